@@ -1,0 +1,1 @@
+"""L2: figures as plain data, drawn as SVG or text."""

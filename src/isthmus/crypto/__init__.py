@@ -1,0 +1,1 @@
+"""L2: ring, mask streams, shares, keys and envelopes of `secagg/1`."""

@@ -1,0 +1,1 @@
+"""L2: sources, codebook, expressions and design matrices."""

@@ -1,0 +1,1 @@
+"""L2: disclosure rules and the one gate that makes a release."""

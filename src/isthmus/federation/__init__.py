@@ -1,0 +1,1 @@
+"""L4: sans-IO protocol, transports, hub, site, store."""

@@ -1,0 +1,1 @@
+"""L3: RFC 6962 tree, checkpoints, verification."""

@@ -1,0 +1,77 @@
+"""One error tree. Four ways to fail; each error carries a stable code, a safe message and a hint.
+
+Messages name the rule and the limit, never a value from the rows, a small count or a secret: they are
+shown to researchers, written to logs and kept in ledgers. `docs/reference/errors.md` has a heading per code.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of the command line."""
+
+    DONE = 0
+    INTERNAL = 1
+    USAGE = 2
+    UNREACHABLE = 3
+    WAITING = 4
+    REFUSED = 5
+    SITES_FAILED = 6
+    BUDGET = 7
+    UNVERIFIED = 8
+    INTERRUPTED = 130
+
+
+class IsthmusError(Exception):
+    """Base of the tree: `code` is stable, `message` is safe to show, `hint` says what to do."""
+
+    exit: Exit = Exit.INTERNAL
+
+    def __init__(self, code: str, message: str, hint: str = "", where: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.where = where
+
+    def __str__(self) -> str:
+        place = f" at {self.where}" if self.where else ""
+        advice = f" ({self.hint})" if self.hint else ""
+        return f"{self.code}{place}: {self.message}{advice}"
+
+    def to_dict(self) -> dict[str, str]:
+        """`{code, message, hint}` and `where` when known."""
+        shown = {"code": self.code, "message": self.message, "hint": self.hint}
+        return shown | ({"where": self.where} if self.where else {})
+
+
+class Invalid(IsthmusError):
+    """What was given is malformed or cannot be computed; the caller can mend it."""
+
+    exit = Exit.USAGE
+
+
+class Refused(IsthmusError):
+    """A rule of the agreement or of disclosure control says no."""
+
+    exit = Exit.REFUSED
+
+
+class Untrusted(IsthmusError):
+    """A signature, digest, key or protocol step does not hold."""
+
+    exit = Exit.UNVERIFIED
+
+
+class Unavailable(IsthmusError):
+    """A party, file or service cannot be reached or used now."""
+
+    exit = Exit.UNREACHABLE
+
+
+class Waiting(Unavailable):
+    """The run is paused for a named party or approval."""
+
+    exit = Exit.WAITING

@@ -1,0 +1,1 @@
+"""L2: pure functions over arrays, one file per method."""

@@ -1,0 +1,149 @@
+"""What every question kind provides: one `Statistic` of pure functions, listed in `catalogue.py`.
+
+    needs(question)                                which variables it reads
+    rungs(question, dictionary)                    the public ladder of grids, finest first; () when it needs none
+    prepare(question, setting, inputs)             arrays built once per question and cached at the site
+    evidence(question, setting, prepared)          facts for the disclosure gate (never leave the site)
+    flow(question, setting)                        generator: yields `Round`, is sent the pooled `Summary`, returns `Estimate`
+    summarise(question, setting, prepared, round)  this site's additive part of one round
+    report(question, setting, estimate)            the JSON body people see, from gated counts
+
+`flow` runs at the hub and at every site and must give the same bits everywhere: between yields only elementwise
+operations and `linear.py`'s Cholesky, and stopping decided on pooled sums alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.evidence import Counts, Evidence, Weights
+from isthmus.model.codebook import Codebook
+from isthmus.model.formula import Design, Formula
+from isthmus.model.record import record
+from isthmus.summary import FloatArray, Layout, Summary
+
+CodeArray: TypeAlias = NDArray[np.int32]
+Exactness = Literal["exact", "grid", "approximate"]
+
+
+@record
+class Needs:
+    """What a question reads, as names of codebook or derived variables (never `site`, which the site knows).
+
+    Attributes:
+        numbers: delivered as float64.
+        categories: delivered as codes into `Setting.levels`; numbers used as groups are categories here.
+        formula: its right-hand side is delivered as a design matrix; its variables need not be repeated.
+        times: number variables whose grid (or, in a rehearsal, distinct values) the question uses.
+    """
+
+    numbers: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    formula: Formula | None = None
+    times: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """One rung: increasing edges of a variable; `recorded` when every recorded value is its own step."""
+
+    edges: tuple[float, ...]
+    recorded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Public facts of one question, equal at every party: from the study, the codebook and the vote, never from rows.
+
+    Attributes:
+        sites: number of sites whose parts are summed.
+        dictionary: codebook variables and derived ones.
+        levels: category name -> levels, the reference first.
+        design: columns of the formula's right-hand side, if there is one.
+        grid: the rung the vote chose.
+        conf_level: for example 0.95.
+        open_rules: True where no rule restricts (a rehearsal on own files).
+    """
+
+    sites: int
+    dictionary: Codebook
+    levels: Mapping[str, tuple[str, ...]]
+    conf_level: float
+    design: Design | None = None
+    grid: Grid | None = None
+    open_rules: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """One site's rows of a question, complete cases only; `rows` may be 0.
+
+    Attributes:
+        numbers: name -> (rows,) float64, finite.
+        codes: name -> (rows,) int32 index into `Setting.levels[name]`.
+        design: (p, rows) float64, C order: one design column per row of the array.
+    """
+
+    rows: int
+    numbers: Mapping[str, FloatArray]
+    codes: Mapping[str, CodeArray]
+    design: FloatArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One request: the layout of the answer and the parameters every party derived from the sums so far."""
+
+    layout: Layout
+    params: Mapping[str, FloatArray | float | int | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A site's part, and the working weights of the round where it has any (for the weight guard)."""
+
+    summary: Summary
+    weights: Weights | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The result of a flow, at full precision, before the output gate.
+
+    Attributes:
+        n: rows that entered; events where the kind has them.
+        counts: everything countable that `report` shows, so that rates and curves follow from gated counts.
+        values: model numbers (estimates, errors, log-likelihoods), by name.
+        parameters: number of fitted parameters (for degrees of freedom at the output gate).
+    """
+
+    kind: str
+    exactness: Exactness
+    n: int
+    rounds: int
+    counts: Mapping[str, Counts] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    parameters: int = 0
+
+
+Flow: TypeAlias = Generator[Round, Summary, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """One question kind. `question` is its strict argument record; its docstring names the keys of the result."""
+
+    kind: str
+    question: type[Any]
+    needs: Callable[[Any], Needs]
+    rungs: Callable[[Any, Codebook], tuple[Grid, ...]]
+    prepare: Callable[[Any, Setting, Inputs], Any]
+    evidence: Callable[[Any, Setting, Any], Evidence]
+    flow: Callable[[Any, Setting], Flow]
+    summarise: Callable[[Any, Setting, Any, Round], Answer]
+    report: Callable[[Any, Setting, Estimate], dict[str, Any]]
