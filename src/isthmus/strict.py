@@ -6,7 +6,7 @@ import difflib
 import json
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from isthmus.model.errors import Invalid
 
@@ -36,7 +36,7 @@ def parse(kind: type[T], data: Any, where: str = "") -> T:
     except (TypeError, ValueError, RecursionError) as error:
         raise Invalid("E-TYPE", "not plain data", "text, finite numbers, lists and objects only", where) from error
     try:
-        parsed: T = _adapter(kind).validate_json(raw, strict=True)
+        parsed: T = _adapter(cast("Any", kind)).validate_json(raw, strict=True)
     except ValidationError as error:
         raise _explain(kind, min(error.errors(), key=_typos_first), where) from None
     return parsed
