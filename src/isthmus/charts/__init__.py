@@ -1,1 +1,1 @@
-"""L2: figures as plain data, drawn as SVG or text."""
+"""L2: figures as plain data -> deterministic SVG, and a drawing for terminals."""

@@ -1,0 +1,23 @@
+"""What the project set out to reach on two cores."""
+
+from __future__ import annotations
+
+from bench.table import Target
+
+ISTHMUS = "Isthmus"
+GLM, COX_SITE, COX_ONE = "GLM binomial", "Cox Efron, strata = site", "Cox Efron, one baseline"
+ROUND_SMALL, ROUND_BIG, MEMORY = "round, 1 KB", "round, 8 MB", "ten summaries of 80 MB"
+
+TARGETS = (
+    Target(GLM, ISTHMUS, 1.5, "numpy IRLS (floor)"),
+    Target(GLM, ISTHMUS, 0.5, "statsmodels GLM"),
+    Target(COX_SITE, ISTHMUS, 0.06, "lifelines CoxPH"),
+    Target(COX_SITE, ISTHMUS, 0.1, "R coxph"),
+    Target(COX_ONE, ISTHMUS, 0.25, "R coxph"),
+    Target(ROUND_SMALL, "3 sites", 20),
+    Target(ROUND_SMALL, "10 sites", 60),
+    Target(ROUND_BIG, "3 sites", 0.7),
+    Target(ROUND_BIG, "10 sites", 2.5),
+    Target(MEMORY, "hub, peak", 400),
+    Target(MEMORY, "site, peak above its columns", 300),
+)

@@ -1,0 +1,224 @@
+"""A Kaplan-Meier figure -> SVG, with confidence bands and the table of numbers at risk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from isthmus.charts import axis, palette, svg
+from isthmus.charts.figure import Curve, SurvivalFigure
+
+WIDTH = 760.0
+PLOT_HEIGHT = 270.0
+RIGHT = 26.0
+ROW = 17.0
+ROOM = 26.0  # between a name and the first number at risk
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """Where data land: x in [0, end] to [left, right], y in [floor, 1] to [bottom, top]."""
+
+    left: float
+    top: float
+    end: float
+    floor: float
+
+    @property
+    def right(self) -> float:
+        return WIDTH - RIGHT
+
+    @property
+    def bottom(self) -> float:
+        return self.top + PLOT_HEIGHT
+
+    def x(self, time: float) -> float:
+        return self.left + (self.right - self.left) * time / self.end
+
+    def y(self, value: float) -> float:
+        clipped = max(value, self.floor)
+        return self.bottom - PLOT_HEIGHT * (clipped - self.floor) / (1.0 - self.floor)
+
+
+def draw(figure: SurvivalFigure) -> str:
+    """The figure as a standalone SVG document; equal figures give equal bytes."""
+    heading, top = _heading(figure)
+    frame = _frame(figure, top)
+    step = axis.time_step(frame.end, figure.unit, 8)
+    marks = axis.ticks(0.0, frame.end, step)
+    parts = [*heading, *_legend(figure, top - 14), *_grid(frame, marks), *_axis_names(figure, frame)]
+    for index, curve in enumerate(figure.curves):
+        parts += _band(frame, curve, palette.pen(index))
+    for index, curve in enumerate(figure.curves):
+        parts += _steps(frame, curve, palette.pen(index))
+    table, bottom = _risk_table(figure, frame, marks)
+    notes, height = _notes(figure, bottom)
+    return svg.document((WIDTH, height), figure.title, describe(figure), [*parts, *table, *notes])
+
+
+def describe(figure: SurvivalFigure) -> str:
+    """The figure in words: each curve's end and median."""
+    told = []
+    for curve in figure.curves:
+        if curve.time:
+            told.append(f"{curve.label}: {curve.survival[-1]:.1%} at {axis.short(curve.time[-1])} {figure.unit}s")
+    return f"{figure.subtitle}. {figure.y_label} by group. " + "; ".join(told) + "."
+
+
+def at_risk(curve: Curve, time: float, stepped: bool) -> float | None:
+    """Number at risk at `time`: of the step that begins there, or just before a recorded time; None if not known."""
+    begin = 0.0
+    for end, count in zip(curve.time, curve.at_risk, strict=True):
+        if stepped and begin == time:
+            return count
+        if not stepped and end >= time:
+            return count
+        begin = end
+    return None
+
+
+def _frame(figure: SurvivalFigure, top: float) -> _Frame:
+    end = max((curve.time[-1] for curve in figure.curves if curve.time), default=1.0)
+    lowest = min((v for c in figure.curves for v in (*c.low, *c.survival) if v is not None), default=0.0)
+    floor = 0.0 if lowest < 0.45 else min(0.1 * int(lowest * 10), 0.9)
+    longest = max((svg.text_width(c.label, 12.2) for c in figure.curves), default=0.0)
+    return _Frame(left=max(96.0, min(longest + 24 + ROOM, 280.0)), top=top, end=end, floor=floor)
+
+
+def _heading(figure: SurvivalFigure) -> tuple[list[str], float]:
+    parts, y = [], 30.0
+    for text in svg.wrap(figure.title, WIDTH - 48, 17):
+        parts.append(svg.label(24, y, text, font_size=17.0, font_weight="600"))
+        y += 21
+    for text in svg.wrap(figure.subtitle, WIDTH - 48, 12.5):
+        parts.append(svg.label(24, y - 1, text, font_size=12.5, fill=palette.SOFT))
+        y += 17
+    return parts, y + 16 + 18 * _legend_rows(figure)
+
+
+def _legend_width(curve: Curve) -> float:
+    return 32 + svg.text_width(curve.label, 12.5) + 22
+
+
+def _legend_rows(figure: SurvivalFigure) -> int:
+    rows, x = 1, 24.0
+    for curve in figure.curves:
+        width = _legend_width(curve)
+        if x + width > WIDTH and x > 24:
+            rows, x = rows + 1, 24.0
+        x += width
+    return rows
+
+
+def _legend(figure: SurvivalFigure, bottom: float) -> list[str]:
+    parts, x, y = [], 24.0, bottom - 18 * (_legend_rows(figure) - 1)
+    for index, curve in enumerate(figure.curves):
+        ink = palette.pen(index)
+        width = _legend_width(curve)
+        if x + width > WIDTH and x > 24:
+            x, y = 24.0, y + 18
+        parts.append(svg.line((x, y - 4), (x + 26, y - 4), ink.colour, 2.2, ink.dash))
+        parts.append(svg.label(x + 32, y, curve.label, fill=ink.colour, font_weight="600"))
+        x += width
+    return parts
+
+
+def _grid(frame: _Frame, marks: list[float]) -> list[str]:
+    parts = []
+    for value in axis.ticks(frame.floor, 1.0, axis.decimal_step(1.0 - frame.floor, 5)):
+        y = frame.y(value)
+        parts.append(svg.line((frame.left, y), (frame.right, y), palette.FAINT))
+        shown = f"{value * 100:.0f}%"
+        parts.append(svg.label(frame.left - 8, y + 4, shown, text_anchor="end", font_size=11.0, fill=palette.SOFT))
+    parts.append(svg.line((frame.left, frame.bottom), (frame.right, frame.bottom), palette.SOFT))
+    for time in marks:
+        x = frame.x(time)
+        parts.append(svg.line((x, frame.bottom), (x, frame.bottom + 5), palette.SOFT))
+        shown = axis.short(time)
+        parts.append(
+            svg.label(x, frame.bottom + 19, shown, text_anchor="middle", font_size=11.0, fill=palette.SOFT)
+        )
+    return parts
+
+
+def _axis_names(figure: SurvivalFigure, frame: _Frame) -> list[str]:
+    middle = (frame.top + frame.bottom) / 2
+    x = frame.left - 46
+    names = [
+        svg.label(
+            x,
+            middle,
+            figure.y_label,
+            text_anchor="middle",
+            font_size=11.5,
+            fill=palette.SOFT,
+            transform=f"rotate(-90 {svg.number(x)} {svg.number(middle)})",
+        ),
+        svg.label(
+            (frame.left + frame.right) / 2,
+            frame.bottom + 37,
+            figure.x_label,
+            text_anchor="middle",
+            font_size=11.5,
+            fill=palette.SOFT,
+        ),
+    ]
+    if frame.floor > 0:
+        shown = f"axis starts at {frame.floor * 100:.0f}%"
+        names.append(
+            svg.label(frame.right, frame.bottom - 7, shown, text_anchor="end", font_size=10.5, fill=palette.SOFT)
+        )
+    return names
+
+
+def _path(frame: _Frame, times: tuple[float, ...], values: tuple[float | None, ...]) -> list[tuple[float, float]]:
+    """Corners of a step line from (0, 1); a missing value passes to the next step, the line ends with the last one."""
+    corners = [(frame.x(0.0), frame.y(1.0))]
+    for time, value in zip(times, values, strict=True):
+        if value is not None:
+            x = frame.x(time)
+            corners += [(x, corners[-1][1]), (x, frame.y(value))]
+    return corners
+
+
+def _steps(frame: _Frame, curve: Curve, ink: palette.Pen) -> list[str]:
+    shown: dict[str, str | float] = {
+        "d": svg.points(_path(frame, curve.time, curve.survival)),
+        "fill": "none",
+        "stroke": ink.colour,
+        "stroke_width": 2.0,
+        "stroke_linejoin": "round",
+    }
+    return [svg.element("path", shown | ({"stroke_dasharray": ink.dash} if ink.dash else {}))]
+
+
+def _band(frame: _Frame, curve: Curve, ink: palette.Pen) -> list[str]:
+    upper = _path(frame, curve.time, curve.high)
+    lower = _path(frame, curve.time, curve.low)
+    if len(upper) < 2 or len(lower) < 2:
+        return []
+    return [svg.element("path", {"d": svg.points([*upper, *lower[::-1]]) + "Z", "fill": ink.colour, "opacity": 0.1})]
+
+
+def _risk_table(figure: SurvivalFigure, frame: _Frame, marks: list[float]) -> tuple[list[str], float]:
+    y = frame.bottom + 64
+    parts = [svg.label(24, y, "Number at risk", font_size=11.5, font_weight="600")]
+    for index, curve in enumerate(figure.curves):
+        y += ROW
+        ink = palette.pen(index)
+        parts.append(svg.label(24, y, curve.label, font_size=11.5, font_weight="600", fill=ink.colour))
+        for time in marks:
+            count = at_risk(curve, time, figure.stepped)
+            shown = "" if count is None else f"{count:,.0f}"
+            parts.append(svg.label(frame.x(time), y, shown, text_anchor="middle", font_size=11.5))
+    return parts, y
+
+
+def _notes(figure: SurvivalFigure, bottom: float) -> tuple[list[str], float]:
+    if not figure.notes:
+        return [], bottom + 18
+    y = bottom + 16
+    parts = [svg.line((24, y), (WIDTH - 24, y), palette.RULE)]
+    for text in svg.wrap(" ".join(figure.notes), WIDTH - 48, 11):
+        y += 16
+        parts.append(svg.label(24, y, text, font_size=11.0, fill=palette.SOFT))
+    return parts, y + 14

@@ -1,0 +1,32 @@
+"""`isthmus verify`: check a signed bundle offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isthmus.cli.run import Json, Quiet
+from isthmus.cli.screen import Screen
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A bundle (*.isthmus).")],
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check a signed bundle offline.
+
+    Every signature, the ledger's proof and every byte; exit code 8 when anything does not hold.
+    """
+    from isthmus.sdk.bundle import verify as check
+
+    screen = Screen.of(json=json, quiet=quiet)
+    facts = check(file)
+    if screen.json:
+        screen.document({"schema": "isthmus/verified/1", **facts})
+        return
+    for line in facts["checked"]:
+        screen.say(f"ok  {line}", style="green")
+    screen.say(f"Verified: {file}")

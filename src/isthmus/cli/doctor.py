@@ -1,0 +1,123 @@
+"""`isthmus doctor`: what is wrong with this installation, before a study finds out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from isthmus.cli.run import Json, Quiet
+from isthmus.cli.screen import Screen
+from isthmus.model.errors import Exit, IsthmusError
+from isthmus.model.record import record
+
+PARTS = ("numpy", "scipy", "pyarrow", "duckdb", "cryptography", "grpcio", "SQLAlchemy", "sqlglot", "pydantic", "rich")
+
+
+@record
+class Check:
+    """One line: what was looked at, `ok`, `missing` (optional) or `failed`, and what to do."""
+
+    what: str
+    state: str
+    note: str
+
+
+def doctor(json: Json = False, quiet: Quiet = False) -> int:
+    """Check this installation, its keys and data."""
+    screen = Screen.of(json=json, quiet=quiet)
+    checks = [*_installation(), *_demo(), *_configuration()]
+    failed = any(check.state == "failed" for check in checks)
+    if screen.json:
+        from isthmus.model.canonical import plain
+
+        screen.document({"schema": "isthmus/doctor/1", "ok": not failed, "checks": plain(checks)})
+    else:
+        from isthmus.sdk.tables import Table
+
+        rows = tuple((check.state, check.what, check.note) for check in checks)
+        screen.table(Table(title="isthmus doctor", headings=("", "What", "Note"), rows=rows, labels=3))
+    return int(Exit.UNREACHABLE if failed else Exit.DONE)
+
+
+def _installation() -> Iterator[Check]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    state = "ok" if sys.version_info >= (3, 11) else "failed"
+    yield Check(what="Python", state=state, note=version if state == "ok" else f"{version}; 3.11 or newer is needed")
+    for name in PARTS:
+        try:
+            yield Check(what=name, state="ok", note=importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            yield Check(what=name, state="failed", note="not installed: reinstall isthmus")
+
+
+def _demo() -> Iterator[Check]:
+    from isthmus.cli.demo.data import TRIAL, locate
+
+    yield _try("demonstration data", lambda: f"{locate().name}: {TRIAL}", needed=False)
+
+
+def _configuration() -> Iterator[Check]:
+    from isthmus.federation.config import find_config, read_config
+
+    path = find_config(Path.cwd(), os.environ)
+    if path is None:
+        yield Check(what="isthmus.toml", state="missing", note="none here or above; `isthmus init` writes one")
+        return
+    yield _try("isthmus.toml", lambda: f"{path}: {', '.join(_tables(path))}", needed=True)
+    try:
+        config = read_config(path, os.environ)
+    except IsthmusError:
+        return
+    for role in (config.tables.site, config.tables.hub, config.tables.researcher):
+        if role is not None:
+            reference = role.key
+            yield _try(f"keys of {role.name}", lambda reference=reference: _identity(path, reference), needed=True)
+    for name in config.tables.dataset:
+        yield _try(f"dataset {name}", lambda name=name: _dataset(path, name), needed=True)
+
+
+def _try(what: str, look: Callable[[], str], *, needed: bool) -> Check:
+    try:
+        return Check(what=what, state="ok", note=look())
+    except IsthmusError as error:
+        return Check(what=what, state="failed" if needed else "missing", note=f"{error.code}: {error.hint or error.message}")
+
+
+def _tables(path: Path) -> list[str]:
+    from isthmus.federation.config import read_config
+
+    tables = read_config(path, os.environ).tables
+    return [name for name in ("site", "hub", "researcher", "dataset", "store") if getattr(tables, name)]
+
+
+def _identity(path: Path, reference: str) -> str:
+    from isthmus.crypto.keys import fingerprint
+    from isthmus.federation.config import read_config
+    from isthmus.federation.identity import load_identity
+
+    identity = load_identity(read_config(path, os.environ).keys(reference))
+    return f"key {fingerprint(identity.key.public)}, private files closed to others"
+
+
+def _dataset(path: Path, name: str) -> str:
+    from isthmus.data.dictionary import read_codebook
+    from isthmus.data.source import open_source
+    from isthmus.federation.config import read_config, resolve
+    from isthmus.model.errors import Invalid
+
+    config = read_config(path, os.environ)
+    stated = config.tables.dataset[name]
+    source = resolve(stated.source, config.base, os.environ)
+    if "://" not in source:
+        source = str(config.path(source))
+    columns = set(open_source(f"{source}::{stated.table}" if stated.table else source).schema())
+    if stated.codebook is None:
+        return f"{len(columns)} columns; no codebook"
+    wanted = set(read_codebook(config.path(stated.codebook)).variables)
+    if wanted - columns:
+        missing = ", ".join(sorted(wanted - columns))
+        raise Invalid("E-COLUMN-MISSING", f"columns of the codebook are not in the data: {missing}", f"map: {missing}")
+    return f"{len(wanted)} codebook variables are all there"

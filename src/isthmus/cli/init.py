@@ -1,0 +1,97 @@
+"""`isthmus init`: keys, transport certificate, public card and isthmus.toml of one role."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isthmus.cli.run import Json, Quiet
+from isthmus.cli.screen import Screen
+from isthmus.model.errors import Invalid
+
+
+class Role(StrEnum):
+    """Who may be initialised."""
+
+    SITE = "site"
+    HUB = "hub"
+    RESEARCHER = "researcher"
+    CUSTODIAN = "custodian"
+
+
+_TOML = {
+    Role.SITE: """[site]
+name = "{name}"
+hub = "{hub}"
+key = "file:keys/{name}"
+agreement = "agreement.json"
+# custodian = "the hex key of your own custodian, from their card"
+
+# [dataset.ist]                       # a dataset of the agreement, and where it lives here
+# source = "data/ist.parquet"
+# codebook = "ist.codebook.yaml"
+
+[store]
+path = "state/{name}.db"
+""",
+    Role.HUB: """[hub]
+name = "{name}"
+listen = "{hub}"
+key = "file:keys/{name}"
+agreement = "agreement.json"
+
+[store]
+path = "state/{name}.db"
+""",
+    Role.RESEARCHER: """[researcher]
+name = "{name}"
+hub = "{hub}"
+key = "file:keys/{name}"
+agreement = "agreement.json"
+""",
+}
+
+
+def init(  # noqa: PLR0913 - one per option
+    role: Annotated[Role, typer.Argument(help="What this machine or person is.")],
+    name: Annotated[str, typer.Argument(help="Its name in the agreement.")],
+    party: Annotated[str, typer.Option(help="The legal entity it belongs to.")],
+    country: Annotated[str, typer.Option(help="Country of that entity, two letters.")],
+    hub: Annotated[str, typer.Option(help="The hub's address, host:port (for a hub: where it listens).")] = "",
+    folder: Annotated[Path, typer.Option(help="Where to write.")] = Path(),
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make keys, a public card and isthmus.toml."""
+    from isthmus.federation.identity import Owner, make_identity
+
+    screen = Screen.of(json=json, quiet=quiet)
+    file = folder / "isthmus.toml"
+    if role is not Role.CUSTODIAN:
+        _check(file, hub)
+    keys = folder / "keys" / name
+    made = make_identity(
+        keys, Owner(role=role.value, name=name, party=party, country=country.upper()), datetime.now(UTC)  # noqa: TID251
+    )
+    if role is not Role.CUSTODIAN:
+        file.write_text(_TOML[role].format(name=name, hub=hub), encoding="utf-8")
+    if screen.json:
+        card = str(keys / "card.json")
+        screen.document({"schema": "isthmus/init/1", "role": role.value, "card": card, "key": made.card.key})
+        return
+    screen.say(f"Keys and card: {keys}")
+    if role is not Role.CUSTODIAN:
+        screen.say(f"Configuration: {file}")
+    screen.say(f"Send {keys / 'card.json'} to whoever writes the agreement. It holds nothing secret.", style="dim")
+
+
+def _check(file: Path, hub: str) -> None:
+    if file.exists():
+        raise Invalid("E-EXISTS", "there is an isthmus.toml here already", "choose another --folder", str(file))
+    host, _, port = hub.rpartition(":")
+    if not host or not port.isdigit():
+        raise Invalid("E-USAGE", "--hub takes host:port", "for example --hub hub.example:8443")

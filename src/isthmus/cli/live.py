@@ -1,0 +1,95 @@
+"""Live progress, one line per site, on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from isthmus.cli.screen import Screen
+from isthmus.model.errors import Exit
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+class Board:
+    """What each site is doing. An event is `{step?, sites?: {name: {state?, bytes?, ...}}}`; later events win."""
+
+    def __init__(self, sites: tuple[str, ...], countries: Mapping[str, str] | None = None) -> None:
+        self._countries = countries or {}
+        self._rows: dict[str, dict[str, Any]] = {site: {"state": "starting", "step": "", "bytes": 0} for site in sites}
+
+    def learn(self, event: Mapping[str, Any]) -> None:
+        """Take in an event."""
+        step = event.get("step")
+        for row in self._rows.values():
+            if step:
+                row |= {"step": str(step), "state": "running"}
+        for site, facts in event.get("sites", {}).items():
+            self._rows.setdefault(site, {"state": "", "step": "", "bytes": 0}).update(facts)
+
+    def finish(self) -> None:
+        """Every site that was running is done."""
+        for row in self._rows.values():
+            row |= {"state": "done"}
+
+    def table(self) -> RichTable:
+        """The board as a table."""
+        from rich import box
+        from rich.table import Table
+
+        made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        for heading in ("Site", "", "Step", "State"):
+            made.add_column(heading, no_wrap=True)
+        made.add_column("Sent", justify="right", no_wrap=True)
+        for site, row in self._rows.items():
+            sent = f"{row['bytes'] / 1000:.1f} kB" if row["bytes"] else ""
+            made.add_row(site, self._countries.get(site, ""), row["step"], row["state"], sent)
+        return made
+
+
+@contextmanager
+def watching(
+    screen: Screen, sites: tuple[str, ...], countries: Mapping[str, str] | None = None
+) -> Iterator[Progress | None]:
+    """A board that lives while the run does; None where nobody watches."""
+    if not screen.live:
+        yield None
+        return
+    from rich.live import Live
+
+    board = Board(sites, countries)
+    with Live(board.table(), console=screen.err, refresh_per_second=12, transient=True) as live:
+
+        def progress(event: Mapping[str, Any]) -> None:
+            board.learn(event)
+            live.update(board.table())
+
+        yield progress
+        board.finish()
+        live.update(board.table())
+
+
+def overview(screen: Screen, state: Mapping[str, Any]) -> None:
+    """Where a run stands, once."""
+    screen.say(f"{state.get('run', '')}: {state.get('state', '')}")
+    board = Board(tuple(state.get("sites", {})))
+    board.learn(state)
+    screen.out.print(board.table())
+
+
+def follow(screen: Screen, client: Any, run: str) -> int:
+    """Follow a run to its end."""
+    state: Mapping[str, Any] = {}
+    with watching(screen, ()) as progress:
+        for state in client.watch(run):
+            if screen.json:
+                screen.document({"schema": "isthmus/status/1", **state})
+            elif progress is not None:
+                progress(state)
+    if not screen.json:
+        overview(screen, state)
+    return int(Exit.DONE if state.get("state") in {"concluded", "released"} else Exit.SITES_FAILED)

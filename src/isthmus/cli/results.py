@@ -1,0 +1,65 @@
+"""`isthmus results`: look at a result file or bundle, or fetch one from the hub."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isthmus.cli.run import Json, Quiet, exit_code, show_result
+from isthmus.cli.screen import Screen
+from isthmus.model.errors import Invalid
+
+Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A result JSON, a bundle (*.isthmus), or a run at the hub.")]
+
+
+def show(source: Source, json: Json = False, quiet: Quiet = False) -> int:
+    """Show a result: tables, curves, refusals and what crossed the border."""
+    from isthmus.sdk.bundle import open_result
+
+    body = open_result(source).to_dict()
+    show_result(Screen.of(json=json, quiet=quiet), body)
+    return exit_code(body)
+
+
+def plot(
+    source: Source,
+    analysis: Annotated[str, typer.Argument(metavar="ANALYSIS", help="Name of the analysis.")],
+    out: Annotated[Path | None, typer.Option(help="Write the SVG here instead of stdout.")] = None,
+) -> None:
+    """Draw one analysis as SVG."""
+    from isthmus.sdk.bundle import open_result
+
+    result = open_result(source)
+    if analysis not in result:
+        raise Invalid("E-ANALYSIS", f"no analysis {analysis!r}", "there are: " + ", ".join(result))
+    drawn = result[analysis].plot()
+    if out is None:
+        typer.echo(drawn, nl=False)
+    else:
+        out.write_text(drawn, encoding="utf-8")
+
+
+def export(
+    source: Source,
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("results"),
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write result.json, a CSV per analysis and an SVG where there is a figure."""
+    from isthmus.sdk.bundle import open_result
+    from isthmus.sdk.export import export as write
+
+    screen = Screen.of(json=json, quiet=quiet)
+    files = write(open_result(source), out)
+    if screen.json:
+        screen.document({"schema": "isthmus/export/1", "files": [str(f) for f in files]})
+    for file in files:
+        screen.say(str(file))
+
+
+def dump(body: dict[str, object]) -> str:
+    """A result as indented JSON text."""
+    return jsonlib.dumps(body, indent=1) + "\n"

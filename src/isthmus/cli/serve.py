@@ -1,0 +1,49 @@
+"""`isthmus hub serve` and `isthmus site serve`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isthmus.cli.run import Quiet
+from isthmus.cli.screen import Screen
+from isthmus.model.errors import Invalid
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="isthmus.toml; the nearest one going up if not given.")]
+
+
+def hub(config: ConfigFile = None, quiet: Quiet = False) -> None:
+    """Serve: relay masked sums and add them up, until interrupted."""
+    from isthmus.federation.hub_node import serve
+
+    screen = Screen.of(json=False, quiet=quiet)
+    path = locate(config)
+    screen.note(f"hub: configuration {path}")
+    serve(path, os.environ)
+
+
+def site(config: ConfigFile = None, quiet: Quiet = False) -> None:
+    """Serve: dial the hub and answer studies that the agreement admits, until interrupted."""
+    from isthmus.federation.site_node import serve
+
+    screen = Screen.of(json=False, quiet=quiet)
+    path = locate(config)
+    screen.note(f"site: configuration {path}")
+    serve(path, os.environ)
+
+
+def locate(given: Path | None) -> Path:
+    """The configuration file to use.
+
+    Raises:
+        Invalid: E-CONFIG, when there is none.
+    """
+    from isthmus.federation.config import find_config
+
+    path = given or find_config(Path.cwd(), os.environ)
+    if path is None:
+        raise Invalid("E-CONFIG", "no isthmus.toml here or above", "write one with `isthmus init`, or give --config")
+    return path

@@ -1,0 +1,76 @@
+"""Results for a terminal: ruled tables, the survival curve in dots, what crossed the border."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from isthmus.charts import palette, terminal
+from isthmus.cli.screen import Screen
+from isthmus.sdk import figures, tables
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+
+def rich_table(table: tables.Table) -> RichTable:
+    """A table with ruled head; names left, numbers right."""
+    from rich import box
+    from rich.table import Table as RichTable
+
+    made = RichTable(
+        title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False,
+        show_header=any(table.headings), show_edge=False, padding=(0, 1),
+    )
+    for index, heading in enumerate(table.headings):
+        names = index < table.labels
+        made.add_column(heading, justify="left" if names else "right", overflow="fold", no_wrap=not names)
+    for row in table.rows:
+        made.add_row(*(_plain(cell) for cell in row))
+    return made
+
+
+def _plain(text: str) -> Text:
+    from rich.text import Text
+
+    return Text(text)
+
+
+def analysis(screen: Screen, name: str, body: Mapping[str, Any], context: Mapping[str, Any]) -> None:
+    """One analysis: its tables, and its curve where it has one."""
+    if screen.json or screen.quiet:
+        return
+    shown = tables.of(name, body)
+    screen.table(shown[0])
+    if "curves" in body:
+        curve(screen, name, body, context)
+
+
+def curve(screen: Screen, name: str, body: Mapping[str, Any], context: Mapping[str, Any]) -> None:
+    """The Kaplan-Meier drawing, coloured where the terminal has colours."""
+    from rich.text import Text
+
+    figure = figures.survival_figure(name, body, context)
+    for line in terminal.draw(figure, width=min(screen.out.width, 96)):
+        text = Text(no_wrap=True)
+        for piece in line:
+            text.append(piece.text, style=palette.pen(piece.series).terminal if piece.series >= 0 else "dim")
+        screen.out.print(text)
+    screen.say()
+
+
+def traffic(screen: Screen, body: Mapping[str, Any]) -> None:
+    """What crossed: rows, bytes per site, messages."""
+    moved = body.get("traffic", {})
+    per_site = ", ".join(f"{site} {kilobytes(count)}" for site, count in moved.get("bytes_out", {}).items())
+    screen.say(f"Rows that left a site: {moved.get('rows_left', 0)}")
+    screen.say(f"Bytes that left (masked sums only): {per_site}")
+
+
+def kilobytes(count: float) -> str:
+    """Bytes as people read them."""
+    for unit, size in (("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count:.0f} B"

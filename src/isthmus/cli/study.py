@@ -1,0 +1,76 @@
+"""`isthmus study ...` and `isthmus watch`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isthmus.cli.run import Json, Quiet, StudyFile
+from isthmus.cli.screen import Screen
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="The run, as `study submit` printed it.")]
+
+
+def group() -> None:
+    """Check and submit studies, follow their state."""
+
+
+def check(
+    study: StudyFile,
+    codebook: Annotated[Path | None, typer.Option(help="Check variables and expressions against this codebook.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check a study file without touching any row."""
+    from isthmus.sdk.study import Study
+
+    screen = Screen.of(json=json, quiet=quiet)
+    asked = Study.read(study)
+    lines = asked.check(codebook)
+    if screen.json:
+        screen.document({"schema": "isthmus/check/1", "study": asked.digest, "title": asked.title, "checked": list(lines)})
+    for line in lines:
+        screen.say(f"ok  {line}")
+    screen.say(f"{asked.digest}", style="dim")
+
+
+def submit(study: StudyFile, json: Json = False, quiet: Quiet = False) -> None:
+    """Sign a study and send it to the hub of your isthmus.toml."""
+    from isthmus.sdk.connect import connect
+    from isthmus.sdk.study import Study
+
+    screen = Screen.of(json=json, quiet=quiet)
+    with connect() as client:
+        run = client.submit(Study.read(study))
+    if screen.json:
+        screen.document({"schema": "isthmus/submitted/1", "run": run})
+    screen.say(f"Submitted as {run}")
+    screen.say(f"Follow it with: isthmus watch {run}", style="dim")
+
+
+def status(run: Run, json: Json = False, quiet: Quiet = False) -> None:
+    """Say where a run stands and who it waits for."""
+    from isthmus.cli.live import overview
+    from isthmus.sdk.connect import connect
+
+    screen = Screen.of(json=json, quiet=quiet)
+    with connect() as client:
+        state = client.status(run)
+    if screen.json:
+        screen.document({"schema": "isthmus/status/1", **state})
+    else:
+        overview(screen, state)
+
+
+def watch(run: Run, json: Json = False, quiet: Quiet = False) -> int:
+    """Follow a run live, site by site.
+
+    One JSON object a line with --json.
+    """
+    from isthmus.cli.live import follow
+    from isthmus.sdk.connect import connect
+
+    with connect() as client:
+        return follow(Screen.of(json=json, quiet=quiet), client, run)

@@ -1,0 +1,100 @@
+"""A researcher's end: signed questions to a hub, blocking, over the port that sites dial."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import grpc
+
+from isthmus.federation import tls
+from isthmus.federation.control import Clock, Peer, Talk
+from isthmus.federation.frames import ControlBytes, controls, pack
+from isthmus.federation.grpc_hub import SERVICE
+from isthmus.federation.grpc_site import HubAddress, unreachable
+from isthmus.federation.identity import Identity
+from isthmus.federation.reasons import error_of
+from isthmus.model.errors import Unavailable
+
+PATIENCE = 30.0  # seconds for an answer that is not a watch
+
+
+class HubClient:
+    """A connection of one researcher to one hub. Close it, or use it in a `with`."""
+
+    def __init__(self, identity: Identity, hub: HubAddress, clock: Clock) -> None:
+        credentials = tls.channel_credentials(identity.tls_key, identity.certificate, hub.certificate)
+        self._channel = grpc.secure_channel(hub.address, credentials, options=tls.CHANNEL_OPTIONS)
+        self._identity = identity
+        self._hub = hub
+        self._clock = clock
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._channel.close()
+
+    def submit(self, request: Mapping[str, Any]) -> str:
+        """Send a signed request (`governance.admission.sign_request`); gives the run.
+
+        Raises:
+            Refused, Invalid, Untrusted: as the hub's admission decides.
+            Unavailable: E-UNREACHABLE.
+        """
+        return str(self._one({"what": "submit", "request": dict(request)})["run"])
+
+    def status(self, run: str) -> dict[str, Any]:
+        """Where a run stands: `{run, state, step, waiting, error, sites: {name: {state, bytes}}}`.
+
+        Raises:
+            Invalid: E-RUN, no such run here.
+        """
+        return self._one({"what": "status", "run": run})
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Every run of the hub, oldest first."""
+        return list(self._one({"what": "runs"})["runs"])
+
+    def watch(self, run: str) -> Iterator[dict[str, Any]]:
+        """`status` again and again, whenever it changes, until the run ends."""
+        yield from self._answers({"what": "watch", "run": run}, None)
+
+    def bundle(self, run: str) -> bytes:
+        """The signed result bundle of a concluded run.
+
+        Raises:
+            Waiting: E-NOT-YET-RELEASED.
+        """
+        return b"".join(bytes.fromhex(part["part"]) for part in self._answers({"what": "bundle", "run": run}, PATIENCE))
+
+    def _one(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        for answer in self._answers(body, PATIENCE):
+            return answer
+        raise Unavailable("E-UNREACHABLE", "the hub gave no answer", "see its log")
+
+    def _answers(self, body: Mapping[str, Any], patience: float | None) -> Iterator[dict[str, Any]]:
+        tls.require_valid(self._hub.certificate, self._clock())
+        talk = Talk(self._identity.name, self._identity.key, Peer(self._hub.name, self._hub.key), self._clock)
+        question = b"".join(pack([ControlBytes(talk.ask(secrets.token_hex(16), body))]))
+        call: Any = self._channel.unary_stream(f"/{SERVICE}/Ask")(question, timeout=patience, wait_for_ready=False)
+        try:
+            for frame in call:
+                yield from _read(frame, talk)
+        except grpc.RpcError as error:
+            raise unreachable(error) from error
+        finally:
+            call.cancel()
+
+
+def _read(frame: bytes, talk: Talk) -> Iterator[dict[str, Any]]:
+    for item in controls(frame):
+        answer = dict(talk.hear(item.raw).body)
+        if "error" in answer:
+            raise error_of(answer["error"])
+        yield answer

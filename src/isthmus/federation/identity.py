@@ -1,0 +1,158 @@
+"""Who a node or a researcher is: an Ed25519 identity, a transport certificate, and the public card of both.
+
+The card goes into the agreement; nobody copies certificates by hand. Private files are readable by their owner only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isthmus.crypto.keys import SigningKey
+from isthmus.federation import tls
+from isthmus.governance.card import Card, Role, read_card, sign_card
+from isthmus.model.canonical import plain
+from isthmus.model.errors import Invalid, Unavailable, Untrusted
+from isthmus.model.names import site_id
+from isthmus.model.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CARD = "card.json"
+KEY = "identity.key"
+TLS_KEY = "transport.key"
+TLS_CERTIFICATE = "transport.pem"
+
+_PREFIX = b"isthmus-ed25519-1 "
+
+
+@record
+class Owner:
+    """Whose keys to make."""
+
+    role: Role
+    name: str
+    party: str
+    country: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A loaded identity: the card and the private halves, which it never shows."""
+
+    card: Card
+    key: SigningKey
+    tls_key: bytes
+
+    @property
+    def name(self) -> str:
+        """The name on the card."""
+        return self.card.name
+
+    @property
+    def certificate(self) -> bytes:
+        """The transport certificate, PEM."""
+        return self.card.certificate.encode()
+
+    def __repr__(self) -> str:
+        return f"Identity({self.card.role} {self.card.name})"
+
+
+def make_identity(directory: Path, owner: Owner, now: datetime) -> Identity:
+    """Make keys, certificate and card in `directory`; files already there are never overwritten.
+
+    Raises:
+        Invalid: E-NAME; E-EXISTS, when the directory holds an identity.
+        Unavailable: E-DISK, E-FILE.
+    """
+    site_id(owner.name)
+    if (directory / KEY).exists():
+        raise Invalid("E-EXISTS", "there is an identity in this directory already", "choose another directory")
+    key = SigningKey.generate()
+    tls_key, certificate = tls.make_certificate(owner.name, now)
+    card = make_card(owner, key, certificate)
+    with _files(directory):
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _private(directory / KEY, _PREFIX + key.to_bytes().hex().encode() + b"\n")
+        _private(directory / TLS_KEY, tls_key)
+        (directory / TLS_CERTIFICATE).write_bytes(certificate)
+        (directory / CARD).write_text(json.dumps(plain(card), indent=2) + "\n", encoding="utf-8")
+    return Identity(card, key, tls_key)
+
+
+def make_card(owner: Owner, key: SigningKey, certificate: bytes) -> Card:
+    """The signed public card of `owner`."""
+    unsigned = Card(
+        schema="isthmus/card/1",
+        role=owner.role,
+        name=owner.name,
+        party=owner.party,
+        country=owner.country,
+        key=key.public.hex(),
+        certificate=certificate.decode(),
+        tls=tls.spki_digest(certificate),
+        signature="",
+    )
+    return sign_card(unsigned, key)
+
+
+def load_identity(directory: Path) -> Identity:
+    """The identity made in `directory`.
+
+    Raises:
+        Unavailable: E-FILE, a file is missing or cannot be read.
+        Invalid: E-KEY, not a key file; E-KEY-MODE, others may read it.
+        Untrusted: E-PIN, key, certificate and card are not of one identity.
+    """
+    with _files(directory):
+        card = read_card((directory / CARD).read_bytes())
+        key = load_key(directory / KEY)
+        tls_key = _read_private(directory / TLS_KEY)
+    if key.public.hex() != card.key:
+        raise Untrusted("E-PIN", "the card is not this key's", "restore the files of one `isthmus init`")
+    return Identity(card, key, tls_key)
+
+
+def load_key(path: Path) -> SigningKey:
+    """An Ed25519 private key file.
+
+    Raises:
+        Unavailable: E-FILE.
+        Invalid: E-KEY, E-KEY-MODE.
+    """
+    with _files(path.parent):
+        raw = _read_private(path)
+    try:
+        return SigningKey.from_bytes(bytes.fromhex(raw.removeprefix(_PREFIX).decode()))
+    except ValueError as error:
+        raise Invalid("E-KEY", "not an Isthmus key file", "make one with `isthmus init`", str(path)) from error
+
+
+def _private(path: Path, raw: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(raw)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_private(path: Path) -> bytes:
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise Invalid("E-KEY-MODE", "a private key may be read by others", "chmod 600 it", str(path))
+    return path.read_bytes()
+
+
+@contextmanager
+def _files(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        hint = "make keys with `isthmus init`" if isinstance(error, FileNotFoundError) else "check disk and permissions"
+        raise Unavailable("E-FILE", "a file of the identity cannot be used", hint, str(directory)) from error

@@ -1,0 +1,188 @@
+"""One live stream, seen from either end: a reader, a taker, a writer and a heart.
+
+The reader is one task for the life of the stream: timing out a single gRPC read would cancel the whole stream, so
+waiting happens on queues. A frozen peer shows as silence: gRPC's own keepalive did not notice one in 25 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import grpc
+
+from isthmus.federation.control import Control, Talk
+from isthmus.federation.frames import Assembler, ControlBytes, Item, pack
+from isthmus.federation.messages import Message
+from isthmus.federation.reasons import error_of, facts
+from isthmus.model.errors import IsthmusError
+
+BEAT = 5.0  # seconds between heartbeats
+SILENCE = 3.0  # heartbeats that may be missed before the stream is given up
+WAITING_ITEMS = 8  # received and not yet taken; beyond it the reader stops and flow control holds the peer
+GOODBYE = 2.0  # seconds for the last words of a stream
+
+
+class Stream(Protocol):
+    """What grpc.aio gives on both sides: `read` returns bytes, or `grpc.aio.EOF`."""
+
+    async def read(self) -> Any:
+        """The next frame."""
+
+    async def write(self, message: bytes) -> None:
+        """Send a frame; returns when flow control lets it go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Why a stream ended: a signed bye, a plain end (a killed process looks so), silence, or an error here.
+
+    Attributes:
+        error: what went wrong here, or with a bye, what the other end said went wrong.
+    """
+
+    how: Literal["bye", "lost", "silent", "error"]
+    error: IsthmusError | None = None
+
+
+Taker = Callable[[Message | Control], Awaitable[None]]
+
+
+class Link:
+    """A stream after its handshake.
+
+    Args:
+        talk: signs and checks control documents.
+        stream: gRPC's stream.
+        assembler: puts messages back together.
+        take: awaited for every message and every control document but heartbeats and bye.
+        beat: seconds between heartbeats.
+    """
+
+    def __init__(self, talk: Talk, stream: Stream, assembler: Assembler, take: Taker, beat: float = BEAT) -> None:
+        self.talk = talk
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self._stream = stream
+        self._assembler = assembler
+        self._take = take
+        self._beat = beat
+        self._heard = False
+        self._missed = 0
+        self._inbox: asyncio.Queue[Item] = asyncio.Queue(WAITING_ITEMS)
+        self._outbox: deque[Item] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def send(self, items: Iterable[Item]) -> None:
+        """Queue items; what waits together leaves in shared frames."""
+        self._outbox.extend(items)
+        if self._outbox:
+            self._idle.clear()
+            self._wake.set()
+
+    def say(self, kind: Any, body: dict[str, Any]) -> None:
+        """Queue a signed control document."""
+        self.send([ControlBytes(self.talk.say(kind, body))])
+
+    async def goodbye(self, error: IsthmusError | None = None) -> None:
+        """Say a signed bye and wait shortly until it is out."""
+        self.say("bye", facts(error) if error else {})
+        try:
+            await asyncio.wait_for(self._idle.wait(), GOODBYE)
+        except TimeoutError:
+            return
+
+    async def run(self) -> Ended:
+        """Serve the stream until it ends; the reason is the result, not an exception."""
+        parts = (self._read(), self._taking(), self._writing(), self._beating())
+        tasks = [asyncio.create_task(part) for part in parts]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            first = done.pop()
+            return await self._reason(first)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._assembler.abandon()
+
+    async def _reason(self, task: asyncio.Task[Ended]) -> Ended:
+        try:
+            return task.result()
+        except IsthmusError as error:
+            self._outbox.clear()
+            self.say("bye", facts(error))
+            await self._last_words()
+            return Ended("error", error)
+        except grpc.RpcError:
+            return Ended("lost")
+
+    async def _last_words(self) -> None:
+        try:
+            for frame in pack(list(self._outbox)):
+                await asyncio.wait_for(self._stream.write(frame), GOODBYE)
+        except (grpc.RpcError, asyncio.InvalidStateError, TimeoutError):
+            return
+
+    async def _read(self) -> Ended:
+        while True:
+            frame = await self._stream.read()
+            if frame is grpc.aio.EOF:
+                await self._inbox_taken()
+                return Ended("lost")
+            self._heard = True
+            self.bytes_in += len(frame)
+            for item in self._assembler.feed(frame):
+                await self._inbox.put(item)
+
+    async def _inbox_taken(self) -> None:
+        """What came before the end, a bye above all, still counts."""
+        await self._inbox.join()
+
+    async def _taking(self) -> Ended:
+        while True:
+            item = await self._inbox.get()
+            try:
+                ended = await self._one(item)
+            finally:
+                self._inbox.task_done()
+            if ended is not None:
+                return ended
+
+    async def _one(self, item: Item) -> Ended | None:
+        if isinstance(item, Message):
+            await self._take(item)
+            return None
+        document = self.talk.hear(item.raw)
+        if document.kind == "bye":
+            return Ended("bye", error_of(document.body) if document.body else None)
+        if document.kind != "heartbeat":
+            await self._take(document)
+        return None
+
+    async def _writing(self) -> Ended:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._outbox:
+                batch = list(self._outbox)
+                self._outbox.clear()
+                for frame in pack(batch):
+                    await self._stream.write(frame)
+                    self.bytes_out += len(frame)
+            self._idle.set()
+
+    async def _beating(self) -> Ended:
+        while True:
+            await asyncio.sleep(self._beat)
+            self._missed = 0 if self._heard else self._missed + 1
+            self._heard = False
+            if self._missed >= SILENCE:
+                return Ended("silent")
+            if not self._outbox:
+                self.say("heartbeat", {})

@@ -1,0 +1,177 @@
+"""The plan of a run: every question with its settings, from public facts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from isthmus.model import formula
+from isthmus.model.canonical import digest
+from isthmus.model.codebook import Codebook
+from isthmus.model.errors import Invalid
+from isthmus.model.names import Digest
+from isthmus.model.rules import Rules, applies
+from isthmus.model.study import Study
+from isthmus.statistics.catalogue import CATALOGUE, Analysis, analyses
+from isthmus.statistics.contract import Grid, Needs, Setting, Statistic
+from isthmus.statistics.population import PopulationQuestion, population
+
+VOTE = "vote"
+POPULATION = "population"
+RULES = (
+    "minimum_count",
+    "minimum_count_site",
+    "round_to",
+    "zeros",
+    "dominance",
+    "minimum_dof",
+    "parameters_per_row",
+    "maximum_leverage",
+    "maximum_weight_share",
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of the run: its statistic, arguments, and a setting for each rung of its ladder."""
+
+    name: str
+    statistic: Statistic
+    arguments: Any
+    needs: Needs
+    base: Setting
+    rungs: tuple[Grid | None, ...]
+    where: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> Digest:
+        """Content address of what is asked."""
+        asked = {"name": self.name, "kind": self.statistic.kind, "arguments": self.arguments, "where": self.where}
+        return digest(asked)
+
+    def setting(self, rung: int) -> Setting:
+        """Public facts on one rung."""
+        return replace(self.base, grid=self.rungs[rung])
+
+    @cached_property
+    def reads(self) -> tuple[str, ...]:
+        """Every variable the question reads."""
+        return reads(self.needs)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything public about a run; equal at every party."""
+
+    name: str
+    study: Study
+    dictionary: Codebook
+    rules: Rules
+    whose: Mapping[str, str]
+    questions: tuple[Question, ...]
+
+    @cached_property
+    def words(self) -> tuple[tuple[Question, int], ...]:
+        """Words of the vote: each question and rung, finest rung first."""
+        return tuple((q, rung) for q in self.questions for rung in range(len(q.rungs)))
+
+    @cached_property
+    def variables(self) -> tuple[str, ...]:
+        """Every variable that some analysis reads, in order."""
+        return tuple(dict.fromkeys(name for q in self.questions[1:] for name in q.reads))
+
+    def question(self, name: str) -> Question:
+        """By name."""
+        return next(q for q in self.questions if q.name == name)
+
+
+def reads(needs: Needs) -> tuple[str, ...]:
+    """The variables behind `needs`, each once."""
+    inside = formula.variables(needs.formula) if needs.formula else ()
+    return tuple(dict.fromkeys((*needs.numbers, *needs.categories, *inside, *needs.times)))
+
+
+def study_needs(study: Study) -> tuple[tuple[Analysis, Needs], ...]:
+    """What each analysis of a study reads, before any codebook is known (`dictionary.infer` asks)."""
+    return tuple((a, CATALOGUE[a.kind].needs(a.question)) for a in analyses(study))
+
+
+def make_plan(
+    name: str, study: Study, dictionary: Codebook, rules: Rules, whose: Mapping[str, str], sites: int
+) -> Plan:
+    """Lay out a run.
+
+    Raises:
+        Invalid: a question that the dictionary cannot answer (E-COLUMN, E-FORMULA, E-LEVELS, ...).
+    """
+    _offered(study)
+    asked = [_question(a, needs, study, dictionary, rules, sites) for a, needs in study_needs(study)]
+    names = tuple(dict.fromkeys(n for q in asked for n in q.reads))
+    everyone = Question(
+        name=POPULATION,
+        statistic=population,
+        arguments=PopulationQuestion(variables=names),
+        needs=Needs(),
+        base=Setting(
+            sites=sites, dictionary=dictionary, levels={}, conf_level=study.conf_level, open_rules=_open(rules)
+        ),
+        rungs=(None,),
+    )
+    return Plan(name, study, dictionary, rules, whose, (everyone, *asked))
+
+
+def _offered(study: Study) -> None:
+    later = {"groups": study.groups, "impute": study.impute, "cohort": study.population and study.population.cohort}
+    for key, value in later.items():
+        if value:
+            raise Invalid("E-NOT-OFFERED", f"{key!r} is not offered by this version", "leave it out", key)
+
+
+def _open(rules: Rules) -> bool:
+    return not any(applies(rules, rule) for rule in RULES)
+
+
+def _question(
+    analysis: Analysis, needs: Needs, study: Study, dictionary: Codebook, rules: Rules, sites: int
+) -> Question:
+    statistic = CATALOGUE[analysis.kind]
+    for name in reads(needs):
+        if name not in dictionary.variables:
+            known = ", ".join(sorted(dictionary.variables))
+            raise Invalid("E-COLUMN", f"{name!r} is not in the codebook", f"known variables: {known}", analysis.name)
+    reference = dict(analysis.reference or {})
+    base = Setting(
+        sites=sites,
+        dictionary=dictionary,
+        levels={name: _levels(name, dictionary, reference, analysis.name) for name in needs.categories},
+        conf_level=analysis.conf_level or study.conf_level,
+        design=formula.design(needs.formula, dictionary, reference, {}) if needs.formula else None,
+        open_rules=_open(rules),
+    )
+    where = tuple(e for e in (analysis.where, _subgroup(study, analysis)) if e)
+    rungs = statistic.rungs(analysis.question, dictionary) or (None,)
+    return Question(analysis.name, statistic, analysis.question, needs, base, rungs, where)
+
+
+def _subgroup(study: Study, analysis: Analysis) -> str | None:
+    if analysis.subgroup is None:
+        return None
+    if analysis.subgroup not in (study.subgroups or {}):
+        raise Invalid("E-SUBGROUP", f"no subgroup {analysis.subgroup!r}", "name it under subgroups", analysis.name)
+    return (study.subgroups or {})[analysis.subgroup]
+
+
+def _levels(name: str, dictionary: Codebook, reference: Mapping[str, str], where: str) -> tuple[str, ...]:
+    variable = dictionary.variables[name]
+    levels = ("false", "true") if variable.type == "boolean" and not variable.levels else variable.levels
+    if not levels:
+        raise Invalid(
+            "E-LEVELS", f"{name!r} is used as groups but declares no levels", "state levels in the codebook", where
+        )
+    if name not in reference:
+        return levels
+    if reference[name] not in levels:
+        raise Invalid("E-LEVEL", f"the reference of {name!r} is not one of its levels", "", where)
+    return (reference[name], *(level for level in levels if level != reference[name]))

@@ -1,0 +1,136 @@
+"""What signatures and masks are bound to: the descriptor of a round, its context, and the two signed statements."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from isthmus.crypto.ring import Packing
+from isthmus.federation.messages import Author, compact, header_digest, signed_bytes
+from isthmus.federation.protocol.charter import SECAGG, Charter, Step
+from isthmus.federation.protocol.records import Descriptor, Head
+from isthmus.model.canonical import canonical, plain
+from isthmus.model.errors import Untrusted
+from isthmus.summary import Layout, Summary
+
+ATTEMPT = 1  # one attempt per round: a retry resends the cached bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A charter with everything about it that would be computed over and over."""
+
+    charter: Charter
+    digest: str = field(init=False)
+    keys: Mapping[str, bytes] = field(init=False)
+    indices: Mapping[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", self.charter.digest)
+        object.__setattr__(self, "keys", {m.site: bytes.fromhex(m.key) for m in self.charter.roster})
+        object.__setattr__(self, "indices", {m.site: at for at, m in enumerate(self.charter.roster, start=1)})
+
+    def key(self, site: str) -> bytes:
+        """A site's pinned key. Untrusted (E-ROSTER) for a stranger."""
+        if site not in self.keys:
+            raise Untrusted("E-ROSTER", "a site that is not in the agreed roster")
+        return self.keys[site]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One round as a party derived it: every later message of the round must name `context`."""
+
+    step: Step
+    descriptor: Descriptor
+    context: bytes
+    packing: Packing
+
+    @property
+    def roster(self) -> tuple[str, ...]:
+        """Sites that are asked."""
+        return self.descriptor.roster
+
+    @property
+    def name(self) -> str:
+        """The context in hex."""
+        return self.context.hex()
+
+    @property
+    def size(self) -> int:
+        """Bytes of one masked reply."""
+        return 8 * self.packing.words
+
+
+def turn(binding: Binding, step: Step, roster: tuple[str, ...]) -> Turn:
+    """The round of `step`, from this party's own copy of everything."""
+    charter = binding.charter
+    descriptor = Descriptor(
+        protocol=SECAGG, mode=charter.mode, charter=binding.digest, study=charter.study, run=charter.run,
+        policy=charter.agreement, question=step.question, kind=step.kind, round=step.round, attempt=ATTEMPT,
+        roster=roster, layout=layout_digest(step.layout), transcript=step.transcript,
+    )  # fmt: skip
+    context = hashlib.sha256(compact(plain(descriptor))).digest()
+    return Turn(step, descriptor, context, packing(step.layout, len(charter.roster)))
+
+
+def survivors_statement(binding: Binding, place: tuple[str, Head], survivors: tuple[str, ...], stage: str) -> bytes:
+    """What an M4 answer signs: the survivor set of a context, `final` or `partial`, and the hub's ledger head."""
+    context, head = place
+    charter = binding.charter
+    return compact(
+        ["secagg/1 survivors", charter.mode, charter.run, context, list(survivors), stage, head.size, head.root]
+    )
+
+
+def result_statement(charter: Charter, transcript: str, result: str) -> bytes:
+    """What S signs: the digests of the pooled sums and of the released result."""
+    return canonical(["isthmus result", charter.mode, charter.run, transcript, result])
+
+
+def author(charter: Charter, name: str, key: object) -> Author:
+    """A party's hand in this run."""
+    return Author(charter.mode, charter.run, name, key)  # type: ignore[arg-type]
+
+
+def masked_bytes(charter: Charter, site: str, header: Mapping[str, str], digests: tuple[str, str]) -> bytes:
+    """The signed bytes of `site`'s M3, from its header and the digests of its sealed shares and of y_i."""
+    return signed_bytes(charter.mode, "masked", charter.run, site, (header_digest(header), *digests))
+
+
+@lru_cache(maxsize=256)
+def layout_digest(layout: Layout) -> str:
+    """`layout.digest`, once per layout."""
+    return layout.digest
+
+
+@lru_cache(maxsize=64)
+def packing(layout: Layout, parties: int) -> Packing:
+    """`Packing.of`, once per layout."""
+    return Packing.of(layout, parties)
+
+
+def summary_digest(summary: Summary) -> str:
+    """Hex SHA-256 of a pooled sum: its layout's digest, then every field little-endian in layout order."""
+    state = hashlib.sha256(layout_digest(summary.layout).encode())
+    for f in summary.layout.fields:
+        state.update(summary.values[f.name].astype(f.dtype.newbyteorder("<"), copy=False).tobytes())
+    return state.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One opened round in the transcript."""
+
+    question: str
+    round: int
+    context: str
+    sum: str
+
+
+def transcript_digest(entries: Iterable[Entry]) -> str:
+    """`sha256:...` of the run's opened rounds, in order."""
+    listed = [[e.question, e.round, e.context, e.sum] for e in entries]
+    return "sha256:" + hashlib.sha256(compact(listed)).hexdigest()

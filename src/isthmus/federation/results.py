@@ -1,0 +1,92 @@
+"""From estimates to the result people see: the output gate, then the report. Every party computes the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from isthmus.disclosure.gate import refusal
+from isthmus.disclosure.output import check_fit, gate_counts, round_numbers
+from isthmus.disclosure.report import findings_json, passed_at_every_site
+from isthmus.evidence import Counts
+from isthmus.federation.plan import POPULATION, Plan, Question
+from isthmus.federation.script import Ended, Errored, Outcome, Script, estimates
+from isthmus.model.errors import IsthmusError, Refused
+from isthmus.model.study import study_digest
+from isthmus.statistics.contract import Estimate
+
+SIZE = "n of the analysis"
+
+
+def released(script: Script, survivors: tuple[str, ...]) -> dict[str, Any]:
+    """The result body that sites sign: analyses gated and reported, refused ones with their coded reason.
+
+    Raises:
+        Untrusted: E-STEP, when a flow has not ended.
+    """
+    plan, outcomes = script.plan, estimates(script)
+    excluded = _excluded(plan, outcomes.get(POPULATION))
+    return {
+        "schema": "isthmus/result/1",
+        "study": study_digest(plan.study),
+        "title": plan.study.title,
+        "sites": list(survivors),
+        "analyses": {q.name: _analysis(q, script, excluded) for q in plan.questions[1:]},
+    }
+
+
+def _analysis(question: Question, script: Script, excluded: Mapping[str, Any]) -> dict[str, Any]:
+    kind = question.statistic.kind
+    try:
+        match script.outcomes.get(question.name):
+            case Ended(estimate):
+                return _report(question, script, estimate, excluded)
+            case Errored(error):
+                raise error
+            case _:
+                raise refusal(kind)
+    except IsthmusError as error:
+        status = "refused" if isinstance(error, Refused) else "failed"
+        return {"kind": kind, "status": status, "error": error.to_dict()}
+
+
+def _report(question: Question, script: Script, estimate: Estimate, excluded: Mapping[str, Any]) -> dict[str, Any]:
+    plan = script.plan
+    kind = question.statistic.kind
+    fit = check_fit(estimate.n, estimate.parameters, plan.rules, kind)
+    gated = gate_counts(
+        {**estimate.counts, SIZE: Counts("size", np.asarray([estimate.n], dtype=np.int64))}, plan.rules, kind
+    )
+    shown = {name: counts for name, counts in gated.counts.items() if name != SIZE}
+    setting = question.setting(script.agreed[question.name])
+    body = question.statistic.report(question.arguments, setting, replace(estimate, counts=shown))
+    head = {
+        "kind": estimate.kind,
+        "exactness": estimate.exactness,
+        "n": int(gated.counts[SIZE].values[0]),
+        "rounds": estimate.rounds,
+        "conf_level": question.base.conf_level,
+        "excluded": {
+            v: excluded[v]
+            for v in (plan.variables if plan.study.missing == "study" else question.reads)
+            if v in excluded
+        },
+        "disclosure": findings_json((*passed_at_every_site(plan.rules), *fit, *gated.findings), plan.whose),
+    }
+    return round_numbers(head | body, plan.rules.digits)
+
+
+def _excluded(plan: Plan, outcome: Outcome | None) -> dict[str, int | None]:
+    """Rows left out for each variable, gated as cells."""
+    if not isinstance(outcome, Ended):
+        return {}
+    values = outcome.estimate.values["missing"]
+    try:
+        gated = gate_counts({"missing": Counts("cells", np.asarray(values, dtype=np.int64))}, plan.rules)
+    except Refused:
+        return {}
+    cells = np.asarray(gated.counts["missing"].values, dtype=np.float64)
+    return {name: None if np.isnan(v) else int(v) for name, v in zip(plan.variables, cells, strict=True) if v != 0}

@@ -1,0 +1,144 @@
+"""The run as every party computes it: which round comes next, and what the sums mean.
+
+Hub and sites each hold a `Script` over the same `Plan`. It is a pure function of the study, the agreed dictionary and
+rules, the roster and the pooled sums so far; so no party ever has to be told parameters by another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from isthmus.federation.plan import POPULATION, VOTE, Plan, Question
+from isthmus.federation.protocol.charter import Step
+from isthmus.model.canonical import digest
+from isthmus.model.errors import Invalid, Untrusted
+from isthmus.statistics.contract import Estimate, Flow, Round
+from isthmus.summary import Field, Layout, Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A round of this question is open or its sum is awaited."""
+
+    number: int
+    flow: Flow
+    round: Round
+    transcript: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The flow gave its estimate."""
+
+    estimate: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Errored:
+    """The flow cannot give an estimate: separation, collinear columns, no event."""
+
+    error: Invalid
+
+
+Outcome: TypeAlias = Asked | Ended | Errored
+
+
+@dataclass(slots=True)
+class Script:
+    """One party's copy of the run. `agreed` maps a question to its rung once the vote is known."""
+
+    plan: Plan
+    agreed: dict[str, int] = field(default_factory=dict)
+    voted: bool = False
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    def order(self) -> list[Question]:
+        """Questions that every site can answer, in the order they run."""
+        return [q for q in self.plan.questions if q.name in self.agreed]
+
+    def first(self, question: Question) -> Step:
+        """Open a question: its first round needs no sum."""
+        if question.name not in self.outcomes:
+            setting = question.setting(self.agreed[question.name])
+            flow = question.statistic.flow(question.arguments, setting)
+            start = digest({"run": self.plan.name, "question": question.digest, "rung": self.agreed[question.name]})
+            self.outcomes[question.name] = _advance(flow, None, 0, start)
+        return self.current(question.name)
+
+    def current(self, name: str) -> Step:
+        """The open round of a question.
+
+        Raises:
+            Untrusted: E-STEP, when no round of it is open.
+        """
+        asked = self.outcomes.get(name)
+        if not isinstance(asked, Asked):
+            raise Untrusted("E-STEP", f"no round of {name!r} is open here")
+        kind = self.plan.question(name).statistic.kind
+        return Step(
+            question=name, kind=kind, round=asked.number, layout=asked.round.layout, transcript=asked.transcript
+        )
+
+    def vote_step(self) -> Step:
+        """The masked vote: one word per question and rung."""
+        layout = Layout(fields=(Field(name="vote", shape=(len(self.plan.words),), kind="vote"),))
+        start = digest({"run": self.plan.name, "words": [[q.name, rung] for q, rung in self.plan.words]})
+        return Step(question=VOTE, kind="vote", round=1, layout=layout, transcript=start)
+
+    def learn(self, step: Step, pooled: Summary) -> None:
+        """Take in a pooled sum and advance.
+
+        Raises:
+            Untrusted: E-STEP, when the sum belongs to no open round.
+        """
+        if step.question == VOTE:
+            self._count_votes(pooled)
+            return
+        asked = self.outcomes.get(step.question)
+        if not isinstance(asked, Asked) or asked.number != step.round:
+            raise Untrusted("E-STEP", f"no sum of {step.question!r} is awaited")
+        self.outcomes[step.question] = _advance(asked.flow, pooled, asked.number, chain(asked.transcript, pooled))
+
+    def _count_votes(self, pooled: Summary) -> None:
+        if self.voted:
+            raise Untrusted("E-STEP", "the vote was already counted")
+        self.voted = True
+        for (question, rung), word in zip(self.plan.words, pooled.values["vote"], strict=True):
+            if int(word) == 0 and question.name not in self.agreed:
+                self.agreed[question.name] = rung
+        if POPULATION not in self.agreed:
+            self.agreed.clear()
+
+
+def chain(transcript: str, pooled: Summary) -> str:
+    """Digest of a question's pooled sums so far."""
+    state = hashlib.sha256(transcript.encode())
+    for f in pooled.layout.fields:
+        state.update(pooled.values[f.name].astype(f.dtype.newbyteorder("<"), copy=False).tobytes())
+    return "sha256:" + state.hexdigest()
+
+
+def _advance(flow: Flow, pooled: Summary | None, number: int, transcript: str) -> Outcome:
+    try:
+        following = next(flow) if pooled is None else flow.send(pooled)
+    except StopIteration as stop:
+        return Ended(stop.value)
+    except Invalid as error:
+        return Errored(error)
+    return Asked(number + 1, flow, following, transcript)
+
+
+def estimates(script: Script) -> Mapping[str, Outcome]:
+    """Every question's outcome; a round still open means that a sum was withheld.
+
+    Raises:
+        Untrusted: E-STEP, when a flow has not ended.
+    """
+    for question in script.order():
+        outcome = script.outcomes.get(question.name)
+        if outcome is None or isinstance(outcome, Asked):
+            raise Untrusted("E-STEP", f"{question.name!r} was not run to its end")
+    return script.outcomes

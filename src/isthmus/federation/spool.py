@@ -1,0 +1,131 @@
+"""Files for payloads above 1 MiB: written once, hashed on the way, durable when closed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from isthmus.federation.messages import CHUNK, BytesPayload, FilePayload, Payload
+from isthmus.model.errors import Unavailable
+
+
+class SpoolWriter:
+    """One file being written."""
+
+    __slots__ = ("_file", "_hash", "_path", "_size")
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._hash = hashlib.sha256()
+        self._size = 0
+        try:
+            self._file = path.open("xb", buffering=0)
+        except OSError as error:
+            raise _disk() from error
+
+    def write(self, chunk: bytes) -> None:
+        """Append. Raises Unavailable (E-SPOOL) when the disk is full."""
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            self.discard()
+            raise _disk() from error
+        self._hash.update(chunk)
+        self._size += len(chunk)
+
+    def close(self) -> FilePayload:
+        """The finished payload (not yet durable: `Spool.settle`)."""
+        self._file.close()
+        return FilePayload(self._path, self._size, self._hash.hexdigest())
+
+    def discard(self) -> None:
+        """Throw the file away."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+class Spool:
+    """A directory of one node for one run. Nothing in it is a row; masked or pooled bytes only."""
+
+    __slots__ = ("_directory",)
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def writer(self, name: str) -> SpoolWriter:
+        """A new file; `name` is only for people who look into the directory."""
+        return SpoolWriter(self._directory / f"{name}-{secrets.token_hex(8)}.spool")
+
+    def settle(self, payload: Payload) -> dict[str, str | int]:
+        """Make a file payload durable and return what finds it again; for a payload in memory, its size.
+
+        Raises:
+            Unavailable: E-SPOOL.
+        """
+        if not isinstance(payload, FilePayload):
+            return {"size": payload.size}
+        try:
+            descriptor = os.open(payload.path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise _disk() from error
+        return {"size": payload.size, "file": payload.path.name, "sha256": payload.sha256}
+
+    def find(self, place: Mapping[str, str | int], raw: bytes) -> Payload:
+        """The payload that `settle` described; `raw` where it was in memory."""
+        if "file" not in place:
+            return BytesPayload(raw)
+        return FilePayload(self._directory / str(place["file"]), int(place["size"]), str(place["sha256"]))
+
+    def adopt(self, payload: Payload) -> Payload:
+        """The same payload, its file (if it has one) in this spool: a received body becomes the run's own.
+
+        Raises:
+            Unavailable: E-SPOOL.
+        """
+        if not isinstance(payload, FilePayload) or payload.path.parent == self._directory:
+            return payload
+        path = self._directory / payload.path.name
+        try:
+            payload.path.replace(path)
+        except OSError as error:
+            raise _disk() from error
+        return FilePayload(path, payload.size, payload.sha256)
+
+    def gather(self, name: str, chunks: Iterable[bytes], size: int) -> Payload:
+        """`size` bytes given in chunks: in memory up to 1 MiB, else in a new file.
+
+        Raises:
+            Unavailable: E-SPOOL.
+        """
+        if size <= CHUNK:
+            return BytesPayload(b"".join(chunks))
+        writer = self.writer(name)
+        for chunk in chunks:
+            writer.write(chunk)
+        return writer.close()
+
+    def drop(self, payload: Payload) -> None:
+        """Erase a payload's file, if it has one in this spool."""
+        if isinstance(payload, FilePayload) and payload.path.parent == self._directory:
+            payload.path.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Erase every spool file of the run."""
+        for path in self._directory.glob("*.spool"):
+            path.unlink(missing_ok=True)
+
+
+def inline(payload: Payload) -> bytes:
+    """A payload's bytes where it lies in memory, nothing for one in a file: what a journal keeps beside `settle`."""
+    return payload.raw if isinstance(payload, BytesPayload) else b""
+
+
+def _disk() -> Unavailable:
+    return Unavailable("E-SPOOL", "the node's spool cannot be written or read", "free disk space, then restart")

@@ -1,0 +1,185 @@
+"""What the protocol asks of a party's own copy of the run: `HubWork` and `SiteWork`.
+
+The hub's copy has no data. A site's copy turns rows into columns, evidence and summaries; the disclosure gate stands
+between the summary and everything that could send it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from isthmus.data.frame import Frame, fetch_frame
+from isthmus.data.source import Source
+from isthmus.disclosure.gate import Clearance, Release, clear, release, release_vote
+from isthmus.disclosure.site import consider
+from isthmus.federation.plan import POPULATION, VOTE, Plan, Question
+from isthmus.federation.protocol.charter import Step
+from isthmus.federation.results import released
+from isthmus.federation.script import Script
+from isthmus.model.canonical import digest, plain
+from isthmus.model.errors import Invalid, Refused, Untrusted
+from isthmus.statistics.contract import Inputs
+from isthmus.summary import Summary
+
+Cache = MutableMapping[str, Any]
+
+
+@dataclass(slots=True)
+class HubWork:
+    """The hub's copy: drives the flows on pooled sums."""
+
+    plan: Plan
+    script: Script = field(init=False)
+    _at: int = 0
+
+    def __post_init__(self) -> None:
+        self.script = Script(self.plan)
+
+    def next(self) -> Step | None:
+        """The next round, or None when every flow has ended."""
+        if not self.script.voted:
+            return self.script.vote_step()
+        order = self.script.order()
+        while self._at < len(order):
+            try:
+                return self.script.first(order[self._at])
+            except Untrusted:  # its flow has ended
+                self._at += 1
+        return None
+
+    def learn(self, step: Step, pooled: Summary) -> None:
+        """Advance the flow that asked."""
+        self.script.learn(step, pooled)
+
+    def conclude(self, survivors: tuple[str, ...]) -> dict[str, Any]:
+        """The released result."""
+        return released(self.script, survivors)
+
+
+@dataclass(slots=True)
+class SiteWork:
+    """A site's copy: rows stay behind it.
+
+    `cache` outlives the run, so that columns, designs and evidence are built once per question and data snapshot.
+    `note` takes the exact reason of a local refusal to the site's own ledger, never to the wire.
+    """
+
+    plan: Plan
+    site: str
+    country: str
+    source: Source
+    randomness: Callable[[int], bytes]
+    cache: Cache
+    note: Callable[[str, str], None]
+    script: Script = field(init=False)
+    _clearances: dict[tuple[str, int], Clearance] = field(default_factory=dict)
+    _at: int = 0
+    _rows: Frame | None = None
+    _snapshot: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.script = Script(self.plan)
+        study = self.plan.study
+        rows = (study.population, study.derive, study.missing, study.subgroups, self.plan.variables)
+        self._snapshot = digest([plain(rows), self.plan.dictionary, self.country, self.source.fingerprint()])
+
+    def step(self, question: str, round: int) -> Step:  # noqa: A002 - the protocol's word
+        """The step as this site derives it.
+
+        Raises:
+            Untrusted: E-STEP, for a question or round that does not come next.
+        """
+        if question == VOTE:
+            if self.script.voted:
+                raise Untrusted("E-STEP", "the vote was already counted")
+            return self.script.vote_step()
+        names = [q.name for q in self.script.order()]
+        if question not in names or names.index(question) < self._at:
+            raise Untrusted("E-STEP", f"{question!r} does not come next")
+        self._at = names.index(question)
+        step = self.script.first(self.plan.question(question))
+        if step.round != round:
+            raise Untrusted("E-STEP", f"round {round} of {question!r} does not come next")
+        return step
+
+    def answer(self, step: Step) -> Release:
+        """This site's gated part of a round.
+
+        Raises:
+            Refused: E-DISCLOSURE, the same text whatever the rule.
+        """
+        if step.question == VOTE:
+            return release_vote(step.layout, [self._agrees(q, rung) for q, rung in self.plan.words], self.randomness)
+        question = self.plan.question(step.question)
+        rung = self.script.agreed[question.name]
+        clearance = self._clearances.get((question.name, rung))
+        if clearance is None and not self._agrees(question, rung):
+            raise Untrusted("E-VOTE", f"{question.name!r} was not agreed by this site")
+        asked = self.script.outcomes[question.name]
+        prepared = self._prepared(question, rung)
+        answer = question.statistic.summarise(question.arguments, question.setting(rung), prepared, asked.round)  # type: ignore[union-attr]
+        try:
+            return release(answer.summary, answer.weights, self._clearances[question.name, rung], self.plan.rules)
+        except Refused as refused:
+            self.note(question.name, refused.code)
+            raise
+
+    def learn(self, step: Step, pooled: Summary) -> None:
+        """Advance this site's own flow."""
+        self.script.learn(step, pooled)
+
+    def conclude(self, survivors: tuple[str, ...]) -> dict[str, Any]:
+        """The released result, as this site computes it."""
+        return released(self.script, survivors)
+
+    def _agrees(self, question: Question, rung: int) -> bool:
+        """Whether every disclosure rule admits this question on this rung; the reason stays here."""
+        try:
+            evidence = self._cached("evidence", question, rung, lambda: self._evidence(question, rung))
+            clearance = clear(question.digest, consider(evidence, self.plan.rules), question.statistic.kind)
+        except (Refused, Invalid) as reason:
+            self.note(question.name, reason.code)
+            return False
+        self._clearances[question.name, rung] = clearance
+        return True
+
+    def _evidence(self, question: Question, rung: int) -> Any:
+        setting = question.setting(rung)
+        return question.statistic.evidence(question.arguments, setting, self._prepared(question, rung))
+
+    def _prepared(self, question: Question, rung: int) -> Any:
+        def build() -> Any:
+            return question.statistic.prepare(question.arguments, question.setting(rung), self._inputs(question))
+
+        return self._cached("prepared", question, rung, build)
+
+    def _inputs(self, question: Question) -> Inputs:
+        frame = self._frame()
+        if question.name == POPULATION:
+            missing = {name: frame.missing(name).astype(np.float64) for name in self.plan.variables}
+            return Inputs(rows=frame.rows, numbers=missing, codes={})
+        names = self.plan.variables if self.plan.study.missing == "study" else question.reads
+        rows = frame.complete(names, question.where)
+        levels = question.base.levels
+        return Inputs(
+            rows=rows.rows,
+            numbers={n: rows.numbers(n) for n in (*question.needs.numbers, *question.needs.times)},
+            codes={n: rows.codes(n, levels[n]) for n in question.needs.categories},
+            design=rows.matrix(question.base.design) if question.base.design else None,
+        )
+
+    def _frame(self) -> Frame:
+        if self._rows is None:
+            plan = self.plan
+            self._rows = fetch_frame(self.source, plan.study, plan.dictionary, plan.variables, self.country)
+        return self._rows
+
+    def _cached(self, what: str, question: Question, rung: int, build: Callable[[], Any]) -> Any:
+        key = f"{what} {question.digest} {rung} {self._snapshot}"
+        if key not in self.cache:
+            self.cache[key] = build()
+        return self.cache[key]

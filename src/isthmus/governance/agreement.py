@@ -1,0 +1,176 @@
+"""The agreement of an alliance: who, whose keys, which data, what may be asked, and the disclosure floor.
+
+Facts only. It is written as YAML, and its content address is the SHA-256 of its canonical JSON (RFC 8785). How one
+is made is in `drafting.py`, whether it is sound in `consistency.py`, signatures and the chain of versions in
+`signing.py`, what it lets in in `admission.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal, TypeVar
+
+from isthmus.disclosure.rules import Effective, strictest
+from isthmus.model.canonical import digest
+from isthmus.model.errors import Refused
+from isthmus.model.names import Digest
+from isthmus.model.record import record
+from isthmus.model.rules import Rules
+
+T = TypeVar("T")
+
+
+@record
+class Party:
+    """A legal entity: its short name, full name and country (ISO 3166-1 alpha-2)."""
+
+    party: str
+    name: str
+    country: str
+
+
+@record
+class Person:
+    """Someone who acts for a party: custodians sign agreements, researchers sign studies."""
+
+    person: str
+    party: str
+    roles: tuple[Literal["custodian", "researcher"], ...]
+    key: str
+    certificate: str
+    tls: str
+
+
+@record
+class SiteEntry:
+    """A node beside data: its party, country and facility, Ed25519 key, transport certificate and pin."""
+
+    site: str
+    party: str
+    country: str
+    facility: str
+    key: str
+    certificate: str
+    tls: str
+
+
+@record
+class HubEntry:
+    """The hub: relays and adds up."""
+
+    hub: str
+    party: str
+    country: str
+    key: str
+    certificate: str
+    tls: str
+
+
+@record
+class DatasetEntry:
+    """A dataset: its codebook's digest, the sites that hold it, and rules stricter than the floor, if any.
+
+    `variables` narrows what a study may read; left out, every variable of the codebook (the person id never).
+    """
+
+    dataset: str
+    codebook: str
+    sites: tuple[str, ...]
+    variables: tuple[str, ...] | None = None
+    rules: Rules | None = None
+
+
+@record
+class Agreement:
+    """One version of an agreement. Dates are days in UTC, `starts` and `expires` included.
+
+    Attributes:
+        analyses: question kinds that may be asked.
+        releases: outputs beyond the estimates that may be released.
+        disclosure: the floor; datasets and sites may only be stricter.
+        two_party: every custodian accepts that two sites see each other's part of a sum.
+        previous: digest of the version before; none in version 1.
+    """
+
+    isthmus: Literal["agreement/1"]
+    id: str
+    version: int
+    title: str
+    starts: str
+    expires: str
+    parties: tuple[Party, ...]
+    people: tuple[Person, ...]
+    sites: tuple[SiteEntry, ...]
+    hub: HubEntry
+    datasets: tuple[DatasetEntry, ...]
+    analyses: tuple[str, ...]
+    releases: tuple[Literal["vcov"], ...]
+    disclosure: Rules
+    two_party: bool
+    previous: str | None = None
+
+    def site(self, name: str) -> SiteEntry:
+        """By name, or Refused E-ROSTER."""
+        return _named({s.site: s for s in self.sites}, "site", name, "E-ROSTER")
+
+    def dataset(self, name: str) -> DatasetEntry:
+        """By name, or Refused E-DATASET."""
+        return _named({d.dataset: d for d in self.datasets}, "dataset", name, "E-DATASET")
+
+    def keyed(self) -> tuple[SiteEntry | HubEntry | Person, ...]:
+        """Every entry that has a key: sites, the hub, people."""
+        return (*self.sites, self.hub, *self.people)
+
+    def custodians(self, party: str) -> tuple[Person, ...]:
+        """The people who sign agreements for a party."""
+        return tuple(p for p in self.people if p.party == party and "custodian" in p.roles)
+
+
+def agreement_digest(agreement: Agreement) -> Digest:
+    """Content address."""
+    return digest(agreement)
+
+
+def check_in_force(agreement: Agreement, now: datetime) -> None:
+    """Refuse before the first and after the last day, in UTC.
+
+    Raises:
+        Refused: E-NOT-YET, E-EXPIRED.
+    """
+    starts = datetime.combine(date.fromisoformat(agreement.starts), time(), UTC)
+    ends = datetime.combine(date.fromisoformat(agreement.expires), time(), UTC) + timedelta(days=1)
+    if now < starts:
+        raise Refused("E-NOT-YET", f"the agreement starts on {agreement.starts}", "wait, or check this machine's clock")
+    if now >= ends:
+        raise Refused(
+            "E-EXPIRED",
+            f"the agreement expired on {agreement.expires}",
+            "sign a new version, or check this machine's clock",
+        )
+
+
+def shared_rules(agreement: Agreement, dataset: str) -> Effective:
+    """The rules every party of a run applies: the strictest of the agreement's floor and the dataset's own.
+
+    Raises:
+        Refused: E-DATASET.
+    """
+    own = agreement.dataset(dataset).rules
+    return strictest({"agreement": agreement.disclosure} | ({"dataset": own} if own else {}))
+
+
+def legal_entities(agreement: Agreement, sites: Iterable[str]) -> frozenset[str]:
+    """The parties behind sites: two sites of one party count once.
+
+    Raises:
+        Refused: E-ROSTER, a site that is not in the agreement.
+    """
+    return frozenset(agreement.site(name).party for name in sites)
+
+
+def _named(entries: Mapping[str, T], what: str, name: str, code: str) -> T:
+    if name not in entries:
+        hint = "the agreement names: " + ", ".join(entries)
+        raise Refused(code, f"{what} {name[:70]!r} is not in the agreement", hint)
+    return entries[name]

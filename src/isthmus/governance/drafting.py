@@ -1,0 +1,136 @@
+"""How an agreement is made: from public cards and the terms people decide, or from a YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import yaml
+
+from isthmus.data.yaml_text import load_yaml
+from isthmus.governance.agreement import (
+    Agreement,
+    DatasetEntry,
+    HubEntry,
+    Party,
+    Person,
+    SiteEntry,
+    agreement_digest,
+)
+from isthmus.governance.card import Card
+from isthmus.governance.consistency import check_agreement
+from isthmus.model.canonical import plain
+from isthmus.model.errors import Invalid
+from isthmus.model.record import record
+from isthmus.model.rules import Rules
+from isthmus.strict import parse
+
+
+@record
+class Terms:
+    """What people decide; everything else of an agreement comes from the cards."""
+
+    id: str
+    title: str
+    starts: str
+    expires: str
+    datasets: tuple[DatasetEntry, ...]
+    analyses: tuple[str, ...]
+    releases: tuple[Literal["vcov"], ...]
+    disclosure: Rules
+    two_party: bool
+    facilities: Mapping[str, str]
+    names: Mapping[str, str]
+
+
+def new_agreement(terms: Terms, cards: Iterable[Card], previous: Agreement | None = None) -> Agreement:
+    """An unsigned agreement from cards and terms; the next version when there is a previous one.
+
+    Args:
+        terms: `facilities`: site -> facility; `names`: party -> full name (its short name where left out).
+        cards: checked cards of one hub, the sites and the people.
+        previous: the version it replaces.
+
+    Raises:
+        Invalid: E-AGREEMENT, not exactly one hub, or what `check_agreement` finds.
+    """
+    cards = tuple(cards)
+    hubs = [c for c in cards if c.role == "hub"]
+    if len(hubs) != 1:
+        raise Invalid("E-AGREEMENT", "an agreement names exactly one hub", "pass one card of role hub", "hub")
+    decided = {key: getattr(terms, key) for key in _DECIDED}
+    made = Agreement(
+        isthmus="agreement/1",
+        version=previous.version + 1 if previous else 1,
+        previous=agreement_digest(previous) if previous else None,
+        parties=tuple(_parties(cards, terms.names)),
+        people=tuple(
+            Person(person=c.name, party=c.party, roles=(c.role,), key=c.key, certificate=c.certificate, tls=c.tls)
+            for c in cards
+            if c.role == "custodian" or c.role == "researcher"
+        ),
+        sites=tuple(
+            SiteEntry(
+                site=c.name,
+                party=c.party,
+                country=c.country,
+                facility=terms.facilities.get(c.name, c.name),
+                key=c.key,
+                certificate=c.certificate,
+                tls=c.tls,
+            )
+            for c in cards
+            if c.role == "site"
+        ),
+        hub=_hub(hubs[0]),
+        **decided,
+    )
+    check_agreement(made)
+    return made
+
+
+def read_agreement(text: str, where: str = "agreement") -> Agreement:
+    """An unsigned agreement from YAML (or JSON) text.
+
+    Raises:
+        Invalid: E-YAML, E-UNKNOWN-KEY, E-MISSING-KEY, E-TYPE, E-AGREEMENT, E-RULES.
+        Refused: E-RULES-FLOOR.
+    """
+    agreement = parse(Agreement, load_yaml(text), where)
+    check_agreement(agreement)
+    return agreement
+
+
+def write_text(value: object) -> str:
+    """YAML of a record, keys in their order; `NO` and dates stay text."""
+    written: str = yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True, width=120)
+    return written
+
+
+_DECIDED = (
+    "id",
+    "title",
+    "starts",
+    "expires",
+    "datasets",
+    "analyses",
+    "releases",
+    "disclosure",
+    "two_party",
+)
+
+
+def _parties(cards: Iterable[Card], names: Mapping[str, str]) -> list[Party]:
+    countries = {c.party: c.country for c in reversed(tuple(cards))}
+    return [Party(party=p, name=names.get(p, p), country=countries[p]) for p in sorted(countries)]
+
+
+def _hub(card: Card) -> HubEntry:
+    return HubEntry(
+        hub=card.name,
+        party=card.party,
+        country=card.country,
+        key=card.key,
+        certificate=card.certificate,
+        tls=card.tls,
+    )

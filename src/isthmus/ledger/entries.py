@@ -1,0 +1,86 @@
+"""Ledger entries: what happened, which facts belong to it, when, and its place in the log."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from isthmus.ledger.document import read_canonical
+from isthmus.model.canonical import canonical
+from isthmus.model.errors import Invalid
+from isthmus.model.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+# Every event there is. Facts are digests, names, counters and codes: never a row, a small count or a secret.
+EVENTS: Mapping[str, str] = MappingProxyType(
+    {
+        "study": "a signed study was admitted and its run chartered",
+        "decision": "a party, or its standing rule, allowed or refused a study",
+        "round": "a round was opened: question, number, context digest, survivors",
+        "release": "a result left, signed by the sites",
+        "refusal": "a rule stopped a question or a study: its code, never the value",
+    }
+)
+
+MAXIMUM_ENTRY = 64 * 1024
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+
+
+@record
+class Entry:
+    """One entry; `sequence` is its index in the log, `time` is UTC to the millisecond."""
+
+    event: str
+    facts: Mapping[str, Any]
+    time: str
+    sequence: int
+
+
+def timestamp(moment: datetime) -> str:
+    """`moment` (with a time zone) as `2026-01-31T09:30:00.000Z`. Invalid (E-ENTRY) without a zone."""
+    if moment.tzinfo is None:
+        raise Invalid("E-ENTRY", "a ledger time has a time zone")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """The leaf: canonical JSON of the entry.
+
+    Raises:
+        Invalid: E-ENTRY, an unknown event, a malformed time or sequence, or an entry over 64 KiB; E-JSON.
+    """
+    well_formed = entry.event in EVENTS and _TIME.fullmatch(entry.time) and entry.sequence >= 0
+    raw = canonical(entry)
+    if not well_formed or len(raw) > MAXIMUM_ENTRY:
+        raise _malformed()
+    return raw
+
+
+def decode_entry(raw: bytes) -> Entry:
+    """The entry in a leaf.
+
+    Raises:
+        Invalid: E-CANONICAL or E-ENTRY.
+    """
+    return entry_of(read_canonical(raw, "ledger entry"))
+
+
+def entry_of(value: Any) -> Entry:
+    """The entry in parsed JSON. Invalid (E-ENTRY) for anything else."""
+    if not isinstance(value, dict) or set(value) != {"event", "facts", "time", "sequence"}:
+        raise _malformed()
+    kinds = {"event": str, "facts": dict, "time": str, "sequence": int}
+    if not all(type(value[key]) is kind for key, kind in kinds.items()):
+        raise _malformed()
+    entry = Entry(**value)
+    encode_entry(entry)
+    return entry
+
+
+def _malformed() -> Invalid:
+    return Invalid("E-ENTRY", "not a ledger entry", "event (a known one), facts, time, sequence; at most 64 KiB")

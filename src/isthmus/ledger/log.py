@@ -1,0 +1,151 @@
+"""The append-only log of a hub or a site, over any store; and how a witness follows it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Protocol
+
+from isthmus.ledger.entries import Entry, decode_entry, encode_entry, timestamp
+from isthmus.ledger.merkle import HASH_SIZE, Tree, verify_consistency
+from isthmus.model.errors import Invalid, Untrusted
+from isthmus.model.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+_PAGE = 1024
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,127}", re.ASCII)
+_HEX_ROOT = re.compile(rf"[0-9a-f]{{{2 * HASH_SIZE}}}", re.ASCII)
+
+
+@record
+class Head:
+    """A log at one moment: number of entries and Merkle root."""
+
+    size: int
+    root: bytes
+
+    def to_json(self) -> dict[str, Any]:
+        """`{size, root}`, the root in lower-case hex."""
+        return {"size": self.size, "root": self.root.hex()}
+
+
+def head_of(json: Any) -> Head:
+    """The head of `to_json`. Invalid (E-HEAD) for anything else."""
+    if not isinstance(json, dict) or set(json) != {"size", "root"}:
+        raise _not_a_head()
+    size, text = json["size"], json["root"]
+    if type(size) is not int or size < 0 or not isinstance(text, str) or not _HEX_ROOT.fullmatch(text):
+        raise _not_a_head()
+    return Head(size=size, root=bytes.fromhex(text))
+
+
+class LogStore(Protocol):
+    """Where leaves lie. `append` is durable before it returns."""
+
+    def append(self, leaf: bytes) -> None:
+        """Keep `leaf` after all others."""
+
+    def read(self, start: int, stop: int) -> Sequence[bytes]:
+        """The leaves [start, stop)."""
+
+    def size(self) -> int:
+        """Number of leaves."""
+
+
+class MemoryStore:
+    """A `LogStore` that forgets when the process ends."""
+
+    def __init__(self) -> None:
+        self._leaves: list[bytes] = []
+
+    def append(self, leaf: bytes) -> None:
+        """Keep `leaf` after all others."""
+        self._leaves.append(leaf)
+
+    def read(self, start: int, stop: int) -> Sequence[bytes]:
+        """The leaves [start, stop)."""
+        return tuple(self._leaves[start:stop])
+
+    def size(self) -> int:
+        """Number of leaves."""
+        return len(self._leaves)
+
+
+class Log:
+    """One writer's log. Opening reads and checks every leaf once; appending is O(log n).
+
+    Args:
+        store: the leaves; nobody else appends to it while the log is open.
+        origin: the log's name in checkpoints.
+        clock: the time now, with a zone; recorded, never used for order.
+
+    Raises:
+        Invalid: E-ORIGIN; E-ENTRY or E-CANONICAL, a store that holds something else.
+        Untrusted: E-LEDGER, a store whose entries are out of order.
+    """
+
+    def __init__(self, store: LogStore, origin: str, clock: Callable[[], datetime]) -> None:
+        if not _ORIGIN.fullmatch(origin):
+            raise Invalid("E-ORIGIN", "a log's origin is a letter, then letters, digits, _ . / -; at most 128")
+        self.origin = origin
+        self._store = store
+        self._clock = clock
+        self._tree = Tree()
+        for at in range(0, store.size(), _PAGE):
+            for leaf in store.read(at, min(at + _PAGE, store.size())):
+                if decode_entry(leaf).sequence != self._tree.size:
+                    raise Untrusted("E-LEDGER", "the stored ledger is out of order", "restore it from a peer's copy")
+                self._tree.append(leaf)
+
+    def append(self, event: str, facts: Mapping[str, Any]) -> int:
+        """Record `event` durably; its index.
+
+        Raises:
+            Invalid: E-ENTRY, an event not in `EVENTS` or facts too large; E-JSON, facts that are not plain data.
+        """
+        entry = Entry(event=event, facts=facts, time=timestamp(self._clock()), sequence=self._tree.size)
+        leaf = encode_entry(entry)
+        self._store.append(leaf)
+        return self._tree.append(leaf)
+
+    def head(self, size: int | None = None) -> Head:
+        """The head now, or as it was at `size`. Invalid (E-PROOF) beyond the log."""
+        size = self._tree.size if size is None else size
+        return Head(size=size, root=self._tree.root(size))
+
+    def consistency(self, old_size: int, size: int | None = None) -> tuple[bytes, ...]:
+        """Proof that the log at `size` (now, when not given) continues the log at `old_size`. Invalid (E-PROOF)."""
+        return self._tree.consistency_proof(old_size, self._tree.size if size is None else size)
+
+    def inclusion(self, index: int, size: int | None = None) -> tuple[bytes, ...]:
+        """Proof that entry `index` is in the log at `size` (now, when not given). Invalid (E-PROOF)."""
+        return self._tree.inclusion_proof(index, self._tree.size if size is None else size)
+
+    def entry(self, index: int) -> Entry:
+        """The entry at `index`. Invalid (E-PROOF) beyond the log."""
+        if not 0 <= index < self._tree.size:
+            raise Invalid("E-PROOF", "there is no such entry in the log")
+        return decode_entry(self._store.read(index, index + 1)[0])
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry, oldest first."""
+        for index in range(self._tree.size):
+            yield self.entry(index)
+
+
+def follow(known: Head | None, offered: Head, proof: Sequence[bytes]) -> Head:
+    """The head a witness holds from now on: `offered`, when it continues `known` (`None`: nothing seen yet).
+
+    Raises:
+        Untrusted: E-LEDGER, a log that is shorter than, or does not continue, what was seen.
+    """
+    if known is None:
+        return offered
+    verify_consistency(known.size, offered.size, known.root, offered.root, proof)
+    return offered
+
+
+def _not_a_head() -> Invalid:
+    return Invalid("E-HEAD", "not a ledger head", "size and root (64 lower-case hex digits)")

@@ -1,0 +1,88 @@
+"""Result JSON -> figures as plain data -> SVG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from isthmus.charts import forest, survival
+from isthmus.charts.figure import Curve, ForestFigure, ForestRow, SurvivalFigure
+from isthmus.model.errors import Invalid
+from isthmus.sdk import frames, tables
+
+_MEASURES = {"OR": "Odds ratio", "RR": "Rate ratio", "HR": "Hazard ratio"}
+
+
+def draw(name: str, body: Mapping[str, Any], context: Mapping[str, Any]) -> str:
+    """The figure of one analysis as SVG.
+
+    Raises:
+        Invalid: E-PLOT, when the kind has no figure.
+    """
+    if "curves" in body:
+        return survival.draw(survival_figure(name, body, context))
+    if "terms" in body:
+        return forest.draw(forest_figure(name, body, context))
+    raise Invalid("E-PLOT", f"a {body['kind']} has no figure", "curves and models have one", name)
+
+
+def survival_figure(name: str, body: Mapping[str, Any], context: Mapping[str, Any]) -> SurvivalFigure:
+    """Curves of a Kaplan-Meier result."""
+    unit = str(body.get("time_unit") or "day")
+    return SurvivalFigure(
+        title=str(context.get("title", name)),
+        subtitle=f"Kaplan-Meier with {tables.percent(body)} intervals, {_sites(context)}",
+        curves=tuple(_curve(curve) for curve in body["curves"]),
+        x_label=f"{unit.capitalize()}s since start",
+        y_label="Event-free",
+        unit=unit,
+        stepped=body.get("exactness") != "exact",
+        notes=(f"n = {tables.significant(body.get('n'))}.", *_rounding(body)),
+    )
+
+
+def forest_figure(name: str, body: Mapping[str, Any], context: Mapping[str, Any]) -> ForestFigure:
+    """Terms of a model; the intercept is left out where ratios are drawn."""
+    ratio = frames.ratio(body)
+    rows = [t for t in body["terms"] if not (ratio and t["term"] == "(Intercept)")]
+    return ForestFigure(
+        title=tables.title(name, body),
+        subtitle=f"{context.get('title', '')}, {_sites(context)}",
+        rows=tuple(_forest_row(term, ratio) for term in rows),
+        headings=(f"{ratio or 'Estimate'} ({tables.percent(body)} CI)", "p"),
+        measure=_MEASURES.get(ratio or "", "Coefficient"),
+        log=ratio is not None,
+        notes=(f"n = {tables.significant(body.get('n'))}.",),
+    )
+
+
+def _curve(curve: Mapping[str, Any]) -> Curve:
+    shown = [i for i, value in enumerate(curve["survival"]) if value is not None]  # the gate merges and cuts steps
+    return Curve(
+        label=tables.group(curve),
+        median=curve.get("median"),
+        time=tuple(float(curve["time"][i]) for i in shown),
+        survival=tuple(curve["survival"][i] for i in shown),
+        low=tuple(curve["conf_low"][i] for i in shown),
+        high=tuple(curve["conf_high"][i] for i in shown),
+        at_risk=tuple(curve["at_risk"][i] for i in shown),
+    )
+
+
+def _forest_row(term: Mapping[str, Any], ratio: str | None) -> ForestRow:
+    numbers = [term.get(k) for k in ("estimate", "conf_low", "conf_high")]
+    middle, low, high = (math.exp(v) if ratio and v is not None else v for v in numbers)
+    shown = f"{tables.significant(middle, 3)} ({tables.significant(low, 3)} to {tables.significant(high, 3)})"
+    columns = (shown, tables.p_value(term.get("p_value")))
+    return ForestRow(label=str(term["term"]), style="square", estimate=middle, low=low, high=high, columns=columns)
+
+
+def _sites(context: Mapping[str, Any]) -> str:
+    return f"{len(context.get('sites', []))} sites"
+
+
+def _rounding(body: Mapping[str, Any]) -> tuple[str, ...]:
+    if body.get("exactness") != "grid":
+        return ()
+    return ("Event times on the agreed public grid; counts gated and rounded as the rules say.",)

@@ -1,0 +1,111 @@
+"""The study people write: read from YAML, JSON or Python, checked before any data is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from isthmus.model import study as model
+from isthmus.model.canonical import Json, plain
+from isthmus.model.codebook import Codebook
+from isthmus.model.errors import Invalid
+from isthmus.model.names import Digest
+from isthmus.sdk.files import load_file
+from isthmus.strict import parse
+
+# In Python the purpose may be left out for a rehearsal on one's own files; such a study cannot be submitted.
+UNSTATED = {"duo": "DUO:0000042", "text": "not stated"}
+
+
+class Study:
+    """A declarative study: what is asked, never how it is computed. The keys are those of a study file.
+
+    >>> study = Study(title="Ages", dataset="demo", analyses={"who": {"count": {}}})
+    >>> study.title
+    'Ages'
+    """
+
+    def __init__(
+        self, *, title: str, dataset: str, analyses: Mapping[str, Any], purpose: Mapping[str, Any] | None = None, **more: Any
+    ) -> None:
+        """Make a study from Python.
+
+        Raises:
+            Invalid: an unknown key, a wrong type, or an analysis that is not exactly one question.
+        """
+        stated = {"isthmus": "study/1", "title": title, "dataset": dataset, "purpose": dict(purpose or UNSTATED)}
+        self._record = from_dict({**stated, "analyses": dict(analyses), **more})
+
+    @classmethod
+    def read(cls, path: str | Path) -> Study:
+        """Read a study file (`.yaml`, `.yml` or `.json`).
+
+        Raises:
+            Invalid: the file is not a study; the error names the place and the nearest known key.
+            Unavailable: the file cannot be read.
+        """
+        return cls.of(from_dict(load_file(path)))
+
+    @classmethod
+    def of(cls, record: model.Study) -> Study:
+        """Wrap a study record."""
+        made = cls.__new__(cls)
+        made._record = record
+        return made
+
+    @property
+    def record(self) -> model.Study:
+        """The frozen record that every party reads."""
+        return self._record
+
+    @property
+    def title(self) -> str:
+        """The study's title."""
+        return self._record.title
+
+    @property
+    def digest(self) -> Digest:
+        """The study's content address: what approvers sign."""
+        return model.study_digest(self._record)
+
+    @property
+    def states_purpose(self) -> bool:
+        """Whether someone said what the study is for."""
+        return self._record.purpose.text != UNSTATED["text"]
+
+    def to_dict(self) -> Json:
+        """The study as plain data, as a study file holds it."""
+        return plain(self._record)
+
+    def check(self, codebook: Codebook | str | Path | None = None) -> tuple[str, ...]:
+        """Check everything that can be checked without rows; with a codebook its variables and expressions too.
+
+        Returns:
+            What was checked, in words.
+
+        Raises:
+            Invalid: the first thing that is wrong, with its place.
+        """
+        from isthmus.sdk.check import check
+
+        return check(self._record, codebook)
+
+    def __repr__(self) -> str:
+        names = ", ".join(self._record.analyses)
+        return f"<Study {self.title!r} on {self._record.dataset!r}: {names}>"
+
+
+def from_dict(data: Json) -> model.Study:
+    """Plain data as a study, with each analysis exactly one question of a known kind.
+
+    Raises:
+        Invalid: E-UNKNOWN-KEY, E-MISSING-KEY, E-TYPE, E-ANALYSIS, E-KIND.
+    """
+    if not isinstance(data, Mapping):
+        raise Invalid("E-TYPE", "a study is a mapping of keys", "start with `isthmus: study/1`")
+    from isthmus.statistics.catalogue import analyses
+
+    record = parse(model.Study, data)
+    analyses(record)
+    return record

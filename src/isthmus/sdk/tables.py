@@ -1,0 +1,196 @@
+"""Result JSON -> tables as plain data: one builder for text, HTML and the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from isthmus.model.record import record
+from isthmus.sdk import frames
+
+
+@record
+class Table:
+    """Headings and rows of text; the first `labels` columns are names (left), the rest numbers (right)."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    labels: int = 1
+    notes: tuple[str, ...] = ()
+
+
+TITLES = {
+    "table_one": "Table 1",
+    "glm": "Regression",
+    "cox": "Cox proportional hazards",
+    "kaplan_meier": "Kaplan-Meier",
+    "log_rank": "Log-rank test",
+    "crosstab": "Cross-tabulation",
+    "count": "Count",
+}
+_FAMILIES = {"binomial": "Logistic regression", "gaussian": "Linear regression", "poisson": "Poisson regression"}
+_MANY_STEPS = 12
+
+
+def of(name: str, body: Mapping[str, Any]) -> list[Table]:
+    """The tables that show one analysis."""
+    error = failure(body)
+    if error:
+        return [_refusal(name, body, error)]
+    builders: tuple[tuple[str, Callable[[str, Mapping[str, Any]], list[Table]]], ...] = (
+        ("terms", _terms),
+        ("curves", _curves),
+        ("cells", _cells),
+    )
+    return next((build(name, body) for key, build in builders if key in body), [_scalars(name, body)])
+
+
+def failure(body: Mapping[str, Any]) -> Mapping[str, str] | None:
+    """The coded reason why an analysis has no result, if it has none."""
+    error = body.get("error")
+    return error if isinstance(error, Mapping) else None
+
+
+def title(name: str, body: Mapping[str, Any]) -> str:
+    """`name: what it is`, with the family of a regression."""
+    kind = str(body["kind"])
+    family = str(body.get("fit", {}).get("family", ""))
+    return f"{name}: {_FAMILIES.get(family) or TITLES.get(kind, kind.replace('_', ' '))}"
+
+
+def significant(value: Any, digits: int = 4) -> str:
+    """A number at `digits` significant digits without an exponent where that is readable; `-` for none."""
+    if value is None:
+        return "-"
+    if isinstance(value, (bool, str)):
+        return str(value)
+    if isinstance(value, int) or float(value).is_integer():
+        return f"{value:,.0f}"
+    text = f"{value:.{digits}g}"
+    return f"{value:,.0f}" if abs(value) >= 10**digits and "e" in text else text
+
+
+def p_value(value: float | None) -> str:
+    """As journals print it."""
+    if value is None:
+        return "-"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def percent(body: Mapping[str, Any]) -> str:
+    """The confidence level, for headings."""
+    return f"{100 * float(body.get('conf_level', 0.95)):g}%"
+
+
+def _terms(name: str, body: Mapping[str, Any]) -> list[Table]:
+    ratio, letter = frames.ratio(body), str(body.get("test", "z"))
+    shown = (ratio,) if ratio else ()
+    headings = ("Term", *shown, f"{percent(body)} CI", "Estimate", "SE", letter, "p")
+    return [
+        Table(
+            title=title(name, body),
+            headings=headings,
+            rows=tuple(_term(term, ratio) for term in body["terms"]),
+            notes=_fit_notes(body),
+        )
+    ]
+
+
+def _term(term: Mapping[str, Any], ratio: str | None) -> tuple[str, ...]:
+    change = _exponential if ratio else _same
+    limits = [significant(change(term.get(k)), 3) for k in ("conf_low", "conf_high")]
+    effect = (significant(change(term["estimate"]), 3),) if ratio else ()
+    numbers = [significant(term.get(k)) for k in ("estimate", "std_error", "statistic")]
+    return (str(term["term"]), *effect, " to ".join(limits), *numbers, p_value(term.get("p_value")))
+
+
+def _exponential(value: float | None) -> float | None:
+    return None if value is None else math.exp(value)
+
+
+def _same(value: float | None) -> float | None:
+    return value
+
+
+def _fit_notes(body: Mapping[str, Any]) -> tuple[str, ...]:
+    fit = body.get("fit", {})
+    first = [f"n = {significant(body.get('n'))}"]
+    events = body.get("events", fit.get("events"))
+    if events is not None:
+        first.append(f"events = {significant(events)}")
+    first += [f"{k.replace('_', ' ')} = {significant(fit[k])}" for k in ("loglik", "aic", "deviance") if k in fit]
+    about = [f"{body['exactness']}, {significant(body.get('rounds'))} rounds"]
+    if body.get("reference"):
+        about.append("reference " + ", ".join(f"{k} = {v}" for k, v in body["reference"].items()))
+    if isinstance(body.get("error"), str):
+        about.append(f"errors: {body['error']}")
+    return ("; ".join(first), "; ".join(about))
+
+
+def _curves(name: str, body: Mapping[str, Any]) -> list[Table]:
+    overview = tuple(_overview(curve) for curve in body["curves"])
+    first = Table(
+        title=title(name, body),
+        headings=("Group", "At start", "Events", "Last time", "Survival", f"{percent(body)} CI", "Median"),
+        rows=overview,
+        notes=(f"n = {significant(body.get('n'))}; {body['exactness']}",),
+    )
+    longest = max((len(curve["time"]) for curve in body["curves"]), default=0)
+    return [first] if longest > _MANY_STEPS else [first, _life_table(body)]
+
+
+def group(curve: Mapping[str, Any]) -> str:
+    """A curve's group as people read it: its levels, `all` where there are none."""
+    return ", ".join(str(v) for v in curve.get("group", {}).values()) or "all"
+
+
+def _overview(curve: Mapping[str, Any]) -> tuple[str, ...]:
+    last = {k: (curve[k][-1] if curve.get(k) else None) for k in ("time", "survival", "conf_low", "conf_high")}
+    events = [e for e in curve.get("events", []) if e is not None]
+    start = curve["at_risk"][0] if curve.get("at_risk") else None
+    limits = f"{significant(last['conf_low'])} to {significant(last['conf_high'])}"
+    numbers = (start, sum(events), last["time"], last["survival"])
+    return (group(curve), *(significant(v) for v in numbers), limits, significant(curve.get("median")))
+
+
+def _life_table(body: Mapping[str, Any]) -> Table:
+    rows = [
+        (group(curve), *(significant(curve[k][i]) for k in ("time", "at_risk", "events", "censored", "survival")))
+        for curve in body["curves"]
+        for i in range(len(curve["time"]))
+    ]
+    return Table(
+        title="Life table",
+        headings=("Group", "Until", "At risk", "Events", "Censored", "Survival"),
+        rows=tuple(rows),
+    )
+
+
+def _cells(name: str, body: Mapping[str, Any]) -> list[Table]:
+    if body["kind"] == "table_one":
+        from isthmus.sdk.table_one import baseline
+
+        return [baseline(title(name, body), body)]
+    names = list(dict.fromkeys(key for cell in body["cells"] for key in cell))
+    rows = tuple(tuple(significant(cell.get(key)) for key in names) for cell in body["cells"])
+    labels = sum(1 for key in names if all(isinstance(cell.get(key), str) for cell in body["cells"]))
+    return [Table(title=title(name, body), headings=tuple(names), rows=rows, labels=labels, notes=_size(body))]
+
+
+def _scalars(name: str, body: Mapping[str, Any]) -> Table:
+    fit = {k: v for k, v in body.get("fit", {}).items() if not isinstance(v, (list, dict))}
+    rows = tuple(
+        (k.replace("_", " "), p_value(v) if k == "p_value" else significant(v)) for k, v in fit.items()
+    )
+    return Table(title=title(name, body), headings=("", "Value"), rows=rows, notes=_size(body))
+
+
+def _size(body: Mapping[str, Any]) -> tuple[str, ...]:
+    return (f"n = {significant(body.get('n'))}; {body.get('exactness', '')}",)
+
+
+def _refusal(name: str, body: Mapping[str, Any], error: Mapping[str, str]) -> Table:
+    rows = tuple((key, str(error[key])) for key in ("code", "message", "hint") if error.get(key))
+    return Table(title=f"{title(name, body)} - {body['status']}", headings=("", ""), rows=rows, labels=2)

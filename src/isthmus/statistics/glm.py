@@ -1,0 +1,208 @@
+"""Generalized linear models (kind `glm`): gaussian, binomial and poisson with their canonical links.
+
+Result keys: `terms`, `fit` (family, link, deviance, null_deviance, df_residual, df_null, loglik, aic, dispersion,
+converged), `n`, `events` (binomial, poisson), `reference`, `conf_level`, `test` (`t` where the dispersion is
+estimated and errors are the model's, else `z`), `error` (`model` or `HC0`), `contrasts`, `tests`, `vcov`.
+
+Definitions are those of R's `glm`: dispersion is Pearson's statistic over n - p; `loglik` and `aic` of gaussian use
+deviance / n and count the dispersion as a parameter; intervals are Wald. HC0 is `sandwich`'s (no small-sample
+factor). Weights say what they are: `frequency` (a row stands for w rows), `precision` (R's `weights`), `sampling`
+(as precision, robust errors always).
+
+Every round sends score, information and deviance at coefficients that each party derives from the sums before;
+scoring starts from R's starting values and ends when the largest step is below 1e-10 standard errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from isthmus.evidence import Evidence
+from isthmus.model.codebook import Codebook
+from isthmus.model.errors import Invalid
+from isthmus.model.formula import Formula, parse
+from isthmus.model.record import record
+from isthmus.statistics import glm_flow, glm_kernel
+from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
+from isthmus.statistics.families import FAMILIES
+from isthmus.statistics.glm_kernel import Rows
+from isthmus.statistics.glm_model import Model, implied_columns
+from isthmus.statistics.indicators import design_evidence
+from isthmus.statistics.inference import contrast_rows, term_rows, wald_tests
+from isthmus.statistics.show import number, size
+from isthmus.summary import Summary
+
+
+@record
+class Weighting:
+    """What a row's weight means; there is no default, because standard errors differ."""
+
+    variable: str
+    kind: Literal["frequency", "precision", "sampling"]
+
+
+@record
+class Glm:
+    """Arguments of `glm`.
+
+    `formula`: `outcome ~ terms`; `offset`: a variable added to the linear predictor; `contrasts`: name -> {term:
+    weight}; `tests`: name -> terms tested jointly; `release: [vcov]` shows the covariance matrix.
+    """
+
+    formula: str
+    family: Literal["gaussian", "binomial", "poisson"]
+    link: Literal["identity", "logit", "log"] | None = None
+    weights: Weighting | None = None
+    offset: str | None = None
+    robust: Literal["HC0"] | None = None
+    contrasts: Mapping[str, Mapping[str, float]] | None = None
+    tests: Mapping[str, tuple[str, ...]] | None = None
+    release: tuple[Literal["vcov"], ...] = ()
+
+
+def _formula(question: Glm) -> Formula:
+    formula = parse(question.formula)
+    if formula.response is None or formula.surv is not None:
+        raise Invalid("E-FORMULA", "a glm has one outcome on the left", "write `outcome ~ terms`")
+    if formula.strata or formula.cluster:
+        raise Invalid("E-FORMULA", "a glm takes no strata() or cluster()", "add the variable as a term")
+    expected = FAMILIES[question.family].link
+    if question.link not in {None, expected}:
+        raise Invalid("E-LINK", f"{question.family} is fitted with its canonical link {expected!r} here")
+    return formula
+
+
+def _offsets(question: Glm, formula: Formula) -> tuple[str, ...]:
+    stated = () if question.offset is None else (question.offset,)
+    return tuple(dict.fromkeys((*formula.offset, *stated)))
+
+
+def _model(question: Glm, setting: Setting) -> Model:
+    formula = _formula(question)
+    if setting.design is None or formula.response is None:
+        raise Invalid("E-DESIGN", "a glm needs a design")
+    kind = None if question.weights is None else question.weights.kind
+    return Model(
+        family=FAMILIES[question.family],
+        outcome=formula.response,
+        design=setting.design,
+        dictionary=setting.dictionary,
+        weighting=kind,
+        offset=bool(_offsets(question, formula)),
+        robust=question.robust is not None or kind == "sampling",
+    )
+
+
+def _needs(question: Glm) -> Needs:
+    formula = _formula(question)
+    weights = () if question.weights is None else (question.weights.variable,)
+    numbers = (str(formula.response), *_offsets(question, formula), *weights)
+    return Needs(numbers=tuple(dict.fromkeys(numbers)), formula=formula)
+
+
+def _rungs(question: Glm, dictionary: Codebook) -> tuple[Grid, ...]:
+    return ()
+
+
+def _prepare(question: Glm, setting: Setting, inputs: Inputs) -> Rows:
+    formula = _formula(question)
+    if inputs.design is None:
+        raise Invalid("E-DESIGN", "a glm needs a design")
+    y = inputs.numbers[str(formula.response)]
+    _check_outcome(question.family, str(formula.response), y)
+    prior = None
+    if question.weights is not None:
+        prior = inputs.numbers[question.weights.variable]
+        _check_weights(question.weights, prior)
+    offsets = [inputs.numbers[name] for name in _offsets(question, formula)]
+    total = None if not offsets else np.sum(np.array(offsets), axis=0)
+    return Rows(inputs.design, y, prior, total)
+
+
+def _check_outcome(family: str, name: str, y: Any) -> None:
+    if family == "binomial" and not bool(np.all((y == 0.0) | (y == 1.0))):
+        raise Invalid("E-OUTCOME", f"outcome {name!r} of a binomial model must be 0 or 1", "derive it with CASE WHEN")
+    if family == "poisson" and not bool(np.all(y >= 0.0)):
+        raise Invalid("E-OUTCOME", f"outcome {name!r} of a poisson model must not be negative")
+
+
+def _check_weights(weighting: Weighting, prior: Any) -> None:
+    if not bool(np.all(prior >= 0.0)):
+        raise Invalid("E-WEIGHTS", f"weights {weighting.variable!r} must not be negative")
+    if weighting.kind == "frequency" and not bool(np.all(prior == np.rint(prior))):
+        raise Invalid("E-WEIGHTS", f"frequency weights {weighting.variable!r} must be whole numbers")
+
+
+def _evidence(question: Glm, setting: Setting, prepared: Rows) -> Evidence:
+    model = _model(question, setting)
+    binary = bool(np.all((prepared.y == 0.0) | (prepared.y == 1.0)))  # a number that takes 0 and 1 is one too
+    outcome = (model.outcome, prepared.y) if binary else None
+    return design_evidence(model.design, prepared.columns, {"rows": np.array([prepared.size])}, outcome)
+
+
+def _flow(question: Glm, setting: Setting) -> Flow:
+    return glm_flow.fit(_model(question, setting))
+
+
+def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) -> Answer:
+    model = _model(question, setting)
+    values: dict[str, Any] = {}
+    step = asked.params["step"]
+    if step == "start":
+        totals = glm_kernel.start_sums(model.family, prepared, asked.params)
+        values |= {"gram": totals.gram, "right": totals.score}
+        values |= glm_kernel.outcome_sums(model.family, prepared, float(asked.params["response_scale"]))  # type: ignore[arg-type]
+        values["marks"] = implied_columns(model, prepared)
+    elif step == "meat":
+        frequency = 1 if model.weighting == "frequency" else 0
+        totals = glm_kernel.meat_sums(model.family, prepared, {**asked.params, "frequency": frequency})
+        values["meat"] = totals.gram
+    else:
+        totals = glm_kernel.newton_sums(model.family, prepared, asked.params)
+        values |= {"gram": totals.gram, "score": totals.score, "deviance": totals.deviance}
+        values |= glm_flow.null_part(model, prepared, asked.params)
+    fields = {f.name: np.asarray(values[f.name], dtype=f.dtype).reshape(f.shape) for f in asked.layout.fields}
+    return Answer(Summary(asked.layout, fields), totals.weights())
+
+
+def _report(question: Glm, setting: Setting, estimate: Estimate) -> dict[str, Any]:
+    found, names = estimate.values, setting.design.names if setting.design is not None else ()
+    df = float(found["df_residual"]) if found["test"] == "t" else None
+    model = (found["estimates"], found["vcov"])
+    errors = np.sqrt(np.diag(found["vcov"]))
+    body: dict[str, Any] = {
+        "kind": estimate.kind,
+        "exactness": estimate.exactness,
+        "n": size(estimate.counts["n"]),
+        "rounds": estimate.rounds,
+        "terms": term_rows(names, found["estimates"], errors, setting.conf_level, df),
+        "fit": {k: number(v) if isinstance(v, float) else v for k, v in found["fit"].items()},
+        "reference": dict(setting.design.reference) if setting.design is not None else {},
+        "conf_level": setting.conf_level,
+        "test": found["test"],
+        "error": found["error"],
+        "vcov": found["vcov"].tolist() if "vcov" in question.release else None,
+    }
+    if "events" in estimate.counts:
+        body["events"] = size(estimate.counts["events"])
+    if question.contrasts:
+        body["contrasts"] = contrast_rows(question.contrasts, names, model, setting.conf_level, df)
+    if question.tests:
+        body["tests"] = wald_tests(question.tests, names, model, df)
+    return body
+
+
+STATISTIC = Statistic(
+    kind="glm",
+    question=Glm,
+    needs=_needs,
+    rungs=_rungs,
+    prepare=_prepare,
+    evidence=_evidence,
+    flow=_flow,
+    summarise=_summarise,
+    report=_report,
+)

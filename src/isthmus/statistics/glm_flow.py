@@ -1,0 +1,291 @@
+"""Fisher scoring over pooled sums: what every party runs between two rounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from isthmus.evidence import Counts
+from isthmus.model.errors import Invalid
+from isthmus.statistics import coordinates, glm_model, linear
+from isthmus.statistics.contract import Estimate, Flow, Round
+from isthmus.statistics.coordinates import Coordinates
+from isthmus.statistics.families import null_deviance
+from isthmus.statistics.glm_kernel import Params, Rows, null_sums
+from isthmus.statistics.glm_model import Model
+from isthmus.statistics.newton import MAX_ROUNDS, STEP, diverged, largest_step, must_halve, newton_step
+from isthmus.summary import FloatArray, Summary
+
+PERFECT = 1e-5  # residual over outcome, root mean squares: below this a gaussian fit is rounding
+Pooled = Generator[Round, Summary, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """After the first round: coordinates, coefficients there, and the pooled sums of the outcome."""
+
+    place: Coordinates
+    coefficients: FloatArray
+    unit: float
+    sums: dict[str, float]
+    marks: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """After the last scoring round, in coordinates of `start.place`."""
+
+    coefficients: FloatArray
+    inverse: FloatArray
+    deviance: float
+    null: float
+    rounds: int
+
+
+def fit(model: Model) -> Flow:
+    """The whole flow: start, scoring until the step is below 1e-10 standard errors, the sandwich where asked."""
+    start, rounds = yield from _begin(model)
+    fitted = yield from _score(model, start, rounds)
+    meat = None
+    if model.robust:
+        pooled = yield Round(glm_model.meat_layout(model), _params(start, "meat", fitted.coefficients))
+        meat, fitted = pooled["meat"], replace(fitted, rounds=fitted.rounds + 1)
+    return _estimate(model, start, fitted, meat)
+
+
+def null_part(model: Model, rows: Rows, params: Params) -> dict[str, Any]:
+    """A site's part of the null model in a scoring round: score, information, deviance."""
+    unit = float(params["response_scale"])
+    if "null" not in params:
+        return {}
+    score, information, deviance = null_sums(model.family, rows, float(params["null"]) * unit)
+    return {"null": np.array([score / unit, information, deviance / unit**2])}
+
+
+def _begin(model: Model) -> Pooled:
+    place = coordinates.declared(model.design, model.dictionary)
+    _, unit = coordinates.variable_scale(model.outcome, model.dictionary)
+    unit = unit if model.family.name == "gaussian" else 1.0
+    fixed = np.array([column.indicator for column in model.design.columns])
+    for attempt in (1, 2):
+        params = {"step": "start", "response_scale": unit, **place.params()}
+        pooled = yield Round(glm_model.start_layout(model), params)
+        sums = {name: float(pooled[name][0]) for name in _SCALARS}
+        _check_pooled(model, sums)
+        gram = pooled["gram"]
+        target = coordinates.recentred(place, gram, fixed)
+        try:
+            lower = linear.cholesky(gram)
+            turned = coordinates.rotated(target, coordinates.turned(gram, place, target))
+        except linear.Dependent as error:
+            if attempt == 2:
+                raise linear.collinear(error, model.design.names) from error
+            place = target
+            continue
+        first = place.moved(linear.solve(lower, pooled["right"]), turned)
+        return _rescale(_Start(turned, first, unit, sums, pooled["marks"]), model), attempt
+    raise Invalid("E-COLLINEAR", "no start")
+
+
+_SCALARS = ("n", "weight", "response", "square", "saturated", "constant", "log_weight")
+
+
+def _rescale(start: _Start, model: Model) -> _Start:
+    """Gaussian: measure the outcome in a power of two near its standard deviation from now on."""
+    if model.family.name != "gaussian":
+        return start
+    size = math.sqrt(max(start.sums["square"] / start.sums["weight"], 0.0))
+    unit = start.unit * coordinates.power_of_two(size)
+    change = start.unit / unit
+    sums = {**start.sums, "response": start.sums["response"] * change, "square": start.sums["square"] * change**2}
+    return replace(start, unit=unit, coefficients=start.coefficients * change, sums=sums)
+
+
+def _params(start: _Start, step: str, coefficients: FloatArray) -> dict[str, Any]:
+    return {"step": step, "response_scale": start.unit, "coefficients": coefficients, **start.place.params()}
+
+
+def _score(model: Model, start: _Start, used: int) -> Pooled:
+    now, before, last = start.coefficients, None, math.inf
+    null = _NullModel.begin(model, start)
+    for rounds in range(used + 1, MAX_ROUNDS + used + 1):
+        params = _params(start, "newton", now) | null.params()
+        pooled = yield Round(glm_model.newton_layout(model, bool(null.params())), params)
+        deviance = float(pooled["deviance"][0])
+        if before is not None and must_halve(deviance, last):
+            now = (now + before) / 2.0
+            continue
+        try:
+            step = newton_step(pooled["gram"], pooled["score"])
+        except linear.Dependent as error:  # columns were independent at the start: weights have vanished since
+            raise _no_end(model, start, now, before) from error
+        null = null.moved(pooled)
+        spread = max(_dispersion(model, start, deviance), _rounding(model, start))
+        small = largest_step(step, start.place, spread) < STEP
+        before, last, now = now, deviance, now + step.move
+        if small and null.settled:
+            return _Fitted(now, step.inverse, deviance, null.deviance, rounds)
+    raise _no_end(model, start, now, before)
+
+
+def _no_end(model: Model, start: _Start, now: FloatArray, before: FloatArray | None) -> Invalid:
+    move = now if before is None else now - before
+    return diverged(start.place.raw(move), start.place.scale, model.design.names)
+
+
+def _rows(model: Model, start: _Start) -> float:
+    """n as degrees of freedom count it: a frequency weight counts its rows."""
+    return start.sums["weight"] if model.weighting == "frequency" else start.sums["n"]
+
+
+def _dispersion(model: Model, start: _Start, deviance: float) -> float:
+    return deviance / (_rows(model, start) - model.size) if model.family.estimated else 1.0
+
+
+def _rounding(model: Model, start: _Start) -> float:
+    """Smallest dispersion a step is measured by: a perfect fit leaves rounding alone, and no step gets below that."""
+    sums = start.sums
+    return PERFECT**2 * sums["square"] / sums["weight"] if model.family.estimated else 0.0
+
+
+def _check_pooled(model: Model, sums: dict[str, float]) -> None:
+    name = repr(model.outcome)
+    if sums["n"] == 0:
+        raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
+    count = sums["weight"] if model.weighting == "frequency" else sums["n"]
+    if count <= model.size:
+        raise Invalid("E-TOO-MANY-TERMS", "there are at least as many terms as rows", "use fewer terms")
+    if model.family.name != "gaussian" and not sums["response"] > 0.0:
+        raise Invalid("E-NO-EVENTS", f"outcome {name} is 0 in every row", "nothing can be fitted to it")
+    if model.family.name == "binomial" and not sums["response"] < sums["weight"]:
+        raise Invalid("E-OUTCOME", f"outcome {name} is 1 in every row", "nothing can be fitted to it")
+
+
+@dataclass(frozen=True, slots=True)
+class _NullModel:
+    """The model with the intercept alone, in the same rounds where it has no closed form.
+
+    `free`: the intercept is fitted (else it is 0); `exact_after`: evaluations after which a quadratic is exact.
+    """
+
+    closed: bool
+    free: bool
+    intercept: float
+    deviance: float
+    settled: bool
+    exact_after: float
+
+    @classmethod
+    def begin(cls, model: Model, start: _Start) -> _NullModel:
+        """Closed form, or the first intercept to evaluate."""
+        sums, gaussian = start.sums, model.family.estimated
+        if not model.null_needs_rounds and not gaussian:
+            found = null_deviance(model.family.name, sums["weight"], sums["response"], sums["saturated"])
+            return cls(True, False, 0.0, found, True, 0.0)
+        free = model.design.intercept
+        mean = sums["response"] / sums["weight"] if gaussian and free else 0.0
+        return cls(False, free, mean, math.nan, False, (2.0 if model.offset else 1.0) if gaussian else math.inf)
+
+    def params(self) -> dict[str, Any]:
+        """The intercept to evaluate at."""
+        return {} if self.closed else {"null": self.intercept}
+
+    def moved(self, pooled: Summary) -> _NullModel:
+        """One scoring step."""
+        if self.closed:
+            return self
+        score, information, deviance = pooled["null"].tolist()
+        if not self.free or not information > 0.0:
+            return replace(self, deviance=deviance, settled=True)
+        step, left = score / information, self.exact_after - 1.0
+        settled = abs(step) * math.sqrt(information) < STEP or left < 0.5
+        return replace(self, intercept=self.intercept + step, deviance=deviance, settled=settled, exact_after=left)
+
+
+def _estimate(model: Model, start: _Start, fitted: _Fitted, meat: FloatArray | None) -> Estimate:
+    count = _rows(model, start)
+    unit = start.unit
+    df = count - model.size
+    dispersion = _dispersion(model, start, fitted.deviance) * (unit**2 if model.family.estimated else 1.0)
+    if model.family.estimated and not fitted.null > 0.0:
+        raise Invalid("E-OUTCOME", f"outcome {model.outcome!r} has one value only", "nothing can be fitted to it")
+    inner = fitted.inverse if meat is None else linear.congruence(fitted.inverse, meat)
+    covariance = start.place.covariance(inner)
+    spread = (dispersion if meat is None else unit**2) if model.family.estimated else 1.0
+    loglik = _loglik(model, start, fitted.deviance * unit**2, count)
+    parameters = model.size + (1 if model.family.estimated else 0)
+    values = {
+        "estimates": start.place.raw(fitted.coefficients) * unit,
+        "vcov": covariance * spread,
+        "df_residual": df,
+        "test": "t" if model.family.estimated and meat is None else "z",
+        "error": "model" if meat is None else "HC0",
+        "fit": {
+            "family": model.family.name,
+            "link": model.family.link,
+            "deviance": fitted.deviance * unit**2,
+            "null_deviance": fitted.null * unit**2,
+            "df_residual": int(df),
+            "df_null": int(count) - (1 if model.design.intercept else 0),
+            "loglik": loglik,
+            "aic": 2.0 * parameters - 2.0 * loglik,
+            "dispersion": dispersion,
+            "converged": True,
+        },
+    }
+    return Estimate(
+        kind="glm",
+        exactness="exact",
+        n=int(count),
+        rounds=fitted.rounds,
+        counts=_counts(model, start, int(count)),
+        values=values,
+        parameters=model.size,
+    )
+
+
+def _loglik(model: Model, start: _Start, deviance: float, count: float) -> float:
+    if model.family.name == "gaussian":
+        log_weight = 0.0 if model.weighting == "frequency" else start.sums["log_weight"]
+        return -0.5 * (count * (math.log(2.0 * math.pi * deviance / count) + 1.0) - log_weight)
+    return start.sums["constant"] - 0.5 * deviance
+
+
+def _counts(model: Model, start: _Start, count: int) -> dict[str, Counts]:
+    found = {"n": Counts("size", np.array([count]))}
+    if model.family.name == "binomial" and model.weighting is None:
+        events = round(start.sums["response"])
+        found["events"] = Counts("cells", np.array([events]))
+        found["non_events"] = Counts("implied", np.array([count - events]))
+        found |= _implied(model, start.marks, count, events)
+    elif model.family.name == "poisson" and model.weighting is None and start.sums["response"].is_integer():
+        found["events"] = Counts("cells", np.array([int(start.sums["response"])]))
+    return found
+
+
+def _implied(model: Model, marks: FloatArray, count: int, events: int) -> dict[str, Counts]:
+    """The 2 x 2 cells behind each indicator: what estimates and their errors give away."""
+    found, levels = {}, dict.fromkeys((name for name, _ in model.design.reference), np.array([count, events]))
+    for at, j in enumerate(glm_model.implied_terms(model)):
+        column = model.design.columns[j]
+        total, squares, with_events, _ = marks[:, at].tolist()
+        if total != squares:
+            continue
+        marked, hit = round(total), round(with_events)
+        found[f"implied:{column.name}"] = _cells(count, events, marked, hit)
+        factor, level, _ = column.parts[0]
+        if len(column.parts) == 1 and level is not None and factor.name in levels:
+            levels[factor.name] = levels[factor.name] - np.array([marked, hit])
+    for name, level in model.design.reference:
+        rest, hit = levels[name].tolist()
+        found[f"implied:{name}[{level}]"] = _cells(count, events, rest, hit)
+    return found
+
+
+def _cells(count: int, events: int, marked: int, hit: int) -> Counts:
+    rest, missed = count - marked, events - hit
+    return Counts("implied", np.array([hit, marked - hit, missed, rest - missed]))

@@ -1,0 +1,120 @@
+"""Small symmetric systems with the same bits on every machine: elementwise numpy only, never `np.linalg`.
+
+BLAS and LAPACK choose kernels by processor, and their last bits differ; every party derives the next parameters
+itself, so what stands between two rounds must not depend on the machine. Matrices here are (p, p) with p the number
+of terms; the cost is O(p**2) array operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from isthmus.model.errors import Invalid
+from isthmus.summary import FloatArray
+
+# A column is collinear when less than this share of its sum of squares is left after the columns before it. Exact
+# copies leave about p * 2**-52; year and year**2, uncentred, leave 5e-10.
+COLLINEAR = 1e-11
+INVOLVED = 1e-6  # a coefficient of a dependence, in standard deviations, that is worth naming
+
+
+class Dependent(Exception):
+    """Internal: the column at `pivot` depends on the columns at `others` (positions)."""
+
+    def __init__(self, pivot: int, others: tuple[int, ...]) -> None:
+        super().__init__(pivot, others)
+        self.pivot = pivot
+        self.others = others
+
+
+def cholesky(matrix: FloatArray) -> FloatArray:
+    """Lower L with L L' = `matrix` (p, p), symmetric.
+
+    Raises:
+        Dependent: a pivot falls below `COLLINEAR` of its diagonal.
+    """
+    size = len(matrix)
+    rest = matrix.copy()
+    lower = np.zeros_like(rest)
+    for j in range(size):
+        pivot = rest[j, j]
+        if not pivot > COLLINEAR * matrix[j, j]:
+            raise Dependent(j, _dependence(lower, matrix, j))
+        lower[j:, j] = rest[j:, j] / np.sqrt(pivot)
+        below = lower[j + 1 :, j]
+        rest[j + 1 :, j + 1 :] -= below[:, None] * below[None, :]
+    return lower
+
+
+def collinear(error: Dependent, names: Sequence[str]) -> Invalid:
+    """The error people see, naming the columns."""
+    pivot, others = names[error.pivot], [names[i] for i in error.others]
+    if not others or others == ["(Intercept)"]:
+        return Invalid("E-COLLINEAR", f"column {pivot!r} is constant", "leave it out of the formula")
+    listed = ", ".join(repr(name) for name in others)
+    return Invalid("E-COLLINEAR", f"column {pivot!r} follows from {listed}", "leave one of them out of the formula")
+
+
+def solve(lower: FloatArray, right: FloatArray) -> FloatArray:
+    """x with L L' x = `right`; `right` is (p,) or (p, k)."""
+    return _backward(lower, forward(lower, right))
+
+
+def forward(lower: FloatArray, right: FloatArray) -> FloatArray:
+    """x with L x = `right`; `right` is (p,) or (p, k)."""
+    x = right.astype(np.float64, copy=True)
+    for j in range(len(lower)):
+        x[j] = x[j] / lower[j, j]
+        x[j + 1 :] -= _outer(lower[j + 1 :, j], x[j])
+    return x
+
+
+def inverse(lower: FloatArray) -> FloatArray:
+    """(L L')**-1, symmetric to the bit."""
+    half = forward(lower, np.eye(len(lower)))
+    return product(half.T, half)
+
+
+def product(left: FloatArray, right: FloatArray) -> FloatArray:
+    """`left` @ `right` in a fixed order of operations; (p, q) by (q, r) or by (q,)."""
+    total = np.zeros((left.shape[0], *right.shape[1:]))
+    for k in range(left.shape[1]):
+        total += _outer(left[:, k], right[k])
+    return total
+
+
+def congruence(matrix: FloatArray, middle: FloatArray) -> FloatArray:
+    """`matrix` `middle` `matrix`', symmetric to the bit."""
+    made = product(product(matrix, middle), matrix.T)
+    return (made + made.T) / 2.0
+
+
+def dot(left: FloatArray, right: FloatArray) -> float:
+    """Sum of products, added from the first to the last."""
+    total = 0.0
+    for a, b in zip(left.tolist(), right.tolist(), strict=True):
+        total += a * b
+    return total
+
+
+def _outer(column: FloatArray, row: FloatArray) -> FloatArray:
+    return column * row if np.ndim(row) == 0 else column[:, None] * row[None, :]
+
+
+def _backward(lower: FloatArray, right: FloatArray) -> FloatArray:
+    x = right.copy()
+    for j in range(len(lower) - 1, -1, -1):
+        x[j] = x[j] / lower[j, j]
+        x[:j] -= _outer(lower[j, :j], x[j])
+    return x
+
+
+def _dependence(lower: FloatArray, matrix: FloatArray, j: int) -> tuple[int, ...]:
+    """Positions before `j` that take part in column j, by standardised coefficient."""
+    if j == 0 or not matrix[j, j] > 0.0:
+        return ()
+    head = lower[:j, :j]
+    share = solve(head, matrix[:j, j]) * np.sqrt(np.diag(matrix)[:j] / matrix[j, j])
+    return tuple(int(i) for i in np.flatnonzero(np.abs(share) > INVOLVED))

@@ -1,0 +1,65 @@
+"""Newton steps that end the same way at every party: the one convergence rule, halving, and failure that explains itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from isthmus.model.errors import Invalid
+from isthmus.statistics import linear
+from isthmus.statistics.coordinates import Coordinates
+from isthmus.summary import FloatArray
+
+MAX_ROUNDS = 25  # as R's glm.control; a separated model moves by about one unit a round and shows long before
+STEP = 1e-10  # largest step, in standard errors (STATISTICS.md)
+WORSE = 1e-8  # relative rise of the deviance that is not rounding
+MOVING = 0.05  # a column whose last step still moved the linear predictor this much per standard deviation diverges
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`move` (p,) and the inverse information (p, p), in the coordinates of the fit."""
+
+    move: FloatArray
+    inverse: FloatArray
+
+
+def newton_step(information: FloatArray, score: FloatArray) -> Step:
+    """The step from pooled sums.
+
+    Raises:
+        Dependent: the information is singular.
+    """
+    lower = linear.cholesky(information)
+    return Step(linear.solve(lower, score), linear.inverse(lower))
+
+
+def largest_step(step: Step, place: Coordinates, dispersion: float) -> float:
+    """The largest change of a raw coefficient, in its standard errors."""
+    move = np.abs(place.raw(step.move))
+    errors = np.sqrt(np.diag(place.covariance(step.inverse)) * dispersion)
+    if bool(np.any(~(errors > 0.0))):
+        return 0.0 if bool(np.all(move == 0.0)) else np.inf
+    return float(np.max(move / errors))
+
+
+def must_halve(now: float, before: float) -> bool:
+    """Whether a step made the deviance (or -2 log-likelihood) worse than rounding explains."""
+    return not now <= before + WORSE * (abs(before) + 1.0)
+
+
+def diverged(move: FloatArray, spreads: FloatArray, names: Sequence[str]) -> Invalid:
+    """The error for coefficients that run away: names the columns that separate the outcomes.
+
+    Args:
+        move: (p,) last step of the raw coefficients; times `spreads` it is in units of the linear predictor.
+    """
+    size = np.abs(move * spreads)
+    shown = [name for name, s in zip(names, size.tolist(), strict=True) if s > MOVING and name != "(Intercept)"]
+    if not shown and not bool(np.any(size > MOVING)):
+        return Invalid("E-CONVERGENCE", f"no convergence in {MAX_ROUNDS} rounds", "use fewer or simpler terms")
+    listed = ", ".join(repr(name) for name in shown or ["(Intercept)"])
+    hint = "merge rare levels, or leave the column out"
+    return Invalid("E-SEPARATED", f"the outcome is separated by {listed}: the coefficients have no finite value", hint)

@@ -1,0 +1,225 @@
+"""Only the gate makes a release; refusals say one thing; the vote."""
+
+import ast
+import copy
+import dataclasses
+import secrets
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import isthmus
+from isthmus.disclosure import gate
+from isthmus.disclosure.gate import Clearance, Release, clear, refusal, release, release_vote
+from isthmus.disclosure.site import SITE_RULES, Considered, consider
+from isthmus.evidence import Evidence, Weights
+from isthmus.model.canonical import digest
+from isthmus.model.errors import Invalid, Refused, Untrusted
+from isthmus.model.rules import OPEN
+from isthmus.summary import Field, Layout, Summary
+
+RULES = replace(OPEN, minimum_count=11, maximum_weight_share=0.1)
+QUESTION = digest("a question")
+LAYOUT = Layout(fields=(Field(name="total", shape=(2,), kind="sum"),))
+SUMMARY = Summary(LAYOUT, {"total": np.asarray([1.0, 2.0])})
+EVEN = Weights(total=20.0, squares=20.0, largest=1.0, parameters=1)
+STEEP = Weights(total=1.0, squares=1.0, largest=1.0, parameters=1)
+
+
+def cleared() -> Clearance:
+    return clear(QUESTION, consider(Evidence(rows=20), RULES), "glm")
+
+
+def test_the_gate_makes_a_release():
+    assert release(SUMMARY, EVEN, cleared(), RULES).summary is SUMMARY
+    assert release(SUMMARY, None, cleared(), RULES).summary is SUMMARY
+
+
+def test_a_broken_rule_gives_no_clearance():
+    with pytest.raises(Refused) as caught:
+        clear(QUESTION, consider(Evidence(rows=10), RULES), "glm")
+    assert caught.value.to_dict() == refusal("glm").to_dict()
+
+
+def test_every_round_is_weighed():
+    with pytest.raises(Refused) as caught:
+        release(SUMMARY, STEEP, cleared(), RULES)
+    assert caught.value.to_dict() == refusal("glm").to_dict()
+
+
+def test_a_clearance_holds_for_its_own_rules_only():
+    with pytest.raises(Untrusted) as caught:
+        release(SUMMARY, EVEN, cleared(), OPEN)
+    assert caught.value.code == "E-GATE"
+
+
+def test_rules_that_were_not_considered_give_no_clearance():
+    whole = consider(Evidence(rows=20), RULES)
+    for forged in (
+        Considered(rules=RULES, verdicts=()),
+        Considered(rules=RULES, verdicts=whole.verdicts[1:]),
+        whole.verdicts,
+    ):
+        with pytest.raises(Untrusted):
+            clear(QUESTION, forged)
+
+
+def test_a_sum_that_is_not_finite_stays():
+    bad = Summary(LAYOUT, {"total": np.asarray([1.0, np.nan])})
+    with pytest.raises(Invalid) as caught:
+        release(bad, EVEN, cleared(), RULES)
+    assert caught.value.code == "E-RANGE"
+
+
+def test_nobody_else_makes_a_release_or_a_clearance():
+    real = release(SUMMARY, EVEN, cleared(), RULES)
+    for forge in (
+        lambda: Release(SUMMARY, object()),
+        lambda: Release(SUMMARY),
+        lambda: Clearance(QUESTION, "glm", RULES, None),
+        lambda: dataclasses.replace(real, summary=SUMMARY),
+        lambda: dataclasses.replace(cleared(), rules=OPEN),
+    ):
+        with pytest.raises((Untrusted, TypeError, ValueError)):
+            forge()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        real.summary = SUMMARY
+    assert "token" not in {f.name for f in dataclasses.fields(real)}
+
+
+def test_a_copy_is_the_same_release_and_nothing_else():
+    real = release(SUMMARY, EVEN, cleared(), RULES)
+    assert copy.copy(real) == real
+
+
+# ---- the syntax tree of the whole package: nothing else in it makes one
+
+
+MADE_ONLY_IN = {"Release": "disclosure/gate.py", "Clearance": "disclosure/gate.py", "Considered": "disclosure/site.py"}
+SOURCE = Path(isthmus.__file__).parent
+
+
+def forgeries(tree: ast.AST, module: str) -> list[str]:
+    """Calls of the guarded constructors, renamed imports of them, and ways around a constructor."""
+    return [found for node in ast.walk(tree) for found in (*called(node, module), *renamed(node))]
+
+
+def called(node: ast.AST, module: str) -> list[str]:
+    if not isinstance(node, ast.Call):
+        return []
+    name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+    if name == "__new__" and any(isinstance(a, ast.Name) and a.id in MADE_ONLY_IN for a in node.args):
+        return ["__new__"]
+    return [f"{name}("] if name in MADE_ONLY_IN and module != MADE_ONLY_IN[name] else []
+
+
+def renamed(node: ast.AST) -> list[str]:
+    match node:
+        case ast.ImportFrom() | ast.Import():
+            known = [a for a in node.names if a.name.split(".")[-1] in {*MADE_ONLY_IN, "_TOKEN"}]
+            return [f"import {a.name} as {a.asname}" for a in known if a.asname or a.name == "_TOKEN"]
+        case ast.Attribute(attr="_TOKEN"):
+            return ["._TOKEN"]
+        case ast.Assign(value=ast.Name(id=name)) if name in MADE_ONLY_IN:
+            return [f"= {name}"]
+        case ast.ClassDef():
+            return [f"class of {b.id}" for b in node.bases if isinstance(b, ast.Name) and b.id in MADE_ONLY_IN]
+        case _:
+            return []
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: p.relative_to(SOURCE).as_posix())
+def test_no_module_forges_a_release(path):
+    module = path.relative_to(SOURCE).as_posix()
+    assert forgeries(ast.parse(path.read_text(encoding="utf-8")), module) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "Release(summary, token)",
+        "gate.Clearance(question, kind, rules, token)",
+        "from isthmus.disclosure.gate import Release as R",
+        "from isthmus.disclosure.gate import _TOKEN",
+        "gate._TOKEN",
+        "make = Release",
+        "object.__new__(Release)",
+        "class Mine(Release): pass",
+        "Considered(rules=rules, verdicts=())",
+    ],
+)
+def test_the_reader_of_syntax_trees_sees_forgeries(code):
+    assert forgeries(ast.parse(code), "federation/work.py")
+
+
+# ---- refusals
+
+
+def test_a_refusal_names_the_rules_that_could_apply_and_what_to_change():
+    for kind in ("glm", "cox", "kaplan_meier", "table_one", "a kind of tomorrow"):
+        said = refusal(kind)
+        assert said.code == "E-DISCLOSURE"
+        assert "minimum_count" in said.message
+        assert said.hint
+    assert all(rule in refusal("glm").message for rule in (*SITE_RULES, "maximum_weight_share"))
+
+
+# ---- the vote
+
+
+VOTE = Layout(fields=(Field(name="vote", shape=(4,), kind="vote"),))
+
+
+def test_agreeing_is_zero_and_refusing_is_random():
+    words = release_vote(VOTE, [True, False, True, False], secrets.token_bytes).summary.values["vote"]
+    assert words.dtype == np.uint64
+    assert words[0] == words[2] == 0
+    assert 0 not in words[[1, 3]]
+    assert words[1] != words[3]
+
+
+def test_refusal_words_come_from_the_randomness_given_and_it_is_drawn_alike():
+    drawn = []
+
+    def source(size: int) -> bytes:
+        drawn.append(size)
+        return bytes(range(size))
+
+    refused = release_vote(VOTE, [False] * 4, source).summary.values["vote"]
+    release_vote(VOTE, [True] * 4, source)
+    assert drawn == [32, 32]
+    assert refused[0] == int.from_bytes(bytes(range(8)), "little")
+
+
+def test_the_sum_of_refusals_tells_no_number_of_refusers():
+    # One refuser or three: the sum in Z_2^64 is uniform either way; its top bit is fair.
+    for refusers in (1, 3):
+        tops = []
+        for _ in range(400):
+            total = np.zeros(4, dtype=np.uint64)
+            for _ in range(refusers):
+                total += release_vote(VOTE, [False] * 4, secrets.token_bytes).summary.values["vote"]
+            tops += list(total >> np.uint64(63))
+        assert 0.4 < np.mean(tops) < 0.6  # 1600 fair bits leave this range with probability 1e-15
+
+
+def test_a_vote_has_one_word_per_answer():
+    with pytest.raises(Invalid):
+        release_vote(VOTE, [True], secrets.token_bytes)
+    with pytest.raises(Invalid):
+        release_vote(LAYOUT, [True, True], secrets.token_bytes)
+
+
+def test_the_gate_shows_only_what_is_needed():
+    assert {
+        name
+        for name in vars(gate)
+        if name[0].islower() and getattr(vars(gate)[name], "__module__", "") == gate.__name__
+    } == {
+        "clear",
+        "release",
+        "release_vote",
+        "refusal",
+    }
