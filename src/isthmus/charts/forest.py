@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from isthmus.charts import axis, palette, svg
-from isthmus.charts.figure import ForestFigure, ForestRow
+
+if TYPE_CHECKING:
+    from isthmus.charts.figure import ForestFigure, ForestRow
 
 WIDTH = 820.0
 ROW = 22.0
@@ -62,7 +65,7 @@ def _columns(figure: ForestFigure) -> list[float]:
         for k, heading in enumerate(figure.headings)
     ]
     right = WIDTH - 24
-    ends = []
+    ends: list[float] = []
     for width in reversed(widths):
         ends.insert(0, right)
         right -= width + GAP
@@ -129,7 +132,10 @@ def _axis(figure: ForestFigure, scale: _Scale, bottom: float) -> list[str]:
     parts.append(svg.label(middle, bottom + 38, name, text_anchor="middle", font_size=11.0, fill=palette.SOFT))
     if figure.favours:
         null = scale.x(1.0 if figure.log else 0.0)
-        for text, anchor, x in ((f"← {figure.favours[0]}", "end", null - 8), (f"{figure.favours[1]} →", "start", null + 8)):
+        for text, anchor, x in (
+            (f"← {figure.favours[0]}", "end", null - 8),
+            (f"{figure.favours[1]} →", "start", null + 8),
+        ):
             parts.append(svg.label(x, bottom + 54, text, text_anchor=anchor, font_size=11.0, fill=palette.SOFT))
     return parts
 

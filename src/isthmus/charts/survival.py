@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from isthmus.charts import axis, palette, svg
-from isthmus.charts.figure import Curve, SurvivalFigure
+
+if TYPE_CHECKING:
+    from isthmus.charts.figure import Curve, SurvivalFigure
 
 WIDTH = 760.0
 PLOT_HEIGHT = 270.0
@@ -43,8 +47,7 @@ def draw(figure: SurvivalFigure) -> str:
     """The figure as a standalone SVG document; equal figures give equal bytes."""
     heading, top = _heading(figure)
     frame = _frame(figure, top)
-    step = axis.time_step(frame.end, figure.unit, 8)
-    marks = axis.ticks(0.0, frame.end, step)
+    marks = time_marks(figure, 8)
     parts = [*heading, *_legend(figure, top - 14), *_grid(frame, marks), *_axis_names(figure, frame)]
     for index, curve in enumerate(figure.curves):
         parts += _band(frame, curve, palette.pen(index))
@@ -57,23 +60,35 @@ def draw(figure: SurvivalFigure) -> str:
 
 def describe(figure: SurvivalFigure) -> str:
     """The figure in words: each curve's end and median."""
-    told = []
-    for curve in figure.curves:
-        if curve.time:
-            told.append(f"{curve.label}: {curve.survival[-1]:.1%} at {axis.short(curve.time[-1])} {figure.unit}s")
+    told = [
+        f"{curve.label}: {curve.survival[-1]:.1%} at {axis.short(curve.time[-1])} {figure.unit}s"
+        for curve in figure.curves
+        if curve.time
+    ]
     return f"{figure.subtitle}. {figure.y_label} by group. " + "; ".join(told) + "."
 
 
 def at_risk(curve: Curve, time: float, stepped: bool) -> float | None:
-    """Number at risk at `time`: of the step that begins there, or just before a recorded time; None if not known."""
+    """Number at risk when the step that holds `time` begins, or just before a recorded time; None past the end."""
     begin = 0.0
     for end, count in zip(curve.time, curve.at_risk, strict=True):
-        if stepped and begin == time:
+        if stepped and begin <= time < end:
             return count
         if not stepped and end >= time:
             return count
         begin = end
     return None
+
+
+def time_marks(figure: SurvivalFigure, at_most: int) -> list[float]:
+    """Ticks of the time axis: where steps of a coarse grid begin and end, else regular ones."""
+    ends = sorted({time for curve in figure.curves for time in curve.time})
+    if not ends:
+        return [0.0]
+    steps = [0.0, *ends]
+    if figure.stepped and len(steps) <= at_most + 1 and min(b - a for a, b in pairwise(steps)) * 2 * at_most > ends[-1]:
+        return steps
+    return axis.ticks(0.0, ends[-1], axis.time_step(ends[-1], figure.unit, at_most))
 
 
 def _frame(figure: SurvivalFigure, top: float) -> _Frame:
@@ -134,9 +149,7 @@ def _grid(frame: _Frame, marks: list[float]) -> list[str]:
         x = frame.x(time)
         parts.append(svg.line((x, frame.bottom), (x, frame.bottom + 5), palette.SOFT))
         shown = axis.short(time)
-        parts.append(
-            svg.label(x, frame.bottom + 19, shown, text_anchor="middle", font_size=11.0, fill=palette.SOFT)
-        )
+        parts.append(svg.label(x, frame.bottom + 19, shown, text_anchor="middle", font_size=11.0, fill=palette.SOFT))
     return parts
 
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from html import escape
+from typing import TYPE_CHECKING
 
 from isthmus.charts import palette
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FONT = "Inter, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 # Advance widths in thousandths of the font size of a common sans serif; others take MEAN.
 _WIDTHS = (
-    {c: 278 for c in " .,:;/!|[]()ftI"}
-    | {c: 222 for c in "ijl'"}
-    | {c: 333 for c in "r-"}
-    | {c: 500 for c in "ckszvxyJ"}
-    | {c: 556 for c in "abdeghnopqu0123456789L"}
-    | {c: 722 for c in "wCDHNRU"}
-    | {c: 833 for c in "mM%"}
+    dict.fromkeys(" .,:;/!|[]()ftI", 278)
+    | dict.fromkeys("ijl'", 222)
+    | dict.fromkeys("r-", 333)
+    | dict.fromkeys("ckszvxyJ", 500)
+    | dict.fromkeys("abdeghnopqu0123456789L", 556)
+    | dict.fromkeys("wCDHNRU", 722)
+    | dict.fromkeys("mM%", 833)
 )
 _MEAN = 640
 
@@ -45,7 +48,7 @@ def element(tag: str, attributes: dict[str, str | float], children: Iterable[str
 
 def label(x: float, y: float, text: str, **attributes: str | float) -> str:
     """A line of text; anchored at its start unless `text_anchor` says otherwise."""
-    return element("text", {"x": x, "y": y} | attributes, [escape(text, quote=False)])
+    return element("text", {"x": x, "y": y, **attributes}, [escape(text, quote=False)])
 
 
 def line(start: tuple[float, float], end: tuple[float, float], colour: str, width: float = 1.0, dash: str = "") -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from isthmus.charts import axis
-from isthmus.charts.figure import Curve, SurvivalFigure
-from isthmus.charts.survival import at_risk
+from isthmus.charts.survival import at_risk, time_marks
+
+if TYPE_CHECKING:
+    from isthmus.charts.figure import Curve, SurvivalFigure
 
 # Bit of a braille cell (U+2800 + bits) for dot (column 0-1, row 0-3).
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
@@ -28,7 +31,7 @@ def draw(figure: SurvivalFigure, width: int = 78, height: int = 14) -> list[list
     end = max((c.time[-1] for c in figure.curves if c.time), default=1.0)
     floor = _floor(figure)
     cells = _plot(figure, (columns, height), end, floor)
-    marks = axis.ticks(0.0, end, axis.time_step(end, figure.unit, 7))
+    marks = time_marks(figure, 7)
     lines = [_plot_line(row, cells, (left, columns, height), floor) for row in range(height)]
     lines.append([Piece(" " * (left - 1) + "└" + "─" * columns, PLAIN)])
     lines.append([Piece(_spread("", [(t, axis.short(t)) for t in marks], left, columns, end), PLAIN)])

@@ -45,7 +45,9 @@ def check(file: File, json: Json = False, quiet: Quiet = False) -> None:
     screen = Screen.of(json=json, quiet=quiet)
     agreement = check_signatures(_read(file))
     if screen.json:
-        screen.document({"schema": "isthmus/agreement-check/1", "agreement": agreement_digest(agreement), "signed": True})
+        screen.document(
+            {"schema": "isthmus/agreement-check/1", "agreement": agreement_digest(agreement), "signed": True}
+        )
     screen.say(f"ok  consistent, signed by all {len(agreement.parties)} parties", style="green")
 
 
@@ -94,7 +96,7 @@ def _read(file: Path) -> SignedAgreement:
     from isthmus.sdk.files import read_text
 
     text = read_text(file)
-    if "signed-agreement/1" in text[:200]:
+    if "signed-agreement/1" in text:
         return read_signed(text, str(file))
     return unsigned(read_agreement(text, str(file)))
 

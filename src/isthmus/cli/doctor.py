@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from isthmus.cli.run import Json, Quiet
@@ -73,17 +74,18 @@ def _configuration() -> Iterator[Check]:
         return
     for role in (config.tables.site, config.tables.hub, config.tables.researcher):
         if role is not None:
-            reference = role.key
-            yield _try(f"keys of {role.name}", lambda reference=reference: _identity(path, reference), needed=True)
+            yield _try(f"keys of {role.name}", partial(_identity, path, role.key), needed=True)
     for name in config.tables.dataset:
-        yield _try(f"dataset {name}", lambda name=name: _dataset(path, name), needed=True)
+        yield _try(f"dataset {name}", partial(_dataset, path, name), needed=True)
 
 
 def _try(what: str, look: Callable[[], str], *, needed: bool) -> Check:
     try:
         return Check(what=what, state="ok", note=look())
     except IsthmusError as error:
-        return Check(what=what, state="failed" if needed else "missing", note=f"{error.code}: {error.hint or error.message}")
+        return Check(
+            what=what, state="failed" if needed else "missing", note=f"{error.code}: {error.hint or error.message}"
+        )
 
 
 def _tables(path: Path) -> list[str]:

@@ -75,7 +75,9 @@ def init(  # noqa: PLR0913 - one per option
         _check(file, hub)
     keys = folder / "keys" / name
     made = make_identity(
-        keys, Owner(role=role.value, name=name, party=party, country=country.upper()), datetime.now(UTC)  # noqa: TID251
+        keys,
+        Owner(role=role.value, name=name, party=party, country=country.upper()),
+        datetime.now(UTC),  # noqa: TID251
     )
     if role is not Role.CUSTODIAN:
         file.write_text(_TOML[role].format(name=name, hub=hub), encoding="utf-8")

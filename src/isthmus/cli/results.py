@@ -12,7 +12,9 @@ from isthmus.cli.run import Json, Quiet, exit_code, show_result
 from isthmus.cli.screen import Screen
 from isthmus.model.errors import Invalid
 
-Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A result JSON, a bundle (*.isthmus), or a run at the hub.")]
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A result JSON, a bundle (*.isthmus), or a run at the hub.")
+]
 
 
 def show(source: Source, json: Json = False, quiet: Quiet = False) -> int:

@@ -18,10 +18,11 @@ StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="Study file (.y
 DEFAULT_COUNTRY = "GB"
 
 
-def run(
+def run(  # noqa: PLR0913 - one per option
     study: StudyFile,
     site: Annotated[
-        list[str], typer.Option("--site", metavar="NAME=FILE", help="A site and its Parquet, CSV, Arrow or DuckDB file.")
+        list[str],
+        typer.Option("--site", metavar="NAME=FILE", help="A site and its Parquet, CSV, Arrow or DuckDB file."),
     ],
     rules: Annotated[Path, typer.Option(help="Disclosure rules, every one stated (.yaml or .json).")],
     country: Annotated[
@@ -47,7 +48,13 @@ def run(
     _known(countries, sites)
     with watching(screen, tuple(sites)) as progress:
         result = rehearse(
-            study, dict(sites), rules=rules, countries=countries, codebook=codebook, processes=processes, progress=progress
+            study,
+            dict(sites),
+            rules=rules,
+            countries=countries,
+            codebook=codebook,
+            processes=processes,
+            progress=progress,
         )
     body = result.to_dict()
     if out is not None:

@@ -75,7 +75,9 @@ class Screen:
         if self.json:
             self.document({"schema": "isthmus/error/1", "error": error.to_dict()})
             return
-        self.err.print(f"{error.code}  {error.message}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+        self.err.print(
+            f"{error.code}  {error.message}", style="bold red", markup=False, highlight=False, soft_wrap=True
+        )
         if error.where:
             self.err.print(f"  where: {error.where}", markup=False, highlight=False, soft_wrap=True)
         if error.hint:

@@ -12,7 +12,9 @@ from isthmus.cli.run import Quiet
 from isthmus.cli.screen import Screen
 from isthmus.model.errors import Invalid
 
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="isthmus.toml; the nearest one going up if not given.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="isthmus.toml; the nearest one going up if not given.")
+]
 
 
 def hub(config: ConfigFile = None, quiet: Quiet = False) -> None:

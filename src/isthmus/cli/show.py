@@ -20,8 +20,14 @@ def rich_table(table: tables.Table) -> RichTable:
     from rich.table import Table as RichTable
 
     made = RichTable(
-        title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False,
-        show_header=any(table.headings), show_edge=False, padding=(0, 1),
+        title=table.title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_header=any(table.headings),
+        show_edge=False,
+        padding=(0, 1),
     )
     for index, heading in enumerate(table.headings):
         names = index < table.labels

@@ -19,7 +19,9 @@ def group() -> None:
 
 def check(
     study: StudyFile,
-    codebook: Annotated[Path | None, typer.Option(help="Check variables and expressions against this codebook.")] = None,
+    codebook: Annotated[
+        Path | None, typer.Option(help="Check variables and expressions against this codebook.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -30,7 +32,9 @@ def check(
     asked = Study.read(study)
     lines = asked.check(codebook)
     if screen.json:
-        screen.document({"schema": "isthmus/check/1", "study": asked.digest, "title": asked.title, "checked": list(lines)})
+        screen.document(
+            {"schema": "isthmus/check/1", "study": asked.digest, "title": asked.title, "checked": list(lines)}
+        )
     for line in lines:
         screen.say(f"ok  {line}")
     screen.say(f"{asked.digest}", style="dim")

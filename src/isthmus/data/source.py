@@ -226,7 +226,7 @@ class _Hash(io.RawIOBase):
         """Yes."""
         return True
 
-    def write(self, data: Buffer) -> int:  # type: ignore[override]
+    def write(self, data: Buffer) -> int:
         """Take bytes in."""
         self.sha256.update(data)
         return memoryview(data).nbytes

@@ -85,7 +85,8 @@ def release(summary: Summary, weights: Weights | None, clearance: Clearance, rul
         raise Untrusted("E-GATE", "this clearance was not given under these rules", "clear the question again")
     if not weigh(weights, rules).holds:
         raise refusal(clearance.kind)
-    if not all(np.all(np.isfinite(value)) for value in summary.values.values()):
+    floats = (value for value in summary.values.values() if value.dtype.kind == "f")
+    if not all(np.all(np.isfinite(value)) for value in floats):
         raise Invalid("E-RANGE", "a sum is not finite", "check the ranges of the variables in the codebook")
     return Release(summary, _TOKEN)
 

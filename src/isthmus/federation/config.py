@@ -64,9 +64,9 @@ class ResearcherConfig:
 
 @record
 class DatasetConfig:
-    """Where a dataset of the agreement lives at this site; `source` is a reference or a path."""
+    """Where a dataset of the agreement lives at this site; `source` is a reference or a path. A hub has none."""
 
-    source: str
+    source: str | None = None
     table: str | None = None
     person: str | None = None
     codebook: str | None = None

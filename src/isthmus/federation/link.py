@@ -72,7 +72,7 @@ class Link:
         self._beat = beat
         self._heard = False
         self._missed = 0
-        self._inbox: asyncio.Queue[Item] = asyncio.Queue(WAITING_ITEMS)
+        self._inbox: asyncio.Queue[Message | Control] = asyncio.Queue(WAITING_ITEMS)
         self._outbox: deque[Item] = deque()
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -138,7 +138,9 @@ class Link:
             self._heard = True
             self.bytes_in += len(frame)
             for item in self._assembler.feed(frame):
-                await self._inbox.put(item)
+                heard = self.talk.hear(item.raw) if isinstance(item, ControlBytes) else item
+                if isinstance(heard, Message) or heard.kind != "heartbeat":
+                    await self._inbox.put(heard)
 
     async def _inbox_taken(self) -> None:
         """What came before the end, a bye above all, still counts."""
@@ -154,15 +156,10 @@ class Link:
             if ended is not None:
                 return ended
 
-    async def _one(self, item: Item) -> Ended | None:
-        if isinstance(item, Message):
-            await self._take(item)
-            return None
-        document = self.talk.hear(item.raw)
-        if document.kind == "bye":
-            return Ended("bye", error_of(document.body) if document.body else None)
-        if document.kind != "heartbeat":
-            await self._take(document)
+    async def _one(self, item: Message | Control) -> Ended | None:
+        if isinstance(item, Control) and item.kind == "bye":
+            return Ended("bye", error_of(item.body) if item.body else None)
+        await self._take(item)
         return None
 
     async def _writing(self) -> Ended:
@@ -180,7 +177,8 @@ class Link:
     async def _beating(self) -> Ended:
         while True:
             await asyncio.sleep(self._beat)
-            self._missed = 0 if self._heard else self._missed + 1
+            held_back = self._inbox.full()  # then it is this end that does not listen
+            self._missed = 0 if self._heard or held_back else self._missed + 1
             self._heard = False
             if self._missed >= SILENCE:
                 return Ended("silent")

@@ -64,11 +64,12 @@ class BytesPayload:
 
 @dataclass(frozen=True, slots=True)
 class FilePayload:
-    """A payload in a spool file, whose writer counted and hashed it."""
+    """A payload in a spool file, whose writer counted and hashed it; or a part of one, from byte `start` on."""
 
     path: Path
     size: int
     sha256: str
+    start: int = 0
 
     def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
         """Reads the file from its beginning.
@@ -79,6 +80,7 @@ class FilePayload:
         left = self.size
         try:
             with self.path.open("rb") as source:
+                source.seek(self.start)
                 while left:
                     chunk = source.read(min(size, left))
                     if not chunk:
@@ -116,6 +118,13 @@ EMPTY = BytesPayload(b"")
 def read_all(payload: Payload) -> bytes:
     """The whole payload in memory; for bodies known to be small."""
     return payload.raw if isinstance(payload, BytesPayload) else b"".join(payload.chunks())
+
+
+def part(payload: Payload, start: int, size: int) -> Payload:
+    """`size` bytes of a payload from `start` on, without reading them. A file's part has no digest of its own."""
+    if isinstance(payload, FilePayload):
+        return FilePayload(payload.path, size, "", payload.start + start)
+    return BytesPayload(read_all(payload)[start : start + size])
 
 
 def regroup(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
@@ -156,12 +165,12 @@ class Author:
     name: str
     key: SigningKey
 
-    def say(
-        self, kind: str, header: Mapping[str, Any], body: Payload = EMPTY, enclosed: bytes = b""
-    ) -> Message:
+    def say(self, kind: str, header: Mapping[str, Any], body: Payload = EMPTY, enclosed: bytes = b"") -> Message:
         """A message of this author, signed."""
         digests = (header_digest(header), hashlib.sha256(enclosed).hexdigest(), body.sha256)
-        return self.endorse(kind, header, self.key.sign(signed_bytes(self.mode, kind, self.run, self.name, digests)), body, enclosed)
+        return self.endorse(
+            kind, header, self.key.sign(signed_bytes(self.mode, kind, self.run, self.name, digests)), body, enclosed
+        )
 
     def endorse(
         self, kind: str, header: Mapping[str, Any], signature: bytes, body: Payload = EMPTY, enclosed: bytes = b""

@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from isthmus.data.dictionary import base_codebook, derived_expressions, dictionary
+from isthmus.data.dictionary import population as population_steps
+from isthmus.data.expressions import parse_condition
+from isthmus.data.inference import Reads, formula_reads
 from isthmus.model import formula
 from isthmus.model.canonical import digest
 from isthmus.model.codebook import Codebook
@@ -82,6 +86,11 @@ class Plan:
         """Every variable that some analysis reads, in order."""
         return tuple(dict.fromkeys(name for q in self.questions[1:] for name in q.reads))
 
+    @cached_property
+    def conditions(self) -> tuple[str, ...]:
+        """Filters of single analyses, each once."""
+        return tuple(dict.fromkeys(text for q in self.questions for text in q.where))
+
     def question(self, name: str) -> Question:
         """By name."""
         return next(q for q in self.questions if q.name == name)
@@ -96,6 +105,34 @@ def reads(needs: Needs) -> tuple[str, ...]:
 def study_needs(study: Study) -> tuple[tuple[Analysis, Needs], ...]:
     """What each analysis of a study reads, before any codebook is known (`dictionary.infer` asks)."""
     return tuple((a, CATALOGUE[a.kind].needs(a.question)) for a in analyses(study))
+
+
+def inferred_reads(study: Study) -> Reads:
+    """What the analyses read, and as what: for the dictionary of a rehearsal without a codebook."""
+    every = [needs for _, needs in study_needs(study)]
+    inside = [name for needs in every if needs.formula for name in formula_reads(needs.formula)]
+    return Reads(
+        names=tuple(dict.fromkeys(name for needs in every for name in reads(needs))),
+        categories=tuple(dict.fromkeys((*(name for needs in every for name in needs.categories), *inside))),
+        times=tuple(dict.fromkeys(name for needs in every for name in needs.times)),
+    )
+
+
+def study_reads(study: Study, codebook: Codebook) -> frozenset[str]:
+    """Every name a study reads, inside `where`, `derive`, `subgroups` and formulas too.
+
+    Raises:
+        Invalid: a formula or an expression that is outside its grammar or names no variable.
+    """
+    whole = dictionary(study, codebook, ())
+    derived, base = derived_expressions(study, whole), base_codebook(study, whole)
+    analysed = study_needs(study)
+    texts = [*(study.subgroups or {}).values(), *(a.where for a, _ in analysed if a.where)]
+    conditions = [step for _, step in population_steps(study, whole)] + [
+        parse_condition(t, base, derived) for t in texts
+    ]
+    inside = {name for e in (*derived.values(), *conditions) for name in e.names}
+    return frozenset(inside.union(*(reads(needs) for _, needs in analysed)))
 
 
 def make_plan(

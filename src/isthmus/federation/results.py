@@ -83,10 +83,10 @@ def _excluded(plan: Plan, outcome: Outcome | None) -> dict[str, int | None]:
     """Rows left out for each variable, gated as cells."""
     if not isinstance(outcome, Ended):
         return {}
-    values = outcome.estimate.values["missing"]
+    missing = zip(plan.variables, outcome.estimate.values["missing"], strict=True)
+    counts = {name: Counts("cells", np.asarray([value], dtype=np.int64)) for name, value in missing if value}
     try:
-        gated = gate_counts({"missing": Counts("cells", np.asarray(values, dtype=np.int64))}, plan.rules)
+        gated = gate_counts(counts, plan.rules).counts
     except Refused:
         return {}
-    cells = np.asarray(gated.counts["missing"].values, dtype=np.float64)
-    return {name: None if np.isnan(v) else int(v) for name, v in zip(plan.variables, cells, strict=True) if v != 0}
+    return {name: None if np.isnan(cell.values[0]) else int(cell.values[0]) for name, cell in gated.items()}

@@ -75,13 +75,15 @@ class Spool:
                 os.close(descriptor)
         except OSError as error:
             raise _disk() from error
-        return {"size": payload.size, "file": payload.path.name, "sha256": payload.sha256}
+        place: dict[str, str | int] = {"size": payload.size, "file": payload.path.name, "sha256": payload.sha256}
+        return place | {"start": payload.start}
 
     def find(self, place: Mapping[str, str | int], raw: bytes) -> Payload:
         """The payload that `settle` described; `raw` where it was in memory."""
         if "file" not in place:
             return BytesPayload(raw)
-        return FilePayload(self._directory / str(place["file"]), int(place["size"]), str(place["sha256"]))
+        path = self._directory / str(place["file"])
+        return FilePayload(path, int(place["size"]), str(place["sha256"]), int(place["start"]))
 
     def adopt(self, payload: Payload) -> Payload:
         """The same payload, its file (if it has one) in this spool: a received body becomes the run's own.
@@ -96,7 +98,7 @@ class Spool:
             payload.path.replace(path)
         except OSError as error:
             raise _disk() from error
-        return FilePayload(path, payload.size, payload.sha256)
+        return FilePayload(path, payload.size, payload.sha256, payload.start)
 
     def gather(self, name: str, chunks: Iterable[bytes], size: int) -> Payload:
         """`size` bytes given in chunks: in memory up to 1 MiB, else in a new file.

@@ -21,8 +21,8 @@ from isthmus.model.record import record
 
 SCHEMA = "1"
 
-RunState = Literal["running", "waiting", "concluded", "refused", "failed"]
-UNFINISHED: tuple[RunState, ...] = ("running", "waiting")
+RunState = Literal["running", "waiting", "closing", "concluded", "refused", "failed"]
+UNFINISHED: tuple[RunState, ...] = ("running", "waiting", "closing")
 
 METADATA = sa.MetaData()
 _NAMES = sa.String(255)
@@ -76,7 +76,8 @@ class RunRow:
 
     Attributes:
         created: ISO 8601, UTC.
-        note: `{code, message, hint}` as JSON when refused or failed, else empty.
+        state: `closing` is concluded, with the bundle kept, while some site has not said that it erased its secrets.
+        note: JSON: the last status of a run that has ended.
         request: the signed request as the researcher sent it.
         charter: canonical JSON.
     """
@@ -172,12 +173,12 @@ class Store:
         """Move a run on."""
         self.write(sa.update(RUNS).where(RUNS.c.run == run).values(state=state, note=note))
 
-    def finish(self, run: str, bundle: bytes) -> None:
-        """Keep a run's bundle and mark it concluded, both or neither."""
+    def finish(self, run: str, bundle: bytes, note: str) -> None:
+        """Keep a run's bundle and mark it closing, both or neither."""
         self.write(
             sa.delete(BUNDLES).where(BUNDLES.c.run == run),
             sa.insert(BUNDLES).values(run=run, raw=bundle),
-            sa.update(RUNS).where(RUNS.c.run == run).values(state="concluded", note=""),
+            sa.update(RUNS).where(RUNS.c.run == run).values(state="closing", note=note),
         )
 
     def bundle(self, run: str) -> bytes | None:
@@ -197,6 +198,15 @@ class Store:
             self.write(sa.insert(MARKS).values(peer=peer, size=mark.size, root=mark.root))
         elif mark.size > held.size:
             self.write(sa.update(MARKS).where(MARKS.c.peer == peer).values(size=mark.size, root=mark.root))
+
+    def fact(self, name: str) -> str | None:
+        """A text kept under `name`."""
+        found = self.rows(sa.select(META.c.value).where(META.c.name == name))
+        return str(found[0][0]) if found else None
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Keep a text under `name`, in place of what was there."""
+        self.write(sa.delete(META).where(META.c.name == name), sa.insert(META).values(name=name, value=value))
 
     def shrink(self) -> None:
         """Wipe what was erased from the files on disk, as far as the database can."""

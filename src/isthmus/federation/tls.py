@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -93,8 +94,8 @@ def require_valid(pem: bytes, now: datetime) -> None:
     Raises:
         Untrusted: E-CLOCK.
     """
-    certificate = load_certificate(pem)
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+    starts, ends = _dates(pem)
+    if not starts <= now <= ends:
         raise Untrusted("E-CLOCK", "a transport certificate is outside its dates", "check the clock; renew the card")
 
 
@@ -124,6 +125,12 @@ def peer_pin(auth: Mapping[str, Iterable[bytes]]) -> Digest:
     if len(certificates) != 1:
         raise Untrusted("E-TLS", "the connection has no client certificate", "present the card's certificate")
     return spki_digest(certificates[0])
+
+
+@lru_cache(maxsize=256)
+def _dates(pem: bytes) -> tuple[datetime, datetime]:
+    certificate = load_certificate(pem)
+    return certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
 
 def _spki(key: object) -> bytes:

@@ -15,13 +15,14 @@ import numpy as np
 from isthmus.data.frame import Frame, fetch_frame
 from isthmus.data.source import Source
 from isthmus.disclosure.gate import Clearance, Release, clear, release, release_vote
-from isthmus.disclosure.site import consider
+from isthmus.disclosure.site import consider, reasons, weigh
 from isthmus.federation.plan import POPULATION, VOTE, Plan, Question
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.results import released
 from isthmus.federation.script import Script
 from isthmus.model.canonical import digest, plain
 from isthmus.model.errors import Invalid, Refused, Untrusted
+from isthmus.model.rules import Rules
 from isthmus.statistics.contract import Inputs
 from isthmus.summary import Summary
 
@@ -64,6 +65,7 @@ class HubWork:
 class SiteWork:
     """A site's copy: rows stay behind it.
 
+    `rules` are this site's own effective rules, at least as strict as the plan's, which the output gate applies.
     `cache` outlives the run, so that columns, designs and evidence are built once per question and data snapshot.
     `note` takes the exact reason of a local refusal to the site's own ledger, never to the wire.
     """
@@ -72,6 +74,7 @@ class SiteWork:
     site: str
     country: str
     source: Source
+    rules: Rules
     randomness: Callable[[int], bytes]
     cache: Cache
     note: Callable[[str, str], None]
@@ -123,9 +126,10 @@ class SiteWork:
         prepared = self._prepared(question, rung)
         answer = question.statistic.summarise(question.arguments, question.setting(rung), prepared, asked.round)  # type: ignore[union-attr]
         try:
-            return release(answer.summary, answer.weights, self._clearances[question.name, rung], self.plan.rules)
-        except Refused as refused:
-            self.note(question.name, refused.code)
+            return release(answer.summary, answer.weights, self._clearances[question.name, rung], self.rules)
+        except Refused:
+            if answer.weights is not None:
+                self.note(question.name, str(reasons(weigh(answer.weights, self.rules))))
             raise
 
     def learn(self, step: Step, pooled: Summary) -> None:
@@ -140,10 +144,14 @@ class SiteWork:
         """Whether every disclosure rule admits this question on this rung; the reason stays here."""
         try:
             evidence = self._cached("evidence", question, rung, lambda: self._evidence(question, rung))
-            clearance = clear(question.digest, consider(evidence, self.plan.rules), question.statistic.kind)
-        except (Refused, Invalid) as reason:
+        except Invalid as reason:
             self.note(question.name, reason.code)
             return False
+        considered = consider(evidence, self.rules)
+        if not considered.holds:
+            self.note(question.name, str(reasons(considered)))
+            return False
+        clearance = clear(question.digest, considered, question.statistic.kind)
         self._clearances[question.name, rung] = clearance
         return True
 
@@ -163,7 +171,10 @@ class SiteWork:
             missing = {name: frame.missing(name).astype(np.float64) for name in self.plan.variables}
             return Inputs(rows=frame.rows, numbers=missing, codes={})
         names = self.plan.variables if self.plan.study.missing == "study" else question.reads
-        rows = frame.complete(names, question.where)
+        keep = frame.complete(names)
+        for condition in question.where:
+            keep &= frame.filter(condition)
+        rows = frame.subset(keep)
         levels = question.base.levels
         return Inputs(
             rows=rows.rows,
@@ -175,7 +186,9 @@ class SiteWork:
     def _frame(self) -> Frame:
         if self._rows is None:
             plan = self.plan
-            self._rows = fetch_frame(self.source, plan.study, plan.dictionary, plan.variables, self.country)
+            self._rows = fetch_frame(
+                self.source, plan.study, plan.dictionary, plan.variables, self.country, plan.conditions
+            )
         return self._rows
 
     def _cached(self, what: str, question: Question, rung: int, build: Callable[[], Any]) -> Any:

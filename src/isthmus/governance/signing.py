@@ -43,13 +43,21 @@ def unsigned(agreement: Agreement) -> SignedAgreement:
     return SignedAgreement(isthmus="signed-agreement/1", agreement=agreement, signatures=())
 
 
-def sign_agreement(signed: SignedAgreement, key: SigningKey, now: datetime) -> SignedAgreement:
+def sign_agreement(
+    signed: SignedAgreement, key: SigningKey, now: datetime, before: Agreement | None = None
+) -> SignedAgreement:
     """`signed` with one more custodian's signature; signing twice changes nothing.
 
+    Args:
+        signed: the agreement with the signatures so far.
+        key: a custodian's.
+        now: the time the signature claims.
+        before: the version before, when its custodian who has left must sign too.
+
     Raises:
-        Refused: E-SIGNER, when the agreement does not name this key as a custodian's.
+        Refused: E-SIGNER, when neither version names this key as a custodian's.
     """
-    person = _custodian(signed.agreement, key.public.hex())
+    person = _signatory(signed.agreement, before, key.public.hex())
     if person is None:
         raise Refused("E-SIGNER", "this key is no custodian's in the agreement", "use the custodian's key of a party")
     if any(_keyid(envelope) == person.key for envelope in signed.signatures):
@@ -177,7 +185,7 @@ def _statement(agreement: Agreement, person: Person, claimed: str) -> dict[str, 
 def _signer(agreement: Agreement, before: Agreement | None, envelope: Mapping[str, Any]) -> str:
     """The key of one envelope's signer, a custodian of this version or the one before."""
     key = _keyid(envelope)
-    person = _custodian(agreement, key) or (_custodian(before, key) if before else None)
+    person = _signatory(agreement, before, key)
     if person is None:
         raise Untrusted("E-SIGNER", "someone signed who is no custodian in the agreement", "remove that signature")
     payload, _ = open_envelope(envelope, PAYLOAD_TYPE, {key: bytes.fromhex(key)})
@@ -190,6 +198,10 @@ def _signer(agreement: Agreement, before: Agreement | None, envelope: Mapping[st
     if not isinstance(claimed, str) or payload != canonical(_statement(agreement, person, claimed)):
         raise Untrusted("E-SIGNATURE", "a signature is over another agreement", "sign this text again")
     return key
+
+
+def _signatory(agreement: Agreement, before: Agreement | None, key: str) -> Person | None:
+    return _custodian(agreement, key) or (_custodian(before, key) if before else None)
 
 
 def _custodian(agreement: Agreement, key: str) -> Person | None:

@@ -47,7 +47,7 @@ def _primary(study: Study) -> None:
 def _against(study: Study, book: Codebook, asked: list[tuple[Analysis, Needs]]) -> str:
     from isthmus.data.dictionary import dictionary
 
-    known = dictionary(study, book, {"site": "GB"})
+    known = dictionary(study, book, ("GB",))
     for analysis, needs in asked:
         for name in variables(needs):
             if name not in known.variables:

@@ -58,7 +58,7 @@ def forest_figure(name: str, body: Mapping[str, Any], context: Mapping[str, Any]
 
 
 def _curve(curve: Mapping[str, Any]) -> Curve:
-    shown = [i for i, value in enumerate(curve["survival"]) if value is not None]  # the gate merges and cuts steps
+    shown = tables.shown_steps(curve)
     return Curve(
         label=tables.group(curve),
         median=curve.get("median"),

@@ -47,11 +47,13 @@ def at_risk(body: Mapping[str, Any]) -> pa.Table:
 
 def curve_rows(curves: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One row per group and step."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for curve in curves:
         known = [name for name in _STEPS if isinstance(curve.get(name), list)]
-        for values in zip(*(curve[name] for name in known), strict=True):
-            rows.append({**curve.get("group", {}), **dict(zip(known, values, strict=True))})
+        rows.extend(
+            {**curve.get("group", {}), **dict(zip(known, values, strict=True))}
+            for values in zip(*(curve[name] for name in known), strict=True)
+        )
     return rows
 
 

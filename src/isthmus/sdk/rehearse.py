@@ -44,7 +44,9 @@ def rehearse(
     """
     from isthmus.federation import rehearsal
 
-    asked = study if isinstance(study, Study) else Study.of(study) if isinstance(study, model.Study) else Study.read(study)
+    asked = (
+        study if isinstance(study, Study) else Study.of(study) if isinstance(study, model.Study) else Study.read(study)
+    )
     run = rehearsal.rehearse_processes if how.pop("processes", False) else rehearsal.rehearse
     progress: Callable[..., None] | None = how.pop("progress", None)
     now: datetime = how.pop("now", None) or datetime.now(UTC)  # noqa: TID251 - an entry point
@@ -68,4 +70,4 @@ def open_codebook(codebook: Codebook | str | Path | None) -> Codebook | None:
         return codebook
     from isthmus.data.dictionary import read_codebook
 
-    return read_codebook(codebook)
+    return read_codebook(Path(codebook))

@@ -21,13 +21,21 @@ UNSTATED = {"duo": "DUO:0000042", "text": "not stated"}
 class Study:
     """A declarative study: what is asked, never how it is computed. The keys are those of a study file.
 
+    `record` is the frozen record that every party reads.
+
     >>> study = Study(title="Ages", dataset="demo", analyses={"who": {"count": {}}})
     >>> study.title
     'Ages'
     """
 
     def __init__(
-        self, *, title: str, dataset: str, analyses: Mapping[str, Any], purpose: Mapping[str, Any] | None = None, **more: Any
+        self,
+        *,
+        title: str,
+        dataset: str,
+        analyses: Mapping[str, Any],
+        purpose: Mapping[str, Any] | None = None,
+        **more: Any,
     ) -> None:
         """Make a study from Python.
 
@@ -35,7 +43,7 @@ class Study:
             Invalid: an unknown key, a wrong type, or an analysis that is not exactly one question.
         """
         stated = {"isthmus": "study/1", "title": title, "dataset": dataset, "purpose": dict(purpose or UNSTATED)}
-        self._record = from_dict({**stated, "analyses": dict(analyses), **more})
+        self.record: model.Study = from_dict({**stated, "analyses": dict(analyses), **more})
 
     @classmethod
     def read(cls, path: str | Path) -> Study:
@@ -51,32 +59,27 @@ class Study:
     def of(cls, record: model.Study) -> Study:
         """Wrap a study record."""
         made = cls.__new__(cls)
-        made._record = record
+        made.record = record
         return made
-
-    @property
-    def record(self) -> model.Study:
-        """The frozen record that every party reads."""
-        return self._record
 
     @property
     def title(self) -> str:
         """The study's title."""
-        return self._record.title
+        return self.record.title
 
     @property
     def digest(self) -> Digest:
         """The study's content address: what approvers sign."""
-        return model.study_digest(self._record)
+        return model.study_digest(self.record)
 
     @property
     def states_purpose(self) -> bool:
         """Whether someone said what the study is for."""
-        return self._record.purpose.text != UNSTATED["text"]
+        return self.record.purpose.text != UNSTATED["text"]
 
     def to_dict(self) -> Json:
         """The study as plain data, as a study file holds it."""
-        return plain(self._record)
+        return plain(self.record)
 
     def check(self, codebook: Codebook | str | Path | None = None) -> tuple[str, ...]:
         """Check everything that can be checked without rows; with a codebook its variables and expressions too.
@@ -89,11 +92,11 @@ class Study:
         """
         from isthmus.sdk.check import check
 
-        return check(self._record, codebook)
+        return check(self.record, codebook)
 
     def __repr__(self) -> str:
-        names = ", ".join(self._record.analyses)
-        return f"<Study {self.title!r} on {self._record.dataset!r}: {names}>"
+        names = ", ".join(self.record.analyses)
+        return f"<Study {self.title!r} on {self.record.dataset!r}: {names}>"
 
 
 def from_dict(data: Json) -> model.Study:

@@ -137,7 +137,7 @@ def _curves(name: str, body: Mapping[str, Any]) -> list[Table]:
         rows=overview,
         notes=(f"n = {significant(body.get('n'))}; {body['exactness']}",),
     )
-    longest = max((len(curve["time"]) for curve in body["curves"]), default=0)
+    longest = max((len(shown_steps(curve)) for curve in body["curves"]), default=0)
     return [first] if longest > _MANY_STEPS else [first, _life_table(body)]
 
 
@@ -146,12 +146,19 @@ def group(curve: Mapping[str, Any]) -> str:
     return ", ".join(str(v) for v in curve.get("group", {}).values()) or "all"
 
 
+def shown_steps(curve: Mapping[str, Any]) -> list[int]:
+    """Indices of the steps that the output gate left; it merges steps of few people and cuts the tail."""
+    return [i for i, value in enumerate(curve["survival"]) if value is not None]
+
+
 def _overview(curve: Mapping[str, Any]) -> tuple[str, ...]:
-    last = {k: (curve[k][-1] if curve.get(k) else None) for k in ("time", "survival", "conf_low", "conf_high")}
-    events = [e for e in curve.get("events", []) if e is not None]
-    start = curve["at_risk"][0] if curve.get("at_risk") else None
+    steps = shown_steps(curve)
+    if not steps:
+        return (group(curve), *"------")
+    last = {k: curve[k][steps[-1]] for k in ("time", "survival", "conf_low", "conf_high")}
+    events = sum(curve["events"][i] for i in steps)
     limits = f"{significant(last['conf_low'])} to {significant(last['conf_high'])}"
-    numbers = (start, sum(events), last["time"], last["survival"])
+    numbers = (curve.get("n", curve["at_risk"][steps[0]]), events, last["time"], last["survival"])
     return (group(curve), *(significant(v) for v in numbers), limits, significant(curve.get("median")))
 
 
@@ -159,7 +166,7 @@ def _life_table(body: Mapping[str, Any]) -> Table:
     rows = [
         (group(curve), *(significant(curve[k][i]) for k in ("time", "at_risk", "events", "censored", "survival")))
         for curve in body["curves"]
-        for i in range(len(curve["time"]))
+        for i in shown_steps(curve)
     ]
     return Table(
         title="Life table",
@@ -181,9 +188,7 @@ def _cells(name: str, body: Mapping[str, Any]) -> list[Table]:
 
 def _scalars(name: str, body: Mapping[str, Any]) -> Table:
     fit = {k: v for k, v in body.get("fit", {}).items() if not isinstance(v, (list, dict))}
-    rows = tuple(
-        (k.replace("_", " "), p_value(v) if k == "p_value" else significant(v)) for k, v in fit.items()
-    )
+    rows = tuple((k.replace("_", " "), p_value(v) if k == "p_value" else significant(v)) for k, v in fit.items())
     return Table(title=title(name, body), headings=("", "Value"), rows=rows, notes=_size(body))
 
 

@@ -14,7 +14,10 @@ def plain(table: Table) -> str:
     grid = [table.headings, *table.rows] if any(table.headings) else list(table.rows)
     widths = [max(len(row[k]) for row in grid) for k in range(len(table.headings))]
     lines = [
-        "  ".join(cell.ljust(w) if k < table.labels else cell.rjust(w) for k, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            cell.ljust(w) if k < table.labels else cell.rjust(w)
+            for k, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
         for row in grid
     ]
     rule = "-" * max((len(line) for line in lines), default=0)

@@ -40,6 +40,10 @@ class Coordinates:
         made: dict[str, FloatArray | float | int | str] = {"centre": self.centre, "scale": self.scale}
         return made if self.rotation is None else {**made, "rotation": self.rotation}
 
+    def uncentred(self) -> Coordinates:
+        """The same scales about 0, for models that centring would change."""
+        return Coordinates(np.zeros_like(self.centre), self.scale, self.intercept, self.rotation)
+
     def matrix(self) -> FloatArray:
         """J (p, p) with raw coefficients = J @ coefficients in these coordinates."""
         size = len(self.centre)
@@ -70,14 +74,17 @@ class Coordinates:
 
 
 def declared(design: Design, dictionary: Codebook) -> Coordinates:
-    """The first coordinates: middle and half width of what the codebook declares, else 0 and 1."""
+    """The first coordinates: middle and half width of what the codebook declares, else 0 and 1.
+
+    Without an intercept column the caller says what centring means: `uncentred` unless the model is free of it.
+    """
     ranges = [_column_range(column, dictionary.variables) for column in design.columns]
     centre, scale = np.zeros(len(ranges)), np.ones(len(ranges))
     for j, (column, found) in enumerate(zip(design.columns, ranges, strict=True)):
         if found is None or column.indicator or not found[1] > found[0]:
             continue
         scale[j] = power_of_two((found[1] - found[0]) / 2.0)
-        centre[j] = _coarse((found[0] + found[1]) / 2.0, scale[j]) if design.intercept else 0.0
+        centre[j] = _coarse((found[0] + found[1]) / 2.0, scale[j])
     return Coordinates(centre, scale, design.intercept)
 
 

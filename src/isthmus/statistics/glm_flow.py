@@ -68,6 +68,7 @@ def null_part(model: Model, rows: Rows, params: Params) -> dict[str, Any]:
 
 def _begin(model: Model) -> Pooled:
     place = coordinates.declared(model.design, model.dictionary)
+    place = place if model.design.intercept else place.uncentred()
     _, unit = coordinates.variable_scale(model.outcome, model.dictionary)
     unit = unit if model.family.name == "gaussian" else 1.0
     fixed = np.array([column.indicator for column in model.design.columns])

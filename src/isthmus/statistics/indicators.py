@@ -67,6 +67,12 @@ def design_evidence(
     )
 
 
+def marked(design: Design, columns: FloatArray) -> list[tuple[str, FloatArray]]:
+    """Name and (rows,) 0/1 values of every indicator of the design at this site, implicit ones included."""
+    marks = _marks(design, columns)
+    return list(zip(marks.names, marks.rows, strict=True))
+
+
 def leverage(columns: FloatArray) -> float:
     """Largest diagonal of X (X'X)^- X' over this site's rows, for `columns` (p, rows); 0 without rows."""
     if columns.shape[1] == 0 or columns.shape[0] == 0:

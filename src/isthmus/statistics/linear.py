@@ -99,6 +99,14 @@ def dot(left: FloatArray, right: FloatArray) -> float:
     return total
 
 
+def total(values: FloatArray) -> FloatArray:
+    """Sums over the last axis, added from the first to the last (`sum` and `@` group terms by processor)."""
+    if values.shape[-1] == 0:
+        return np.zeros(values.shape[:-1])
+    added: FloatArray = np.add.accumulate(values, axis=-1)[..., -1]
+    return added
+
+
 def _outer(column: FloatArray, row: FloatArray) -> FloatArray:
     return column * row if np.ndim(row) == 0 else column[:, None] * row[None, :]
 

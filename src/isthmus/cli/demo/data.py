@@ -21,9 +21,9 @@ ARMS_IN_WORDS = "ZDV zidovudine, ddI didanosine, ddC zalcitabine"
 TRIAL = "ACTG 175 (Hammer et al., N Engl J Med 1996; 335:1081), 2,139 adults with HIV"
 FILE = "lifelines/datasets/ACTG175.csv"
 
-# The public ladder of time grids, finest first: four weeks, quarters, half-years, years. The vote takes the finest that
-# no site's rules refuse.
-LADDER = (range(0, 1093, 28), range(0, 1093, 91), range(0, 1093, 182), range(0, 1096, 365))
+# The public ladder of time grids (ends of steps in days), finest first: four weeks, quarters, half-years, years. The
+# vote takes the finest that no site's rules refuse.
+LADDER = (range(28, 1093, 28), range(91, 1093, 91), range(182, 1093, 182), range(365, 1096, 365))
 
 # name in the codebook -> (column of the file, words for its codes)
 _WORDS = {

@@ -5,6 +5,7 @@ It exists to be compared with. It loops over event times and inverts with `numpy
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,12 +97,12 @@ def kaplan_meier(time: Array, event: Array, edges: Array) -> Curve:
     """
     at_risk, events = grid_counts(time, event, edges)
     share = np.divide(events, at_risk, out=np.zeros_like(events), where=at_risk > 0)
-    return Curve(at_risk, events, np.cumprod(1.0 - share))
+    return Curve(at_risk, events, np.asarray(np.cumprod(1.0 - share), dtype=np.float64))
 
 
 def grid_counts(time: Array, event: Array, edges: Array) -> tuple[Array, Array]:
     """At risk when each interval begins, and events in it."""
-    pairs = list(zip(edges[:-1], edges[1:], strict=True))
+    pairs = list(itertools.pairwise(edges))
     at_risk = np.array([float((time > low).sum()) for low, _ in pairs])
     events = np.array([float(((time > low) & (time <= high) & (event == 1)).sum()) for low, high in pairs])
     return at_risk, events

@@ -7,7 +7,8 @@ from typing import Any
 from isthmus.cli.demo.data import TRIAL
 
 MODEL = "arm + age + cd4 + prior + race"
-REFUSED = "rare"
+REFUSED = "rare"  # refused on purpose: 47 of 2,139 patients, so fewer than 11 at some site
+KINDS = ("count", "table_one", "crosstab", "glm", "kaplan_meier", "log_rank", "cox")
 
 # Every rule is stated; none is at its open value except minimum_count_site, which the demonstration says on screen:
 # with 356 patients at a site and four arms, a floor of 11 in each half-year bin at each site leaves no curve at all.

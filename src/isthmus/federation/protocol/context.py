@@ -1,4 +1,4 @@
-"""What signatures and masks are bound to: the descriptor of a round, its context, and the two signed statements."""
+"""What signatures and masks are bound to: the descriptor of a round, its context, and the signed statement on its survivors."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from isthmus.crypto.ring import Packing
-from isthmus.federation.messages import Author, compact, header_digest, signed_bytes
+from isthmus.federation.messages import compact, header_digest, signed_bytes
 from isthmus.federation.protocol.charter import SECAGG, Charter, Step
 from isthmus.federation.protocol.records import Descriptor, Head
-from isthmus.model.canonical import canonical, plain
+from isthmus.model.canonical import plain
 from isthmus.model.errors import Untrusted
 from isthmus.summary import Layout, Summary
 
@@ -83,16 +83,6 @@ def survivors_statement(binding: Binding, place: tuple[str, Head], survivors: tu
     return compact(
         ["secagg/1 survivors", charter.mode, charter.run, context, list(survivors), stage, head.size, head.root]
     )
-
-
-def result_statement(charter: Charter, transcript: str, result: str) -> bytes:
-    """What S signs: the digests of the pooled sums and of the released result."""
-    return canonical(["isthmus result", charter.mode, charter.run, transcript, result])
-
-
-def author(charter: Charter, name: str, key: object) -> Author:
-    """A party's hand in this run."""
-    return Author(charter.mode, charter.run, name, key)  # type: ignore[arg-type]
 
 
 def masked_bytes(charter: Charter, site: str, header: Mapping[str, str], digests: tuple[str, str]) -> bytes:

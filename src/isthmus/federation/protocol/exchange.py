@@ -62,8 +62,10 @@ def check_roster(binding: Binding, me: str, own: Mapping[str, object], roster: R
     """Verify M2 against the charter's pinned keys.
 
     Args:
+        binding: the charter.
         me: this site.
         own: the header of its own M1.
+        roster: what the hub relayed.
 
     Raises:
         Untrusted: E-ROSTER, a site that is not in the charter or this site's own keys changed; E-SIGNATURE;
@@ -124,7 +126,10 @@ def decapsulated(
         ciphertext = body[at * MLKEM_CIPHERTEXT_SIZE : (at + 1) * MLKEM_CIPHERTEXT_SIZE]
         pair = paired.pairs[site]
         _verify(binding, site, "pairs", (header_digest(plain(pair.pairs)), pair.body), pair.signature)
-        if pair.pairs.roster != known.roster or pair.pairs.ciphertexts.get(me) != hashlib.sha256(ciphertext).hexdigest():
+        if (
+            pair.pairs.roster != known.roster
+            or pair.pairs.ciphertexts.get(me) != hashlib.sha256(ciphertext).hexdigest()
+        ):
             raise Untrusted("E-SIGNATURE", "a ciphertext is not the one that its site signed")
         context = _pair_context(binding, known, site, me)
         secrets[site] = decapsulate(keys, known.publics[site], ciphertext, context)
@@ -170,7 +175,16 @@ def _pair_context(binding: Binding, known: Acquainted, lower: str, higher: str) 
     charter = binding.charter
     indices = [binding.indices[lower], binding.indices[higher]]
     return compact(
-        [SECAGG, "pair", charter.mode, charter.study, charter.run, *indices, known.digests[lower], known.digests[higher]]
+        [
+            SECAGG,
+            "pair",
+            charter.mode,
+            charter.study,
+            charter.run,
+            *indices,
+            known.digests[lower],
+            known.digests[higher],
+        ]
     )
 
 
@@ -178,5 +192,3 @@ def _verify(binding: Binding, site: str, kind: str, digests: tuple[str, str], si
     charter = binding.charter
     message = signed_bytes(charter.mode, kind, charter.run, site, (digests[0], EMPTY.sha256, digests[1]))
     verify(binding.key(site), unhex(signature), message)
-
-

@@ -60,9 +60,7 @@ class Reply:
     own_share: bytes
 
 
-def masked(
-    circle: Circle, turn: Turn, summary: Summary, randomness: Callable[[int], bytes], spool: Spool
-) -> Reply:
+def masked(circle: Circle, turn: Turn, summary: Summary, randomness: Callable[[int], bytes], spool: Spool) -> Reply:
     """M3: y_i = enc(x_i) + PRG(b_i) + sum_{j>i} PRG(k_ij) - sum_{j<i} PRG(k_ij), with fresh b_i and its sealed shares.
 
     Raises:

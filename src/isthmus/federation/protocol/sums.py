@@ -6,7 +6,7 @@ Above 1 MiB a reply the sites get the hub's signed sum instead, and each party's
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from isthmus.crypto.keys import verify
@@ -53,16 +53,26 @@ def lifted(turn: Turn, replies: Sequence[Payload], masks: Masks) -> Iterator[Wor
     return unmask_chunks(turn.packing, sum_chunks(turn.packing, chunks), masks.seeds, masks.plus, masks.minus)
 
 
-def summed(turn: Turn, chunks: Iterator[Words]) -> Summary:
-    """The pooled summary in an unmasked sum. Untrusted (E-CHECKSUM) when masks did not cancel."""
-    return unpack_chunks(turn.packing, chunks, turn.context)
+def summed(turn: Turn, chunks: Iterator[Words], keep: Callable[[bytes], None]) -> Summary:
+    """The pooled summary in an unmasked sum; `keep` gets its words. Untrusted (E-CHECKSUM) when masks did not cancel."""
+    return unpack_chunks(turn.packing, _kept(chunks, keep), turn.context)
 
 
-def missing_masks(
-    binding: Binding, seeds: Sequence[bytes], revealed: Mapping[str, Mapping[str, str]]
-) -> Masks:
+def restored(turn: Turn, words: Payload) -> Summary:
+    """The pooled summary of kept words."""
+    return unpack_chunks(turn.packing, regroup(turn.packing, words.chunks()), turn.context)
+
+
+def _kept(chunks: Iterator[Words], keep: Callable[[bytes], None]) -> Iterator[Words]:
+    for chunk in chunks:
+        keep(chunk.astype("<u8", copy=False).tobytes())
+        yield chunk
+
+
+def missing_masks(binding: Binding, seeds: Sequence[bytes], revealed: Mapping[str, Mapping[str, str]]) -> Masks:
     """Masks of a sum whose dropped sites' keys were revealed: survivor -> dropped -> k_ij in hex."""
-    plus, minus = [], []
+    plus: list[bytes] = []
+    minus: list[bytes] = []
     for survivor, keys in revealed.items():
         for dropped, key in keys.items():
             higher = binding.indices[dropped] > binding.indices[survivor]
@@ -72,11 +82,14 @@ def missing_masks(
 
 def check_sum(
     binding: Binding, turn: Turn, survivors: tuple[str, ...], block: Sum, body: Payload, own: tuple[str, Own]
-) -> Summary:
-    """The pooled sum, as this site adds and unmasks it: every reply's signature, and SHA-256(b_i), must hold.
+) -> tuple[Summary, bytes]:
+    """The pooled sum and its words, as this site adds and unmasks it: every reply's signature, and SHA-256(b_i), must hold.
 
     Args:
+        binding: the charter.
+        turn: the round, as this site derived it.
         survivors: the final set a quorum signed.
+        block: seeds, digests and signatures.
         body: the masked replies, in survivor order.
         own: this site's name and reply.
 
@@ -93,12 +106,12 @@ def check_sum(
         _check_reply(binding, turn, (site, reply), block, own)
     keys = _check_revealed(binding, turn, survivors, block)
     seeds = [unhex(block.replies[site].seed, KEY_SIZE) for site in survivors]
-    return summed(turn, lifted(turn, replies, missing_masks(binding, seeds, keys)))
+    words: list[bytes] = []
+    pooled = summed(turn, lifted(turn, replies, missing_masks(binding, seeds, keys)), words.append)
+    return pooled, b"".join(words)
 
 
-def _check_reply(
-    binding: Binding, turn: Turn, sent: tuple[str, Payload], block: Sum, own: tuple[str, Own]
-) -> None:
+def _check_reply(binding: Binding, turn: Turn, sent: tuple[str, Payload], block: Sum, own: tuple[str, Own]) -> None:
     site, payload = sent
     reply = block.replies[site]
     signature = unhex(reply.signature)
@@ -126,7 +139,9 @@ def _check_revealed(
         header = {"context": turn.name, "survivors": list(survivors), "keys": dict(revealed.keys)}
         charter = binding.charter
         digests = (header_digest(header), EMPTY.sha256, EMPTY.sha256)
-        _check(binding, site, unhex(revealed.signature), signed_bytes(charter.mode, "reveal", charter.run, site, digests))
+        _check(
+            binding, site, unhex(revealed.signature), signed_bytes(charter.mode, "reveal", charter.run, site, digests)
+        )
         keys[site] = revealed.keys
     return keys
 

@@ -117,6 +117,10 @@ def check_quorum(
     """Return when t distinct survivors signed `wanted` in this place; only t signatures are looked at.
 
     Args:
+        binding: the charter.
+        place: the round.
+        wanted: what must have been signed.
+        quorum: the signatures.
         own: this site's name and its own signature on the same statement, compared instead of verified.
 
     Raises:

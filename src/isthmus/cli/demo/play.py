@@ -1,0 +1,112 @@
+"""The demonstration, act by act: set up, start, ask, compare, prove, stop."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from isthmus.cli.demo import data, report
+from isthmus.cli.demo.stage import HUB, RESEARCHER, Stage, make_stage
+from isthmus.cli.live import watching
+from isthmus.cli.screen import Screen
+from isthmus.model.errors import Exit, Unavailable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from isthmus.federation.launch import Fleet
+    from isthmus.sdk.connect import Client
+
+NODES = "isthmus.cli.demo.nodes"
+PATIENCE = 60.0  # seconds for a node to come up
+STUDY_FILE = "study.json"
+ENDED = frozenset({"concluded", "released"})
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of it."""
+
+    stage: Stage
+    tables: Mapping[str, pa.Table]
+    bundle: Path
+    seconds: float
+
+
+def play(screen: Screen, folder: Path, *, keep: bool) -> int:
+    """Run the demonstration and show it; stops everything it started unless `keep`."""
+    start = perf_counter()
+    path = data.locate()
+    report.opening(screen)
+    from isthmus.federation.launch import Fleet
+
+    with Fleet(preload=(NODES,)) as fleet:
+        tables = _deal(path)
+        stage = make_stage(folder, tables, _address(), _now())
+        report.staged(screen, stage, tables)
+        _start(fleet, stage)
+        bundle = _ask(screen, stage)
+        if keep:
+            fleet.detach()
+        played = Played(stage, tables, bundle, perf_counter() - start)
+        report.closing(screen, played, fleet.pids if keep else {})
+    return int(Exit.DONE)
+
+
+def _deal(path: Path) -> dict[str, pa.Table]:
+    with path.open(encoding="utf-8", newline="") as lines:
+        return data.deal(lines)
+
+
+def _start(fleet: Fleet, stage: Stage) -> None:
+    fleet.start(HUB, f"{NODES}:hub", stage.hub.folder, {})
+    fleet.await_event(HUB, "port", PATIENCE)
+    for node in stage.sites:
+        fleet.start(node.name, f"{NODES}:site", node.folder, {})
+    for node in stage.sites:
+        fleet.await_event(node.name, "joined", PATIENCE)
+
+
+def _ask(screen: Screen, stage: Stage) -> Path:
+    """Submit the study as its researcher, follow it, keep its bundle."""
+    from isthmus.sdk.bundle import SUFFIX
+    from isthmus.sdk.connect import connect
+    from isthmus.sdk.study import Study
+
+    file = stage.folder / f"actg175{SUFFIX}"
+    with connect(stage.folder / RESEARCHER / "isthmus.toml", {}) as client:
+        run = client.submit(Study.read(stage.folder / STUDY_FILE))
+        countries = {node.name: node.country for node in stage.sites}
+        with watching(screen, tuple(countries), countries) as progress:
+            _follow(client, run, progress)
+        file.write_bytes(client.bundle(run))
+    return file
+
+
+def _follow(client: Client, run: str, progress: Callable[[Mapping[str, Any]], None] | None) -> None:
+    state: Mapping[str, Any] = {}
+    for state in client.watch(run):
+        if progress is not None:
+            progress(state)
+    if state.get("state") not in ENDED:
+        error = state.get("error") or {}
+        message = str(error.get("message", "the run did not conclude"))
+        raise Unavailable(
+            str(error.get("code", "E-DEMO")), message, str(error.get("hint", "see node.log in its folder"))
+        )
+
+
+def _address() -> str:
+    """A free port of this machine, on loopback."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - an entry point

@@ -1,0 +1,184 @@
+"""A site's rows of a study: fetched once, filtered to the population, delivered as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlglot import exp
+
+from isthmus.data.columns import CodeArray, Coded, decode, recode
+from isthmus.data.design_matrix import matrix
+from isthmus.data.dictionary import base_codebook, derived_expressions, population
+from isthmus.data.expressions import Expression, column, parse_condition
+from isthmus.data.query import Reading, count, read_columns
+from isthmus.model.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from isthmus.data.source import Source
+    from isthmus.model.codebook import Codebook
+    from isthmus.model.formula import Design
+    from isthmus.model.study import Study
+    from isthmus.summary import FloatArray
+
+Mask: TypeAlias = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Rows of the population, or a subset of them.
+
+    Attributes:
+        rows: how many.
+        columns: name -> float64 with NaN, or codes.
+        filters: name or text of a condition -> (rows,) mask, false where the condition is unknown.
+        attrition: rows of the source, then after each step of the population: (label, rows).
+    """
+
+    rows: int
+    columns: Mapping[str, FloatArray | Coded]
+    filters: Mapping[str, Mask] = field(default_factory=dict)
+    attrition: tuple[tuple[str, int], ...] = ()
+
+    def numbers(self, name: str) -> FloatArray:
+        """(rows,) float64, NaN for missing; a boolean is 0 or 1.
+
+        Raises:
+            Invalid: E-TEXT-IN-NUMBER, when it is a category.
+        """
+        found = self._column(name)
+        if not isinstance(found, Coded):
+            return found
+        if found.levels != ("false", "true"):
+            raise Invalid("E-TEXT-IN-NUMBER", f"{name!r} holds text where a number is needed", "derive 0 and 1 from it")
+        return np.where(found.codes < 0, np.nan, found.codes.astype(np.float64))
+
+    def codes(self, name: str, levels: Sequence[str]) -> CodeArray:
+        """(rows,) int32 index into `levels`, -1 for missing; numbers are matched by value.
+
+        Raises:
+            Invalid: E-LEVEL, when a row holds a level that is not declared.
+        """
+        return recode(self._column(name), name, levels)
+
+    def missing(self, name: str) -> Mask:
+        """(rows,) where the variable has no value."""
+        found = self._column(name)
+        return found.codes < 0 if isinstance(found, Coded) else np.isnan(found)
+
+    def complete(self, names: Sequence[str]) -> Mask:
+        """(rows,) where all of `names` have values."""
+        mask = np.ones(self.rows, dtype=np.bool_)
+        for name in names:
+            mask &= ~self.missing(name)
+        return mask
+
+    def filter(self, condition: str) -> Mask:
+        """(rows,) where a subgroup (by name) or condition (by the text given when fetching) is true.
+
+        Raises:
+            Invalid: E-VARIABLE, when it was not fetched.
+        """
+        if condition not in self.filters:
+            raise Invalid("E-VARIABLE", f"no subgroup or condition {condition!r} was fetched")
+        return self.filters[condition]
+
+    def subset(self, mask: Mask) -> Frame:
+        """The rows where `mask` is true."""
+        if mask.all():
+            return self
+        columns = {
+            name: Coded(c.codes[mask], c.levels) if isinstance(c, Coded) else c[mask]
+            for name, c in self.columns.items()
+        }
+        filters = {name: kept[mask] for name, kept in self.filters.items()}
+        return replace(self, rows=int(mask.sum()), columns=columns, filters=filters)
+
+    def matrix(self, design: Design) -> FloatArray:
+        """(p, rows) float64, C order: one design column per row of the array; no value may be missing.
+
+        Raises:
+            Invalid: E-LEVEL, E-NOT-FINITE (log of 0, say; names the term), E-TEXT-IN-NUMBER.
+        """
+        return matrix(design, self.rows, self.numbers, self.codes)
+
+    def _column(self, name: str) -> FloatArray | Coded:
+        if name not in self.columns:
+            raise Invalid("E-VARIABLE", f"{name!r} was not fetched")
+        return self.columns[name]
+
+
+def fetch_frame(
+    source: Source,
+    study: Study,
+    dictionary: Codebook,
+    names: Sequence[str],
+    country: str,
+    conditions: Sequence[str] = (),
+) -> Frame:
+    """Fetch `names` (codebook, derived, `country`) for the rows of the study's population.
+
+    The study's subgroups come along as filters, and so do `conditions`: texts of the analyses' own `where`.
+
+    Raises:
+        Invalid: E-COLUMN-MISSING, E-TEXT-IN-NUMBER, E-COLUMN-TYPE, E-RESERVED-NAME, E-NOT-FINITE, E-LEVEL, and as
+            `parse_condition`.
+        Unavailable: E-SOURCE.
+    """
+    derived = derived_expressions(study, dictionary)
+    base = base_codebook(study, dictionary)
+    wanted = {n: derived[n] if n in derived else column(n, base) for n in dict.fromkeys(names)}
+    texts = dict(study.subgroups or {}) | {text: text for text in conditions}
+    filters = {name: parse_condition(text, base, derived) for name, text in texts.items()}
+    steps = population(study, dictionary)
+    every = [*wanted.values(), *filters.values(), *(step for _, step in steps)]
+    reading = read_columns(dict.fromkeys(n for e in every for n in e.names), base, source.schema(), country)
+    check_faults(source, reading)
+    keys = {f"x{i}": e.tree for i, e in enumerate([*wanted.values(), *filters.values()])} or {
+        "x": exp.Literal.number(1)
+    }
+    where = exp.and_(*(step.tree.copy() for _, step in steps)) if steps else None
+    table = source.fetch(reading.query(keys, where))
+    arrays = [table.column(i) for i in range(len(wanted) + len(filters))]
+    columns = {name: decode(array, name) for name, array in zip(wanted, arrays, strict=False)}
+    masks = {name: _is_true(decode(array, name)) for name, array in zip(filters, arrays[len(wanted) :], strict=True)}
+    return Frame(table.num_rows, columns, masks, _attrition(source, reading, steps, table.num_rows))
+
+
+def check_faults(source: Source, reading: Reading) -> None:
+    """Refuse columns whose values do not fit their declaration, without telling the values or how many.
+
+    Raises:
+        Invalid: the fault's code.
+    """
+    if not reading.faults:
+        return
+    bad = source.fetch(reading.fault_query())
+    for i, fault in enumerate(reading.faults):
+        if bad.column(i)[0].as_py():
+            raise Invalid(fault.code, fault.message, "mend the data, or declare codes that mean missing")
+
+
+def _is_true(values: FloatArray | Coded) -> Mask:
+    codes = values.codes if isinstance(values, Coded) else values
+    mask: Mask = codes == 1
+    return mask
+
+
+def _attrition(
+    source: Source, reading: Reading, steps: Sequence[tuple[str, Expression]], rows: int
+) -> tuple[tuple[str, int], ...]:
+    if not steps:
+        return (("rows", rows),)
+    counts: dict[str, exp.Expr] = {"n": count(exp.true())}
+    passed: list[exp.Expr] = []
+    for i, (_, step) in enumerate(steps):
+        passed.append(step.tree)
+        counts[f"n{i}"] = count(exp.and_(*(tree.copy() for tree in passed)))
+    table = source.fetch(reading.query(counts))
+    found = [int(table.column(i)[0].as_py()) for i in range(len(counts))]
+    return tuple(zip(("rows", *(label for label, _ in steps)), found, strict=True))

@@ -1,0 +1,341 @@
+"""Desks of a federated hub and site: the signed agreement decides who takes part, and in what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from isthmus.crypto.keys import SigningKey
+from isthmus.data.dictionary import derived_expressions, dictionary, population, read_codebook
+from isthmus.data.expressions import parse_condition
+from isthmus.data.source import open_source
+from isthmus.disclosure.rules import Effective
+from isthmus.federation.config import Config, read_config, resolve
+from isthmus.federation.control import Clock
+from isthmus.federation.desk import Desk, Note, Request, Seat
+from isthmus.federation.grpc_client import HubClient
+from isthmus.federation.grpc_hub import Party
+from isthmus.federation.grpc_site import HubAddress
+from isthmus.federation.hub_node import HubSetup
+from isthmus.federation.identity import Identity, load_identity
+from isthmus.federation.node import Means
+from isthmus.federation.plan import Plan, make_plan, reads, study_needs
+from isthmus.federation.protocol.charter import SECAGG, Charter, HubWork, Member, threshold
+from isthmus.federation.site_node import SiteSetup
+from isthmus.federation.store import Store, open_store
+from isthmus.federation.work import HubWork as OurHubWork
+from isthmus.federation.work import SiteWork as OurSiteWork
+from isthmus.governance.admission import Door, RunRequest, admit, admit_at_hub, sign_request
+from isthmus.governance.agreement import Agreement, agreement_digest, check_in_force, shared_rules
+from isthmus.governance.signing import SignedAgreement, check_own_site, check_signatures, read_signed, verify_agreement
+from isthmus.model.canonical import canonical, digest
+from isthmus.model.codebook import Codebook
+from isthmus.model.errors import Invalid, Unavailable
+from isthmus.model.study import Study, study_digest
+from isthmus.statistics.catalogue import analyses
+from isthmus.strict import parse
+
+VOTE_AFTER = 1.0  # seconds: every site answers the vote at this time, however long its rows took to look at
+HELD = "agreement"
+
+
+@dataclass(frozen=True, slots=True)
+class AgreedHub:
+    """The hub's desk: `codebooks` by dataset name, each checked against the agreement when it is used."""
+
+    signed: SignedAgreement
+    codebooks: Mapping[str, Codebook]
+
+    @property
+    def desk(self) -> Desk:
+        """What is common."""
+        return common(self.signed.agreement)
+
+    def admit(self, request: Request, now: datetime) -> tuple[Charter, HubWork]:
+        """The run of a request, and the hub's work."""
+        agreement = self.signed.agreement
+        asked = admit_at_hub(request, agreement, "federated", now)
+        book = self.codebooks.get(asked.study.dataset)
+        if book is None or digest(book) != agreement.dataset(asked.study.dataset).codebook:
+            raise Invalid(
+                "E-CODEBOOK", "the hub does not have the agreed codebook of this dataset", "add it to its [dataset.*]"
+            )
+        charter = charter_of(asked, agreement)
+        return charter, OurHubWork(plan_of(charter, asked, agreement, book))
+
+    def envelopes(self) -> list[Any]:
+        """The agreement's envelopes."""
+        return [dict(envelope) for envelope in self.signed.signatures]
+
+
+@dataclass(frozen=True, slots=True)
+class AgreedSite:
+    """A site's desk. `cache` keeps columns and evidence between runs on the same data."""
+
+    agreement: Agreement
+    name: str
+    config: Config
+    environ: Mapping[str, str]
+    randomness: Callable[[int], bytes]
+    cache: MutableMapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def desk(self) -> Desk:
+        """What is common."""
+        return common(self.agreement)
+
+    def admit(self, request: Request, now: datetime, note: Note) -> Seat:
+        """This site's seat in the run of a request."""
+        agreement = self.agreement
+        asked = admit(request, self._door(request), now)
+        book, source = self._codebook(asked.study.dataset), self._source(asked.study.dataset)
+        if book is None or source is None:
+            raise Invalid("E-DATASET", "this site does not map the dataset", "add [dataset.NAME] to isthmus.toml")
+        charter = charter_of(asked, agreement)
+        work = OurSiteWork(
+            plan=plan_of(charter, asked, agreement, book),
+            site=self.name,
+            country=agreement.site(self.name).country,
+            source=source,
+            randomness=self.randomness,
+            cache=self.cache,
+            note=note,
+        )
+        return Seat(charter, work, source.fingerprint())
+
+    def _door(self, request: Request) -> Door:
+        agreement = self.agreement
+        dataset = _dataset_of(request)
+        known = {entry.dataset for entry in agreement.datasets}
+        rules = shared_rules(agreement, dataset).rules if dataset in known else agreement.disclosure
+        book = self._codebook(dataset)
+        countries = [agreement.site(s).country for d in agreement.datasets if d.dataset == dataset for s in d.sites]
+        return Door(
+            agreement=agreement,
+            site=self.name,
+            mode="federated",
+            rules=rules,
+            codebook=book,
+            reads=partial(names_read, book=book, countries=tuple(countries)),
+        )
+
+    def _codebook(self, dataset: str) -> Codebook | None:
+        entry = self.config.tables.dataset.get(dataset)
+        return read_codebook(self.config.path(entry.codebook)) if entry and entry.codebook else None
+
+    def _source(self, dataset: str) -> Any:
+        entry = self.config.tables.dataset.get(dataset)
+        if entry is None or entry.source is None:
+            return None
+        place = resolve(entry.source, self.config.base, self.environ)
+        path = str(self.config.path(place))
+        return open_source(f"{path}::{entry.table}" if path.endswith(".duckdb") and entry.table else path)
+
+
+def common(agreement: Agreement) -> Desk:
+    """What both kinds of desk know."""
+    return Desk("federated", agreement_digest(agreement), partial(check_in_force, agreement))
+
+
+def charter_of(request: RunRequest, agreement: Agreement) -> Charter:
+    """The charter that every party derives for itself from a request and the agreement."""
+    members = tuple(
+        Member(site=s.site, party=s.party, country=s.country, key=s.key)
+        for s in (agreement.site(name) for name in request.roster)
+    )
+    return Charter(
+        protocol=SECAGG,
+        mode=request.mode,
+        run=digest(request),
+        number=request.number,
+        study=study_digest(request.study),
+        agreement=agreement_digest(agreement),
+        roster=members,
+        threshold=threshold(len(members)),
+        minimum_sites=shared_rules(agreement, request.study.dataset).rules.minimum_sites,
+        hub_key=agreement.hub.key,
+        vote_after=VOTE_AFTER,
+    )
+
+
+def plan_of(charter: Charter, request: RunRequest, agreement: Agreement, book: Codebook) -> Plan:
+    """The plan that every party derives for itself."""
+    countries = tuple(dict.fromkeys(member.country for member in charter.roster))
+    effective: Effective = shared_rules(agreement, request.study.dataset)
+    known = dictionary(request.study, book, countries)
+    return make_plan(charter.run, request.study, known, effective.rules, effective.whose, len(charter.roster))
+
+
+def names_read(study: Study, book: Codebook | None, countries: tuple[str, ...]) -> set[str]:
+    """Every variable that a study reads: in analyses, derived variables, population and filters.
+
+    Raises:
+        Invalid: an expression or formula that cannot be read.
+    """
+    if book is None:
+        return set()
+    known = dictionary(study, book, countries)
+    derived = derived_expressions(study, known)
+    asked = analyses(study)
+    filters = [a.where for a in asked if a.where] + list((study.subgroups or {}).values())
+    expressions = [
+        *derived.values(),
+        *(condition for _, condition in population(study, known)),
+        *(parse_condition(text, book, derived) for text in filters),
+    ]
+    named = {name for expression in expressions for name in expression.names}
+    return named | {name for _, needs in study_needs(study) for name in reads(needs)}
+
+
+def parties_of(agreement: Agreement) -> dict[str, Party]:
+    """Who may connect: sites and researchers."""
+    sites = [Party(s.site, "site", bytes.fromhex(s.key), s.certificate.encode()) for s in agreement.sites]
+    people = [p for p in agreement.people if "researcher" in p.roles]
+    asking = [Party(p.person, "researcher", bytes.fromhex(p.key), p.certificate.encode()) for p in people]
+    return {party.name: party for party in (*sites, *asking)}
+
+
+def hub_address(agreement: Agreement, address: str) -> HubAddress:
+    """The agreement's hub at host:port."""
+    hub = agreement.hub
+    return HubAddress(address, hub.hub, bytes.fromhex(hub.key), hub.certificate.encode())
+
+
+# -- from a configuration file --------------------------------------------------------------------------------------
+
+
+def hub_setup(path: Path, environ: Mapping[str, str], clock: Clock) -> HubSetup:
+    """A hub ready to listen, from its isthmus.toml.
+
+    Raises:
+        Invalid, Untrusted, Refused, Unavailable: configuration, keys or agreement cannot be used.
+    """
+    config = read_config(path, environ)
+    hub = config.hub()
+    signed = _read_agreement(config, hub.agreement)
+    agreement = check_signatures(signed)
+    means = _means(config, hub.key, environ, clock)
+    if means.identity.key.public.hex() != agreement.hub.key:
+        raise Invalid("E-KEY-PINNED", "the agreement has another key for the hub", "put this hub's card into it")
+    books = {
+        name: read_codebook(config.path(entry.codebook))
+        for name, entry in config.tables.dataset.items()
+        if entry.codebook is not None
+    }
+    return HubSetup(means, parties_of(agreement), AgreedHub(signed, books), hub.listen)
+
+
+def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness: Callable[[int], bytes]) -> SiteSetup:
+    """A site ready to dial, from its isthmus.toml. It accepts the agreement only through its own custodian's key.
+
+    Raises:
+        Invalid, Untrusted, Refused, Unavailable: configuration, keys or agreement cannot be used.
+    """
+    config = read_config(path, environ)
+    site = config.site()
+    if site.custodian is None:
+        raise Invalid(
+            "E-CONFIG", "the site does not state its custodian's key", "custodian = '<hex>' in [site]", "site.custodian"
+        )
+    means = _means(config, site.key, environ, clock)
+    custodian = _key(site.custodian)
+    signed = _read_agreement(config, site.agreement)
+    agreement = verify_agreement(signed, custodian, held_agreement(means.store))
+    check_own_site(agreement, site.name, means.identity.key.public, custodian)
+    means.store.set_fact(HELD, canonical(agreement).decode())
+    desk = AgreedSite(agreement, site.name, config, environ, randomness)
+    return SiteSetup(means, hub_address(agreement, site.hub), desk)
+
+
+def held_agreement(store: Store) -> Agreement | None:
+    """The highest version this site has accepted."""
+    held = store.fact(HELD)
+    return parse(Agreement, json.loads(held), "agreement") if held else None
+
+
+@dataclass(frozen=True, slots=True)
+class Researcher:
+    """A researcher ready to ask: keys, the agreement, a connection."""
+
+    identity: Identity
+    agreement: Agreement
+    client: HubClient
+
+    def submit(self, study: Study, number: int, now: datetime) -> str:
+        """Sign a study and send it to the hub; gives the run.
+
+        Args:
+            study: what is asked.
+            number: distinguishes runs of one study.
+            now: when it is signed.
+
+        Raises:
+            Refused, Invalid, Untrusted: as the hub's admission decides.
+            Unavailable: E-UNREACHABLE.
+        """
+        return self.client.submit(request_for(study, self.agreement, number, now, self.identity.key))
+
+
+def request_for(study: Study, agreement: Agreement, number: int, now: datetime, key: SigningKey) -> dict[str, Any]:
+    """A signed request to run `study` at every site that the agreement names for its dataset."""
+    request = RunRequest(
+        isthmus="request/1",
+        study=study,
+        agreement=agreement_digest(agreement),
+        roster=tuple(sorted(agreement.dataset(study.dataset).sites)),
+        mode="federated",
+        number=number,
+        created=now.isoformat(),
+    )
+    return sign_request(request, key)
+
+
+def connect(path: Path, environ: Mapping[str, str], clock: Clock) -> Researcher:
+    """A researcher's connection, from isthmus.toml; close `client` when done.
+
+    Raises:
+        Invalid, Untrusted, Refused, Unavailable: configuration, keys or agreement cannot be used.
+    """
+    config = read_config(path, environ)
+    me = config.researcher()
+    agreement = check_signatures(_read_agreement(config, me.agreement))
+    identity = load_identity(config.keys(me.key))
+    return Researcher(identity, agreement, HubClient(identity, hub_address(agreement, me.hub), clock))
+
+
+def _means(config: Config, key: str, environ: Mapping[str, str], clock: Clock) -> Means:
+    place = resolve(config.store().path, config.base, environ)
+    store = open_store(place if "://" in place else config.path(place))
+    return Means(load_identity(config.keys(key)), store, config.base / "spool", clock)
+
+
+def _read_agreement(config: Config, place: str | None) -> SignedAgreement:
+    if place is None:
+        raise Invalid("E-CONFIG", "the configuration names no agreement", "agreement = 'agreement.yaml'", "agreement")
+    path = config.path(place)
+    try:
+        return read_signed(path.read_text(encoding="utf-8"), path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unavailable("E-FILE", "the agreement cannot be read", "", str(path)) from error
+
+
+def _key(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise Invalid("E-CONFIG", "the custodian's key is not hex", "copy it from their card", "site.custodian") from error
+
+
+def _dataset_of(request: Request) -> str:
+    """The dataset a request speaks of, before it is verified; only to choose what to check it against."""
+    import base64
+
+    try:
+        return str(json.loads(base64.b64decode(str(request.get("payload", ""))))["study"]["dataset"])
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,84 @@
+"""What a node asks before and about a run: is it admitted, what is its charter, who does its work.
+
+Nodes carry messages and keep what must survive; a desk knows the agreement (or the rehearsal) and the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from isthmus.federation.protocol.charter import Charter, HubWork, SiteWork
+
+Request = Mapping[str, Any]
+Note = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A site's place in an admitted run; `snapshot` names the data it reads and is signed in M1."""
+
+    charter: Charter
+    work: SiteWork
+    snapshot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What both kinds of desk know.
+
+    Attributes:
+        mode: `rehearsal` or `federated`; the two never mix.
+        agreement: digest, equal at every party.
+        in_force: raises Refused (E-NOT-YET, E-EXPIRED) outside the agreement's dates; asked at every message.
+    """
+
+    mode: str
+    agreement: str
+    in_force: Callable[[datetime], None]
+
+
+class SiteDesk(Protocol):
+    """A site's desk."""
+
+    @property
+    def desk(self) -> Desk:
+        """What is common."""
+        ...
+
+    def admit(self, request: Request, now: datetime, note: Note) -> Seat:
+        """Check a signed request and take a seat. May open data; runs in the worker thread.
+
+        Args:
+            request: the researcher's envelope, as the hub passed it on.
+            now: this site's clock.
+            note: takes (question, code) of what this site refuses locally, for its own ledger.
+
+        Raises:
+            Refused, Untrusted, Invalid: this site does not take part.
+            Unavailable: its data cannot be read now.
+        """
+        ...
+
+
+class HubDesk(Protocol):
+    """The hub's desk."""
+
+    @property
+    def desk(self) -> Desk:
+        """What is common."""
+        ...
+
+    def admit(self, request: Request, now: datetime) -> tuple[Charter, HubWork]:
+        """Check a signed request; give the run's charter and the hub's work.
+
+        Raises:
+            Refused, Untrusted, Invalid: the hub does not take it.
+        """
+        ...
+
+    def envelopes(self) -> list[Any]:
+        """The agreement's envelopes, for the bundle."""
+        ...

@@ -1,0 +1,176 @@
+"""One run as a hub process holds it: the state machine, who was told what, deadlines, status, bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from isthmus.crypto.keys import SigningKey
+from isthmus.federation.desk import HubDesk
+from isthmus.federation.node import Means
+from isthmus.federation.protocol.charter import Charter, HubWork
+from isthmus.federation.protocol.hub import Failed, HubRun
+from isthmus.federation.protocol.hub_end import Concluded
+from isthmus.federation.reasons import facts
+from isthmus.federation.store import RunRow, RunState
+from isthmus.ledger.bundle import Contents, make_bundle
+from isthmus.ledger.log import Log
+from isthmus.model.canonical import canonical
+from isthmus.model.errors import IsthmusError, Refused, Unavailable
+from isthmus.model.names import SiteId
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds without an answer after which a round goes on without its lost sites, and after which the run ends.
+
+    In the first round a lost site is dropped, if enough remain; later the run waits for it.
+    """
+
+    round: float = 60.0
+    waiting: float = 86_400.0
+
+
+@dataclass(slots=True)
+class HeldRun:
+    """A run under way.
+
+    Attributes:
+        confirmed: sites that erased the run's secrets.
+        moved: loop time when anything last came of it.
+        looked: loop time of the last look at its deadline.
+    """
+
+    row: RunRow
+    request: Mapping[str, Any]
+    run: HubRun
+    started: float
+    moved: float
+    looked: float
+    confirmed: set[str] = field(default_factory=set)
+
+    @property
+    def charter(self) -> Charter:
+        """The run's charter."""
+        return self.run.charter
+
+    @property
+    def name(self) -> str:
+        """The run's digest."""
+        return self.row.run
+
+    def overdue(self, now: float, deadlines: Deadlines) -> Literal["no", "round", "run"]:
+        """Whether a deadline has passed since the last look."""
+        if isinstance(self.run.state, Concluded | Failed):
+            return "no"
+        if now - self.moved > deadlines.waiting:
+            return "run"
+        if now - max(self.moved, self.looked) > deadlines.round:
+            self.looked = now
+            return "round"
+        return "no"
+
+    def progress(self, now: float) -> dict[str, Any]:
+        """How far it is and what it has sent; never a count, a sum or a parameter."""
+        seen = self.run.progress()
+        traffic = self.run.traffic
+        return {
+            "stage": seen.stage,
+            "step": f"{seen.question} {seen.round}" if seen.question else seen.stage,
+            "rounds": seen.opened,
+            "waiting": list(seen.awaited) if seen.late else [],
+            "awaited": list(seen.awaited),
+            "traffic": {
+                "rows_left": 0,
+                "bytes_out": {site: t.received for site, t in traffic.items()},
+                "messages": sum(t.messages for t in traffic.values()),
+                "seconds": round(now - self.started, 3),
+            },
+        }
+
+    @property
+    def state(self) -> RunState:
+        """As the store keeps it: until every site has erased its secrets a concluded run is closing."""
+        match self.run.state:
+            case Concluded(signed=signed):
+                return "concluded" if self.confirmed >= set(signed.survivors) else "closing"
+            case Failed(code=code):
+                return "refused" if code in REFUSALS else "failed"
+            case _:
+                return "waiting" if self.run.late else "running"
+
+    @property
+    def error(self) -> IsthmusError | None:
+        """Why it failed."""
+        state = self.run.state
+        if not isinstance(state, Failed):
+            return None
+        kind = Refused if state.code in REFUSALS else Unavailable
+        return kind(state.code, state.message)
+
+    def bundle(self, envelopes: list[Any], key: SigningKey, log: Log) -> bytes:
+        """The signed result bundle of a concluded run."""
+        done = self.run.state
+        if not isinstance(done, Concluded):
+            raise Refused("E-NOT-RELEASED", "the run has not concluded", "follow it with `isthmus watch`")
+        contents = Contents(
+            charter=self.charter,
+            agreement=envelopes,
+            study=self.request,
+            result=done.result,
+            transcript_digest=done.transcript,
+            signatures={SiteId(site): signature for site, signature in done.signatures.items()},
+        )
+        indices = [index for index in self.run.indices if index < done.size]
+        return make_bundle(contents, log, indices, done.note, done.size, key)
+
+
+# Codes with which a party declines a run or a rule stops it; anything else is a failure.
+REFUSALS = frozenset(
+    {
+        "E-DISCLOSURE", "E-UNSIGNED", "E-SIGNER", "E-MODE", "E-NOT-YET", "E-EXPIRED", "E-DATASET", "E-KIND",
+        "E-RELEASE", "E-ROSTER", "E-MIN-SITES", "E-CODEBOOK", "E-VARIABLE", "E-PERSON", "E-RULES-FLOOR",
+    }
+)  # fmt: skip
+
+
+def new_row(charter: Charter, request: Mapping[str, Any], created: str) -> RunRow:
+    """A run as it is first kept."""
+    return RunRow(
+        run=charter.run,
+        number=charter.number,
+        study=charter.study,
+        created=created,
+        state="running",
+        note="",
+        request=canonical(request),
+        charter=canonical(charter),
+    )
+
+
+def open_run(row: RunRow, means: Means, desk: HubDesk, log: Log, now: float) -> HeldRun:
+    """A run from its request and whatever its journal holds.
+
+    Raises:
+        Refused, Untrusted, Invalid: it is no longer admitted.
+        Unavailable: E-DISK, E-JOURNAL.
+    """
+    request = json.loads(row.request)
+    charter, work = desk.admit(request, means.clock())
+    return held_run(row, request, (charter, work), means, log, now)
+
+
+def held_run(  # noqa: PLR0913 - everything a run is made of
+    row: RunRow, request: Mapping[str, Any], admitted: tuple[Charter, HubWork], means: Means, log: Log, now: float
+) -> HeldRun:
+    """A run that was just admitted."""
+    charter, work = admitted
+    run = HubRun(means.identity.key, charter, work, means.store.journal(row.run), means.spool(row.run), log)
+    return HeldRun(row, request, run, now, now, now)
+
+
+def told(error: IsthmusError | None) -> dict[str, Any] | None:
+    """An error for a status document."""
+    return facts(error) if error else None

@@ -1,0 +1,275 @@
+"""A site's process: dials the hub, admits studies, answers rounds, and goes on after `kill -9`.
+
+Everything that must survive is in the store before a message leaves. When the disk fails, the run's memory is thrown
+away and built again from the journal: nothing is ever half done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from isthmus.federation.control import Control
+from isthmus.federation.desk import Seat, SiteDesk
+from isthmus.federation.grpc_site import HubAddress, SiteClient
+from isthmus.federation.link import Ended, Link
+from isthmus.federation.messages import Message
+from isthmus.federation.node import Ledger, Means, Tell, job_name, log_to_stderr, on_signals
+from isthmus.federation.protocol.local import Local
+from isthmus.federation.protocol.records import Head
+from isthmus.federation.protocol.site import Concluded, Left, SiteRun
+from isthmus.federation.reasons import error_of, facts, text
+from isthmus.federation.store import Mark, RunRow
+from isthmus.federation.worker import Worker
+from isthmus.ledger.log import head_of
+from isthmus.model.canonical import canonical, digest
+from isthmus.model.errors import Invalid, IsthmusError, Unavailable, Untrusted
+
+
+class SiteNode:
+    """One site. `run` serves until `stop`."""
+
+    def __init__(self, means: Means, hub: HubAddress, desk: SiteDesk, tell: Tell) -> None:
+        self.ledger = Ledger(means.store, f"site/{means.identity.name}", means.clock)
+        self._means = means
+        self._hub = hub
+        self._desk = desk
+        self._tell = tell
+        self._log = log_to_stderr(means.identity.name)
+        self._worker = Worker()
+        self._runs: dict[str, SiteRun] = {}
+        self._link: Link | None = None
+        self._said = ""
+        self._client = SiteClient(means.identity, hub, self, means.settings())
+
+    async def run(self) -> None:
+        """Serve until `stop`."""
+        try:
+            await self._client.run()
+        finally:
+            self._worker.close()
+
+    async def stop(self) -> None:
+        """Say bye and end `run`."""
+        await self._client.stop()
+
+    # -- what the network brings (grpc_site.Branch) ----------------------------------------------------------------
+
+    def hello(self) -> Mapping[str, Any]:
+        """Agreement, mode, the head of this site's ledger, and the runs it believes open."""
+        desk = self._desk.desk
+        running = [row.run for row in self._means.store.runs() if row.state == "running"]
+        return {"agreement": desk.agreement, "mode": desk.mode, "ledger": self.ledger.head(), "open": running}
+
+    async def joined(self, link: Link, welcome: Control) -> None:
+        """The stream is open. Refuses to serve on a ledger older than what the hub remembers of it."""
+        self._check_backup(welcome.body.get("ledger"))
+        self._link = link
+        self._say("joined the hub")
+        self._tell({"joined": True})
+        for run in self._runs.values():
+            link.send(run.connected())
+
+    async def received(self, item: Message | Control) -> None:
+        """One message or control document of the hub."""
+        self._desk.desk.in_force(self._means.clock())
+        if isinstance(item, Message):
+            await self._message(item)
+        elif item.kind == "invite":
+            await self._invited(item.body)
+        elif item.kind == "done":
+            self._done(item.body)
+
+    async def left(self, ended: Ended) -> None:
+        """The stream ended or could not be opened."""
+        self._link = None
+        self._say("left the hub" if ended.error is None else str(ended.error), logging.WARNING)
+
+    # -- runs ------------------------------------------------------------------------------------------------------
+
+    async def _invited(self, body: Mapping[str, Any]) -> None:
+        name, request = body.get("run"), body.get("request")
+        if not isinstance(name, str) or not isinstance(request, dict):
+            raise Invalid("E-WIRE", "an invitation names a run and carries its request")
+        held = self._means.store.run(name)
+        if name in self._runs or (held is not None and held.state == "concluded"):
+            return  # `joined` has said what there is to say
+        try:
+            run = await self._worker.run(f"{name} admit", self._seated, name, request)
+        except Unavailable:
+            raise
+        except IsthmusError as error:
+            self._declined(name, error)
+            return
+        self._runs[name] = run
+        self._send(run.connected())
+        self._after(name, run)
+
+    def _seated(self, name: str, request: dict[str, Any]) -> SiteRun:
+        """Admit a run and take it up where its journal ends; in the worker thread."""
+        means = self._means
+        held = means.store.run(name)
+        if held is not None and held.state != "running":
+            raise error_of(json.loads(held.note))
+
+        def note(question: str, code: str) -> None:
+            self.ledger.append("refusal", {"run": name, "question": question, "code": code})
+
+        seat = self._desk.admit(request, means.clock(), note)
+        if seat.charter.run != name:
+            raise Untrusted("E-RUN", "the hub names the run otherwise than its request does")
+        if held is None:
+            self._keep(seat, request)
+        local = Local(
+            key=means.identity.key,
+            journal=means.store.journal(name),
+            spool=means.spool(name),
+            randomness=secrets.token_bytes,
+            clock=means.seconds,
+            snapshot=seat.snapshot,
+            anchor=self._anchor(),
+        )
+        return SiteRun(means.identity.name, seat.charter, seat.work, local)
+
+    def _keep(self, seat: Seat, request: dict[str, Any]) -> None:
+        charter = seat.charter
+        row = RunRow(
+            run=charter.run,
+            number=charter.number,
+            study=charter.study,
+            created=self._means.clock().isoformat(),
+            state="running",
+            note="",
+            request=canonical(request),
+            charter=canonical(charter),
+        )
+        decision = {"run": charter.run, "study": charter.study, "agreement": charter.agreement, "verdict": "admitted"}
+        self.ledger.append("decision", decision)
+        self._means.store.add_run(row)
+
+    def _declined(self, name: str, error: IsthmusError) -> None:
+        self._log.warning("run %s declined: %s", name[:19], error)
+        self.ledger.append("decision", {"run": name[:80], "verdict": "declined", "code": error.code})
+        if self._link is not None:
+            self._link.say("decline", {"run": name, "error": facts(error)})
+
+    async def _message(self, message: Message) -> None:
+        run = self._runs.get(message.run)
+        if run is None:
+            raise Invalid("E-RUN", "a message of a run that this site was not invited to")
+        try:
+            answers = await self._worker.run(job_name(message), run.receive, message)
+        except Unavailable:
+            # Memory may be ahead of the journal: throw it away. The hub invites again, and the journal says where.
+            self._runs.pop(message.run, None)
+            raise
+        except IsthmusError as error:
+            self._log.warning("run %s, message %s: %s", message.run[:19], message.kind, error)
+            answers = run.refusal(error)
+            if answers:
+                self.ledger.append("refusal", {"run": message.run, "code": error.code})
+        self._send(answers)
+        if run.due is not None:
+            asyncio.get_running_loop().call_later(run.due, lambda: self._send(run.release()))
+        self._after(message.run, run)
+
+    def _after(self, name: str, run: SiteRun) -> None:
+        """Write down that a run has ended."""
+        match run.state:
+            case Concluded(result=result):
+                self._means.store.set_state(name, "concluded")
+                self._end(name, run, "release", {"run": name, "result": digest(result)})
+            case Left(code=code, message=message):
+                stopped = Untrusted(code, message)
+                self._means.store.set_state(name, "failed", text(stopped))
+                self._end(name, run, "refusal", {"run": name, "code": code})
+            case _:
+                return
+
+    def _end(self, name: str, run: SiteRun, event: str, entry: Mapping[str, Any]) -> None:
+        self.ledger.append(event, entry)
+        self._means.store.set_mark("hub", Mark(size=run.head.size, root=run.head.root))
+        self._runs.pop(name, None)
+        self._means.forget(name)
+        self._log.info("run %s ended: %s", name[:19], event)
+        self._tell({"ended": name, "event": event})
+
+    def _done(self, body: Mapping[str, Any]) -> None:
+        """The hub says that a run is over which this site believes open: its secrets go."""
+        name = str(body.get("run"))
+        row = self._means.store.run(name)
+        if row is None or row.state != "running":
+            return
+        self._runs.pop(name, None)
+        self._means.store.journal(name).erase("")
+        self._means.store.set_state(name, "failed", text(error_of(body.get("error"))))
+        self._means.forget(name)
+
+    # -- small things ----------------------------------------------------------------------------------------------
+
+    def _send(self, messages: tuple[Message, ...]) -> None:
+        if self._link is not None:
+            self._link.send(messages)
+
+    def _anchor(self) -> Head | None:
+        mark = self._means.store.mark("hub")
+        return Head(size=mark.size, root=mark.root) if mark else None
+
+    def _check_backup(self, remembered: Any) -> None:
+        """A peer holds a head of this site's ledger: ours must contain it (a restored old backup does not)."""
+        if remembered is None:
+            return
+        theirs = head_of(remembered)
+        ours = self.ledger.log
+        if theirs.size > ours.head().size or ours.head(theirs.size) != theirs:
+            raise Untrusted(
+                "E-ROLLBACK", "the hub remembers more of this site's ledger than is here", "restore the newest state"
+            )
+
+    def _say(self, what: str, level: int = logging.INFO) -> None:
+        """Log once what repeats at every attempt to reconnect."""
+        if what != self._said:
+            self._log.log(level, what)
+        self._said = what
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSetup:
+    """A site ready to serve."""
+
+    means: Means
+    hub: HubAddress
+    desk: SiteDesk
+
+
+def serve_site(setup: SiteSetup, tell: Tell) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    asyncio.run(_serve(setup, tell))
+    return 0
+
+
+async def _serve(setup: SiteSetup, tell: Tell) -> None:
+    node = SiteNode(setup.means, setup.hub, setup.desk, tell)
+    stops: set[asyncio.Task[None]] = set()
+    on_signals(lambda: stops.add(asyncio.ensure_future(node.stop())))
+    await node.run()
+    await asyncio.gather(*stops)
+    setup.means.store.close()
+
+
+def serve(path: Path, environ: Mapping[str, str]) -> None:
+    """Serve the site of a configuration file until interrupted (`isthmus site serve`).
+
+    Raises:
+        Invalid, Untrusted, Refused, Unavailable: configuration, keys, agreement or data cannot be used.
+    """
+    from isthmus.federation.agreed import site_setup
+
+    serve_site(site_setup(path, environ, lambda: datetime.now(UTC), secrets.token_bytes), lambda _: None)  # noqa: TID251 - an entry point

@@ -1,0 +1,119 @@
+"""Signed bundles: check them, and take the result out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isthmus.model.errors import Invalid, Unavailable
+from isthmus.sdk.result import Result
+
+if TYPE_CHECKING:
+    from isthmus.ledger.verify import Verified
+
+SUFFIX = ".isthmus"
+
+
+def verify(source: str | Path | bytes, keys: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Check a bundle offline: every signature, the ledger's proof, every byte.
+
+    Args:
+        source: a bundle file or its bytes.
+        keys: site -> hex key as you hold them (from the agreement); without them compare `fingerprints` by voice.
+
+    Returns:
+        `mode`, `run`, `study`, `signers`, `fingerprints`, and `checked`: what was checked, in words.
+
+    Raises:
+        Untrusted: a signature or proof that does not hold.
+        Invalid: not a bundle.
+        Unavailable: E-FILE.
+    """
+    from isthmus.ledger.verify import pinned_keys
+
+    checks = [pinned_keys(keys)] if keys is not None else []
+    held = verified(_bytes(source), checks)
+    return {
+        "mode": held.mode,
+        "run": held.run,
+        "study": held.study,
+        "agreement": held.agreement,
+        "result": held.result,
+        "signers": list(held.signers),
+        "ledger_size": held.checkpoint.head.size,
+        "fingerprints": dict(held.fingerprints),
+        "checked": _in_words(held),
+    }
+
+
+def verified(raw: bytes, checks: list[Any]) -> Verified:
+    """The bundle in `raw` with every check of the ledger, the federation and `checks`."""
+    from isthmus.ledger.verify import verify_bundle
+
+    return verify_bundle(raw, checks)
+
+
+def result_of(raw: bytes) -> Result:
+    """The result in a bundle, after verifying it; its proof is added.
+
+    Raises:
+        Untrusted, Invalid: the bundle does not hold.
+    """
+    held = verified(raw, [])
+    bundle = held.bundle
+    proof = {
+        "transcript": bundle["transcript_digest"],
+        "site_signatures": dict(bundle["signatures"]),
+        "ledger_size": held.checkpoint.head.size,
+        "root": held.checkpoint.head.root.hex(),
+        "signature": bundle["seal"],
+    }
+    about = {"mode": held.mode, "run": held.run, "status": "rehearsed" if held.mode == "rehearsal" else "released"}
+    return Result({**about, **bundle["result"], "proof": proof})
+
+
+def open_result(source: str) -> Result:
+    """A result from a bundle, a result JSON file, or a run at the hub of isthmus.toml.
+
+    Raises:
+        Invalid: E-RESULT, neither; what verification of a bundle raises.
+    """
+    path = Path(source)
+    if not path.exists():
+        from isthmus.sdk.connect import connect
+
+        if path.suffix:
+            raise Unavailable("E-FILE", f"there is no file {source!r}", "give a file, or a run at your hub")
+        with connect() as client:
+            return client.result(source)
+    raw = _bytes(path)
+    if path.suffix == SUFFIX:
+        return result_of(raw)
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise Invalid("E-RESULT", "not a result", "the file that `isthmus run --out` wrote", source) from error
+    if not isinstance(body, dict) or body.get("schema") != "isthmus/result/1":
+        raise Invalid("E-RESULT", "not a result of schema isthmus/result/1", "", source)
+    return Result(body)
+
+
+def _bytes(source: str | Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise Unavailable("E-FILE", f"cannot read {str(source)!r}", error.strerror or "", str(source)) from None
+
+
+def _in_words(held: Verified) -> list[str]:
+    return [
+        "the file is canonical: any flipped byte would fail",
+        f"the result is signed by {len(held.signers)} sites: {', '.join(held.signers)}",
+        f"the checkpoint of the ledger (size {held.checkpoint.head.size}) is signed by the hub and cosigned by "
+        f"{len(held.checkpoint.cosigners)} sites",
+        "study and release are entries of that ledger",
+    ]

@@ -1,0 +1,122 @@
+"""Cox models with one baseline over all sites: what a site sends about risk sets on the common grid.
+
+Round A: sums of risk and of risk times columns between consecutive pooled event times (they are cumulated after
+pooling), and the same for tied events. Round B: one (p, p) product weighted by the pooled cumulative hazard. The
+second moments of a risk set never leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from isthmus.evidence import Weights
+from isthmus.statistics import survival
+from isthmus.statistics.contract import Grid
+from isthmus.statistics.cox_rows import Rows, block_sums, weighted_gram, weights
+from isthmus.summary import FloatArray, IntArray
+
+Params = Mapping[str, Any]
+LARGEST_ETA = 30.0  # exp(30) = 1e13: a risk beyond it means a coefficient that runs away; sums stay inside Z_2^128
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Sorted rows in blocks between pooled event times: `of_row` (n,), `present` blocks and their first rows."""
+
+    map: FloatArray
+    of_row: Any
+    present: Any
+    starts: Any
+    tied: Any
+    tied_present: Any
+    tied_starts: Any
+
+
+def cells(rows: Rows, name: str, grid: Grid) -> Any:
+    """(stratum, step) of each sorted row as one number; each stratum's last step is beyond the grid."""
+    if "cells" not in rows.kept or rows.kept["cells"][0] is not grid:
+        made = rows.stratum * (len(grid.edges) + 1) + survival.grid_steps(name, rows.time, grid)
+        rows.kept["cells"] = (grid, made)
+    return rows.kept["cells"][1]
+
+
+def counts(rows: Rows, cell: Any, total: int) -> tuple[IntArray, IntArray]:
+    """(events, rows) per cell."""
+    events = np.bincount(cell[rows.event], minlength=total).astype(np.int64)
+    return events, np.bincount(cell, minlength=total).astype(np.int64)
+
+
+def moments(rows: Rows, params: Params) -> FloatArray:
+    """(2, p): sums of the columns and of their squares in the round's coordinates."""
+    columns, scale = _columns(rows, params)
+    return np.array([columns.sum(axis=1) / scale, np.einsum("ij,ij->i", columns, columns) / scale**2])
+
+
+def risk_sums(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, Any], Weights]:
+    """Round A, per block: `s0` (K,), `s1` (p, K), tied `d0`, `d1`; `event_x` (p,) the columns summed over events."""
+    columns, scale = _columns(rows, params)
+    placed, risk, size = _placed(rows, cell, params), _risk(columns, scale, params), len(columns)
+    total = int(params["blocks"])
+    found: dict[str, Any] = {"s0": np.zeros(total), "s1": np.zeros((size, total)), "event_x": np.zeros(size)}
+    found |= {"d0": np.zeros(total), "d1": np.zeros((size, total))}
+    if rows.size:
+        found["s0"][placed.present] = np.add.reduceat(risk, placed.starts)
+        found["s1"][:, placed.present] = block_sums(columns, risk, placed.starts) / scale[:, None]
+    if len(placed.tied):
+        tied_x = columns[:, placed.tied] / scale[:, None]
+        found["event_x"] = tied_x.sum(axis=1)
+        tied = risk[placed.tied]
+        found["d0"][placed.tied_present] = np.add.reduceat(tied, placed.tied_starts)
+        found["d1"][:, placed.tied_present] = np.add.reduceat(tied_x * tied, placed.tied_starts, axis=1)
+    return found, weights(risk, size)
+
+
+def hazard_gram(rows: Rows, cell: Any, params: Params) -> tuple[FloatArray, Weights]:
+    """Round B: X' diag(r_i (A(t_i) - event_i B(t_i))) X with the pooled hazards A, B (K,) of the round."""
+    columns, scale = _columns(rows, params)
+    placed, weight = _placed(rows, cell, params), _risk(columns, scale, params)
+    hazard = params["hazard"][placed.of_row]
+    hazard[placed.tied] -= params["tied"][placed.of_row[placed.tied]]
+    weight *= np.maximum(hazard, 0.0)
+    return weighted_gram(columns, weight) / np.outer(scale, scale), weights(weight, len(columns))
+
+
+def _placed(rows: Rows, cell: Any, params: Params) -> _Placed:
+    wanted = params["block_of"]
+    kept: _Placed | None = rows.kept.get("placed")
+    if kept is None or not np.array_equal(kept.map, wanted):
+        of_row = wanted.astype(np.intp)[cell]
+        present, starts = np.unique(of_row, return_index=True)
+        tied = np.flatnonzero(rows.event & (_beyond(rows, cell) == 0))
+        tied_present, tied_starts = np.unique(of_row[tied], return_index=True)
+        kept = _Placed(wanted, of_row, present, starts, tied, tied_present, tied_starts)
+        rows.kept["placed"] = kept
+    return kept
+
+
+def _beyond(rows: Rows, cell: Any) -> Any:
+    """1 where a row outlasts the grid: its event is not seen."""
+    steps = len(rows.kept["cells"][0].edges) + 1
+    return (cell % steps == steps - 1).astype(np.int64)
+
+
+def _columns(rows: Rows, params: Params) -> tuple[FloatArray, FloatArray]:
+    """Columns about the common centre up to `scale` (p,), by which sums are divided; kept for the centre in use."""
+    centre = np.asarray(params["centre"])
+    kept = rows.kept.get("common")
+    if kept is None or not np.array_equal(kept[0], centre):
+        kept = (centre, rows.columns + (rows.centre - centre)[:, None])
+        rows.kept["common"] = kept
+    scale = np.asarray(params["scale"])
+    if "rotation" in params:
+        return (params["rotation"] / scale) @ kept[1], np.ones_like(scale)
+    return kept[1], scale
+
+
+def _risk(columns: FloatArray, scale: FloatArray, params: Params) -> FloatArray:
+    eta = (params["coefficients"] / scale) @ columns
+    return np.exp(np.minimum(eta, LARGEST_ETA))

@@ -1,0 +1,352 @@
+"""Newton's method for the partial likelihood over pooled sums: sites as strata, or one baseline for all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from isthmus.evidence import Counts
+from isthmus.model.codebook import Codebook
+from isthmus.model.errors import Invalid, Refused
+from isthmus.model.formula import Design
+from isthmus.statistics import coordinates, linear
+from isthmus.statistics.contract import Estimate, Exactness, Flow, Round
+from isthmus.statistics.coordinates import Coordinates
+from isthmus.statistics.cox_ties import TieSums, Ties, tie_index, tie_sums
+from isthmus.statistics.newton import MAX_ROUNDS, STEP, Step, diverged, largest_step, must_halve, newton_step
+from isthmus.summary import Field, FloatArray, Layout, Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Public facts of one Cox model. `cells` per stratum and step of a common grid; 0 with sites as strata."""
+
+    time: str
+    event: str
+    design: Design
+    dictionary: Codebook
+    ties: Ties
+    strata: int
+    steps: int
+    exactness: Exactness
+    open_rules: bool
+
+    @property
+    def size(self) -> int:
+        """Number of columns."""
+        return len(self.design.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    """The likelihood at `coefficients` in the coordinates `place`."""
+
+    place: Coordinates
+    coefficients: FloatArray
+    loglik: float
+    score: FloatArray
+    information: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """Pooled event times: `block_of` (cells,), per stratum `bounds`, events `deaths` (K,), leavers (K,) per block.
+
+    Block 0 of each stratum holds the rows that leave before its first event: never at risk at one.
+    """
+
+    block_of: FloatArray
+    bounds: tuple[int, ...]
+    deaths: FloatArray
+    leaving: FloatArray
+
+    @property
+    def with_events(self) -> Any:
+        """Positions of the blocks that have events."""
+        return np.flatnonzero(self.deaths > 0.0)
+
+
+Evaluate = Generator[Round, Summary, Any]
+
+
+def site_layout(model: Model, first: bool) -> Layout:
+    """Sites as strata; counts go once."""
+    size = model.size
+    sizes = (Field(name="n", shape=(1,), kind="count"), Field(name="events", shape=(1,), kind="count"))
+    return Layout(
+        fields=(
+            *(sizes if first else ()),
+            Field(name="loglik", shape=(1,), kind="sum"),
+            Field(name="score", shape=(size,), kind="score"),
+            Field(name="information", shape=(size, size), kind="gram"),
+        )
+    )
+
+
+def count_layout(model: Model) -> Layout:
+    """One baseline, first round: events and rows per cell, moments of the columns."""
+    cells = model.strata * model.steps
+    return Layout(
+        fields=(
+            Field(name="events", shape=(cells,), kind="histogram"),
+            Field(name="rows", shape=(cells,), kind="histogram"),
+            Field(name="moments", shape=(2, model.size), kind="moment"),
+        )
+    )
+
+
+def risk_layout(model: Model, blocks: int) -> Layout:
+    """One baseline, round A."""
+    size = model.size
+    tied = (Field(name="d0", shape=(blocks,), kind="risk_set"), Field(name="d1", shape=(size, blocks), kind="risk_set"))
+    return Layout(
+        fields=(
+            Field(name="event_x", shape=(size,), kind="score"),
+            Field(name="s0", shape=(blocks,), kind="risk_set"),
+            Field(name="s1", shape=(size, blocks), kind="risk_set"),
+            *(tied if model.ties == "efron" else ()),
+        )
+    )
+
+
+def hazard_layout(model: Model) -> Layout:
+    """One baseline, round B."""
+    return Layout(fields=(Field(name="gram", shape=(model.size, model.size), kind="gram"),))
+
+
+def fit_sites(model: Model) -> Flow:
+    """Each site its own strata: summed log-likelihood, score and information."""
+    place = coordinates.declared(model.design, model.dictionary).uncentred()
+    counts: dict[str, int] = {}
+
+    def evaluate(here: Coordinates, coefficients: FloatArray) -> Evaluate:
+        params = {"step": "site", "coefficients": coefficients, **here.params()}
+        pooled = yield Round(site_layout(model, not counts), params)
+        if not counts:
+            counts.update(n=int(pooled["n"][0]), events=int(pooled["events"][0]))
+            _check(model, counts["n"], counts["events"])
+        return _At(here, coefficients, float(pooled["loglik"][0]), pooled["score"], pooled["information"])
+
+    result, null, used = yield from _newton(model, place, evaluate, lambda: counts["events"])
+    return _estimate(model, (result, null), (counts["n"], counts["events"]), used)
+
+
+def fit_common(model: Model) -> Flow:
+    """One baseline (per stratum of categories) over all sites, on the common grid."""
+    place = coordinates.declared(model.design, model.dictionary)
+    pooled = yield Round(count_layout(model), {"step": "count", **place.params()})
+    rows, events = pooled["rows"], pooled["events"]
+    blocks = _event_blocks(model, events, rows)
+    n, deaths = int(rows.sum()), int(blocks.deaths.sum())
+    _check(model, n, deaths)
+    place = _centred(place, pooled["moments"] / float(n), model)
+    sent = [0]
+
+    def evaluate(here: Coordinates, coefficients: FloatArray) -> Evaluate:
+        sent[0] += 1
+        _check_sequence(model, blocks, sent[0])
+        base = {"coefficients": coefficients, "block_of": blocks.block_of, "blocks": len(blocks.deaths), **here.params()}
+        pooled = yield Round(risk_layout(model, len(blocks.deaths)), {"step": "risk", **base})
+        sets = _RiskSets.of(model, blocks, pooled)
+        gram = yield Round(hazard_layout(model), {"step": "hazard", **base, **sets.hazards()})
+        return _At(here, coefficients, sets.loglik(coefficients), sets.score(), gram["gram"] - sets.squares())
+
+    result, null, used = yield from _newton(model, place, evaluate, lambda: deaths)
+    return _estimate(model, (result, null), (n, deaths), 1 + 2 * used)
+
+
+def _newton(model: Model, place: Coordinates, evaluate: Any, deaths: Any) -> Evaluate:
+    """(last evaluation with its step taken, evaluation at 0, evaluations); in sensible scales after the first."""
+    now, before, last = np.zeros(model.size), None, -math.inf
+    null: _At | None = None
+    for used in range(1, MAX_ROUNDS + 1):
+        at: _At = yield from evaluate(place, now)
+        if before is not None and must_halve(-2.0 * at.loglik, -2.0 * last):
+            now = (now + before) / 2.0
+            continue
+        if null is None:
+            null, place = at, _rescaled(model, at, float(deaths()))
+            if not _definite(at.information):
+                at = yield from evaluate(place, now)
+                null, used = at, used + 1
+        step = _step(model, at, now, before)
+        before, last = now, at.loglik
+        moved = at.coefficients + step.move
+        if largest_step(step, at.place, 1.0) < STEP:
+            return replace(at, coefficients=moved), null, used
+        now = at.place.moved(moved, place)
+        before = at.place.moved(before, place)
+    raise _no_end(model, place, now, before)
+
+
+def _definite(information: FloatArray) -> bool:
+    try:
+        linear.cholesky(information)
+    except linear.Dependent:
+        return False
+    return True
+
+
+def _rescaled(model: Model, at: _At, deaths: float) -> Coordinates:
+    """Scales and, where needed, a rotation from the information at 0."""
+    fixed = np.array([column.indicator for column in model.design.columns])
+    information = at.information / deaths
+    target = coordinates.recentred(replace(at.place, intercept=False), information, fixed)
+    target = Coordinates(at.place.centre, target.scale, False)
+    if not _definite(information):
+        return target
+    return coordinates.rotated(target, coordinates.turned(information, at.place, target))
+
+
+def _step(model: Model, at: _At, now: FloatArray, before: FloatArray | None) -> Step:
+    try:
+        return newton_step(at.information, at.score)
+    except linear.Dependent as error:
+        if before is None:
+            raise linear.collinear(error, model.design.names) from error
+        raise _no_end(model, at.place, now, before) from error
+
+
+def _no_end(model: Model, place: Coordinates, now: FloatArray, before: FloatArray | None) -> Invalid:
+    move = now if before is None else now - before
+    return diverged(place.raw(move), place.scale, model.design.names)
+
+
+def _check(model: Model, n: int, deaths: int) -> None:
+    if n == 0:
+        raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
+    if deaths == 0:
+        raise Invalid("E-NO-EVENTS", f"{model.event!r} is 0 in every row", "nothing can be fitted to it")
+
+
+def _check_sequence(model: Model, blocks: _Blocks, rounds: int) -> None:
+    """Each round shows the pooled risk sets at another beta: leavers must outnumber what is said about them.
+
+    DISCLOSURE (Cox, one baseline): rounds x (1 + p)(2 + p) / 2 numbers, so leavers > rounds x (p + 2) / 2.
+    """
+    if model.open_rules:
+        return
+    leaving = blocks.leaving[blocks.with_events]
+    if not bool(np.all(leaving > rounds * (model.size + 2) / 2.0)):
+        raise Refused(
+            "E-DISCLOSURE",
+            "risk sets of one baseline would be shown too often for their size",
+            "use strata: [site], a coarser grid or fewer terms",
+        )
+
+
+def _centred(place: Coordinates, means: FloatArray, model: Model) -> Coordinates:
+    """Centre at the pooled means, scale by the pooled deviations, from first and second moments."""
+    size = model.size
+    gram = np.zeros((size + 1, size + 1))
+    gram[0, 0] = 1.0
+    gram[0, 1:] = means[0]
+    gram[1:, 1:] = np.diag(means[1])
+    with_ones = Coordinates(np.append(0.0, place.centre), np.append(1.0, place.scale), intercept=True)
+    fixed = np.array([True, *(column.indicator for column in model.design.columns)])
+    made = coordinates.recentred(with_ones, gram, fixed)
+    return Coordinates(made.centre[1:], made.scale[1:], intercept=False)
+
+
+def _event_blocks(model: Model, events: FloatArray, rows: FloatArray) -> _Blocks:
+    """Join the cells after each event time up to the next, within strata."""
+    table = events.reshape(model.strata, model.steps)[:, :-1]
+    block_of = np.zeros((model.strata, model.steps))
+    bounds, deaths = [0], []
+    for s in range(model.strata):
+        died = table[s] > 0.0
+        block_of[s, :-1] = bounds[-1] + np.add.accumulate(died)
+        block_of[s, -1] = bounds[-1] + int(died.sum())
+        deaths += [0.0, *table[s][died].tolist()]
+        bounds.append(len(deaths))
+    flat = block_of.reshape(-1)
+    leaving = np.bincount(flat.astype(np.intp), weights=rows, minlength=len(deaths))
+    return _Blocks(flat, tuple(bounds), np.array(deaths), leaving)
+
+
+@dataclass(frozen=True, slots=True)
+class _RiskSets:
+    """Pooled sums over the risk sets of the blocks with events (K,), elementwise only."""
+
+    blocks: _Blocks
+    s0: FloatArray
+    s1: FloatArray
+    d1: FloatArray
+    event_x: FloatArray
+    sums: TieSums
+
+    @classmethod
+    def of(cls, model: Model, blocks: _Blocks, pooled: Summary) -> _RiskSets:
+        """Cumulate from the last time to the first within strata."""
+        at = blocks.with_events
+        s0, s1 = pooled["s0"].copy(), pooled["s1"].copy()
+        for low, high in zip(blocks.bounds[:-1], blocks.bounds[1:], strict=True):
+            for values in (s0, s1):
+                values[..., low:high] = np.add.accumulate(values[..., low:high][..., ::-1], axis=-1)[..., ::-1]
+        efron = model.ties == "efron"
+        d0 = pooled["d0"][at] if efron else np.zeros(len(at))
+        d1 = pooled["d1"][:, at] if efron else np.zeros((model.size, len(at)))
+        if not bool(np.all(s0[at] > 0.0)):
+            raise Invalid("E-CONVERGENCE", "the risks of a risk set vanish", "use fewer or simpler terms")
+        sums = tie_sums(model.ties, tie_index(blocks.deaths[at]), s0[at], d0)
+        return cls(blocks, s0[at], s1[:, at], d1, pooled["event_x"], sums)
+
+    def loglik(self, coefficients: FloatArray) -> float:
+        """Log partial likelihood."""
+        return linear.dot(coefficients, self.event_x) - self.sums.logs
+
+    def score(self) -> FloatArray:
+        """Gradient (p,)."""
+        return self.event_x - linear.total(self.s1 * self.sums.first) + linear.total(self.d1 * self.sums.first_f)
+
+    def hazards(self) -> dict[str, Any]:
+        """Cumulative hazard and tied part per block, for round B."""
+        at, size = self.blocks.with_events, len(self.blocks.deaths)
+        hazard, tied = np.zeros(size), np.zeros(size)
+        hazard[at], tied[at] = self.sums.first, self.sums.first_f
+        for low, high in zip(self.blocks.bounds[:-1], self.blocks.bounds[1:], strict=True):
+            hazard[low:high] = np.add.accumulate(hazard[low:high])
+        return {"hazard": hazard, "tied": tied}
+
+    def squares(self) -> FloatArray:
+        """Sum over events of mean x mean', (p, p)."""
+        left = self.s1 * self.sums.second - self.d1 * self.sums.second_f
+        right = self.d1 * self.sums.second_ff - self.s1 * self.sums.second_f
+        made = np.array([linear.total(a * self.s1) + linear.total(b * self.d1) for a, b in zip(left, right, strict=True)])
+        return (made + made.T) / 2.0
+
+
+def _estimate(model: Model, found: tuple[_At, _At], sizes: tuple[int, int], rounds: int) -> Estimate:
+    last, null = found
+    inverse = newton_step(last.information, last.score).inverse
+    score = newton_step(null.information, null.score)
+    wald = linear.dot(last.coefficients, linear.product(last.information, last.coefficients))
+    n, events = sizes
+    values = {
+        "estimates": last.place.raw(last.coefficients),
+        "vcov": last.place.covariance(inverse),
+        "fit": {
+            "loglik": last.loglik,
+            "loglik_null": null.loglik,
+            "score": linear.dot(null.score, score.move),
+            "wald": wald,
+        },
+    }
+    counts = {
+        "n": Counts("size", np.array([n])),
+        "events": Counts("cells", np.array([events])),
+        "non_events": Counts("implied", np.array([n - events])),
+    }
+    return Estimate(
+        kind="cox",
+        exactness=model.exactness,
+        n=n,
+        rounds=rounds,
+        counts=counts,
+        values=values,
+        parameters=model.size,
+    )

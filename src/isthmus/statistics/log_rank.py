@@ -1,0 +1,254 @@
+"""Log-rank test (kind `log_rank`), plain or stratified, as R's `survdiff` with rho = 0.
+
+With `site` among the strata each site's observed minus expected and variance are summed: exact whatever the floor.
+Else counts per stratum, group and step of the agreed grid are pooled.
+
+Result keys: `fit`: `statistic` (chi-square), `df`, `p_value`, `observed` and `expected` (per group, in the order of
+`groups`), `groups`; `n`, `events`; `grid` and `bound` where `exactness` is `grid` (the change of the statistic with
+all censoring of a step before its events).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from isthmus.evidence import Counts, Evidence
+from isthmus.model.codebook import Codebook
+from isthmus.model.errors import Invalid
+from isthmus.model.record import record
+from isthmus.statistics import linear, survival
+from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
+from isthmus.statistics.inference import chi_square_p
+from isthmus.statistics.show import counts, number, size
+from isthmus.statistics.survival import GridWish
+from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
+
+
+@record
+class LogRank:
+    """Arguments of `log_rank`. `event` is 0/1; `by` names the groups; `strata` may hold `site`."""
+
+    time: str
+    event: str
+    by: str
+    strata: tuple[str, ...] = ()
+    grid: GridWish | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One site's rows; `stratum` numbers the combinations of the categories among the strata."""
+
+    time: FloatArray
+    event: FloatArray
+    group: Any
+    stratum: Any
+
+
+def _needs(question: LogRank) -> Needs:
+    named = tuple(dict.fromkeys((question.by, *(s for s in question.strata if s != "site"))))
+    times = () if "site" in question.strata else (question.time,)
+    return Needs(numbers=(question.time, question.event), categories=named, times=times)
+
+
+def _rungs(question: LogRank, dictionary: Codebook) -> tuple[Grid, ...]:
+    if "site" in question.strata and question.grid is None:
+        return ()
+    return survival.rungs(question.time, question.grid, dictionary)
+
+
+def _shape(question: LogRank, setting: Setting) -> tuple[int, int]:
+    """(strata, groups)."""
+    return survival.strata_count(question.strata, setting.levels), len(setting.levels[question.by])
+
+
+def _prepare(question: LogRank, setting: Setting, inputs: Inputs) -> Rows:
+    time, event = inputs.numbers[question.time], inputs.numbers[question.event]
+    survival.check_times((question.time, question.event), time, event)
+    group = survival.group_code(setting.levels[question.by], question.by, inputs.codes[question.by])
+    stratum = survival.strata_codes(question.strata, setting.levels, inputs.codes, inputs.rows)
+    return Rows(time, event, group, stratum)
+
+
+def _tables(question: LogRank, setting: Setting, rows: Rows, grid: Grid) -> dict[str, IntArray]:
+    """Counts (strata, groups, steps) of events and censored, and (strata, groups) beyond."""
+    steps = survival.grid_steps(question.time, rows.time, grid)
+    shape = (*_shape(question, setting), len(grid.edges) + 1)
+    event = rows.event > 0.0
+    events = survival.tally(steps, event, shape, rows.stratum, rows.group)
+    censored = survival.tally(steps, ~event, shape, rows.stratum, rows.group)
+    return {
+        "events": np.ascontiguousarray(events[..., :-1]),
+        "censored": np.ascontiguousarray(censored[..., :-1]),
+        "beyond": events[..., -1] + censored[..., -1],
+    }
+
+
+def _local_grid(rows: Rows, setting: Setting) -> Grid:
+    """This site's own distinct times, where sites are strata and no grid is asked for."""
+    if setting.grid is not None:
+        return setting.grid
+    return Grid(tuple(survival.tie_cuts(np.unique(rows.time)).tolist()), recorded=True)
+
+
+def _pooled_grid(setting: Setting) -> Grid:
+    if setting.grid is None:
+        raise Invalid("E-NO-GRID", "the question has no time grid yet")
+    return setting.grid
+
+
+def _evidence(question: LogRank, setting: Setting, prepared: Rows) -> Evidence:
+    groups = _shape(question, setting)[1]
+    sizes = np.bincount(prepared.group, minlength=groups).astype(np.int64)
+    event = prepared.event > 0.0
+    cells = {f"{question.event} by {question.by}": np.bincount(prepared.group[event], minlength=groups)}
+    if "site" not in question.strata:
+        cells |= _tables(question, setting, prepared, _pooled_grid(setting))
+    return Evidence(rows=int(prepared.time.size), groups={question.by: sizes}, cells=cells)
+
+
+def _layout(question: LogRank, setting: Setting) -> Layout:
+    strata, groups = _shape(question, setting)
+    if "site" in question.strata:
+        return Layout(
+            fields=(
+                Field(name="n", shape=(groups,), kind="count"),
+                Field(name="observed", shape=(groups,), kind="count"),
+                Field(name="expected", shape=(groups,), kind="sum"),
+                Field(name="variance", shape=(groups, groups), kind="sum"),
+            )
+        )
+    shape = (strata, groups, len(_pooled_grid(setting).edges))
+    return Layout(
+        fields=(
+            Field(name="events", shape=shape, kind="histogram"),
+            Field(name="censored", shape=shape, kind="histogram"),
+            Field(name="beyond", shape=shape[:2], kind="count"),
+        )
+    )
+
+
+def _summarise(question: LogRank, setting: Setting, prepared: Rows, asked: Round) -> Answer:
+    grid = _local_grid(prepared, setting)
+    tables = _tables(question, setting, prepared, grid)
+    if "site" not in question.strata:
+        return Answer(Summary(asked.layout, tables))
+    events, censored = tables["events"].astype(np.float64), tables["censored"].astype(np.float64)
+    expected, variance = compared(events, survival.at_risk(events + censored, tables["beyond"].astype(np.float64)))
+    groups = len(expected)
+    values: dict[str, Any] = {
+        "n": np.bincount(prepared.group, minlength=groups).astype(np.int64),
+        "observed": tables["events"].sum(axis=(0, 2)),
+        "expected": expected,
+        "variance": variance,
+    }
+    return Answer(Summary(asked.layout, values))
+
+
+def compared(events: FloatArray, risk: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Expected events (groups,) and their variance (groups, groups), from (strata, groups, steps) counts.
+
+    Reference: Kalbfleisch & Prentice (2002), section 1.5.
+    """
+    groups = events.shape[1]
+    d, n = events.sum(axis=1), risk.sum(axis=1)  # whole numbers: exact in any order
+    share = risk / np.maximum(n, 1.0)[:, None, :]
+    expected = linear.total((share * d[:, None, :]).transpose(1, 0, 2).reshape(groups, -1))
+    factor = np.where(n > 1.0, d * (n - d) / np.maximum(n - 1.0, 1.0), 0.0)
+    variance = np.zeros((groups, groups))
+    for g in range(groups):
+        spread = -share[:, g, None, :] * share
+        spread[:, g] += share[:, g]
+        variance[g] = linear.total((spread * factor[:, None, :]).transpose(1, 0, 2).reshape(groups, -1))
+    return expected, (variance + variance.T) / 2.0
+
+
+def chi_square(observed: FloatArray, expected: FloatArray, variance: FloatArray) -> tuple[float, int]:
+    """(statistic, df) over the groups that expect events."""
+    used = np.flatnonzero(expected > 0.0)[:-1]
+    if not used.size:
+        return 0.0, 0
+    gap = (observed - expected)[used]
+    try:
+        lower = linear.cholesky(variance[np.ix_(used, used)])
+    except linear.Dependent as error:
+        raise Invalid("E-COLLINEAR", "the groups share no time at risk", "compare groups that overlap") from error
+    half = linear.forward(lower, gap)
+    return linear.dot(half, half), int(used.size)
+
+
+def _flow(question: LogRank, setting: Setting) -> Flow:
+    pooled = yield Round(_layout(question, setting), {"step": "counts"})
+    bound = 0.0
+    if "site" in question.strata:
+        rows, observed, expected = pooled["n"], pooled["observed"], pooled["expected"]
+        variance = pooled["variance"]
+    else:
+        events, censored, beyond = pooled["events"], pooled["censored"], pooled["beyond"]
+        risk = survival.at_risk(events + censored, beyond)
+        expected, variance = compared(events, risk)
+        observed, rows = events.sum(axis=(0, 2)), (events + censored).sum(axis=(0, 2)) + beyond.sum(axis=0)
+    if not rows.sum() > 0:
+        raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
+    if not observed.sum() > 0:
+        raise Invalid("E-NO-EVENTS", f"{question.event!r} is 0 in every row", "there is nothing to compare")
+    statistic, df = chi_square(observed, expected, variance)
+    if df == 0:
+        raise Invalid("E-ONE-GROUP", f"only one group of {question.by!r} has rows", "compare two groups")
+    exact = "site" in question.strata and setting.grid is None or (setting.grid is not None and setting.grid.recorded)
+    if not exact and "site" not in question.strata:
+        early = compared(events, np.maximum(risk - censored, events))
+        bound = abs(chi_square(observed, *early)[0] - statistic)
+    found = {
+        "n": Counts("size", np.array([int(rows.sum())])),
+        "events": Counts("cells", np.array([int(observed.sum())])),
+        "observed": Counts("cells", observed.astype(np.int64)),
+        "groups": Counts("size", rows.astype(np.int64)),
+    }
+    return Estimate(
+        kind="log_rank",
+        exactness="exact" if exact else "grid",
+        n=int(rows.sum()),
+        rounds=1,
+        counts=found,
+        values={"statistic": statistic, "df": df, "expected": expected, "bound": bound},
+    )
+
+
+def _report(question: LogRank, setting: Setting, estimate: Estimate) -> dict[str, Any]:
+    found = estimate.values
+    body: dict[str, Any] = {
+        "kind": estimate.kind,
+        "exactness": estimate.exactness,
+        "n": size(estimate.counts["n"]),
+        "events": size(estimate.counts["events"]),
+        "rounds": estimate.rounds,
+        "fit": {
+            "statistic": found["statistic"],
+            "df": found["df"],
+            "p_value": number(chi_square_p(found["statistic"], found["df"])),
+            "groups": list(setting.levels[question.by]),
+            "observed": counts(np.asarray(estimate.counts["observed"].values)),
+            "expected": found["expected"].tolist(),
+        },
+    }
+    if estimate.exactness == "grid":
+        body["grid"] = {"edges": list(_pooled_grid(setting).edges)}
+        body["bound"] = found["bound"]
+    return body
+
+
+STATISTIC = Statistic(
+    kind="log_rank",
+    question=LogRank,
+    needs=_needs,
+    rungs=_rungs,
+    prepare=_prepare,
+    evidence=_evidence,
+    flow=_flow,
+    summarise=_summarise,
+    report=_report,
+)

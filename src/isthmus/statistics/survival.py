@@ -1,0 +1,169 @@
+"""What survival questions share: checks of times and events, ties, and the public ladder of time grids.
+
+A time belongs to a step. Where every recorded time is its own step (`Grid.recorded`) results are exact; else steps
+are the bins (edge[k-1], edge[k]] of the grid, times beyond the last edge stay at risk throughout, and results are
+those of the binned rows. At a step, events come before censoring, as in R and SAS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.model.codebook import Codebook
+from isthmus.model.errors import Invalid
+from isthmus.model.record import record
+from isthmus.statistics.contract import Grid
+from isthmus.summary import FloatArray, IntArray
+
+SAME_TIME = 2.0**-26  # sqrt of the machine epsilon, 1.5e-8: coxph's timefix
+MAX_EDGES = 20_000  # a finer grid than days over 50 years is a mistake
+Steps = NDArray[np.intp]
+
+
+@record
+class GridWish:
+    """A grid as a study states it: `{every, to}`, `{edges}` or `{from, to, bins}`."""
+
+    every: float | None = None
+    to: float | None = None
+    edges: tuple[float, ...] | None = None
+    from_: float | None = None
+    bins: int | None = None
+
+
+def rungs(time: str, wish: GridWish | None, dictionary: Codebook) -> tuple[Grid, ...]:
+    """The study's grid, or else recorded times (in a rehearsal) and the codebook's ladder, finest first.
+
+    Raises:
+        Invalid: E-GRID, a grid without increasing edges; E-NO-GRID, neither study nor codebook has one.
+    """
+    if wish is not None:
+        return (Grid(_edges(wish), recorded=False),)
+    variable = dictionary.variables.get(time)
+    if variable is None:
+        raise Invalid("E-VARIABLE", f"{time!r} is not a variable of the codebook or of `derive`")
+    ladder = [Grid(_checked(edges), recorded=False) for edges in variable.grid or ()]
+    if variable.recorded is not None:
+        distinct = np.array(sorted(variable.recorded), dtype=np.float64)
+        ladder.insert(0, Grid(tuple(tie_cuts(distinct).tolist()), recorded=True))
+    if not ladder:
+        raise Invalid("E-NO-GRID", f"no grid for {time!r}", "state `grid` in the study or in the codebook")
+    return tuple(ladder)
+
+
+def check_times(names: tuple[str, str], time: FloatArray, event: FloatArray) -> None:
+    """Times are not negative; events are 0 or 1. The text names columns, never values.
+
+    Raises:
+        Invalid: E-TIME, E-EVENT.
+    """
+    if not bool(np.all(time >= 0.0)):
+        raise Invalid("E-TIME", f"time {names[0]!r} must not be negative", "check its origin and unit")
+    if not bool(np.all((event == 0.0) | (event == 1.0))):
+        raise Invalid("E-EVENT", f"event {names[1]!r} must be 0 or 1", "derive it with CASE WHEN")
+
+
+def tie_cuts(distinct: FloatArray) -> FloatArray:
+    """First values of the groups of sorted `distinct` (k,) times that differ by rounding only, as R's aeqSurv."""
+    if distinct.size < 2:
+        return distinct
+    gaps = np.diff(distinct)
+    same = (gaps <= SAME_TIME) | (gaps <= SAME_TIME * np.mean(np.abs(distinct)))
+    return distinct[np.concatenate([[True], ~same])]
+
+
+def own_steps(time: FloatArray) -> Steps:
+    """Rank of each time (rows,) among this site's distinct ones, ties joined."""
+    cuts = tie_cuts(np.unique(time))
+    return np.searchsorted(cuts, time, side="right") - 1
+
+
+def grid_steps(name: str, time: FloatArray, grid: Grid) -> Steps:
+    """Step of each time (rows,); `len(grid.edges)` where it lies beyond the grid.
+
+    Raises:
+        Invalid: E-GRID, a time is not among the recorded ones.
+    """
+    edges = np.array(grid.edges)
+    if not grid.recorded:
+        return np.searchsorted(edges, time, side="left")
+    found = np.searchsorted(edges, time, side="right") - 1
+    near = np.abs(time - edges[np.maximum(found, 0)]) <= 4.0 * SAME_TIME * np.maximum(1.0, np.abs(time))
+    if bool(np.any(found < 0)) or not bool(np.all(near)):
+        raise Invalid("E-GRID", f"a time of {name!r} is not among the recorded ones", "infer the codebook again")
+    return found
+
+
+def tally(steps: Steps, keep: Any, shape: tuple[int, ...], *codes: Any) -> IntArray:
+    """Counts of the rows where `keep`, by leading `codes` and step: an array of `shape` (..., steps)."""
+    flat = np.zeros(steps.shape, dtype=np.intp)
+    for code, length in zip((*codes, steps), shape, strict=True):
+        flat = flat * length + code
+    return np.bincount(flat[keep], minlength=int(np.prod(shape))).reshape(shape).astype(np.int64)
+
+
+def at_risk(leaving: FloatArray, beyond: FloatArray) -> FloatArray:
+    """Rows at risk at each step (..., steps) from those that leave there and those (...) that outlast the grid."""
+    later = np.add.accumulate(leaving[..., ::-1], axis=-1)[..., ::-1]
+    risk: FloatArray = later + beyond[..., None]
+    return risk
+
+
+def group_code(levels: Sequence[str], name: str, code: Any) -> Any:
+    """`code` (rows,) as it is.
+
+    Raises:
+        Invalid: E-LEVEL, a value outside the declared levels.
+    """
+    if not bool(np.all((code >= 0) & (code < len(levels)))):
+        raise Invalid("E-LEVEL", f"{name!r} has a value that is not a declared level", "declare it in the codebook")
+    return code
+
+
+def strata_count(strata: Sequence[str], levels: Mapping[str, tuple[str, ...]]) -> int:
+    """Combinations of the levels of the categories among `strata` (`site` apart)."""
+    count = 1
+    for name in strata:
+        count *= 1 if name == "site" else len(levels[name])
+    return count
+
+
+def strata_codes(
+    strata: Sequence[str], levels: Mapping[str, tuple[str, ...]], codes: Mapping[str, Any], rows: int
+) -> Steps:
+    """Number (rows,) of each row's combination of strata, `site` apart."""
+    found = np.zeros(rows, dtype=np.intp)
+    for name in strata:
+        if name != "site":
+            found = found * len(levels[name]) + group_code(levels[name], name, codes[name])
+    return found
+
+
+def _edges(wish: GridWish) -> tuple[float, ...]:
+    if wish.edges is not None and wish.every is wish.to is wish.from_ is wish.bins is None:
+        return _checked(wish.edges)
+    if wish.to is not None and wish.edges is None:
+        if wish.every is not None and wish.every > 0 and wish.from_ is wish.bins is None:
+            count = _count(wish.to / wish.every)
+            made = [wish.every * k for k in range(1, count + 1)]
+            return _checked((*made, wish.to) if not made or made[-1] < wish.to * (1 - SAME_TIME) else tuple(made))
+        if wish.from_ is not None and wish.bins is not None and wish.every is None and wish.bins > 0:
+            width = (wish.to - wish.from_) / _count(wish.bins)
+            return _checked(tuple(wish.from_ + width * k for k in range(1, wish.bins + 1)))
+    raise Invalid("E-GRID", "a grid is {every, to}, {edges} or {from, to, bins}")
+
+
+def _count(steps: float) -> int:
+    if not 0 < steps <= MAX_EDGES:
+        raise Invalid("E-GRID", f"a grid has 1 to {MAX_EDGES} steps", "use a wider step")
+    return int(steps * (1 + SAME_TIME))
+
+
+def _checked(edges: tuple[float, ...]) -> tuple[float, ...]:
+    if not edges or len(edges) > MAX_EDGES or any(b <= a for a, b in zip(edges, edges[1:], strict=False)):
+        raise Invalid("E-GRID", f"grid edges increase, from 1 to {MAX_EDGES} of them")
+    return tuple(float(edge) for edge in edges)

@@ -1,0 +1,59 @@
+"""Parameters that make one patient's working weight count and all others' vanish, whoever steers them.
+
+At a logistic model's coefficients with a steep slope through one patient's age, the information matrix is that
+patient's row. Every round is weighed at the site, so such a round is refused however it came about.
+"""
+
+import numpy as np
+import pytest
+from disclosure_lab import FLOOR, IDENTITY, Lab, patients
+
+from isthmus.disclosure.gate import refusal
+from isthmus.disclosure.site import weigh
+from isthmus.model.errors import Refused
+from isthmus.statistics.contract import Round
+
+
+def lab_and_steered_round(steepness: float):
+    data = [patients(seed, 300) for seed in (1, 2, 3)]
+    data[0]["age"][5] = 95.0  # the oldest by some years
+    lab = Lab("died ~ age + pressure", "binomial", data)
+    from isthmus.statistics.glm import _model
+    from isthmus.statistics.glm_model import newton_layout
+
+    beta = np.array([-95.0 * steepness, steepness, 0.0])
+    place = {"centre": np.zeros(3), "scale": np.ones(3)}
+    layout = newton_layout(_model(lab.question, lab.setting), False)
+    return data, lab, Round(layout, {**IDENTITY, **place, "coefficients": beta})
+
+
+def test_bare_one_information_matrix_is_one_patients_row():
+    data, lab, asked = lab_and_steered_round(40.0)
+    information = lab.answer(0, asked).summary["gram"]
+    row = information[0] / information[0, 0]
+    assert row[1] == pytest.approx(95.0)
+    assert row[2] == pytest.approx(data[0]["pressure"][5])
+    score = lab.answer(0, asked).summary["score"]
+    assert np.isfinite(score).all()
+
+
+def test_through_the_site_the_round_is_refused():
+    _, lab, asked = lab_and_steered_round(40.0)
+    with pytest.raises(Refused) as caught:
+        lab.gated(0, asked)
+    assert caught.value.to_dict() == refusal("glm").to_dict()
+    weights = lab.answer(0, asked).weights
+    broken = {v.rule for v in weigh(weights, FLOOR).verdicts if v.broken}
+    assert broken == {"minimum_count", "parameters_per_row", "maximum_weight_share"}
+
+
+@pytest.mark.parametrize("steepness", [1.0, 5.0, 1000.0])
+def test_milder_and_harder_steering_is_refused_too(steepness):
+    _, lab, asked = lab_and_steered_round(steepness)
+    with pytest.raises(Refused):
+        lab.gated(0, asked)
+
+
+def test_an_honest_round_passes():
+    _, lab, asked = lab_and_steered_round(0.0)
+    assert lab.gated(0, asked).summary["gram"].shape == (3, 3)

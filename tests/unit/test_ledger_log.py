@@ -1,0 +1,214 @@
+"""The log over a store, its entries, how a witness follows it, and the notes made of its heads."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from isthmus.crypto.keys import SigningKey
+from isthmus.ledger.checkpoint import cosign, sign_checkpoint, verify_checkpoint, with_cosignatures
+from isthmus.ledger.entries import EVENTS, Entry, decode_entry, encode_entry, timestamp
+from isthmus.ledger.log import Head, Log, MemoryStore, follow, head_of
+from isthmus.ledger.merkle import verify_inclusion
+from isthmus.model.canonical import canonical
+from isthmus.model.errors import Invalid, Untrusted
+
+NOON = datetime(2026, 1, 31, 12, 0, 0, 123_456, tzinfo=UTC)
+
+
+class Clock:
+    """A second passes at every look."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+def filled(count: int) -> tuple[MemoryStore, Log]:
+    store = MemoryStore()
+    log = Log(store, "isthmus/test", Clock())
+    for at in range(count):
+        assert log.append("round", {"round": at, "ctx": "sha256:00"}) == at
+    return store, log
+
+
+def test_an_entry_says_what_when_and_where() -> None:
+    _, log = filled(2)
+    assert log.entry(1) == Entry(
+        event="round", facts={"round": 1, "ctx": "sha256:00"}, time="2026-01-31T12:00:02.123Z", sequence=1
+    )
+    assert [entry.sequence for entry in log.entries()] == [0, 1]
+    with pytest.raises(Invalid, match="E-PROOF"):
+        log.entry(2)
+
+
+def test_a_time_is_utc_and_has_a_zone() -> None:
+    assert timestamp(NOON.astimezone(timezone(timedelta(hours=-5)))) == "2026-01-31T12:00:00.123Z"
+    with pytest.raises(Invalid, match="E-ENTRY"):
+        timestamp(NOON.replace(tzinfo=None))
+
+
+def test_every_event_is_explained_and_no_other_is_written() -> None:
+    assert set(EVENTS) == {"study", "decision", "round", "release", "refusal"}
+    _, log = filled(0)
+    for event in EVENTS:
+        log.append(event, {})
+    with pytest.raises(Invalid, match="E-ENTRY"):
+        log.append("gossip", {})
+    with pytest.raises(Invalid, match="E-ENTRY"):
+        log.append("round", {"too": "long" * 20_000})
+    with pytest.raises(Invalid, match="E-JSON"):
+        log.append("round", {"not": float("nan")})
+    assert log.head().size == len(EVENTS)  # what was refused left nothing
+
+
+def test_a_log_opened_again_is_the_same_log() -> None:
+    store, log = filled(2500)
+    again = Log(store, "isthmus/test", Clock())
+    assert again.head() == log.head()
+    assert again.append("release", {}) == 2500
+    assert again.head(2500) == log.head()
+
+
+def test_a_store_with_a_changed_lost_or_exchanged_entry_does_not_open() -> None:
+    store, _ = filled(5)
+    leaves = list(store.read(0, 5))
+    lost, exchanged = MemoryStore(), MemoryStore()
+    for at in (0, 1, 3, 4):
+        lost.append(leaves[at])
+    for at in (0, 2, 1, 3, 4):
+        exchanged.append(leaves[at])
+    for bad in (lost, exchanged):
+        with pytest.raises(Untrusted, match="E-LEDGER"):
+            Log(bad, "isthmus/test", Clock())
+    noise = MemoryStore()
+    noise.append(leaves[0] + b" ")
+    with pytest.raises(Invalid, match="E-CANONICAL"):
+        Log(noise, "isthmus/test", Clock())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"event": "gossip"},
+        {"time": "yesterday"},
+        {"time": "2026-01-31T12:00:00Z"},
+        {"sequence": -1},
+        {"sequence": True},
+        {"sequence": "0"},
+        {"facts": []},
+        {"more": 1},
+    ],
+)
+def test_a_malformed_entry_is_refused(changed: dict[str, object]) -> None:
+    good = Entry(event="round", facts={}, time="2026-01-31T12:00:00.000Z", sequence=0)
+    raw = canonical(json.loads(encode_entry(good)) | changed)
+    with pytest.raises(Invalid, match="E-ENTRY"):
+        decode_entry(raw)
+    for cut in (b"", b"[]", raw[:-1]):
+        with pytest.raises(Invalid):
+            decode_entry(cut)
+
+
+@pytest.mark.parametrize("origin", ["", "a b", "1abc", "a\nb", "a+b", "DSSEv1 ", "x" * 129])
+def test_an_origin_cannot_be_taken_for_another_text(origin: str) -> None:
+    with pytest.raises(Invalid, match="E-ORIGIN"):
+        Log(MemoryStore(), origin, Clock())
+
+
+def test_a_witness_follows_a_log_that_only_grows() -> None:
+    _, log = filled(3)
+    seen = follow(None, log.head(), ())
+    for _ in range(6):
+        log.append("round", {})
+        seen = follow(seen, log.head(), log.consistency(seen.size))
+    assert seen == log.head()
+
+
+def test_a_witness_leaves_a_log_that_was_cut_or_rewritten() -> None:
+    _, log = filled(6)
+    seen = log.head()
+    _, short = filled(4)
+    other = Log(MemoryStore(), "isthmus/test", Clock())
+    for at in range(8):
+        other.append("refusal", {"code": f"E-{at}"})
+    with pytest.raises(Untrusted, match="E-LEDGER"):
+        follow(seen, short.head(), ())
+    with pytest.raises(Untrusted, match="E-LEDGER"):
+        follow(seen, other.head(), other.consistency(6))
+
+
+def test_an_entry_is_proved_to_whoever_holds_a_head() -> None:
+    store, log = filled(9)
+    head = log.head(7)
+    leaf = store.read(4, 5)[0]
+    verify_inclusion(4, head.size, leaf, log.inclusion(4, 7), head.root)
+    with pytest.raises(Untrusted, match="E-LEDGER"):
+        verify_inclusion(4, 9, leaf, log.inclusion(4, 7), head.root)
+
+
+def test_a_head_travels_as_json_and_nothing_else_does() -> None:
+    head = Head(size=3, root=bytes(32))
+    sent = json.loads(json.dumps(head.to_json()))
+    assert head_of(sent) == head
+    bad = [None, {}, sent | {"size": -1}, sent | {"size": True}, sent | {"size": 1.0}, sent | {"x": 1}]
+    bad += [sent | {"root": "0" * 63}, sent | {"root": "A" * 64}, sent | {"root": 7}]
+    for value in bad:
+        with pytest.raises(Invalid, match="E-HEAD"):
+            head_of(value)
+
+
+def test_a_checkpoint_carries_its_cosignatures() -> None:
+    keys = {name: SigningKey.generate() for name in ("hub", "leeds", "boston")}
+    public = {name: key.public for name, key in keys.items()}
+    _, log = filled(5)
+    note = sign_checkpoint(log.origin, log.head(), keys["hub"])
+    lines = [cosign(note, site, keys[site], 1_750_000_000) for site in ("leeds", "boston")]
+    full = with_cosignatures(note, lines)
+    assert full == with_cosignatures(with_cosignatures(note, lines[:1]), lines[1:])
+    found = verify_checkpoint(full, public["hub"], public)
+    assert (found.origin, found.head, found.cosigners) == ("isthmus/test", log.head(), ("leeds", "boston"))
+    assert verify_checkpoint(note, public["hub"], public).cosigners == ()
+
+
+def test_every_changed_byte_of_a_checkpoint_is_refused_or_loses_its_cosigner() -> None:
+    keys = {name: SigningKey.from_bytes(name.encode().ljust(32)) for name in ("hub", "leeds")}
+    public = {name: key.public for name, key in keys.items()}
+    _, log = filled(5)
+    note = sign_checkpoint(log.origin, log.head(), keys["hub"])
+    full = with_cosignatures(note, [cosign(note, "leeds", keys["leeds"], 1)])
+    for at, letter in enumerate(full):
+        changed = full[:at] + chr(ord(letter) ^ 1) + full[at + 1 :]
+        try:
+            found = verify_checkpoint(changed, public["hub"], public)
+        except (Invalid, Untrusted):
+            continue
+        assert found.cosigners == ()
+        assert found.head == log.head()
+
+
+def test_a_cosignature_moved_to_another_checkpoint_is_refused() -> None:
+    keys = {name: SigningKey.generate() for name in ("hub", "leeds")}
+    public = {name: key.public for name, key in keys.items()}
+    _, log = filled(2)
+    old = sign_checkpoint(log.origin, log.head(1), keys["hub"])
+    new = sign_checkpoint(log.origin, log.head(2), keys["hub"])
+    moved = with_cosignatures(new, [cosign(old, "leeds", keys["leeds"], 1)])
+    with pytest.raises(Untrusted, match="E-SIGNATURE"):
+        verify_checkpoint(moved, public["hub"], public)
+
+
+def test_bad_names_and_times_are_not_cosigned() -> None:
+    key = SigningKey.generate()
+    _, log = filled(1)
+    note = sign_checkpoint(log.origin, log.head(), key)
+    for name, seconds in (("a b", 1), ("", 1), ("a+b", 1), ("leeds", 0), ("leeds", 2**63)):
+        with pytest.raises(Invalid, match="E-CHECKPOINT"):
+            cosign(note, name, key, seconds)
+    with pytest.raises(Invalid, match="E-CHECKPOINT"):
+        with_cosignatures(note, ["not a line"])

@@ -1,0 +1,135 @@
+"""What people hold after a run: frames, text, notebook HTML, figures, refusals."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from made_results import CURVES, LOGISTIC, RESULT
+
+from isthmus.model.errors import Invalid, Refused
+from isthmus.sdk import frames, tables
+from isthmus.sdk.result import Result
+
+
+@pytest.fixture
+def result() -> Result:
+    return Result(RESULT)
+
+
+def test_a_result_is_a_mapping_of_analyses(result: Result) -> None:
+    assert list(result) == ["response", "hazard", "survival", "difference", "rare", "odd"]
+    assert result["response"].n == 2140
+    with pytest.raises(KeyError, match="hazard"):
+        result["nothing"]
+
+
+def test_tidy_has_brooms_columns(result: Result) -> None:
+    tidy = result["response"].tidy()
+    names = ["term", "estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high"]
+    assert tidy.column_names == names
+    assert tidy["term"].to_pylist()[-1] == "arm[ddI]"
+
+
+def test_exponentiate_turns_estimate_and_limits_into_ratios(result: Result) -> None:
+    plain, ratios = (result["response"].tidy(exponentiate=e).to_pylist()[1] for e in (False, True))
+    assert ratios["estimate"] == math.exp(plain["estimate"])
+    assert ratios["conf_high"] == math.exp(plain["conf_high"])
+    assert ratios["std_error"] == plain["std_error"]
+
+
+def test_curves_are_one_row_per_group_and_step(result: Result) -> None:
+    rows = result["survival"].tidy().to_pylist()
+    assert len(rows) == 6
+    assert rows[0]["arm"] == "ZDV"
+    assert rows[-1]["survival"] is None
+    assert result["survival"].at_risk.column_names == ["arm", "time", "at_risk", "events", "censored"]
+    with pytest.raises(Invalid, match="curves"):
+        _ = result["hazard"].at_risk
+
+
+def test_glance_is_one_row(result: Result) -> None:
+    assert result["difference"].glance().to_pylist()[0]["df"] == 3
+    assert result["response"].glance().to_pylist()[0]["aic"] == 2506.0
+
+
+def test_numbers_of_two_types_share_a_column() -> None:
+    body = {"kind": "count", "cells": [{"count": 1}, {"count": 1.5}]}
+    assert frames.tidy(body, exponentiate=False)["count"].to_pylist() == [1.0, 1.5]
+
+
+def test_a_refused_analysis_shows_its_reason_and_raises_it_when_used(result: Result) -> None:
+    rare = result["rare"]
+    assert (rare.status, rare.error["code"]) == ("refused", "E-DISCLOSURE")
+    for word in ("E-DISCLOSURE", "not answered: minimum_count", "fewer terms"):
+        assert word in rare.summary()
+    assert "E-DISCLOSURE" in repr(rare)
+    for use in (rare.tidy, rare.glance, rare.plot):
+        with pytest.raises(Refused) as refused:
+            use()
+        assert refused.value.code == "E-DISCLOSURE"
+
+
+def test_a_failed_analysis_raises_as_invalid(result: Result) -> None:
+    with pytest.raises(Invalid, match="separated"):
+        result["odd"].tidy()
+    assert result.refused == ("rare", "odd")
+
+
+def test_a_models_kind_of_error_is_not_a_failure(result: Result) -> None:
+    assert result["response"].error is None
+    assert "errors: model" in result["response"].summary()
+
+
+def test_summaries_name_what_matters(result: Result) -> None:
+    text = result.summary()
+    for word in ("Logistic regression", "OR", "arm[ddI]", "0.497", "<0.001", "HR", "Cox", "rows that left a site: 0"):
+        assert word in text
+    assert "RR" not in text
+
+
+def test_notebook_html_escapes_and_has_scopes(result: Result) -> None:
+    html = result._repr_html_()
+    assert "<for>" not in html
+    assert '<th scope="col">' in html
+    assert "style=" not in html
+
+
+def test_results_cannot_be_changed_through_what_they_give_out(result: Result) -> None:
+    body = result.to_dict()
+    body["analyses"]["response"]["terms"].clear()
+    assert result["response"].tidy().num_rows == 3
+
+
+def test_provenance_says_study_sites_and_proof(result: Result) -> None:
+    about = result["response"].provenance
+    assert about["study"].startswith("sha256:")
+    assert about["proof"]["ledger_size"] == 41
+    assert "analyses" not in about
+    assert result.disclosure["response"][0]["rule"] == "minimum_count"
+
+
+def test_only_curves_and_models_have_figures(result: Result) -> None:
+    assert result["survival"].plot().startswith("<svg")
+    assert "Hazard ratio" in result["hazard"].plot()
+    with pytest.raises(Invalid) as error:
+        result["difference"].plot()
+    assert error.value.code == "E-PLOT"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "-"), (0.000123456, "0.0001235"), (1234567, "1,234,567"), (12345.678, "12,346"), (0.5, "0.5"), (5.0, "5")],
+)
+def test_significant_digits(value: float | None, shown: str) -> None:
+    assert tables.significant(value) == shown
+
+
+def test_p_values_as_journals_print_them() -> None:
+    assert [tables.p_value(p) for p in (None, 0.0, 0.0009, 0.0123, 1.0)] == ["-", "<0.001", "<0.001", "0.012", "1.000"]
+
+
+def test_a_link_decides_what_a_ratio_is_called() -> None:
+    assert frames.ratio(LOGISTIC) == "OR"
+    assert frames.ratio(CURVES) is None
+    assert frames.ratio({"kind": "glm", "fit": {"link": "identity"}}) is None
