@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isthmus.model.errors import Invalid
 from isthmus.statistics.contract import Estimate, Inputs, Round, Setting, Statistic
 from isthmus.summary import WHOLE, FloatArray, Summary, add
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 FRACTION_BITS = 64  # of the masked sums
 TOLERANCE = 1e-9  # relative; STATISTICS.md's gate for iterative fits
@@ -64,8 +67,7 @@ def run_flow(statistic: Statistic, question: Any, setting: Setting, parts: Seque
             sums.append(pooled)
             request = flow.send(pooled)
     except StopIteration as stop:
-        estimate: Estimate = stop.value
-    return Trace(tuple(asked), tuple(sums), estimate, statistic.report(question, setting, estimate))
+        return Trace(tuple(asked), tuple(sums), stop.value, statistic.report(question, setting, stop.value))
 
 
 def replay(statistic: Statistic, question: Any, setting: Setting, trace: Trace) -> Estimate:

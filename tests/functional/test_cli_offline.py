@@ -103,7 +103,7 @@ def test_out_keeps_the_result_and_results_show_it(
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"analyses": {"a": {"count": {}, "glm": {}}}}, "E-ANALYSIS"),
+        ({"analyses": {"a": {"count": {}, "glm": {}}}}, "E-KIND"),
         ({"analyses": {"a": {"regresion": {}}}}, "E-KIND"),
         ({"titel": "x"}, "E-UNKNOWN-KEY"),
         ({"title": 3}, "E-TYPE"),

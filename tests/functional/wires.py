@@ -52,6 +52,9 @@ class Echo:
         self.links[site] = link
         return {"agreed": True}
 
+    async def welcomed(self, site: str, link: Any, hello: Any) -> None:
+        return
+
     async def received(self, site: str, item: Any) -> None:
         self.seen.append(item)
         if isinstance(item, Message):

@@ -83,7 +83,7 @@ def test_a_models_kind_of_error_is_not_a_failure(result: Result) -> None:
 
 def test_summaries_name_what_matters(result: Result) -> None:
     text = result.summary()
-    for word in ("Logistic regression", "OR", "arm[ddI]", "0.497", "<0.001", "HR", "Cox", "rows that left a site: 0"):
+    for word in ("Logistic regression", "OR", "arm[ddI]", "0.50", "<0.001", "HR", "Cox", "rows that left a site: 0"):
         assert word in text
     assert "RR" not in text
 

@@ -32,8 +32,8 @@ class Curve:
 class SurvivalFigure:
     """A Kaplan-Meier figure with its table of numbers at risk.
 
-    `stepped`: True when each step covers an interval of a public grid, so that the number at risk at an edge is that
-    of the step beginning there; False when steps are recorded times (at risk just before).
+    `stepped`: True when each step covers an interval of a public grid: survival is known at its end only (drawn as a dot,
+    joined by straight lines) and the number at risk at its start; False when steps are recorded times.
     """
 
     title: str

@@ -26,6 +26,7 @@ class _Frame:
     top: float
     end: float
     floor: float
+    straight: bool
 
     @property
     def right(self) -> float:
@@ -96,7 +97,9 @@ def _frame(figure: SurvivalFigure, top: float) -> _Frame:
     lowest = min((v for c in figure.curves for v in (*c.low, *c.survival) if v is not None), default=0.0)
     floor = 0.0 if lowest < 0.45 else min(0.1 * int(lowest * 10), 0.9)
     longest = max((svg.text_width(c.label, 12.2) for c in figure.curves), default=0.0)
-    return _Frame(left=max(96.0, min(longest + 24 + ROOM, 280.0)), top=top, end=end, floor=floor)
+    return _Frame(
+        left=max(96.0, min(longest + 24 + ROOM, 280.0)), top=top, end=end, floor=floor, straight=figure.stepped
+    )
 
 
 def _heading(figure: SurvivalFigure) -> tuple[list[str], float]:
@@ -177,23 +180,22 @@ def _axis_names(figure: SurvivalFigure, frame: _Frame) -> list[str]:
     ]
     if frame.floor > 0:
         shown = f"axis starts at {frame.floor * 100:.0f}%"
-        names.append(
-            svg.label(frame.right, frame.bottom - 7, shown, text_anchor="end", font_size=10.5, fill=palette.SOFT)
-        )
+        names.append(svg.label(frame.left + 8, frame.bottom - 7, shown, font_size=10.5, fill=palette.SOFT))
     return names
 
 
 def _path(frame: _Frame, times: tuple[float, ...], values: tuple[float | None, ...]) -> list[tuple[float, float]]:
-    """Corners of a step line from (0, 1); a missing value passes to the next step, the line ends with the last one."""
+    """Corners of a line from (0, 1): steps at recorded times, straight between the times of a grid."""
     corners = [(frame.x(0.0), frame.y(1.0))]
     for time, value in zip(times, values, strict=True):
         if value is not None:
             x = frame.x(time)
-            corners += [(x, corners[-1][1]), (x, frame.y(value))]
+            corners += [(x, frame.y(value))] if frame.straight else [(x, corners[-1][1]), (x, frame.y(value))]
     return corners
 
 
 def _steps(frame: _Frame, curve: Curve, ink: palette.Pen) -> list[str]:
+    known = (curve.time, curve.survival) if frame.straight else ((), ())
     shown: dict[str, str | float] = {
         "d": svg.points(_path(frame, curve.time, curve.survival)),
         "fill": "none",
@@ -201,7 +203,12 @@ def _steps(frame: _Frame, curve: Curve, ink: palette.Pen) -> list[str]:
         "stroke_width": 2.0,
         "stroke_linejoin": "round",
     }
-    return [svg.element("path", shown | ({"stroke_dasharray": ink.dash} if ink.dash else {}))]
+    line = svg.element("path", shown | ({"stroke_dasharray": ink.dash} if ink.dash else {}))
+    return [line, *(_dot(frame, time, value, ink) for time, value in zip(*known, strict=True))]
+
+
+def _dot(frame: _Frame, time: float, value: float, ink: palette.Pen) -> str:
+    return svg.element("circle", {"cx": frame.x(time), "cy": frame.y(value), "r": 3.0, "fill": ink.colour})
 
 
 def _band(frame: _Frame, curve: Curve, ink: palette.Pen) -> list[str]:

@@ -59,7 +59,7 @@ def _plot(
     for index, curve in enumerate(figure.curves):
         previous: int | None = None
         for x in range(columns * 2):
-            value = _value(curve, end * x / (columns * 2 - 1))
+            value = _value(curve, end * x / (columns * 2 - 1), straight=figure.stepped)
             if value is None:
                 break
             y = round((1.0 - value) / (1.0 - floor) * (height * 4 - 1))
@@ -71,12 +71,12 @@ def _plot(
     return cells
 
 
-def _value(curve: Curve, time: float) -> float | None:
-    value: float | None = 1.0
+def _value(curve: Curve, time: float, *, straight: bool) -> float | None:
+    begin, value = 0.0, 1.0
     for end, survival in zip(curve.time, curve.survival, strict=True):
         if end > time * (1 + 1e-12):
-            return value
-        value = survival
+            return value + (survival - value) * (time - begin) / (end - begin) if straight else value
+        begin, value = end, survival
     return value if curve.time and time <= curve.time[-1] * (1 + 1e-12) else None
 
 

@@ -112,6 +112,8 @@ def _dataset(path: Path, name: str) -> str:
 
     config = read_config(path, os.environ)
     stated = config.tables.dataset[name]
+    if stated.source is None:
+        return "a codebook alone, as a hub has"
     source = resolve(stated.source, config.base, os.environ)
     if "://" not in source:
         source = str(config.path(source))

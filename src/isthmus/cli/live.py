@@ -92,4 +92,4 @@ def follow(screen: Screen, client: Any, run: str) -> int:
                 progress(state)
     if not screen.json:
         overview(screen, state)
-    return int(Exit.DONE if state.get("state") in {"concluded", "released"} else Exit.SITES_FAILED)
+    return int(Exit.DONE if state.get("state") == "concluded" else Exit.SITES_FAILED)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.crypto.keys import SigningKey
+from isthmus.crypto.shares import threshold_for
 from isthmus.data.dictionary import derived_expressions, dictionary, population, read_codebook
 from isthmus.data.expressions import parse_condition
 from isthmus.data.source import open_source
@@ -25,7 +26,7 @@ from isthmus.federation.hub_node import HubSetup
 from isthmus.federation.identity import Identity, load_identity
 from isthmus.federation.node import Means
 from isthmus.federation.plan import Plan, make_plan, reads, study_needs
-from isthmus.federation.protocol.charter import SECAGG, Charter, HubWork, Member, threshold
+from isthmus.federation.protocol.charter import Charter, HubWork, Member
 from isthmus.federation.site_node import SiteSetup
 from isthmus.federation.store import Store, open_store
 from isthmus.federation.work import HubWork as OurHubWork
@@ -102,6 +103,7 @@ class AgreedSite:
             site=self.name,
             country=agreement.site(self.name).country,
             source=source,
+            rules=shared_rules(agreement, asked.study.dataset).rules,
             randomness=self.randomness,
             cache=self.cache,
             note=note,
@@ -149,14 +151,14 @@ def charter_of(request: RunRequest, agreement: Agreement) -> Charter:
         for s in (agreement.site(name) for name in request.roster)
     )
     return Charter(
-        protocol=SECAGG,
+        protocol="secagg/1",
         mode=request.mode,
         run=digest(request),
         number=request.number,
         study=study_digest(request.study),
         agreement=agreement_digest(agreement),
         roster=members,
-        threshold=threshold(len(members)),
+        threshold=threshold_for(len(members)),
         minimum_sites=shared_rules(agreement, request.study.dataset).rules.minimum_sites,
         hub_key=agreement.hub.key,
         vote_after=VOTE_AFTER,
@@ -328,7 +330,9 @@ def _key(text: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError as error:
-        raise Invalid("E-CONFIG", "the custodian's key is not hex", "copy it from their card", "site.custodian") from error
+        raise Invalid(
+            "E-CONFIG", "the custodian's key is not hex", "copy it from their card", "site.custodian"
+        ) from error
 
 
 def _dataset_of(request: Request) -> str:

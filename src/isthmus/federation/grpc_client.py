@@ -82,7 +82,8 @@ class HubClient:
         tls.require_valid(self._hub.certificate, self._clock())
         talk = Talk(self._identity.name, self._identity.key, Peer(self._hub.name, self._hub.key), self._clock)
         question = b"".join(pack([ControlBytes(talk.ask(secrets.token_hex(16), body))]))
-        call: Any = self._channel.unary_stream(f"/{SERVICE}/Ask")(question, timeout=patience, wait_for_ready=False)
+        method: Any = self._channel.unary_stream(f"/{SERVICE}/Ask")
+        call = method(question, timeout=patience)
         try:
             for frame in call:
                 yield from _read(frame, talk)
@@ -95,6 +96,6 @@ class HubClient:
 def _read(frame: bytes, talk: Talk) -> Iterator[dict[str, Any]]:
     for item in controls(frame):
         answer = dict(talk.hear(item.raw).body)
-        if "error" in answer:
-            raise error_of(answer["error"])
+        if "problem" in answer:
+            raise error_of(answer["problem"])
         yield answer

@@ -47,6 +47,10 @@ class Office(Protocol):
         """A site's stream is open; gives the body of the welcome."""
         ...
 
+    async def welcomed(self, site: str, link: Link, hello: Control) -> None:
+        """The welcome is queued: what is sent from now on comes after it."""
+        ...
+
     async def received(self, site: str, item: Message | Control) -> None:
         """A message or control document of a site."""
         ...
@@ -89,7 +93,7 @@ class HubServer:
             Unavailable: E-LISTEN.
         """
         server = aio.server(options=_OPTIONS)
-        methods = {
+        methods: dict[str, Any] = {
             "Join": grpc.stream_stream_rpc_method_handler(self._join),
             "Ask": grpc.unary_stream_rpc_method_handler(self._ask),
         }
@@ -134,6 +138,7 @@ class HubServer:
             return
         link.say("welcome", dict(welcome))
         self._links.add(link)
+        await self._office.welcomed(party.name, link, hello)
         ended = Ended("lost")
         try:
             ended = await link.run()
@@ -167,7 +172,7 @@ class HubServer:
             async for answer in self._office.asked(party.name, document.body):
                 yield _frame(talk.say("answer", answer))
         except IsthmusError as error:
-            yield _frame(talk.say("answer", {"error": facts(error)}))
+            yield _frame(talk.say("answer", {"problem": facts(error)}))
 
     def _question(self, talk: Talk, request: bytes) -> Control:
         items = controls(request)

@@ -13,7 +13,6 @@ from isthmus.federation.node import Means
 from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.protocol.hub import Failed, HubRun
 from isthmus.federation.protocol.hub_end import Concluded
-from isthmus.federation.reasons import facts
 from isthmus.federation.store import RunRow, RunState
 from isthmus.ledger.bundle import Contents, make_bundle
 from isthmus.ledger.log import Log
@@ -39,6 +38,8 @@ class HeldRun:
 
     Attributes:
         confirmed: sites that erased the run's secrets.
+        declined: sites that do not take part, and why.
+        cause: why this hub abandoned the run.
         moved: loop time when anything last came of it.
         looked: loop time of the last look at its deadline.
     """
@@ -50,6 +51,8 @@ class HeldRun:
     moved: float
     looked: float
     confirmed: set[str] = field(default_factory=set)
+    declined: dict[str, IsthmusError] = field(default_factory=dict)
+    cause: IsthmusError | None = None
 
     @property
     def charter(self) -> Charter:
@@ -96,8 +99,8 @@ class HeldRun:
         match self.run.state:
             case Concluded(signed=signed):
                 return "concluded" if self.confirmed >= set(signed.survivors) else "closing"
-            case Failed(code=code):
-                return "refused" if code in REFUSALS else "failed"
+            case Failed():
+                return "refused" if isinstance(self.error, Refused) else "failed"
             case _:
                 return "waiting" if self.run.late else "running"
 
@@ -107,6 +110,8 @@ class HeldRun:
         state = self.run.state
         if not isinstance(state, Failed):
             return None
+        if self.cause is not None:
+            return self.cause
         kind = Refused if state.code in REFUSALS else Unavailable
         return kind(state.code, state.message)
 
@@ -151,26 +156,17 @@ def new_row(charter: Charter, request: Mapping[str, Any], created: str) -> RunRo
 
 
 def open_run(row: RunRow, means: Means, desk: HubDesk, log: Log, now: float) -> HeldRun:
-    """A run from its request and whatever its journal holds.
+    """A run from its kept request and whatever its journal holds.
 
     Raises:
         Refused, Untrusted, Invalid: it is no longer admitted.
         Unavailable: E-DISK, E-JOURNAL.
     """
-    request = json.loads(row.request)
-    charter, work = desk.admit(request, means.clock())
-    return held_run(row, request, (charter, work), means, log, now)
+    return held_run(row, desk.admit(json.loads(row.request), means.clock()), means, log, now)
 
 
-def held_run(  # noqa: PLR0913 - everything a run is made of
-    row: RunRow, request: Mapping[str, Any], admitted: tuple[Charter, HubWork], means: Means, log: Log, now: float
-) -> HeldRun:
-    """A run that was just admitted."""
+def held_run(row: RunRow, admitted: tuple[Charter, HubWork], means: Means, log: Log, now: float) -> HeldRun:
+    """A run that is admitted; `now` is the loop's time."""
     charter, work = admitted
     run = HubRun(means.identity.key, charter, work, means.store.journal(row.run), means.spool(row.run), log)
-    return HeldRun(row, request, run, now, now, now)
-
-
-def told(error: IsthmusError | None) -> dict[str, Any] | None:
-    """An error for a status document."""
-    return facts(error) if error else None
+    return HeldRun(row, json.loads(row.request), run, now, now, now)

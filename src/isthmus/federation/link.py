@@ -110,6 +110,7 @@ class Link:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._assembler.abandon()
+            self._idle.set()  # nobody writes any more: `goodbye` need not wait
 
     async def _reason(self, task: asyncio.Task[Ended]) -> Ended:
         try:

@@ -7,6 +7,7 @@ sender never passes for this one.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +21,9 @@ from isthmus.model.errors import Invalid, Unavailable
 VERSION = "isthmus/1"
 HUB = "hub"
 CHUNK = 1 << 20  # 1 MiB: larger payloads are files, sent frame by frame
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 class Payload(Protocol):
@@ -144,7 +148,12 @@ def regroup(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One signed message. `header` holds text, integers, booleans, lists and objects: a strict record per kind."""
+    """One signed message.
+
+    Attributes:
+        header: text, integers, booleans, lists and objects: a strict record per kind.
+        raw: the header's canonical form.
+    """
 
     kind: str
     mode: str
@@ -154,6 +163,10 @@ class Message:
     body: Payload = EMPTY
     enclosed: bytes = b""
     signature: bytes = b""
+    raw: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "raw", compact(self.header))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +180,8 @@ class Author:
 
     def say(self, kind: str, header: Mapping[str, Any], body: Payload = EMPTY, enclosed: bytes = b"") -> Message:
         """A message of this author, signed."""
-        digests = (header_digest(header), hashlib.sha256(enclosed).hexdigest(), body.sha256)
-        return self.endorse(
-            kind, header, self.key.sign(signed_bytes(self.mode, kind, self.run, self.name, digests)), body, enclosed
-        )
+        message = self.endorse(kind, header, b"", body, enclosed)
+        return dataclasses.replace(message, signature=self.key.sign(_signed(message)))
 
     def endorse(
         self, kind: str, header: Mapping[str, Any], signature: bytes, body: Payload = EMPTY, enclosed: bytes = b""
@@ -189,7 +200,7 @@ def compact(value: Any) -> bytes:
         Invalid: E-JSON, anything else.
     """
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        return _ENCODER.encode(value).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Invalid("E-JSON", "a header holds text, integers, lists and objects only") from error
 
@@ -210,10 +221,16 @@ def check_signature(message: Message, public: bytes) -> None:
     Raises:
         Untrusted: E-SIGNATURE.
     """
-    digests = (header_digest(message.header), hashlib.sha256(message.enclosed).hexdigest(), message.body.sha256)
-    verify(public, message.signature, signed_bytes(message.mode, message.kind, message.run, message.sender, digests))
+    verify(public, message.signature, _signed(message))
+
+
+def _signed(message: Message) -> bytes:
+    digests = (
+        hashlib.sha256(message.raw).hexdigest(), hashlib.sha256(message.enclosed).hexdigest(), message.body.sha256
+    )  # fmt: skip
+    return signed_bytes(message.mode, message.kind, message.run, message.sender, digests)
 
 
 def weight(message: Message) -> int:
     """Bytes of content: header, enclosed, body and signature."""
-    return len(compact(message.header)) + len(message.enclosed) + message.body.size + len(message.signature)
+    return len(message.raw) + len(message.enclosed) + message.body.size + len(message.signature)

@@ -7,11 +7,10 @@ away and built again from the journal: nothing is ever half done.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -90,7 +89,10 @@ class SiteNode:
     async def left(self, ended: Ended) -> None:
         """The stream ended or could not be opened."""
         self._link = None
-        self._say("left the hub" if ended.error is None else str(ended.error), logging.WARNING)
+        if ended.error is None:
+            self._say(f"left the hub ({ended.how})")
+        else:
+            self._say(str(ended.error), logging.WARNING)
 
     # -- runs ------------------------------------------------------------------------------------------------------
 
@@ -99,8 +101,8 @@ class SiteNode:
         if not isinstance(name, str) or not isinstance(request, dict):
             raise Invalid("E-WIRE", "an invitation names a run and carries its request")
         held = self._means.store.run(name)
-        if name in self._runs or (held is not None and held.state == "concluded"):
-            return  # `joined` has said what there is to say
+        if name in self._runs or (held is not None and held.state != "running"):
+            return  # `joined` has said what there is to say, or the run is over here
         try:
             run = await self._worker.run(f"{name} admit", self._seated, name, request)
         except Unavailable:
@@ -116,8 +118,6 @@ class SiteNode:
         """Admit a run and take it up where its journal ends; in the worker thread."""
         means = self._means
         held = means.store.run(name)
-        if held is not None and held.state != "running":
-            raise error_of(json.loads(held.note))
 
         def note(question: str, code: str) -> None:
             self.ledger.append("refusal", {"run": name, "question": question, "code": code})
@@ -165,7 +165,8 @@ class SiteNode:
         if run is None:
             raise Invalid("E-RUN", "a message of a run that this site was not invited to")
         try:
-            answers = await self._worker.run(job_name(message), run.receive, message)
+            own = replace(message, body=self._means.spool(message.run).adopt(message.body))
+            answers = await self._worker.run(job_name(message), run.receive, own)
         except Unavailable:
             # Memory may be ahead of the journal: throw it away. The hub invites again, and the journal says where.
             self._runs.pop(message.run, None)
@@ -200,6 +201,8 @@ class SiteNode:
         self._means.forget(name)
         self._log.info("run %s ended: %s", name[:19], event)
         self._tell({"ended": name, "event": event})
+        if self._link is not None:
+            self._link.say("done", {"run": name})
 
     def _done(self, body: Mapping[str, Any]) -> None:
         """The hub says that a run is over which this site believes open: its secrets go."""

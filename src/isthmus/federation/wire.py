@@ -25,13 +25,14 @@ def encode(message: Message) -> tuple[bytes, Iterator[bytes]]:
     Raises:
         Invalid: E-TOO-LARGE, the head is above its bound.
     """
-    head = compact(
+    rest = compact(
         {
             "version": VERSION, "kind": message.kind, "mode": message.mode, "run": message.run,
-            "sender": message.sender, "header": message.header, "enclosed": message.enclosed.hex(),
+            "sender": message.sender, "enclosed": message.enclosed.hex(),
             "size": message.body.size, "signature": message.signature.hex(),
         }
     )  # fmt: skip
+    head = b'{"header":' + message.raw + b"," + rest[1:]
     if len(head) > MAX_HEAD:
         raise Invalid("E-TOO-LARGE", "a message's head is above 4 MB")
     return head, message.body.chunks(CHUNK)

@@ -70,7 +70,11 @@ def result_of(raw: bytes) -> Result:
         "root": held.checkpoint.head.root.hex(),
         "signature": bundle["seal"],
     }
-    about = {"mode": held.mode, "run": held.run, "status": "rehearsed" if held.mode == "rehearsal" else "released"}
+    about = {
+        "mode": held.mode,
+        "run": bundle["charter"]["number"],
+        "status": "rehearsed" if held.mode == "rehearsal" else "released",
+    }
     return Result({**about, **bundle["result"], "proof": proof})
 
 

@@ -73,7 +73,8 @@ def _curve(curve: Mapping[str, Any]) -> Curve:
 def _forest_row(term: Mapping[str, Any], ratio: str | None) -> ForestRow:
     numbers = [term.get(k) for k in ("estimate", "conf_low", "conf_high")]
     middle, low, high = (math.exp(v) if ratio and v is not None else v for v in numbers)
-    shown = f"{tables.significant(middle, 3)} ({tables.significant(low, 3)} to {tables.significant(high, 3)})"
+    texts = [tables.effect(value, ratio) for value in numbers]
+    shown = f"{texts[0]} ({texts[1]} to {texts[2]})"
     columns = (shown, tables.p_value(term.get("p_value")))
     return ForestRow(label=str(term["term"]), style="square", estimate=middle, low=low, high=high, columns=columns)
 
@@ -85,4 +86,7 @@ def _sites(context: Mapping[str, Any]) -> str:
 def _rounding(body: Mapping[str, Any]) -> tuple[str, ...]:
     if body.get("exactness") != "grid":
         return ()
-    return ("Event times on the agreed public grid; counts gated and rounded as the rules say.",)
+    return (
+        "Known at the marked times of the agreed public grid, joined by straight lines; counts gated and rounded as "
+        "the rules say.",
+    )

@@ -103,7 +103,7 @@ def from_dict(data: Json) -> model.Study:
     """Plain data as a study, with each analysis exactly one question of a known kind.
 
     Raises:
-        Invalid: E-UNKNOWN-KEY, E-MISSING-KEY, E-TYPE, E-ANALYSIS, E-KIND.
+        Invalid: E-UNKNOWN-KEY, E-MISSING-KEY, E-TYPE, E-KIND.
     """
     if not isinstance(data, Mapping):
         raise Invalid("E-TYPE", "a study is a mapping of keys", "start with `isthmus: study/1`")

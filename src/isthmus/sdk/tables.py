@@ -99,19 +99,19 @@ def _terms(name: str, body: Mapping[str, Any]) -> list[Table]:
 
 
 def _term(term: Mapping[str, Any], ratio: str | None) -> tuple[str, ...]:
-    change = _exponential if ratio else _same
-    limits = [significant(change(term.get(k)), 3) for k in ("conf_low", "conf_high")]
-    effect = (significant(change(term["estimate"]), 3),) if ratio else ()
-    numbers = [significant(term.get(k)) for k in ("estimate", "std_error", "statistic")]
-    return (str(term["term"]), *effect, " to ".join(limits), *numbers, p_value(term.get("p_value")))
+    limits = [effect(term.get(k), ratio) for k in ("conf_low", "conf_high")]
+    first = (effect(term["estimate"], ratio),) if ratio else ()
+    numbers = [significant(term.get(k)) for k in ("estimate", "std_error")]
+    statistic = "-" if term.get("statistic") is None else f"{term['statistic']:.2f}"
+    return (str(term["term"]), *first, " to ".join(limits), *numbers, statistic, p_value(term.get("p_value")))
 
 
-def _exponential(value: float | None) -> float | None:
-    return None if value is None else math.exp(value)
-
-
-def _same(value: float | None) -> float | None:
-    return value
+def effect(value: float | None, ratio: str | None) -> str:
+    """A coefficient, or with `ratio` exp of it with two decimals (two digits below 0.1)."""
+    if value is None or ratio is None:
+        return significant(value, 3)
+    shown = math.exp(value)
+    return f"{shown:.2f}" if shown >= 0.1 else f"{shown:.2g}"
 
 
 def _fit_notes(body: Mapping[str, Any]) -> tuple[str, ...]:

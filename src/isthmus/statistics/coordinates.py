@@ -91,8 +91,7 @@ def declared(design: Design, dictionary: Codebook) -> Coordinates:
 def recentred(old: Coordinates, gram: FloatArray, fixed: FloatArray) -> Coordinates:
     """Centre at the weighted means of a pooled X'WX (p, p) in `old` coordinates, scale by its standard deviations.
 
-    Args:
-        fixed: (p,) True where a column keeps 0 and 1 (indicators).
+    Columns where `fixed` (p,) is True keep their 0 and 1 (indicators).
     """
     size = len(gram)
     centre, scale = old.centre.copy(), old.scale.copy()
@@ -115,8 +114,7 @@ def recentred(old: Coordinates, gram: FloatArray, fixed: FloatArray) -> Coordina
 def rotated(plain: Coordinates, gram: FloatArray) -> Coordinates:
     """`plain` with a rotation where the columns of a positive definite `gram` (p, p) are nearly dependent.
 
-    Args:
-        gram: in the coordinates `plain`.
+    `gram` is in the coordinates `plain`.
     """
     lower = linear.cholesky(gram)
     left = np.diag(lower) ** 2 / np.diag(gram)

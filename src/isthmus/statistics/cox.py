@@ -28,8 +28,8 @@ from isthmus.statistics.cox_flow import Model
 from isthmus.statistics.cox_rows import Rows
 from isthmus.statistics.inference import contrast_rows, term_rows, wald_tests
 from isthmus.statistics.show import size
+from isthmus.statistics.summaries import filled
 from isthmus.statistics.survival import GridWish
-from isthmus.summary import Summary
 
 
 @record
@@ -150,8 +150,7 @@ def _summarise(question: Cox, setting: Setting, prepared: Rows, asked: Round) ->
         else:
             gram, weights = cox_common.hazard_gram(prepared, cell, asked.params)
             values = {"gram": gram}
-    fields = {f.name: np.asarray(values[f.name], dtype=f.dtype).reshape(f.shape) for f in asked.layout.fields}
-    return Answer(Summary(asked.layout, fields), weights)
+    return Answer(filled(asked.layout, values), weights)
 
 
 def _report(question: Cox, setting: Setting, estimate: Estimate) -> dict[str, Any]:

@@ -119,4 +119,5 @@ def _columns(rows: Rows, params: Params) -> tuple[FloatArray, FloatArray]:
 
 def _risk(columns: FloatArray, scale: FloatArray, params: Params) -> FloatArray:
     eta = (params["coefficients"] / scale) @ columns
-    return np.exp(np.minimum(eta, LARGEST_ETA))
+    risk: FloatArray = np.exp(np.minimum(eta, LARGEST_ETA))
+    return risk

@@ -17,13 +17,13 @@ from isthmus.summary import FloatArray, IntArray
 def cox_evidence(model: Model, rows: Rows, cell: Any | None) -> Evidence:
     """Facts about one site's rows.
 
-    Args:
-        cell: (rows,) stratum and step of each sorted row where the baseline is common, else None.
+    `cell` is (rows,) stratum and step of each sorted row where the baseline is common, else None.
     """
     columns = rows.columns + rows.centre[:, None]
     event = rows.event.astype(np.float64)
-    found = indicators.design_evidence(model.design, columns, {}, (model.event, event))
-    found = replace(found, leverage=_leverage(rows))
+    ones: FloatArray = np.ones((1, rows.size))
+    own = indicators.leverage(np.vstack([ones, rows.columns]))  # beside an intercept, which the baseline stands for
+    found = indicators.design_evidence(model.design, columns, (model.event, event), own)
     if cell is None:
         return found
     total = model.strata * model.steps
@@ -37,11 +37,3 @@ def cox_evidence(model: Model, rows: Rows, cell: Any | None) -> Evidence:
         cells[f"{name} x {model.event} per step"] = np.rint(hit).astype(np.int64)
     bins = int(np.count_nonzero(leaving))
     return replace(found, cells=cells, parameters=len(columns) * max(bins, 1))
-
-
-def _leverage(rows: Rows) -> float:
-    """Leverage beside an intercept: columns are centred, so the ones add 1 / rows."""
-    if rows.size == 0:
-        return 0.0
-    ones: FloatArray = np.ones((1, rows.size))
-    return indicators.leverage(np.vstack([ones, rows.columns]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +15,7 @@ from isthmus.model.formula import Design
 from isthmus.statistics import coordinates, linear
 from isthmus.statistics.contract import Estimate, Exactness, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
-from isthmus.statistics.cox_ties import TieSums, Ties, tie_index, tie_sums
+from isthmus.statistics.cox_ties import Ties, TieSums, tie_index, tie_sums
 from isthmus.statistics.newton import MAX_ROUNDS, STEP, Step, diverged, largest_step, must_halve, newton_step
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
@@ -50,6 +49,16 @@ class _At:
     loglik: float
     score: FloatArray
     information: FloatArray
+    deaths: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The last evaluation, its step taken; the evaluation at 0; how many there were."""
+
+    last: _At
+    null: _At
+    evaluations: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +138,12 @@ def fit_sites(model: Model) -> Flow:
         if not counts:
             counts.update(n=int(pooled["n"][0]), events=int(pooled["events"][0]))
             _check(model, counts["n"], counts["events"])
-        return _At(here, coefficients, float(pooled["loglik"][0]), pooled["score"], pooled["information"])
+        return _At(
+            here, coefficients, float(pooled["loglik"][0]), pooled["score"], pooled["information"], counts["events"]
+        )
 
-    result, null, used = yield from _newton(model, place, evaluate, lambda: counts["events"])
-    return _estimate(model, (result, null), (counts["n"], counts["events"]), used)
+    found = yield from _newton(model, place, evaluate)
+    return _estimate(model, found, (counts["n"], counts["events"]), found.evaluations)
 
 
 def fit_common(model: Model) -> Flow:
@@ -149,38 +160,50 @@ def fit_common(model: Model) -> Flow:
     def evaluate(here: Coordinates, coefficients: FloatArray) -> Evaluate:
         sent[0] += 1
         _check_sequence(model, blocks, sent[0])
-        base = {"coefficients": coefficients, "block_of": blocks.block_of, "blocks": len(blocks.deaths), **here.params()}
+        base = {
+            "coefficients": coefficients,
+            "block_of": blocks.block_of,
+            "blocks": len(blocks.deaths),
+            **here.params(),
+        }
         pooled = yield Round(risk_layout(model, len(blocks.deaths)), {"step": "risk", **base})
         sets = _RiskSets.of(model, blocks, pooled)
         gram = yield Round(hazard_layout(model), {"step": "hazard", **base, **sets.hazards()})
-        return _At(here, coefficients, sets.loglik(coefficients), sets.score(), gram["gram"] - sets.squares())
+        information = gram["gram"] - sets.squares()
+        return _At(here, coefficients, sets.loglik(coefficients), sets.score(), information, deaths)
 
-    result, null, used = yield from _newton(model, place, evaluate, lambda: deaths)
-    return _estimate(model, (result, null), (n, deaths), 1 + 2 * used)
+    found = yield from _newton(model, place, evaluate)
+    return _estimate(model, found, (n, deaths), 1 + 2 * found.evaluations)
 
 
-def _newton(model: Model, place: Coordinates, evaluate: Any, deaths: Any) -> Evaluate:
-    """(last evaluation with its step taken, evaluation at 0, evaluations); in sensible scales after the first."""
-    now, before, last = np.zeros(model.size), None, -math.inf
-    null: _At | None = None
-    for used in range(1, MAX_ROUNDS + 1):
-        at: _At = yield from evaluate(place, now)
-        if before is not None and must_halve(-2.0 * at.loglik, -2.0 * last):
-            now = (now + before) / 2.0
-            continue
-        if null is None:
-            null, place = at, _rescaled(model, at, float(deaths()))
-            if not _definite(at.information):
-                at = yield from evaluate(place, now)
-                null, used = at, used + 1
-        step = _step(model, at, now, before)
-        before, last = now, at.loglik
+def _newton(model: Model, place: Coordinates, evaluate: Any) -> Evaluate:
+    null, place, used = yield from _first(model, place, evaluate)
+    at: _At = null
+    before: FloatArray | None = None
+    while used <= MAX_ROUNDS:
+        step = _step(model, at, before)
         moved = at.coefficients + step.move
         if largest_step(step, at.place, 1.0) < STEP:
-            return replace(at, coefficients=moved), null, used
-        now = at.place.moved(moved, place)
-        before = at.place.moved(before, place)
-    raise _no_end(model, place, now, before)
+            return _Found(replace(at, coefficients=moved), null, used)
+        before, now, last = at.place.moved(at.coefficients, place), at.place.moved(moved, place), at.loglik
+        at = yield from evaluate(place, now)
+        used += 1
+        while must_halve(-2.0 * at.loglik, -2.0 * last) and used <= MAX_ROUNDS:
+            now = (now + before) / 2.0
+            at = yield from evaluate(place, now)
+            used += 1
+    raise _no_end(model, at, before)
+
+
+def _first(model: Model, place: Coordinates, evaluate: Any) -> Evaluate:
+    """(evaluation at 0, coordinates from its information, evaluations): scaled again where columns vanished."""
+    now = np.zeros(model.size)
+    null: _At = yield from evaluate(place, now)
+    target = _rescaled(model, null)
+    if _definite(null.information):
+        return null, target, 1
+    again = yield from evaluate(target, now)
+    return again, _rescaled(model, again), 2
 
 
 def _definite(information: FloatArray) -> bool:
@@ -191,29 +214,28 @@ def _definite(information: FloatArray) -> bool:
     return True
 
 
-def _rescaled(model: Model, at: _At, deaths: float) -> Coordinates:
+def _rescaled(model: Model, at: _At) -> Coordinates:
     """Scales and, where needed, a rotation from the information at 0."""
     fixed = np.array([column.indicator for column in model.design.columns])
-    information = at.information / deaths
-    target = coordinates.recentred(replace(at.place, intercept=False), information, fixed)
-    target = Coordinates(at.place.centre, target.scale, False)
+    information = at.information / float(at.deaths)
+    target = Coordinates(at.place.centre, coordinates.recentred(at.place, information, fixed).scale, intercept=False)
     if not _definite(information):
         return target
     return coordinates.rotated(target, coordinates.turned(information, at.place, target))
 
 
-def _step(model: Model, at: _At, now: FloatArray, before: FloatArray | None) -> Step:
+def _step(model: Model, at: _At, before: FloatArray | None) -> Step:
     try:
         return newton_step(at.information, at.score)
     except linear.Dependent as error:
         if before is None:
             raise linear.collinear(error, model.design.names) from error
-        raise _no_end(model, at.place, now, before) from error
+        raise _no_end(model, at, before) from error
 
 
-def _no_end(model: Model, place: Coordinates, now: FloatArray, before: FloatArray | None) -> Invalid:
-    move = now if before is None else now - before
-    return diverged(place.raw(move), place.scale, model.design.names)
+def _no_end(model: Model, at: _At, before: FloatArray | None) -> Invalid:
+    move = at.coefficients if before is None else at.coefficients - before
+    return diverged(at.place.raw(move), at.place.scale, model.design.names)
 
 
 def _check(model: Model, n: int, deaths: int) -> None:
@@ -265,7 +287,7 @@ def _event_blocks(model: Model, events: FloatArray, rows: FloatArray) -> _Blocks
         bounds.append(len(deaths))
     flat = block_of.reshape(-1)
     leaving = np.bincount(flat.astype(np.intp), weights=rows, minlength=len(deaths))
-    return _Blocks(flat, tuple(bounds), np.array(deaths), leaving)
+    return _Blocks(flat, tuple(bounds), np.array(deaths), leaving.astype(np.float64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,12 +338,15 @@ class _RiskSets:
         """Sum over events of mean x mean', (p, p)."""
         left = self.s1 * self.sums.second - self.d1 * self.sums.second_f
         right = self.d1 * self.sums.second_ff - self.s1 * self.sums.second_f
-        made = np.array([linear.total(a * self.s1) + linear.total(b * self.d1) for a, b in zip(left, right, strict=True)])
-        return (made + made.T) / 2.0
+        made = np.array(
+            [linear.total(a * self.s1) + linear.total(b * self.d1) for a, b in zip(left, right, strict=True)]
+        )
+        middle: FloatArray = (made + made.T) / 2.0
+        return middle
 
 
-def _estimate(model: Model, found: tuple[_At, _At], sizes: tuple[int, int], rounds: int) -> Estimate:
-    last, null = found
+def _estimate(model: Model, found: _Found, sizes: tuple[int, int], rounds: int) -> Estimate:
+    last, null = found.last, found.null
     inverse = newton_step(last.information, last.score).inverse
     score = newton_step(null.information, null.score)
     wald = linear.dot(last.coefficients, linear.product(last.information, last.coefficients))

@@ -132,10 +132,7 @@ FAMILIES = {
 def null_deviance(family: str, total: float, responses: float, saturated: float) -> float:
     """Deviance of the common mean, from pooled sums.
 
-    Args:
-        total: sum of prior weights w.
-        responses: sum of w y.
-        saturated: poisson: sum of w (y log y - y).
+    `total` is the sum of prior weights w, `responses` of w y, `saturated` (poisson) of w (y log y - y).
     """
     mean = responses / total
     if family == "binomial":

@@ -30,10 +30,10 @@ from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Ne
 from isthmus.statistics.families import FAMILIES
 from isthmus.statistics.glm_kernel import Rows
 from isthmus.statistics.glm_model import Model, implied_columns
-from isthmus.statistics.indicators import design_evidence
+from isthmus.statistics.indicators import design_evidence, leverage
 from isthmus.statistics.inference import contrast_rows, term_rows, wald_tests
 from isthmus.statistics.show import number, size
-from isthmus.summary import Summary
+from isthmus.statistics.summaries import filled
 
 
 @record
@@ -140,7 +140,7 @@ def _evidence(question: Glm, setting: Setting, prepared: Rows) -> Evidence:
     model = _model(question, setting)
     binary = bool(np.all((prepared.y == 0.0) | (prepared.y == 1.0)))  # a number that takes 0 and 1 is one too
     outcome = (model.outcome, prepared.y) if binary else None
-    return design_evidence(model.design, prepared.columns, {"rows": np.array([prepared.size])}, outcome)
+    return design_evidence(model.design, prepared.columns, outcome, leverage(prepared.columns))
 
 
 def _flow(question: Glm, setting: Setting) -> Flow:
@@ -154,7 +154,7 @@ def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) ->
     if step == "start":
         totals = glm_kernel.start_sums(model.family, prepared, asked.params)
         values |= {"gram": totals.gram, "right": totals.score}
-        values |= glm_kernel.outcome_sums(model.family, prepared, float(asked.params["response_scale"]))  # type: ignore[arg-type]
+        values |= glm_kernel.outcome_sums(model.family, prepared, float(asked.params["response_scale"]))
         values["marks"] = implied_columns(model, prepared)
     elif step == "meat":
         frequency = 1 if model.weighting == "frequency" else 0
@@ -164,8 +164,7 @@ def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) ->
         totals = glm_kernel.newton_sums(model.family, prepared, asked.params)
         values |= {"gram": totals.gram, "score": totals.score, "deviance": totals.deviance}
         values |= glm_flow.null_part(model, prepared, asked.params)
-    fields = {f.name: np.asarray(values[f.name], dtype=f.dtype).reshape(f.shape) for f in asked.layout.fields}
-    return Answer(Summary(asked.layout, fields), totals.weights())
+    return Answer(filled(asked.layout, values), totals.weights())
 
 
 def _report(question: Glm, setting: Setting, estimate: Estimate) -> dict[str, Any]:

@@ -32,20 +32,15 @@ class _Marks:
 def design_evidence(
     design: Design,
     columns: FloatArray,
-    groups: dict[str, IntArray],
     outcome: tuple[str, FloatArray] | None,
-    parameters: int | None = None,
+    largest: float,
 ) -> Evidence:
     """Facts about one site's design `columns` (p, rows).
 
-    Args:
-        groups: counts of populations, added to `rows` as they are.
-        outcome: name and (rows,) values 0 or 1 of a binary outcome or event, else None.
-        parameters: fitted parameters, where it is not the number of columns.
+    `outcome` is the name and (rows,) values 0 or 1 of a binary outcome or event, else None; `largest` the leverage.
     """
     marks = _marks(design, columns)
     size = columns.shape[1]
-    binary = outcome is not None
     joint = _joint(marks.rows if outcome is None else np.vstack([marks.rows, outcome[1]]))
     single = np.diag(joint)
     last = len(marks.names)
@@ -58,12 +53,11 @@ def design_evidence(
             cells[f"{name} x {outcome[0]}"] = _table(joint, i, last, size)
     return Evidence(
         rows=size,
-        groups=groups,
         supports=supports,
         pairs=_pairs(marks, joint, size),
-        cells=cells if binary else {},
-        parameters=len(columns) if parameters is None else parameters,
-        leverage=leverage(columns),
+        cells=cells,
+        parameters=len(columns),
+        leverage=largest,
     )
 
 

@@ -180,42 +180,50 @@ def chi_square(observed: FloatArray, expected: FloatArray, variance: FloatArray)
     return linear.dot(half, half), int(used.size)
 
 
+@dataclass(frozen=True, slots=True)
+class _Pooled:
+    """Sums over sites: per group (groups,), variance (groups, groups); `early` with a step's censoring first."""
+
+    rows: FloatArray
+    observed: FloatArray
+    expected: FloatArray
+    variance: FloatArray
+    early: tuple[FloatArray, FloatArray] | None
+
+
+def _over_sites(pooled: Summary) -> _Pooled:
+    return _Pooled(pooled["n"], pooled["observed"], pooled["expected"], pooled["variance"], None)
+
+
+def _over_steps(pooled: Summary) -> _Pooled:
+    events, censored, beyond = pooled["events"], pooled["censored"], pooled["beyond"]
+    risk = survival.at_risk(events + censored, beyond)
+    rows = (events + censored).sum(axis=(0, 2)) + beyond.sum(axis=0)
+    early = compared(events, np.maximum(risk - censored, events))
+    return _Pooled(rows, events.sum(axis=(0, 2)), *compared(events, risk), early)
+
+
 def _flow(question: LogRank, setting: Setting) -> Flow:
-    pooled = yield Round(_layout(question, setting), {"step": "counts"})
-    bound = 0.0
-    if "site" in question.strata:
-        rows, observed, expected = pooled["n"], pooled["observed"], pooled["expected"]
-        variance = pooled["variance"]
-    else:
-        events, censored, beyond = pooled["events"], pooled["censored"], pooled["beyond"]
-        risk = survival.at_risk(events + censored, beyond)
-        expected, variance = compared(events, risk)
-        observed, rows = events.sum(axis=(0, 2)), (events + censored).sum(axis=(0, 2)) + beyond.sum(axis=0)
-    if not rows.sum() > 0:
+    answer = yield Round(_layout(question, setting), {"step": "counts"})
+    pooled = _over_sites(answer) if "site" in question.strata else _over_steps(answer)
+    if not pooled.rows.sum() > 0:
         raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
-    if not observed.sum() > 0:
+    if not pooled.observed.sum() > 0:
         raise Invalid("E-NO-EVENTS", f"{question.event!r} is 0 in every row", "there is nothing to compare")
-    statistic, df = chi_square(observed, expected, variance)
+    statistic, df = chi_square(pooled.observed, pooled.expected, pooled.variance)
     if df == 0:
         raise Invalid("E-ONE-GROUP", f"only one group of {question.by!r} has rows", "compare two groups")
-    exact = "site" in question.strata and setting.grid is None or (setting.grid is not None and setting.grid.recorded)
-    if not exact and "site" not in question.strata:
-        early = compared(events, np.maximum(risk - censored, events))
-        bound = abs(chi_square(observed, *early)[0] - statistic)
+    exact = setting.grid is None or setting.grid.recorded
+    bound = None if pooled.early is None else abs(chi_square(pooled.observed, *pooled.early)[0] - statistic)
+    n, events = int(pooled.rows.sum()), int(pooled.observed.sum())
     found = {
-        "n": Counts("size", np.array([int(rows.sum())])),
-        "events": Counts("cells", np.array([int(observed.sum())])),
-        "observed": Counts("cells", observed.astype(np.int64)),
-        "groups": Counts("size", rows.astype(np.int64)),
+        "n": Counts("size", np.array([n])),
+        "events": Counts("cells", np.array([events])),
+        "observed": Counts("cells", pooled.observed.astype(np.int64)),
+        "groups": Counts("size", pooled.rows.astype(np.int64)),
     }
-    return Estimate(
-        kind="log_rank",
-        exactness="exact" if exact else "grid",
-        n=int(rows.sum()),
-        rounds=1,
-        counts=found,
-        values={"statistic": statistic, "df": df, "expected": expected, "bound": bound},
-    )
+    values = {"statistic": statistic, "df": df, "expected": pooled.expected, "bound": bound}
+    return Estimate(kind="log_rank", exactness="exact" if exact else "grid", n=n, rounds=1, counts=found, values=values)
 
 
 def _report(question: LogRank, setting: Setting, estimate: Estimate) -> dict[str, Any]:

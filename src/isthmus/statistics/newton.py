@@ -53,8 +53,7 @@ def must_halve(now: float, before: float) -> bool:
 def diverged(move: FloatArray, spreads: FloatArray, names: Sequence[str]) -> Invalid:
     """The error for coefficients that run away: names the columns that separate the outcomes.
 
-    Args:
-        move: (p,) last step of the raw coefficients; times `spreads` it is in units of the linear predictor.
+    `move` (p,) is the last step of the raw coefficients; times `spreads` it is in units of the linear predictor.
     """
     size = np.abs(move * spreads)
     shown = [name for name, s in zip(names, size.tolist(), strict=True) if s > MOVING and name != "(Intercept)"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from isthmus.evidence import Counts
-from isthmus.summary import FloatArray, IntArray
 
 
 def number(value: float) -> float | None:
@@ -26,7 +26,7 @@ def count(value: float) -> int | float | None:
     return int(value) if float(value).is_integer() else float(value)
 
 
-def counts(values: FloatArray | IntArray) -> list[int | float | None]:
+def counts(values: Any) -> list[int | float | None]:
     """Each count of a (k,) array."""
     return [count(v) for v in values.tolist()]
 

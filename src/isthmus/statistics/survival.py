@@ -8,6 +8,7 @@ those of the binned rows. At a step, events come before censoring, as in R and S
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,8 @@ def tie_cuts(distinct: FloatArray) -> FloatArray:
         return distinct
     gaps = np.diff(distinct)
     same = (gaps <= SAME_TIME) | (gaps <= SAME_TIME * np.mean(np.abs(distinct)))
-    return distinct[np.concatenate([[True], ~same])]
+    kept: FloatArray = distinct[np.concatenate([[True], ~same])]
+    return kept
 
 
 def own_steps(time: FloatArray) -> Steps:
@@ -164,6 +166,6 @@ def _count(steps: float) -> int:
 
 
 def _checked(edges: tuple[float, ...]) -> tuple[float, ...]:
-    if not edges or len(edges) > MAX_EDGES or any(b <= a for a, b in zip(edges, edges[1:], strict=False)):
+    if not edges or len(edges) > MAX_EDGES or any(b <= a for a, b in pairwise(edges)):
         raise Invalid("E-GRID", f"grid edges increase, from 1 to {MAX_EDGES} of them")
     return tuple(float(edge) for edge in edges)

@@ -1,12 +1,14 @@
 """The federated fit before rounding for release, beside the same analysis on all rows in one table.
 
-The left side is recomputed from the pooled sums that the hub opened (each party's flow is a pure function of them);
-the right side is `pooled.py`. Nothing here ever runs in a real study: nobody has all rows.
+The left side is what the hub's own flows make of the pooled sums (they are pure functions of them), kept by the
+demonstration's hub; the right side is `pooled.py`. Nothing here ever runs in a real study: nobody has all rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,26 +19,32 @@ from isthmus.cli.demo.data import ARMS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from isthmus.federation.plan import Plan
-    from isthmus.federation.protocol.charter import Step
-    from isthmus.summary import Summary
+    from isthmus.federation.script import Script
 
 Unrounded = Mapping[str, tuple[Mapping[str, Any], tuple[float, ...]]]
+FILE = "before-rounding.json"
 
 
-def unrounded(plan: Plan, sums: Iterable[tuple[Step, Summary]]) -> Unrounded:
-    """Analysis -> (its body at full precision, before the output gate; the ends of its grid's steps), from the pooled sums."""
-    from isthmus.federation.script import Ended, Script
+def keep(script: Script, folder: Path) -> None:
+    """Write what the hub's flows made of the pooled sums, at full precision, before the output gate and rounding."""
+    bodies = {name: {"body": body, "edges": list(edges)} for name, (body, edges) in unrounded(script).items()}
+    (folder / FILE).write_text(json.dumps(bodies), encoding="utf-8")
 
-    script = Script(plan)
-    for step, pooled_sum in sums:
-        if step.question in script.agreed:
-            script.first(plan.question(step.question))
-        script.learn(step, pooled_sum)
+
+def read(folder: Path) -> Unrounded:
+    """What `keep` wrote."""
+    kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    return {name: (item["body"], tuple(item["edges"])) for name, item in kept.items()}
+
+
+def unrounded(script: Script) -> Unrounded:
+    """Analysis -> (its body at full precision; the ends of its grid's steps), from the pooled sums alone."""
+    from isthmus.federation.script import Ended
+
     bodies = {}
     for question in script.order():
         outcome = script.outcomes.get(question.name)
-        if question is not plan.questions[0] and isinstance(outcome, Ended):
+        if question is not script.plan.questions[0] and isinstance(outcome, Ended):
             setting = question.setting(script.agreed[question.name])
             body = question.statistic.report(question.arguments, setting, outcome.estimate)
             bodies[question.name] = (body, setting.grid.edges if setting.grid else ())
@@ -68,6 +76,9 @@ class Rows:
 
     def number(self, name: str) -> pooled.Array:
         """A numeric column."""
+        base, _, unit = name.partition("_1")  # age_10 is age / 10, cd4_100 is cd4 / 100
+        if unit:
+            return np.asarray(self.columns[base], dtype=np.float64) / float(f"1{unit}")
         return np.asarray(self.columns[name], dtype=np.float64)
 
     def design(self, terms: Sequence[str]) -> pooled.Array:

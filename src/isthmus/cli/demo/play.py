@@ -14,18 +14,18 @@ from isthmus.cli.demo import data, report
 from isthmus.cli.demo.stage import HUB, RESEARCHER, Stage, make_stage
 from isthmus.cli.live import watching
 from isthmus.cli.screen import Screen
-from isthmus.model.errors import Exit, Unavailable
+from isthmus.model.errors import Exit
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from isthmus.federation.launch import Fleet
     from isthmus.sdk.connect import Client
+    from isthmus.sdk.result import Result
 
 NODES = "isthmus.cli.demo.nodes"
 PATIENCE = 60.0  # seconds for a node to come up
 STUDY_FILE = "study.json"
-ENDED = frozenset({"concluded", "released"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Played:
     stage: Stage
     tables: Mapping[str, pa.Table]
     bundle: Path
+    result: Result
     seconds: float
 
 
@@ -50,10 +51,10 @@ def play(screen: Screen, folder: Path, *, keep: bool) -> int:
         stage = make_stage(folder, tables, _address(), _now())
         report.staged(screen, stage, tables)
         _start(fleet, stage)
-        bundle = _ask(screen, stage)
+        bundle, result = _ask(screen, stage)
         if keep:
             fleet.detach()
-        played = Played(stage, tables, bundle, perf_counter() - start)
+        played = Played(stage, tables, bundle, result, perf_counter() - start)
         report.closing(screen, played, fleet.pids if keep else {})
     return int(Exit.DONE)
 
@@ -72,10 +73,10 @@ def _start(fleet: Fleet, stage: Stage) -> None:
         fleet.await_event(node.name, "joined", PATIENCE)
 
 
-def _ask(screen: Screen, stage: Stage) -> Path:
+def _ask(screen: Screen, stage: Stage) -> tuple[Path, Result]:
     """Submit the study as its researcher, follow it, keep its bundle."""
-    from isthmus.sdk.bundle import SUFFIX
-    from isthmus.sdk.connect import connect
+    from isthmus.sdk.bundle import SUFFIX, result_of
+    from isthmus.sdk.connect import connect, ended, with_traffic
     from isthmus.sdk.study import Study
 
     file = stage.folder / f"actg175{SUFFIX}"
@@ -83,22 +84,18 @@ def _ask(screen: Screen, stage: Stage) -> Path:
         run = client.submit(Study.read(stage.folder / STUDY_FILE))
         countries = {node.name: node.country for node in stage.sites}
         with watching(screen, tuple(countries), countries) as progress:
-            _follow(client, run, progress)
+            state = _follow(client, run, progress)
+        ended(state)
         file.write_bytes(client.bundle(run))
-    return file
+        return file, with_traffic(result_of(file.read_bytes()), state)
 
 
-def _follow(client: Client, run: str, progress: Callable[[Mapping[str, Any]], None] | None) -> None:
+def _follow(client: Client, run: str, progress: Callable[[Mapping[str, Any]], None] | None) -> Mapping[str, Any]:
     state: Mapping[str, Any] = {}
     for state in client.watch(run):
         if progress is not None:
             progress(state)
-    if state.get("state") not in ENDED:
-        error = state.get("error") or {}
-        message = str(error.get("message", "the run did not conclude"))
-        raise Unavailable(
-            str(error.get("code", "E-DEMO")), message, str(error.get("hint", "see node.log in its folder"))
-        )
+    return state
 
 
 def _address() -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from isthmus.cli.demo.data import TRIAL
 
-MODEL = "arm + age + cd4 + prior + race"
+MODEL = "arm + age_10 + cd4_100 + prior + race"
 REFUSED = "rare"  # refused on purpose: 47 of 2,139 patients, so fewer than 11 at some site
 KINDS = ("count", "table_one", "crosstab", "glm", "kaplan_meier", "log_rank", "cox")
 
@@ -39,6 +39,8 @@ STUDY: dict[str, Any] = {
     "dataset": "actg175",
     "population": {"where": "age >= 12"},
     "derive": {
+        "age_10": "age / 10.0",
+        "cd4_100": "cd4 / 100.0",
         "cd4_rise": "CASE WHEN cd4_week20 IS NULL OR cd4 IS NULL THEN NULL WHEN cd4_week20 > cd4 THEN 1 ELSE 0 END"
     },
     "time": {"origin": "randomisation", "unit": "day"},

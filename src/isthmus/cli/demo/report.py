@@ -45,11 +45,10 @@ def staged(screen: Screen, stage: Stage, tables: Mapping[str, pa.Table]) -> None
 
 def closing(screen: Screen, played: Played, running: Mapping[str, int]) -> None:
     """Result, comparison, traffic and proof."""
-    from isthmus.sdk.bundle import result_of, verify
+    from isthmus.sdk.bundle import verify
 
-    raw = played.bundle.read_bytes()
-    body = result_of(raw).to_dict()
-    compared = compare.of_bundle(raw, played.stage, played.tables)
+    raw, body = played.bundle.read_bytes(), played.result.to_dict()
+    compared = compare.differences(compare.read(played.stage.hub.folder), played.tables)
     figure = _save_figure(played.stage.folder, body)
     if screen.json:
         facts = {"bundle": str(played.bundle), "figure": str(figure), "verified": verify(raw)["checked"]}

@@ -63,7 +63,7 @@ def make_stage(folder: Path, tables: Mapping[str, pa.Table], address: str, now: 
     sites = tuple(Node(name=name, country=country, folder=folder / name) for name, country in SITES.items())
     custodians = _identities(folder, hub, sites, now)
     agreement = _agree(folder, codebook, custodians, now)
-    _write_data(sites, tables)
+    _write_data(hub, sites, tables)
     _write_configurations(folder, hub, sites, custodians, address)
     (folder / "study.json").write_text(json.dumps(STUDY, indent=1) + "\n", encoding="utf-8")
     (folder / "rules.json").write_text(json.dumps(RULES, indent=1) + "\n", encoding="utf-8")
@@ -132,11 +132,12 @@ def _agree(folder: Path, codebook: Codebook, custodians: Mapping[str, Identity],
     return agreement
 
 
-def _write_data(sites: tuple[Node, ...], tables: Mapping[str, pa.Table]) -> None:
+def _write_data(hub: Node, sites: tuple[Node, ...], tables: Mapping[str, pa.Table]) -> None:
     from pyarrow import parquet
 
     for node in sites:
         parquet.write_table(tables[node.name], node.folder / "actg175.parquet")
+    for node in (hub, *sites):
         book = json.dumps(codebook_data(), indent=1) + "\n"  # JSON is YAML
         (node.folder / "codebook.yaml").write_text(book, encoding="utf-8")
 
@@ -146,7 +147,7 @@ def _write_configurations(
 ) -> None:
     common = f'hub = "{address}"\nkey = "file:keys"\nagreement = "../agreement.json"\n'
     hub_text = f'[hub]\nname = "{hub.name}"\nlisten = "{address}"\nkey = "file:keys"\nagreement = "../agreement.json"\n'
-    _write(hub.folder, hub_text + _STORE)
+    _write(hub.folder, f'{hub_text}[dataset.actg175]\ncodebook = "codebook.yaml"\n{_STORE}')
     for node in sites:
         anchor = f'custodian = "{custodians[node.name].card.key}"\nfacility = "{node.name}-dc1"\n'
         _write(node.folder, f'[site]\nname = "{node.name}"\n{common}{anchor}{_DATASET}{_STORE}')

@@ -6,8 +6,7 @@ Gathering -> Pairing -> rounds (hub_rounds.py) -> Signing -> Witnessing -> Concl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from isthmus.crypto.keys import SigningKey
 from isthmus.federation.messages import HUB, Author, BytesPayload, Message, check_signature, weight
@@ -17,6 +16,16 @@ from isthmus.federation.protocol.exchange import check_pairs, paired_message, ro
 from isthmus.federation.protocol.hub_end import Concluded, Ending, Signing, Witnessing
 from isthmus.federation.protocol.hub_phases import Asking, Finished
 from isthmus.federation.protocol.hub_rounds import HubRounds, Kept, Outgoing
+from isthmus.federation.protocol.hub_states import (
+    Failed,
+    Gathering,
+    HubState,
+    Pairing,
+    Progress,
+    Running,
+    Traffic,
+    progress_of,
+)
 from isthmus.federation.protocol.journal import Journal, bundle, damaged, unbundle
 from isthmus.federation.protocol.records import Head, Keys, Pairs, Stop, header
 from isthmus.federation.protocol.survivors import check_size
@@ -28,60 +37,7 @@ from isthmus.model.canonical import plain
 from isthmus.model.errors import Invalid, IsthmusError, Refused, Untrusted
 from isthmus.strict import parse
 
-
-@dataclass(slots=True)
-class Gathering:
-    """Waiting for M1 of the roster."""
-
-    cards: dict[str, Message] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Pairing:
-    """M2 is out; waiting for M1'."""
-
-    cards: Mapping[str, Message]
-    message: Message
-    answers: dict[str, Message] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """Rounds are running."""
-
-    rounds: HubRounds
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The run ended without a result."""
-
-    code: str
-    message: str
-
-
-HubState: TypeAlias = Gathering | Pairing | Running | Signing | Witnessing | Concluded | Failed
-
-
-@dataclass(slots=True)
-class Traffic:
-    """Content bytes and messages between the hub and one site; rows are never among them."""
-
-    received: int = 0
-    sent: int = 0
-    messages: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """For `watch`: the stage, the open round, rounds opened so far, sites awaited, and whether a deadline passed."""
-
-    stage: str
-    question: str
-    round: int
-    opened: int
-    awaited: tuple[str, ...]
-    late: bool
+__all__ = ["Concluded", "Failed", "Gathering", "HubRun", "HubState", "Pairing", "Progress", "Running", "Traffic"]
 
 
 class HubRun:
@@ -180,18 +136,8 @@ class HubRun:
 
     def progress(self) -> Progress:
         """What is being waited for."""
-        stage = type(self.state).__name__.lower()
-        awaited = tuple(dict.fromkeys(site for site in self.charter.sites if self._is_awaited(site)))
-        if not isinstance(self.state, Running):
-            return Progress(stage, "", 0, 0, awaited, self.late)
-        rounds = self.state.rounds
-        phase = rounds.phase
-        if isinstance(phase, Finished):
-            return Progress(stage, "", 0, len(rounds.entries), awaited, self.late)
-        step = (phase if isinstance(phase, Asking) else phase.asked).turn.step
-        return Progress(
-            type(phase).__name__.lower(), step.question, step.round, len(rounds.entries), awaited, self.late
-        )
+        awaited = tuple(site for site in self.charter.sites if self._is_awaited(site))
+        return progress_of(self.state, awaited, self.late)
 
     # -- dispatch -------------------------------------------------------------------------------------------------
 
@@ -382,9 +328,17 @@ class HubRun:
                 return False
 
     def _is_awaited(self, site: str) -> bool:
-        if isinstance(self.state, Gathering):
-            return site not in self.state.cards
-        return not self._is_dropped(site) and not isinstance(self.state, Failed) and bool(self._owed(site))
+        match self.state:
+            case Gathering(cards=known):
+                return site not in known
+            case Pairing(cards=cards, answers=answers):
+                return site in cards and site not in answers
+            case Running(rounds=rounds):
+                return bool(rounds.outstanding(site))
+            case Signing() | Witnessing() | Concluded():
+                return site in self.state.survivors and self.state.awaits(site)
+            case Failed():
+                return False
 
     def _sent(self, out: Outgoing) -> Outgoing:
         for site, message in out:

@@ -47,8 +47,12 @@ class Signing:
         return tuple((site, message) for site in self.survivors for message in self.closing)
 
     def owed(self, site: str) -> Outgoing:
-        """What a site that reconnects is owed."""
-        return () if site in self.signatures else tuple((site, message) for message in self.closing)
+        """What a site that reconnects is owed: all of it, since a restarted site has to conclude anew."""
+        return tuple((site, message) for message in self.closing)
+
+    def awaits(self, site: str) -> bool:
+        """Whether the site's signature is awaited."""
+        return site not in self.signatures
 
 
 @dataclass(slots=True)
@@ -68,9 +72,11 @@ class Witnessing:
 
     def owed(self, site: str) -> Outgoing:
         """What a site that reconnects is owed."""
-        if site in self.lines:
-            return ()
-        return self.signed.owed(site) or ((site, self.message),)
+        return (*self.signed.owed(site), (site, self.message))
+
+    def awaits(self, site: str) -> bool:
+        """Whether the site's cosignature is awaited."""
+        return site not in self.lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,10 @@ class Concluded:
         """What a site that reconnects is owed."""
         return (*self.signed.owed(site), (site, self.end))
 
+    def awaits(self, _site: str) -> bool:
+        """Nobody is awaited."""
+        return False
+
 
 End: TypeAlias = Signing | Witnessing | Concluded
 
@@ -145,7 +155,7 @@ class Ending:
         if isinstance(state, Witnessing):
             return ((message.sender, state.message),), state
         if isinstance(state, Concluded):
-            return ((message.sender, state.end),), state
+            return (), state
         if not isinstance(state, Signing) or message.sender not in state.survivors:
             raise Untrusted("E-ORDER", "no result is awaited from this site")
         said = header(Result, message)
@@ -184,7 +194,7 @@ class Ending:
             Invalid: E-CHECKPOINT.
         """
         if isinstance(state, Concluded):
-            return ((message.sender, state.end),), state
+            return (), state  # t cosignatures were enough
         if not isinstance(state, Witnessing) or message.sender not in state.survivors:
             raise Untrusted("E-ORDER", "no cosignature is awaited from this site")
         check_signature(message, self._binding.key(message.sender))

@@ -67,6 +67,7 @@ class HubRounds:
         self._heads = dict(heads)
         self._head = head
         self._fixed: Partial | Final | None = None
+        self._reveals: dict[str, Message] = {}
 
     @property
     def roster(self) -> tuple[str, ...]:
@@ -94,7 +95,7 @@ class HubRounds:
         for old in {self._heads[site] for site in own.roster}:
             proof = list(self._kept.recorder.proof(old, self._head.size))
             messages[old] = self._kept.author.say("round", {**common, "old": old, "proof": proof}, body)
-        self.phase = Asking(own, self._head, messages, self._fixed)
+        self.phase = Asking(own, self._head, messages, self._fixed, reveals=dict(self._reveals))
         return self.outstanding()
 
     def _due(self, step: Step) -> list[Block]:
@@ -139,8 +140,10 @@ class HubRounds:
     ) -> Outgoing:
         check_size(self._binding, wanted.survivors)
         if self.bound is None:
-            facts = {"context": asked.turn.name, "survivors": list(wanted.survivors), "stage": stage(wanted)}
-            self._kept.journal.append("proposal", bundle(facts))  # before M4 goes out
+            reveals = {site: [dict(m.header), m.signature.hex()] for site, m in asked.reveals.items()}
+            facts = {"survivors": list(wanted.survivors), "stage": stage(wanted), "reveals": reveals}
+            self._kept.journal.append("proposal", bundle(facts))  # before M4 goes out; no site reveals after final
+            self._reveals = asked.reveals
             self._fixed = wanted
         for site in set(asked.replies) - set(wanted.survivors):
             self._kept.spool.drop(asked.replies.pop(site).body)
@@ -266,7 +269,8 @@ class HubRounds:
         if not by_replies(block.turn):
             self.trusted.append((step.question, step.round))
         self.unsent.append(block)
-        self.previous, self.bound, self._fixed = quorum, tuple(quorum["survivors"]), None
+        self.previous, self.bound = quorum, tuple(quorum["survivors"])
+        self._fixed, self._reveals = None, {}
         self.anchor, self._head = self._head, head
         self._heads = dict.fromkeys(self.bound, self.anchor.size)
 
@@ -325,9 +329,11 @@ class HubRounds:
     def _open_round(self, context: str) -> Phase:
         phase = self.phase
         own = phase.turn if isinstance(phase, Asking) else None if isinstance(phase, Finished) else phase.asked.turn
-        if own is None or own.name != context:
-            raise Untrusted("E-REPLAY", "an answer of another round")
-        return phase
+        if own is not None and own.name == context:
+            return phase
+        if any(entry.context == context for entry in self.entries):
+            return Finished()  # late: t answers were enough
+        raise Untrusted("E-REPLAY", "an answer of another round")
 
     def restore(self, key: str, blob: bytes) -> None:
         """Take in one journal entry. Unavailable (E-JOURNAL) when it does not fit."""
@@ -335,6 +341,7 @@ class HubRounds:
         if key == "proposal":
             kind = Final if facts["stage"] == "final" else Partial
             self._fixed = kind(tuple(facts["survivors"]))
+            self._reveals = {site: self._revealed(site, *told) for site, told in facts["reveals"].items()}
             return
         step = self._work.next()
         if step is None:
@@ -350,3 +357,10 @@ class HubRounds:
             facts["previous"],
             parse(Head, facts["head"]),
         )
+
+    def _revealed(self, site: str, head: dict[str, Any], signature: str) -> Message:
+        charter = self._binding.charter
+        return Message(
+            kind="reveal", mode=charter.mode, run=charter.run, sender=site, header=head,
+            signature=bytes.fromhex(signature),
+        )  # fmt: skip

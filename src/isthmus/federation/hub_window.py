@@ -1,0 +1,137 @@
+"""The hub's window for researchers: submit, status, watch, bundle. Counts, sums and parameters never show here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from isthmus.federation.hub_runs import HeldRun
+from isthmus.federation.reasons import facts
+from isthmus.federation.store import UNFINISHED, RunRow
+from isthmus.model.errors import Invalid, IsthmusError, Unavailable, Waiting
+
+if TYPE_CHECKING:
+    from isthmus.federation.hub_node import HubNode
+
+Answers = AsyncIterator[Mapping[str, Any]]
+
+PART = 256 * 1024  # bytes of a bundle in one answer
+GLANCE = 0.1  # seconds between two looks of a watcher
+
+
+async def answer(hub: HubNode, researcher: str, question: Mapping[str, Any]) -> Answers:
+    """Answer one question.
+
+    Raises:
+        Invalid: E-QUESTION, E-RUN.
+        Waiting: E-NOT-RELEASED.
+        IsthmusError: as the hub's admission decides.
+    """
+    name = str(question.get("run"))
+    match question.get("what"):
+        case "submit":
+            yield {"run": await hub.submit(researcher, _request(question))}
+        case "status":
+            yield await status(hub, name)
+        case "runs":
+            yield {"runs": [await status(hub, row.run) for row in hub.means.store.runs()]}
+        case "watch":
+            async for seen in watch(hub, name):
+                yield seen
+        case "bundle":
+            raw = _bundle(hub, name)
+            for start in range(0, len(raw), PART):
+                yield {"part": raw[start : start + PART].hex()}
+        case _:
+            raise Invalid("E-QUESTION", "the hub does not know this question", "use the same release on both sides")
+
+
+async def status(hub: HubNode, name: str) -> dict[str, Any]:
+    """Where a run stands, from memory while it lives, else as it was kept.
+
+    Raises:
+        Invalid: E-RUN.
+    """
+    held = hub.runs.get(name)
+    if held is not None:
+        return await status_of(hub, held, asyncio.get_running_loop().time())
+    row = hub.means.store.run(name)
+    if row is None:
+        raise Invalid("E-RUN", "no such run here", "give the run as `study submit` printed it")
+    return json.loads(row.note) if row.note else {**head_of_row(row), "sites": {}, "error": None}
+
+
+async def status_of(hub: HubNode, held: HeldRun, now: float) -> dict[str, Any]:
+    """The status of a live run."""
+    seen = await hub.worker.run("status", held.progress, now)
+    awaited, sent = seen.pop("awaited"), seen["traffic"]["bytes_out"]
+    sites = {
+        member.site: {
+            "country": member.country,
+            "state": _site_state(hub, held, member.site, awaited),
+            "step": seen["step"],
+            "bytes": sent[member.site],
+        }
+        for member in held.charter.roster
+    }
+    return {**head_of_row(held.row), **seen, "sites": sites, "error": facts(held.error) if held.error else None}
+
+
+def head_of_row(row: RunRow) -> dict[str, Any]:
+    """What is always known of a run. A closing run is concluded for whoever asks."""
+    state = "concluded" if row.state == "closing" else row.state
+    return {"run": row.run, "study": row.study, "number": row.number, "created": row.created, "state": state}
+
+
+def ended_status(row: RunRow, error: IsthmusError) -> dict[str, Any]:
+    """The last status of a run that could not be taken up again."""
+    return {**head_of_row(row), "state": "failed", "sites": {}, "error": facts(error)}
+
+
+async def watch(hub: HubNode, name: str) -> AsyncIterator[dict[str, Any]]:
+    """The status whenever it changes, until the run ends or the hub stops."""
+    before: dict[str, Any] = {}
+    while not hub.stopped.is_set():
+        seen = await status(hub, name)
+        if _without_time(seen) != _without_time(before):
+            yield seen
+        if seen["state"] in {"concluded", "refused", "failed"}:
+            return
+        before = seen
+        await asyncio.sleep(GLANCE)
+    raise Unavailable("E-UNREACHABLE", "the hub is stopping", "watch again in a moment")
+
+
+def _site_state(hub: HubNode, held: HeldRun, site: str, awaited: list[str]) -> str:
+    if site in held.declined:
+        return f"declined ({held.declined[site].code})"
+    presence = hub.presence.get(site, "not joined")
+    if presence != "joined":
+        return presence
+    return "working" if site in awaited else "answered"
+
+
+def _without_time(seen: Mapping[str, Any]) -> dict[str, Any]:
+    traffic = {k: v for k, v in seen.get("traffic", {}).items() if k != "seconds"}
+    return {**seen, "traffic": traffic}
+
+
+def _request(question: Mapping[str, Any]) -> Mapping[str, Any]:
+    request = question.get("request")
+    if not isinstance(request, Mapping):
+        raise Invalid("E-REQUEST", "a submission carries a signed request", "use `isthmus study submit`")
+    return request
+
+
+def _bundle(hub: HubNode, name: str) -> bytes:
+    raw = hub.means.store.bundle(name)
+    if raw is not None:
+        return raw
+    row = hub.means.store.run(name)
+    if row is None:
+        raise Invalid("E-RUN", "no such run here", "give the run as `study submit` printed it")
+    if row.state in UNFINISHED:
+        raise Waiting("E-NOT-RELEASED", "the run has not ended", "follow it with `isthmus watch`")
+    raise Invalid("E-RUN", "the run ended without a result", "`isthmus study status` says why")

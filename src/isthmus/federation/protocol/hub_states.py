@@ -1,0 +1,79 @@
+"""Where a run stands at the hub, and what `watch` shows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from isthmus.federation.messages import Message
+from isthmus.federation.protocol.hub_end import Concluded, Signing, Witnessing
+from isthmus.federation.protocol.hub_phases import Asking, Finished
+from isthmus.federation.protocol.hub_rounds import HubRounds
+
+
+@dataclass(slots=True)
+class Gathering:
+    """Waiting for M1 of the roster."""
+
+    cards: dict[str, Message] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Pairing:
+    """M2 is out; waiting for M1'."""
+
+    cards: Mapping[str, Message]
+    message: Message
+    answers: dict[str, Message] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Rounds are running."""
+
+    rounds: HubRounds
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The run ended without a result."""
+
+    code: str
+    message: str
+
+
+HubState: TypeAlias = Gathering | Pairing | Running | Signing | Witnessing | Concluded | Failed
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Content bytes and messages between the hub and one site; rows are never among them."""
+
+    received: int = 0
+    sent: int = 0
+    messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """For `watch`: the stage, the open round, rounds opened so far, sites awaited, and whether a deadline passed."""
+
+    stage: str
+    question: str
+    round: int
+    opened: int
+    awaited: tuple[str, ...]
+    late: bool
+
+
+def progress_of(state: HubState, awaited: tuple[str, ...], late: bool) -> Progress:
+    """What is being waited for."""
+    stage = type(state).__name__.lower()
+    if not isinstance(state, Running):
+        return Progress(stage, "", 0, 0, awaited, late)
+    phase, opened = state.rounds.phase, len(state.rounds.entries)
+    if isinstance(phase, Finished):
+        return Progress(stage, "", 0, opened, awaited, late)
+    step = (phase if isinstance(phase, Asking) else phase.asked).turn.step
+    return Progress(type(phase).__name__.lower(), step.question, step.round, opened, awaited, late)

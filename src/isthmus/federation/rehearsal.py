@@ -1,0 +1,209 @@
+"""A rehearsal: hub and sites on one machine, with the same gate, masking and protocol as between real sites.
+
+The rules are stated by whoever owns the files; everything a run says is signed in mode `rehearsal`, which no serving
+site accepts.
+"""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from isthmus.crypto.keys import SigningKey
+from isthmus.crypto.shares import threshold_for
+from isthmus.data.dictionary import dictionary
+from isthmus.data.inference import infer
+from isthmus.data.source import Source, open_source
+from isthmus.disclosure.rules import check_rules
+from isthmus.federation.memory import Network
+from isthmus.federation.plan import Plan, inferred_reads, make_plan
+from isthmus.federation.protocol.charter import SECAGG, Charter, Member
+from isthmus.federation.protocol.hub import Failed, HubRun
+from isthmus.federation.protocol.hub_end import Concluded
+from isthmus.federation.protocol.journal import MemoryJournal
+from isthmus.federation.protocol.local import Local
+from isthmus.federation.protocol.site import SiteRun
+from isthmus.federation.spool import Spool
+from isthmus.federation.work import HubWork, SiteWork
+from isthmus.ledger.log import Log, MemoryStore
+from isthmus.model.canonical import digest
+from isthmus.model.codebook import Codebook
+from isthmus.model.errors import Refused, Untrusted
+from isthmus.model.rules import Rules
+from isthmus.model.study import Study, study_digest
+
+ORIGIN = "isthmus.rehearsal/ledger"
+COUNTRY = "GB"  # where none is stated
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a rehearsal needs, opened and checked."""
+
+    study: Study
+    sources: Mapping[str, Source]
+    countries: Mapping[str, str]
+    rules: Rules
+    dictionary: Codebook
+
+    def plan(self, run: str) -> Plan:
+        """The plan that every party of the rehearsal derives."""
+        whose = dict.fromkeys(Rules.__dataclass_fields__, "rehearsal")
+        return make_plan(run, self.study, self.dictionary, self.rules, whose, len(self.sources))
+
+
+def stage(
+    study: Study,
+    sites: Mapping[str, Any],
+    *,
+    rules: Rules,
+    countries: Mapping[str, str] | None,
+    codebook: Codebook | None,
+) -> Stage:
+    """Open the sites' files and lay out the dictionary.
+
+    Raises:
+        Invalid, Unavailable: a file, the study, the rules or the codebook is not usable.
+        Refused: E-MIN-SITES.
+    """
+    check_rules(rules, "rehearsal")
+    if len(sites) < rules.minimum_sites:
+        raise Refused("E-MIN-SITES", f"fewer sites than minimum_sites = {rules.minimum_sites}", "add sites")
+    sources = {name: open_source(spec) for name, spec in sites.items()}
+    where = {name: (countries or {}).get(name, COUNTRY) for name in sites}
+    if codebook is None:
+        known = infer(study, sources, inferred_reads(study), where)
+    else:
+        known = dictionary(study, codebook, tuple(dict.fromkeys(where.values())))
+    return Stage(study, sources, where, rules, known)
+
+
+def rehearse(  # noqa: PLR0913 - the SDK's options
+    study: Study,
+    sites: Mapping[str, Any],
+    *,
+    rules: Rules,
+    countries: Mapping[str, str] | None = None,
+    codebook: Codebook | None = None,
+    progress: Progress | None = None,
+    now: datetime,
+) -> dict[str, Any]:
+    """Run a study over `sites` (name -> file or Arrow table) in this process; the result of STUDY's format.
+
+    Raises:
+        IsthmusError: as `stage`; Untrusted or Unavailable when the run fails.
+    """
+    staged = stage(study, sites, rules=rules, countries=countries, codebook=codebook)
+    keys = {name: SigningKey.generate() for name in staged.sources}
+    hub_key = SigningKey.generate()
+    charter = charter_of(staged, {name: key.public for name, key in keys.items()}, hub_key.public, now)
+    with tempfile.TemporaryDirectory(prefix="isthmus-") as folder:
+        network = _network(staged, charter, (hub_key, keys), Path(folder), now)
+        for site in staged.sources:
+            network.connect(site)
+        while network.links:
+            network.step(next(iter(network.links)))
+            if progress is not None:
+                progress(_heard(network.hub))
+        return result_body(network.hub, number=charter.number)
+
+
+def charter_of(staged: Stage, keys: Mapping[str, bytes], hub_key: bytes, now: datetime) -> Charter:
+    """The charter of a rehearsal: every site is a party of its own."""
+    roster = tuple(
+        Member(site=name, party=name, country=staged.countries[name], key=keys[name].hex()) for name in staged.sources
+    )
+    rules = digest({"rehearsal": staged.rules, "dictionary": staged.dictionary})
+    named = {"study": study_digest(staged.study), "rules": rules, "roster": roster, "at": now.isoformat()}
+    return Charter(
+        protocol=SECAGG,
+        mode="rehearsal",
+        run=digest(named),
+        number=1,
+        study=study_digest(staged.study),
+        agreement=rules,
+        roster=roster,
+        threshold=threshold_for(len(roster)),
+        minimum_sites=staged.rules.minimum_sites,
+        hub_key=hub_key.hex(),
+        vote_after=0.0,
+    )
+
+
+def _network(
+    staged: Stage, charter: Charter, keys: tuple[SigningKey, Mapping[str, SigningKey]], folder: Path, now: datetime
+) -> Network:
+    hub_key, site_keys = keys
+    plan = staged.plan(charter.run)
+    spools = {name: _spool(folder / name) for name in ("hub", *site_keys)}
+    log = Log(MemoryStore(), ORIGIN, lambda: now)
+    hub = HubRun(hub_key, charter, HubWork(plan), MemoryJournal(), spools["hub"], log)
+    sites = {}
+    for name, key in site_keys.items():
+        work = SiteWork(
+            plan=plan,
+            site=name,
+            country=staged.countries[name],
+            source=staged.sources[name],
+            rules=staged.rules,
+            randomness=secrets.token_bytes,
+            cache={},
+            note=lambda _question, _reason: None,
+        )
+        local = Local(
+            key=key,
+            journal=MemoryJournal(),
+            spool=spools[name],
+            randomness=secrets.token_bytes,
+            clock=lambda: int(now.timestamp()),
+            snapshot=staged.sources[name].fingerprint(),
+            anchor=None,
+        )
+        sites[name] = SiteRun(name, charter, work, local)
+    return Network(hub=hub, sites=sites, spools=spools)
+
+
+def _spool(folder: Path) -> Spool:
+    folder.mkdir()
+    return Spool(folder)
+
+
+def _heard(hub: HubRun) -> dict[str, Any]:
+    seen = hub.progress()
+    step = f"{seen.question} {seen.round}" if seen.question else seen.stage
+    return {"step": step, "sites": {site: {"bytes": t.received} for site, t in hub.traffic.items()}}
+
+
+def result_body(hub: HubRun, number: int) -> dict[str, Any]:
+    """The result with its traffic and proof, from a hub whose run has ended.
+
+    Raises:
+        Refused: a rule stopped the run.
+        Untrusted: it failed.
+    """
+    state = hub.state
+    if isinstance(state, Failed):
+        kind = Refused if state.code == "E-DISCLOSURE" else Untrusted
+        raise kind(state.code, state.message)
+    if not isinstance(state, Concluded):
+        raise Untrusted("E-RUN", "the run did not come to its end")
+    mode = hub.charter.mode
+    traffic = {
+        "rows_left": 0,
+        "bytes_out": {site: t.received for site, t in hub.traffic.items()},
+        "messages": sum(t.messages for t in hub.traffic.values()),
+    }
+    head = {"run": number, "mode": mode, "status": "rehearsed" if mode == "rehearsal" else "released"}
+    proof = {
+        "transcript": state.transcript,
+        "site_signatures": state.signatures,
+        "ledger_size": state.size,
+        "checkpoint": state.note,
+    }
+    return {**state.result, **head, "traffic": traffic, "proof": proof}

@@ -1,0 +1,156 @@
+"""Every question kind, and the analyses of a study as typed questions.
+
+To add a kind: write one file with its question record and `STATISTIC`, and add one entry here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from isthmus import strict
+from isthmus.model.errors import Invalid
+from isthmus.model.record import record
+from isthmus.model.study import Study
+from isthmus.statistics import count, cox, crosstab, glm, kaplan_meier, log_rank, table_one
+from isthmus.statistics.contract import Statistic
+
+CATALOGUE: Mapping[str, Statistic] = {
+    "count": count.STATISTIC,
+    "table_one": table_one.STATISTIC,
+    "crosstab": crosstab.STATISTIC,
+    "glm": glm.STATISTIC,
+    "kaplan_meier": kaplan_meier.STATISTIC,
+    "log_rank": log_rank.STATISTIC,
+    "cox": cox.STATISTIC,
+}
+
+
+@record
+class Common:
+    """Keys any analysis takes, overriding the study's.
+
+    `for_` (written `for`) repeats the analysis for several outcomes: `{outcome}` in its texts.
+    """
+
+    where: str | None = None
+    subgroup: str | None = None
+    conf_level: float | None = None
+    reference: Mapping[str, str] | None = None
+    for_: tuple[str, ...] | None = None
+
+
+@record
+class Analysis:
+    """One question of a study: its kind, arguments (the kind's record) and common keys.
+
+    `outcomes`: how many outcomes the analysis was repeated for (1 unless `for` says more); then `name` is
+    `analysis[outcome]`.
+    """
+
+    name: str
+    kind: str
+    question: Any
+    where: str | None = None
+    subgroup: str | None = None
+    conf_level: float | None = None
+    reference: Mapping[str, str] | None = None
+    outcomes: int = 1
+
+
+_WRITTEN = {"for": "for_", "from": "from_"}  # keys that Python reserves
+_COMMON = ("where", "subgroup", "conf_level", "reference", "for")
+
+
+def analyses(study: Study) -> tuple[Analysis, ...]:
+    """The study's analyses in its order, `for` expanded.
+
+    Raises:
+        Invalid: E-KIND (not exactly one known kind; names the nearest), E-UNKNOWN-KEY, E-MISSING-KEY, E-TYPE,
+            E-CONF-LEVEL, E-NO-ANALYSES.
+    """
+    if not study.analyses:
+        raise Invalid("E-NO-ANALYSES", "the study asks nothing", "state an analysis", "analyses")
+    found = [a for name, stated in study.analyses.items() for a in _read(name, stated)]
+    return tuple(found)
+
+
+def _read(name: str, stated: Mapping[str, Mapping[str, Any]]) -> list[Analysis]:
+    where = f"analyses.{name}"
+    kind = _kind(stated, where)
+    arguments = {_WRITTEN.get(key, key): value for key, value in stated[kind].items()}
+    _check_keys(kind, stated[kind], where)
+    own = {_WRITTEN.get(key, key) for key in _COMMON}
+    common = strict.parse(Common, {k: v for k, v in arguments.items() if k in own}, f"{where}.{kind}")
+    _check_level(common.conf_level, where)
+    rest = _renamed({k: v for k, v in arguments.items() if k not in own})
+    outcomes = common.for_ or ("",)
+    made = []
+    for outcome in outcomes:
+        filled = _filled(rest, outcome) if common.for_ else rest
+        question = strict.parse(CATALOGUE[kind].question, filled, f"{where}.{kind}")
+        made.append(
+            Analysis(
+                name=f"{name}[{outcome}]" if common.for_ else name,
+                kind=kind,
+                question=question,
+                where=common.where,
+                subgroup=common.subgroup,
+                conf_level=common.conf_level,
+                reference=common.reference,
+                outcomes=len(outcomes),
+            )
+        )
+    return made
+
+
+def _kind(stated: Any, where: str) -> str:
+    if not isinstance(stated, Mapping) or len(stated) != 1:
+        raise Invalid(
+            "E-KIND", "an analysis is exactly one question", "write the kind, then its arguments below it", where
+        )
+    kind = next(iter(stated))
+    if kind not in CATALOGUE:
+        raise Invalid("E-KIND", f"unknown question kind {kind!r}", _nearest(str(kind), list(CATALOGUE)), where)
+    if not isinstance(stated[kind], Mapping):
+        raise Invalid("E-TYPE", "the arguments of a question are keys and values", "", f"{where}.{kind}")
+    return str(kind)
+
+
+def _check_keys(kind: str, stated: Mapping[str, Any], where: str) -> None:
+    """Unknown keys, with the common ones among the known."""
+    known = [*CATALOGUE[kind].question.__dataclass_fields__, *_COMMON]
+    for key in stated:
+        if key not in known:
+            hint = _nearest(str(key), known)
+            raise Invalid("E-UNKNOWN-KEY", f"unknown key {str(key)!r}", hint, f"{where}.{kind}.{key}")
+
+
+def _check_level(level: float | None, where: str) -> None:
+    if level is not None and not 0.0 < level < 1.0:
+        raise Invalid("E-CONF-LEVEL", "conf_level lies between 0 and 1", "0.95 for example", where)
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(known)
+
+
+def _renamed(arguments: dict[str, Any]) -> dict[str, Any]:
+    """`from` inside a grid as its record calls it."""
+    grid = arguments.get("grid")
+    if not isinstance(grid, Mapping):
+        return arguments
+    return {**arguments, "grid": {_WRITTEN.get(key, key): value for key, value in grid.items()}}
+
+
+def _filled(value: Any, outcome: str) -> Any:
+    """`{outcome}` replaced in every text."""
+    if isinstance(value, str):
+        return value.replace("{outcome}", outcome)
+    if isinstance(value, Mapping):
+        return {key: _filled(item, outcome) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_filled(item, outcome) for item in value]
+    return value

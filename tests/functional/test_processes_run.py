@@ -1,0 +1,317 @@
+"""Runs across separate processes over mutual TLS: the happy path, and everything that may go wrong in one."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_fleet import Alliance, expected, follow
+from toy_nodes import toy_request
+
+from isthmus.federation.launch import Fleet
+from isthmus.federation.store import open_store
+from isthmus.ledger.bundle import read_bundle
+from isthmus.ledger.verify import verify_bundle
+from isthmus.model.errors import Invalid, IsthmusError, Refused, Unavailable
+
+SLOW = {"pause": 0.05}
+
+
+def check(alliance: Alliance, last: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
+    assert last["state"] == "concluded", f"{last}\n{alliance.logs()}"
+    result = alliance.bundle(last["run"])
+    assert result["sums"] == pytest.approx(expected(request, len(alliance.sites)), rel=1e-12)
+    return result
+
+
+def test_three_sites_agree_on_sums(tmp_path: Path) -> None:
+    with Alliance(tmp_path).start() as alliance:
+        request = toy_request(1, rounds=5, size=100)
+        last = alliance.run(request)
+        result = check(alliance, last, request)
+        assert result["sites"] == ["boston", "leeds", "oxford"]
+        assert last["traffic"]["rows_left"] == 0
+        assert set(last["traffic"]["bytes_out"]) == set(alliance.sites)
+        assert len(set(alliance.fleet.pids.values())) == 4
+        assert {alliance.fleet.await_event(site, "threads") for site in alliance.sites} == {"1"}
+        assert len({alliance.fleet.await_event(site, "random") for site in alliance.sites}) == 3  # no shared state
+        for site in alliance.sites:
+            alliance.fleet.await_event(site, "ended")
+        with alliance.client() as client:
+            assert client.submit(request) == last["run"]  # asked again: the same run, not another
+            assert [row["state"] for row in client.runs()] == ["concluded"]
+            raw = client.bundle(last["run"])
+        flipped = raw.replace(b'"sums":[', b'"sums":[ ', 1)
+        with pytest.raises(IsthmusError):
+            verify_bundle(flipped, ())
+    secrets_are_gone(alliance, last["run"])
+
+
+def secrets_are_gone(alliance: Alliance, run: str) -> None:
+    for name in ("hub", *alliance.sites):
+        store = open_store(alliance.directory / name / "state.db")
+        kept = {key for key, _ in store.journal(run).read()}
+        store.close()
+        assert kept <= {"ended", "failed"}, f"{name} kept {kept}"
+        assert not list((alliance.directory / name / "spool").rglob("*.spool"))
+
+
+def test_what_a_researcher_is_told(tmp_path: Path) -> None:
+    with Alliance(tmp_path).start() as alliance, alliance.client() as client:
+        with pytest.raises(Refused, match="E-KIND"):
+            client.submit(toy_request(1, rounds=2000, size=1))
+        with pytest.raises(Invalid, match="E-RUN"):
+            client.status("sha256:none")
+        with pytest.raises(Invalid, match="E-RUN"):
+            client.bundle("sha256:none")
+        run = client.submit(toy_request(2, rounds=40, size=10, **SLOW))
+        with pytest.raises(Unavailable, match="E-NOT-RELEASED"):
+            client.bundle(run)
+        seen = list(client.watch(run))
+        assert len(seen) > 3
+        assert {s["state"] for s in seen} == {"running", "concluded"}
+        text = str(seen)
+        assert all(word not in text for word in ("sums", "param"))
+
+
+def test_a_site_declines_and_the_run_is_refused(tmp_path: Path) -> None:
+    with Alliance(tmp_path).start(leeds={"decline": True}) as alliance:
+        last = alliance.run(toy_request(1, rounds=2, size=10))
+        assert last["state"] == "refused"
+        assert last["error"]["code"] == "E-VARIABLE"
+        assert "leeds" in last["error"]["message"]
+
+
+def test_a_rule_stops_the_run_everywhere(tmp_path: Path) -> None:
+    with Alliance(tmp_path).start(leeds={"refuse": True}) as alliance:
+        last = alliance.run(toy_request(1, rounds=2, size=10))
+        assert (last["state"], last["error"]["code"]) == ("refused", "E-DISCLOSURE")
+        for site in alliance.sites:
+            alliance.fleet.await_event(site, "ended")
+
+
+Fault = Callable[[Alliance], None]
+
+
+def _kill(name: str) -> Fault:
+    def fault(alliance: Alliance) -> None:
+        alliance.fleet.kill(name)
+        alliance.fleet.restart(name)
+
+    return fault
+
+
+def _freeze(alliance: Alliance) -> None:
+    alliance.fleet.signal("leeds", signal.SIGSTOP)
+    time.sleep(2.5)
+    alliance.fleet.signal("leeds", signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    ("fault", "rounds"),
+    [(_kill("leeds"), (0, 1, 5)), (_kill("hub"), (0, 2, 5)), (_freeze, (3,))],
+    ids=["site killed", "hub killed", "site frozen"],
+)
+def test_a_run_survives(tmp_path: Path, fault: Fault, rounds: tuple[int, ...]) -> None:
+    """`kill -9` while a round is computed, again and again: same numbers to the bit, one ledger."""
+    with Alliance(tmp_path).start() as alliance:
+        request = toy_request(1, rounds=8, size=50, pause=0.15)
+        with alliance.client() as client:
+            run = client.submit(request)
+            for number in rounds:
+                _await_round(client, run, number)
+                fault(alliance)
+            last = _follow_through(alliance, run)
+        result = check(alliance, last, request)
+    assert result["sums"] == _undisturbed(tmp_path, request)
+
+
+def _undisturbed(tmp_path: Path, request: dict[str, Any]) -> list[float]:
+    with Alliance(tmp_path / "undisturbed").start() as alliance:
+        last = alliance.run({**request, "pause": 0.0})
+        return list(alliance.bundle(last["run"])["sums"])
+
+
+def _await_round(client: Any, run: str, number: int) -> None:
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            if client.status(run).get("rounds", 0) >= number:
+                return
+        except Unavailable:
+            pass  # the hub was just killed
+        time.sleep(0.02)
+    raise AssertionError(f"round {number} was not reached")
+
+
+def _follow_through(alliance: Alliance, run: str) -> dict[str, Any]:
+    """Follow a run across restarts of the hub."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            with alliance.client() as client:
+                return follow(client, run)
+        except Unavailable:
+            time.sleep(0.1)
+    raise AssertionError(f"the run did not end\n{alliance.logs()}")
+
+
+def test_a_site_lost_in_the_first_round_is_left_behind(tmp_path: Path) -> None:
+    """Four sites, one gone for good before anything is opened: the others go on (t = 3 of 4)."""
+    sites = ("boston", "durham", "leeds", "oxford")
+    with Alliance(tmp_path, sites).start(hub={"round": 1.0}, leeds={"slow": True}) as alliance:
+        alliance.fleet.signal("leeds", signal.SIGSTOP)
+        last = alliance.run(toy_request(1, rounds=3, size=10))
+        assert last["state"] == "concluded", alliance.logs()
+        assert alliance.bundle(last["run"])["sites"] == ["boston", "durham", "oxford"]
+        alliance.fleet.signal("leeds", signal.SIGCONT)
+
+
+def test_a_site_lost_later_is_waited_for_until_the_deadline(tmp_path: Path) -> None:
+    with Alliance(tmp_path).start(hub={"round": 0.5, "waiting": 3.0}) as alliance, alliance.client() as client:
+        run = client.submit(toy_request(1, rounds=50, size=10, **SLOW))
+        _await_round(client, run, 2)
+        alliance.fleet.kill("leeds")
+        states = [seen for seen in client.watch(run)]
+        waiting = [seen for seen in states if seen["state"] == "waiting"]
+        assert waiting[-1]["waiting"] == ["leeds"]
+        assert (states[-1]["state"], states[-1]["error"]["code"]) == ("failed", "E-LOST")
+
+
+def test_a_full_disk_at_a_site_is_survived(tmp_path: Path) -> None:
+    """The journal hits its ceiling in mid-run; with space again the site goes on, nothing half done."""
+    with Alliance(tmp_path).start(leeds={"maximum_bytes": 200_000}) as alliance, alliance.client() as client:
+        request = toy_request(1, rounds=6, size=3000)
+        run = client.submit(request)
+        end = time.monotonic() + 15
+        while "E-DISK" not in alliance.fleet.log("leeds").read_text():
+            assert time.monotonic() < end, alliance.logs()
+            time.sleep(0.05)
+        assert client.status(run)["state"] == "running"
+        alliance.fleet.stop("leeds")
+        alliance.start_site("leeds")
+        check(alliance, follow(client, run), request)
+
+
+def test_a_full_spool_at_a_site_is_survived(tmp_path: Path) -> None:
+    with Alliance(tmp_path).start(leeds={"largest_file": 1_000_000}) as alliance, alliance.client() as client:
+        request = toy_request(1, rounds=2, size=100_000)  # 1.6 MB masked: spooled
+        run = client.submit(request)
+        end = time.monotonic() + 15
+        while "E-DISK" not in alliance.fleet.log("leeds").read_text():
+            assert time.monotonic() < end, alliance.logs()
+            time.sleep(0.05)
+        alliance.fleet.stop("leeds")
+        alliance.start_site("leeds")
+        check(alliance, follow(client, run), request)
+
+
+def test_a_wrong_clock_keeps_a_site_out(tmp_path: Path) -> None:
+    with Alliance(tmp_path, ("boston", "oxford")).start() as alliance:
+        alliance.fleet.kill("oxford")
+        alliance.start_site("oxford", clock_shift=-3600.0)
+        end = time.monotonic() + 10
+        while "E-CLOCK" not in alliance.fleet.log("oxford").read_text():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert alliance.fleet.alive("oxford")  # it keeps trying; the log says why
+
+
+def test_a_restored_backup_of_a_site_is_noticed(tmp_path: Path) -> None:
+    with Alliance(tmp_path).start() as alliance:
+        last = alliance.run(toy_request(1, rounds=1, size=3))
+        alliance.fleet.await_event("leeds", "ended")
+        alliance.fleet.stop("leeds")
+        alliance.fleet.restart("leeds")
+        alliance.fleet.await_event("leeds", "joined")
+        alliance.fleet.stop("leeds")
+        for path in (alliance.directory / "leeds").glob("state.db*"):
+            path.unlink()
+        alliance.fleet.restart("leeds")
+        end = time.monotonic() + 10
+        while "E-ROLLBACK" not in alliance.fleet.log("leeds").read_text():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert last["state"] == "concluded"
+
+
+def test_large_summaries_stream(tmp_path: Path) -> None:
+    """8 MB of values, 16 MB masked, from each of three sites: nobody holds them in memory at once."""
+    with Alliance(tmp_path).start() as alliance:
+        before = {name: peak(pid) for name, pid in alliance.fleet.pids.items()}
+        request = toy_request(1, rounds=1, size=1_000_000)
+        check(alliance, alliance.run(request), request)
+        grown = {name: peak(pid) - before[name] for name, pid in alliance.fleet.pids.items()}
+        assert grown["hub"] < 150, grown
+        assert all(grown[site] < 150 for site in alliance.sites), grown
+
+
+@pytest.mark.long
+def test_ten_sites_of_80_mb_each(tmp_path: Path) -> None:
+    sites = tuple(f"site{n}" for n in range(10))
+    with Alliance(tmp_path, sites).start(hub={"round": 600.0}) as alliance:
+        before = {name: peak(pid) for name, pid in alliance.fleet.pids.items()}
+        request = toy_request(1, rounds=1, size=10_000_000)
+        start = time.monotonic()
+        check(alliance, alliance.run(request), request)
+        seconds = time.monotonic() - start
+        now = {name: peak(pid) for name, pid in alliance.fleet.pids.items()}
+        print(f"seconds {seconds:.1f} hub {now['hub']:.0f} MB sites {[now[s] - before[s] for s in sites]}")
+        assert now["hub"] < 400
+        # the toy's columns are 80 MB, its part 80 MB more
+        assert all(now[site] - before[site] < 300 + 160 for site in sites)
+
+
+def peak(pid: int) -> float:
+    """Largest resident memory of a process so far, in MB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1000
+    raise AssertionError("no VmHWM")
+
+
+def test_the_fleet_stops_what_it_started_when_its_parent_is_gone(tmp_path: Path) -> None:
+    import os
+    import subprocess
+    import sys
+
+    code = (
+        "import pathlib, os, sys\n"
+        "from isthmus.federation.launch import Fleet\n"
+        "fleet = Fleet(('time',)).__enter__()\n"
+        f"fleet.start('a', 'time:sleep', pathlib.Path({str(tmp_path)!r}), {{}})\n"
+        "print(fleet.pid('a'), flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    pid = int(done.stdout)
+    end = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert os.getpid() != pid
+
+
+def test_nodes_that_end_are_told_from_nodes_that_are_late(tmp_path: Path) -> None:
+    with Fleet(("time",)) as fleet:
+        fleet.start("gone", "isthmus.federation.nothing:here", tmp_path / "gone", {})
+        with pytest.raises(Unavailable, match="ended before"):
+            fleet.await_event("gone", "ready", 10)
+        assert "ModuleNotFoundError" in fleet.log("gone").read_text()
+        with pytest.raises(Invalid, match="E-NODE"):
+            fleet.restart("never")
+    assert fleet.pids == {}
+
+
+def test_detached_nodes_stay(tmp_path: Path) -> None:
+    import os
+
+    with Fleet(("time",)) as fleet:
+        fleet.start("a", "toy_sleep:forever", tmp_path, {})
+        pid = fleet.pid("a")
+        fleet.detach()
+    os.kill(pid, 0) if Path(f"/proc/{pid}").exists() else None
