@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from isthmus.sdk.tables import Table
 
 WIDEST = 110
+UNBOUNDED = 1000
 
 
 @dataclass
@@ -65,7 +66,12 @@ class Screen:
         if not self.json and not self.quiet:
             from isthmus.cli.show import rich_table
 
-            self.out.print(rich_table(table))
+            self.out.print(table.title, style="bold", markup=False, highlight=False)
+            shown = rich_table(table)
+            wide = self.out.measure(shown, options=self.out.options.update(max_width=UNBOUNDED)).maximum
+            # Numbers are never folded or cut: a table that is too wide for the terminal runs over.
+            over = table.labels == 1 and wide > self.out.width
+            self.out.print(shown, width=wide if over else None, crop=not over)
             for note in table.notes:
                 self.out.print(note, style="dim", markup=False, highlight=False)
             self.out.print()

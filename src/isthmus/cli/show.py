@@ -20,18 +20,16 @@ def rich_table(table: tables.Table) -> RichTable:
     from rich.table import Table as RichTable
 
     made = RichTable(
-        title=table.title,
-        title_justify="left",
-        title_style="bold",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         show_header=any(table.headings),
         show_edge=False,
         padding=(0, 1),
+        collapse_padding=True,
     )
     for index, heading in enumerate(table.headings):
         names = index < table.labels
-        made.add_column(heading, justify="left" if names else "right", overflow="fold", no_wrap=not names)
+        made.add_column(heading, justify="left" if names else "right", overflow="fold", no_wrap=table.labels == 1)
     for row in table.rows:
         made.add_row(*(_plain(cell) for cell in row))
     return made

@@ -22,7 +22,7 @@ from isthmus.data.source import Source, open_source
 from isthmus.disclosure.rules import check_rules
 from isthmus.federation.memory import Network
 from isthmus.federation.plan import Plan, inferred_reads, make_plan
-from isthmus.federation.protocol.charter import SECAGG, Charter, Member
+from isthmus.federation.protocol.charter import Charter, Member
 from isthmus.federation.protocol.hub import Failed, HubRun
 from isthmus.federation.protocol.hub_end import Concluded
 from isthmus.federation.protocol.journal import MemoryJournal
@@ -55,7 +55,7 @@ class Stage:
     def plan(self, run: str) -> Plan:
         """The plan that every party of the rehearsal derives."""
         whose = dict.fromkeys(Rules.__dataclass_fields__, "rehearsal")
-        return make_plan(run, self.study, self.dictionary, self.rules, whose, len(self.sources))
+        return make_plan(run, self.study, self.dictionary, self.rules, whose, len(self.countries))
 
 
 def stage(
@@ -102,7 +102,7 @@ def rehearse(  # noqa: PLR0913 - the SDK's options
     staged = stage(study, sites, rules=rules, countries=countries, codebook=codebook)
     keys = {name: SigningKey.generate() for name in staged.sources}
     hub_key = SigningKey.generate()
-    charter = charter_of(staged, {name: key.public for name, key in keys.items()}, hub_key.public, now)
+    charter = charter_of(staged, {name: key.public for name, key in keys.items()}, hub_key.public, now.isoformat())
     with tempfile.TemporaryDirectory(prefix="isthmus-") as folder:
         network = _network(staged, charter, (hub_key, keys), Path(folder), now)
         for site in staged.sources:
@@ -114,19 +114,19 @@ def rehearse(  # noqa: PLR0913 - the SDK's options
         return result_body(network.hub, number=charter.number)
 
 
-def charter_of(staged: Stage, keys: Mapping[str, bytes], hub_key: bytes, now: datetime) -> Charter:
+def charter_of(staged: Stage, keys: Mapping[str, bytes], hub_key: bytes, created: str) -> Charter:
     """The charter of a rehearsal: every site is a party of its own."""
     roster = tuple(
-        Member(site=name, party=name, country=staged.countries[name], key=keys[name].hex()) for name in staged.sources
+        Member(site=name, party=name, country=staged.countries[name], key=keys[name].hex()) for name in staged.countries
     )
     rules = digest({"rehearsal": staged.rules, "dictionary": staged.dictionary})
-    named = {"study": study_digest(staged.study), "rules": rules, "roster": roster, "at": now.isoformat()}
+    study = study_digest(staged.study)
     return Charter(
-        protocol=SECAGG,
+        protocol="secagg/1",
         mode="rehearsal",
-        run=digest(named),
+        run=digest({"study": study, "rules": rules, "roster": roster, "created": created}),
         number=1,
-        study=study_digest(staged.study),
+        study=study,
         agreement=rules,
         roster=roster,
         threshold=threshold_for(len(roster)),
@@ -146,16 +146,7 @@ def _network(
     hub = HubRun(hub_key, charter, HubWork(plan), MemoryJournal(), spools["hub"], log)
     sites = {}
     for name, key in site_keys.items():
-        work = SiteWork(
-            plan=plan,
-            site=name,
-            country=staged.countries[name],
-            source=staged.sources[name],
-            rules=staged.rules,
-            randomness=secrets.token_bytes,
-            cache={},
-            note=lambda _question, _reason: None,
-        )
+        work = site_work(staged, plan, name, lambda _question, _reason: None)
         local = Local(
             key=key,
             journal=MemoryJournal(),
@@ -167,6 +158,20 @@ def _network(
         )
         sites[name] = SiteRun(name, charter, work, local)
     return Network(hub=hub, sites=sites, spools=spools)
+
+
+def site_work(staged: Stage, plan: Plan, name: str, note: Callable[[str, str], None]) -> SiteWork:
+    """A site's copy of a rehearsal."""
+    return SiteWork(
+        plan=plan,
+        site=name,
+        country=staged.countries[name],
+        source=staged.sources[name],
+        rules=staged.rules,
+        randomness=secrets.token_bytes,
+        cache={},
+        note=note,
+    )
 
 
 def _spool(folder: Path) -> Spool:

@@ -6,15 +6,18 @@ import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any, Self
 
-from isthmus.model.errors import Invalid, IsthmusError
+from isthmus.model.errors import Invalid, IsthmusError, Waiting
 from isthmus.sdk.bundle import result_of
 from isthmus.sdk.result import Result
 from isthmus.sdk.study import Study
 
 if TYPE_CHECKING:
     from isthmus.federation.agreed import Researcher
+
+SEALING = 50  # tenths of a second
 
 
 class Client:
@@ -59,7 +62,18 @@ class Client:
         yield from self._me.client.watch(run)
 
     def bundle(self, run: str) -> bytes:
-        """The signed bundle of a concluded run."""
+        """The signed bundle of a concluded run.
+
+        Raises:
+            Waiting: E-NOT-RELEASED, the run has not ended.
+        """
+        for _ in range(SEALING):  # a run is concluded a moment before its bundle is sealed
+            try:
+                return self._me.client.bundle(run)
+            except Waiting:
+                if self.status(run).get("state") != "concluded":
+                    raise
+                sleep(0.1)
         return self._me.client.bundle(run)
 
     def result(self, run: str) -> Result:

@@ -42,12 +42,13 @@ def rehearse(
     Raises:
         IsthmusError: the study, the rules or a file is not usable. A refused analysis does not raise: it is in the result.
     """
-    from isthmus.federation import rehearsal
+    from isthmus.federation.rehearsal import rehearse as in_memory
+    from isthmus.federation.rehearsed import rehearse_processes
 
     asked = (
         study if isinstance(study, Study) else Study.of(study) if isinstance(study, model.Study) else Study.read(study)
     )
-    run = rehearsal.rehearse_processes if how.pop("processes", False) else rehearsal.rehearse
+    run = rehearse_processes if how.pop("processes", False) else in_memory
     progress: Callable[..., None] | None = how.pop("progress", None)
     now: datetime = how.pop("now", None) or datetime.now(UTC)  # noqa: TID251 - an entry point
     if how:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from isthmus.sdk.tables import Table, significant
+
+Rows: TypeAlias = dict[tuple[str, str | None], dict[Any, str]]  # (variable, level) -> group -> text
 
 _KEYS = frozenset({"variable", "level", "n", "missing", "mean", "sd", "count", "percent"})
 
@@ -15,30 +17,35 @@ def baseline(title: str, body: Mapping[str, Any]) -> Table:
     cells = body["cells"]
     by = next((key for cell in cells for key in cell if key not in _KEYS), None)
     columns = list(dict.fromkeys(cell.get(by) for cell in cells))
-    rows: dict[tuple[str, str | None], dict[Any, str]] = {}
+    rows: Rows = {}
     for cell in cells:
         rows.setdefault((cell["variable"], cell.get("level")), {})[cell.get(by)] = _shown(cell)
     smd = body.get("fit", {}).get("smd")
     sizes = {None: body.get("n"), **body.get("groups", {})}
     size = ("n", *(significant(sizes.get(c)) for c in columns), *(("",) if smd else ()))
-    lines = [_line(key, values, columns, smd, rows) for key, values in rows.items()]
+    lines = [line for variable in _variables(rows) for line in _lines(variable, rows, columns, smd)]
     headings = ("", *("Overall" if c is None else str(c) for c in columns), *(("SMD",) if smd else ()))
     notes = ("mean (SD) or n (%)" + (f"; by {by}" if by else ""),)
     return Table(title=title, headings=headings, rows=(size, *lines), notes=notes)
 
 
-def _line(
-    key: tuple[str, str | None],
-    values: Mapping[Any, str],
-    columns: list[Any],
-    smd: Mapping[str, Any] | None,
-    rows: Mapping[tuple[str, str | None], Any],
-) -> tuple[str, ...]:
-    variable, level = key
-    first = next(k for k in rows if k[0] == variable) == key
-    name = variable if level is None else f"{variable} = {level}"
-    difference = (significant(smd.get(variable), 2) if first else "",) if smd else ()
-    return (name, *(values.get(c, "") for c in columns), *difference)
+def _variables(rows: Rows) -> list[str]:
+    return list(dict.fromkeys(variable for variable, _ in rows))
+
+
+def _lines(variable: str, rows: Rows, columns: list[Any], smd: Mapping[str, Any] | None) -> list[tuple[str, ...]]:
+    """One line for a number; for a category a heading and a line per level."""
+    difference = (significant(smd.get(variable), 2),) if smd else ()
+    if (variable, None) in rows:
+        return [(variable, *_values(rows[variable, None], columns), *difference)]
+    head = (variable, *("" for _ in columns), *difference)
+    levels = [level for name, level in rows if name == variable]
+    empty = ("",) if smd else ()
+    return [head, *((f"  {level}", *_values(rows[variable, level], columns), *empty) for level in levels)]
+
+
+def _values(cells: Mapping[Any, str], columns: list[Any]) -> list[str]:
+    return [cells.get(column, "") for column in columns]
 
 
 def _shown(cell: Mapping[str, Any]) -> str:

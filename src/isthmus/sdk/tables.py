@@ -32,6 +32,7 @@ TITLES = {
 }
 _FAMILIES = {"binomial": "Logistic regression", "gaussian": "Linear regression", "poisson": "Poisson regression"}
 _MANY_STEPS = 12
+_FIRST = ("statistic", "df", "p_value")
 
 
 def of(name: str, body: Mapping[str, Any]) -> list[Table]:
@@ -187,7 +188,9 @@ def _cells(name: str, body: Mapping[str, Any]) -> list[Table]:
 
 
 def _scalars(name: str, body: Mapping[str, Any]) -> Table:
-    fit = {k: v for k, v in body.get("fit", {}).items() if not isinstance(v, (list, dict))}
+    found = body.get("fit", {})
+    names = [*(k for k in _FIRST if k in found), *(k for k in found if k not in _FIRST)]
+    fit = {k: found[k] for k in names if not isinstance(found[k], (list, dict))}
     rows = tuple((k.replace("_", " "), p_value(v) if k == "p_value" else significant(v)) for k, v in fit.items())
     return Table(title=title(name, body), headings=("", "Value"), rows=rows, notes=_size(body))
 

@@ -111,7 +111,10 @@ def _prepare(question: Cox, setting: Setting, inputs: Inputs) -> Rows:
     strata = _strata(question)
     stratum = survival.strata_codes(strata, setting.levels, inputs.codes, inputs.rows)
     count = survival.strata_count(strata, setting.levels)
-    return cox_rows.sorted_rows(inputs.design, time, event, stratum, count)
+    rows = cox_rows.sorted_rows(inputs.design, time, event, stratum, count)
+    if _by_site(question):
+        cox_rows.own_blocks(rows)
+    return rows
 
 
 def _cells(question: Cox, setting: Setting, rows: Rows) -> Any:

@@ -54,6 +54,8 @@ def play(screen: Screen, folder: Path, *, keep: bool) -> int:
         bundle, result = _ask(screen, stage)
         if keep:
             fleet.detach()
+        else:
+            fleet.stop(HUB)  # first, while the sites still hear its bye
         played = Played(stage, tables, bundle, result, perf_counter() - start)
         report.closing(screen, played, fleet.pids if keep else {})
     return int(Exit.DONE)

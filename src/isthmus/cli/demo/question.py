@@ -41,7 +41,7 @@ STUDY: dict[str, Any] = {
     "derive": {
         "age_10": "age / 10.0",
         "cd4_100": "cd4 / 100.0",
-        "cd4_rise": "CASE WHEN cd4_week20 IS NULL OR cd4 IS NULL THEN NULL WHEN cd4_week20 > cd4 THEN 1 ELSE 0 END"
+        "cd4_rise": "CASE WHEN cd4_week20 IS NULL OR cd4 IS NULL THEN NULL WHEN cd4_week20 > cd4 THEN 1 ELSE 0 END",
     },
     "time": {"origin": "randomisation", "unit": "day"},
     "analyses": {

@@ -73,9 +73,13 @@ def closing(screen: Screen, played: Played, running: Mapping[str, int]) -> None:
 
 def _comparison(screen: Screen, compared: Mapping[str, Mapping[str, float]]) -> None:
     largest = max(item["largest_difference"] for item in compared.values())
-    each = ", ".join(f"{name} {item['largest_difference']:.0e}" for name, item in compared.items())
+    each = ", ".join(f"{name} {_difference(item)}" for name, item in compared.items())
     screen.say(f"Same fit on pooled rows, before rounding for release: largest difference {largest:.0e}", style="bold")
     screen.say(f"  ({each}; curve and test on the same time grid)", style="dim")
+
+
+def _difference(item: Mapping[str, float]) -> str:
+    return f"{item['largest_difference']:.0e}" if item["largest_difference"] else "0"
 
 
 def _ending(screen: Screen, played: Played, running: Mapping[str, int]) -> None:

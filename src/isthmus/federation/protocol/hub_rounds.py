@@ -139,7 +139,7 @@ class HubRounds:
         self, asked: Asking, wanted: Partial | Final, signatures: Mapping[str, bytes] = MappingProxyType({})
     ) -> Outgoing:
         check_size(self._binding, wanted.survivors)
-        if self.bound is None:
+        if self.bound is None and wanted != self._fixed:
             reveals = {site: [dict(m.header), m.signature.hex()] for site, m in asked.reveals.items()}
             facts = {"survivors": list(wanted.survivors), "stage": stage(wanted), "reveals": reveals}
             self._kept.journal.append("proposal", bundle(facts))  # before M4 goes out; no site reveals after final

@@ -1,0 +1,194 @@
+"""Regression across processes: the whole of Isthmus under a signed agreement, beside the rivals on pooled rows."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import data
+from bench.nodes import now
+from bench.rivals import Timing, all_rivals
+from bench.rounds import ROOT, Told, free_port, start
+from bench.table import Measure
+from bench.targets import COX_ONE, COX_SITE, GLM, ISTHMUS
+from isthmus.federation.identity import Identity, Owner, make_identity
+from isthmus.federation.launch import Fleet
+from isthmus.governance.agreement import DatasetEntry
+from isthmus.governance.card import read_card
+from isthmus.governance.drafting import Terms, new_agreement, write_text
+from isthmus.governance.signing import sign_agreement, unsigned
+from isthmus.model.canonical import digest
+from isthmus.model.codebook import Codebook, Variable
+from isthmus.model.rules import Dominance, Rules
+from isthmus.sdk.connect import Client, connect
+from isthmus.sdk.study import Study
+
+COUNTRIES = {"north": "GB", "south": "GB", "west": "US"}
+NAMES = {"glm": GLM, "cox_site": COX_SITE, "cox_one": COX_ONE}
+FLOOR = Rules(
+    minimum_count=11,
+    minimum_count_site=11,
+    round_to=5,
+    zeros="allowed",
+    dominance=Dominance(n=2, k=0.9, p=0.1),
+    minimum_dof=10,
+    parameters_per_row=0.1,
+    maximum_leverage=0.5,
+    maximum_weight_share=0.1,
+    minimum_sites=3,
+    digits=17,  # so that coefficients can be compared with the rivals'
+)
+
+
+def codebook() -> Codebook:
+    covariates = {f"x{j}": Variable(type="number", range=(-10.0, 10.0)) for j in range(data.COVARIATES)}
+    days = tuple(float(day) for day in range(data.LAST_DAY + 1))
+    others = {
+        "y": Variable(type="integer", range=(0.0, 1.0)),
+        "event": Variable(type="integer", range=(0.0, 1.0)),
+        "days": Variable(
+            type="integer", range=(0.0, float(data.LAST_DAY)), grid=(days, days[::7], days[::28], days[::188])
+        ),
+    }
+    return Codebook(name="bench", variables={**covariates, **others})
+
+
+def study(repeats: int) -> Study:
+    """Each fit once to fill the caches, then `repeats` times, interleaved."""
+    covariates = " + ".join(f"x{j}" for j in range(data.COVARIATES))
+    kinds: dict[str, Any] = {
+        "glm": {"glm": {"formula": f"y ~ {covariates}", "family": "binomial"}},
+        "cox_site": {"cox": {"formula": f"Surv(days, event) ~ {covariates}", "ties": "efron", "strata": ["site"]}},
+        "cox_one": {"cox": {"formula": f"Surv(days, event) ~ {covariates}", "ties": "efron"}},
+    }
+    return Study(
+        isthmus="study/1",
+        title="timing",
+        dataset="bench",
+        purpose={"duo": "DUO:0000042", "text": "timing on invented rows", "commercial": False},
+        analyses={f"{name}_{turn}": kind for turn in range(repeats + 1) for name, kind in kinds.items()},
+    )
+
+
+@dataclass(frozen=True)
+class Running:
+    """A federated alliance that is up."""
+
+    fleet: Fleet
+    client: Client
+    told: Told
+
+
+@contextmanager
+def federation(files: Mapping[str, Path], folder: Path) -> Iterator[Running]:
+    """Keys, a signed agreement, a hub and three sites on loopback, stopped at the end."""
+    book, told = codebook(), Told()
+    address = f"127.0.0.1:{free_port()}"
+    _agree(folder, book, address)
+    for site, file in files.items():
+        file.rename(folder / site / "bench.parquet")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with Fleet(("bench.nodes", "grpc.aio"), environment, told.hear) as fleet:
+        start(fleet, folder, data.SITES, "agreed", {})
+        with connect(folder / "ada" / "isthmus.toml") as client:
+            yield Running(fleet, client, told)
+
+
+def _agree(folder: Path, book: Codebook, address: str) -> None:
+    """Identities, the agreement signed by every party, and a configuration for each node."""
+    made = {name: _identity(folder, "site", name, f"{name}-hospital", COUNTRIES[name]) for name in data.SITES}
+    made |= {
+        "hub": _identity(folder, "hub", "hub", "office", "GB"),
+        "ada": _identity(folder, "researcher", "ada", "office", "GB"),
+    }
+    parties = {f"{name}-hospital": COUNTRIES[name] for name in data.SITES} | {"office": "GB"}
+    custodians = {
+        party: _identity(folder, "custodian", f"custodian-{party}", party, country)
+        for party, country in parties.items()
+    }
+    terms = Terms(
+        id="bench",
+        title="timing",
+        starts=(now() - timedelta(days=1)).date().isoformat(),
+        expires=(now() + timedelta(days=2)).date().isoformat(),
+        datasets=(DatasetEntry(dataset="bench", codebook=digest(book), sites=data.SITES),),
+        analyses=("glm", "cox"),
+        releases=(),
+        disclosure=FLOOR,
+        two_party=False,
+        facilities={},
+        names={},
+    )
+    cards = [read_card(path.read_bytes()) for path in sorted(folder.glob("*/keys/card.json"))]
+    signed = unsigned(new_agreement(terms, cards))
+    for custodian in custodians.values():
+        signed = sign_agreement(signed, custodian.key, now())
+    (folder / "agreement.yaml").write_text(write_text(signed))
+    dataset = '[dataset.bench]\nsource = "bench.parquet"\ncodebook = "codebook.yaml"\n'
+    store = '[store]\npath = "state.db"\n'
+    common = 'key = "file:keys"\nagreement = "../agreement.yaml"\n'
+    for name in data.SITES:
+        own = f'[site]\nname = "{name}"\nhub = "{address}"\ncustodian = "{custodians[f"{name}-hospital"].card.key}"\n'
+        (folder / name / "isthmus.toml").write_text(own + common + dataset + store)
+    (folder / "hub" / "isthmus.toml").write_text(f'[hub]\nlisten = "{address}"\n' + common + dataset + store)
+    (folder / "ada" / "isthmus.toml").write_text(f'[researcher]\nname = "ada"\nhub = "{address}"\n' + common)
+    for name in (*data.SITES, "hub"):
+        (folder / name / "codebook.yaml").write_text(write_text(book))
+
+
+def _identity(folder: Path, role: Any, name: str, party: str, country: str) -> Identity:
+    return make_identity(folder / name / "keys", Owner(role=role, name=name, party=party, country=country), now())
+
+
+def compare(rows_per_site: int, repeats: int) -> list[Measure]:
+    """Isthmus and every rival, `repeats` times in turn; coefficients are compared before times are believed."""
+    pooled, rivals = data.make(rows_per_site), all_rivals()
+    taken: dict[tuple[str, str], list[Timing]] = {}
+    with tempfile.TemporaryDirectory(prefix="isthmus-bench-") as text:
+        folder = Path(text)
+        with federation(data.write(pooled, folder), folder) as running:
+            for turn in range(1, repeats + 1):
+                for fit, timing in _isthmus(running, turn).items():
+                    taken.setdefault((fit, ISTHMUS), []).append(timing)
+                for fit, those in rivals.items():
+                    for name, rival in those.items():
+                        taken.setdefault((fit, name), []).append(rival(pooled))
+    return [
+        Measure(NAMES[fit], name, "s", tuple(t.seconds for t in timings), _agreement(taken, fit, name))
+        for (fit, name), timings in taken.items()
+    ]
+
+
+def _isthmus(running: Running, turn: int) -> dict[str, Timing]:
+    """One study with each fit twice; the second of each is timed, its columns cached."""
+    running.told.take("question")
+    run = running.client.submit(study(1), number=turn)
+    result = running.client.wait(run).to_dict()
+    times = {event["question"]: event["seconds"] for event in running.told.take("question")}
+    found = {}
+    for fit in NAMES:
+        analysis = result["analyses"][f"{fit}_1"]
+        if analysis.get("status") in {"refused", "failed"}:
+            print(f"{fit}: {json.dumps(analysis)}")
+            continue
+        estimates = [term["estimate"] for term in analysis["terms"] if term["term"] != "(Intercept)"]
+        found[fit] = Timing(times[f"{fit}_1"], np.array(estimates))
+    return found
+
+
+def _agreement(taken: Mapping[tuple[str, str], list[Timing]], fit: str, name: str) -> str:
+    """How far the coefficients are from Isthmus's."""
+    ours = taken.get((fit, ISTHMUS))
+    if not ours or name == ISTHMUS:
+        return ""
+    difference = float(np.abs(ours[0].coefficients - taken[fit, name][0].coefficients).max())
+    return f"coefficients differ by {difference:.0e}"

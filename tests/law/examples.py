@@ -1,0 +1,127 @@
+"""One example or more of every question kind: listing a statistic here gives it all the laws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from bare import Made, make
+
+from isthmus import strict
+from isthmus.statistics.catalogue import CATALOGUE
+from isthmus.statistics.contract import Inputs, Setting, Statistic
+from isthmus.statistics.population import PopulationQuestion, population
+from isthmus.testing import Example
+
+ROWS = 120
+
+
+def table(rows: int = ROWS, seed: int = 7) -> dict[str, Any]:
+    """Made-up patients: numbers, categories, times with ties, an outcome that depends on them."""
+    draw = np.random.default_rng(seed)
+    age = np.round(draw.normal(63, 11, rows), 1)
+    arm = draw.choice(["control", "treated"], rows)
+    stage = draw.choice(["I", "II", "III"], rows, p=[0.5, 0.3, 0.2])
+    risk = 0.03 * (age - 63) - 0.6 * (arm == "treated") + 0.4 * (stage == "III")
+    died = (draw.random(rows) < 1 / (1 + np.exp(-risk))).astype(float)
+    time = np.ceil(draw.exponential(90, rows) * np.exp(-risk))
+    censor = np.ceil(draw.uniform(5, 250, rows))
+    return {
+        "age": age,
+        "year": np.round(draw.uniform(2000, 2020, rows)),
+        "arm": arm.astype(object),
+        "stage": stage.astype(object),
+        "region": draw.choice(["north", "south"], rows).astype(object),
+        "died": died,
+        "visits": draw.poisson(np.exp(0.4 + 0.01 * (age - 63))).astype(float),
+        "pressure": np.round(140 + 0.3 * age + draw.normal(0, 12, rows)),
+        "exposure": draw.uniform(0.2, 1.5, rows),
+        "copies": draw.integers(1, 4, rows).astype(float),
+        "time": np.minimum(time, censor),
+        "event": (time <= censor).astype(float),
+    }
+
+
+QUESTIONS: dict[str, list[dict[str, Any]]] = {
+    "count": [{"by": ["arm", "stage"]}, {}],
+    "crosstab": [{"rows": "arm", "columns": "stage"}],
+    "table_one": [{"variables": ["age", "stage", "pressure"], "by": "arm", "smd": True}, {"variables": ["year"]}],
+    "glm": [
+        {"formula": "died ~ age + arm + stage", "family": "binomial", "robust": "HC0"},
+        {"formula": "visits ~ age * arm + offset(exposure)", "family": "poisson"},
+        {"formula": "pressure ~ year + I(year^2) + stage", "family": "gaussian", "tests": {"s": ["stage[II]", "stage[III]"]}},
+        {"formula": "pressure ~ arm - 1", "family": "gaussian", "weights": {"variable": "exposure", "kind": "sampling"}},
+        {
+            "formula": "died ~ age + arm",
+            "family": "binomial",
+            "weights": {"variable": "copies", "kind": "frequency"},
+            "contrasts": {"ten years treated": {"age": 10, "arm[treated]": 1}},
+            "release": ["vcov"],
+        },
+    ],
+    "kaplan_meier": [
+        {"time": "time", "event": "event", "by": "arm", "at": [30, 60], "conf_type": "log-log"},
+        {"time": "time", "event": "event", "grid": {"every": 20, "to": 200}},
+    ],
+    "log_rank": [
+        {"time": "time", "event": "event", "by": "stage"},
+        {"time": "time", "event": "event", "by": "arm", "strata": ["region"]},
+        {"time": "time", "event": "event", "by": "arm", "grid": {"edges": [20, 50, 120]}},
+    ],
+    "cox": [
+        {"formula": "Surv(time, event) ~ age + arm + stage"},
+        {"formula": "Surv(time, event) ~ age + arm", "ties": "breslow", "strata": ["region"]},
+        {"formula": "Surv(time, event) ~ age + arm", "grid": {"every": 25, "to": 150}},
+    ],
+}
+SITE_STRATA: dict[str, list[dict[str, Any]]] = {
+    "log_rank": [{"time": "time", "event": "event", "by": "arm", "strata": ["site"]}],
+    "cox": [
+        {"formula": "Surv(time, event) ~ age + arm", "strata": ["site"]},
+        {"formula": "Surv(time, event) ~ year + I(year^2) + strata(site)", "strata": ["region"], "ties": "breslow"},
+    ],
+}
+
+
+def cases() -> list[tuple[str, Statistic, Any]]:
+    """(name, statistic, question) of every example."""
+    return [
+        (f"{kind}-{i}", CATALOGUE[kind], strict.parse(CATALOGUE[kind].question, stated))
+        for kind, listed in QUESTIONS.items()
+        for i, stated in enumerate(listed)
+    ]
+
+
+def site_cases() -> list[tuple[str, Statistic, Any, Any]]:
+    """(name, statistic, question with `site` among its strata, the same with a category `clinic` instead)."""
+    found = []
+    for kind, listed in SITE_STRATA.items():
+        for i, stated in enumerate(listed):
+            pooled = {k: v.replace("site", "clinic") if isinstance(v, str) else v for k, v in stated.items()}
+            pooled["strata"] = ["clinic" if s == "site" else s for s in stated["strata"]]
+            statistic = CATALOGUE[kind]
+            found.append(
+                (
+                    f"{kind}-{i}",
+                    statistic,
+                    strict.parse(statistic.question, stated),
+                    strict.parse(statistic.question, pooled),
+                )
+            )
+    return found
+
+
+def example(statistic: Statistic, question: Any, rows: int = ROWS, seed: int = 7) -> Example:
+    """The example's setting and pooled rows."""
+    made: Made = make(statistic, question, table(rows, seed))
+    return Example(question, made.setting, made.inputs)
+
+
+def population_example() -> tuple[Statistic, Example]:
+    """The internal kind."""
+    marks = {"age": np.arange(40) % 7 == 0, "sex": np.arange(40) % 5 == 0}
+    inputs = Inputs(rows=40, numbers={k: v.astype(float) for k, v in marks.items()}, codes={})
+    setting: Setting = make(CATALOGUE["count"], CATALOGUE["count"].question(), table()).setting
+    return population, Example(PopulationQuestion(variables=("age", "sex")), setting, inputs)
+
+
