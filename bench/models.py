@@ -26,7 +26,7 @@ from isthmus.governance.agreement import DatasetEntry
 from isthmus.governance.card import read_card
 from isthmus.governance.drafting import Terms, new_agreement, write_text
 from isthmus.governance.signing import sign_agreement, unsigned
-from isthmus.model.canonical import digest
+from isthmus.model.canonical import digest, plain
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.rules import Dominance, Rules
 from isthmus.sdk.connect import Client, connect
@@ -142,7 +142,8 @@ def _agree(folder: Path, book: Codebook, address: str) -> None:
     (folder / "hub" / "isthmus.toml").write_text(f'[hub]\nlisten = "{address}"\n' + common + dataset + store)
     (folder / "ada" / "isthmus.toml").write_text(f'[researcher]\nname = "ada"\nhub = "{address}"\n' + common)
     for name in (*data.SITES, "hub"):
-        (folder / name / "codebook.yaml").write_text(write_text(book))
+        stated = {key: value for key, value in plain(book).items() if key != "inferred"}
+        (folder / name / "codebook.yaml").write_text(json.dumps(stated))
 
 
 def _identity(folder: Path, role: Any, name: str, party: str, country: str) -> Identity:

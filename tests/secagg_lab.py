@@ -179,6 +179,7 @@ class Lab:
     run: str = "sha256:toy"
     parties: Mapping[str, str] = field(default_factory=dict)
     vote_after: float = 0.5
+    vote: bool = True  # without: the first question is the first round
     works: dict[str, ToySite] = field(default_factory=dict)
     journals: dict[str, MemoryJournal] = field(default_factory=dict)
     spools: dict[str, Spool] = field(default_factory=dict)
@@ -209,7 +210,7 @@ class Lab:
             self.spools[name] = Spool(folder)
 
     def script(self) -> Script:
-        return Script(self.run, self.questions, self.width)
+        return Script(self.run, self.questions, self.width, voted=not self.vote)
 
     def value(self, name: str) -> float:
         """Not a whole number of anything, so that lost bits would show."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_fleet import Alliance, expected, follow
+from toy_fleet import HERE, Alliance, expected, follow
 from toy_nodes import toy_request
 
 from isthmus.federation.launch import Fleet
@@ -202,7 +205,7 @@ def test_a_full_spool_at_a_site_is_survived(tmp_path: Path) -> None:
         request = toy_request(1, rounds=2, size=100_000)  # 1.6 MB masked: spooled
         run = client.submit(request)
         end = time.monotonic() + 15
-        while "E-DISK" not in alliance.fleet.log("leeds").read_text():
+        while "E-SPOOL" not in alliance.fleet.log("leeds").read_text():
             assert time.monotonic() < end, alliance.logs()
             time.sleep(0.05)
         alliance.fleet.stop("leeds")
@@ -275,10 +278,6 @@ def peak(pid: int) -> float:
 
 
 def test_the_fleet_stops_what_it_started_when_its_parent_is_gone(tmp_path: Path) -> None:
-    import os
-    import subprocess
-    import sys
-
     code = (
         "import pathlib, os, sys\n"
         "from isthmus.federation.launch import Fleet\n"
@@ -308,10 +307,9 @@ def test_nodes_that_end_are_told_from_nodes_that_are_late(tmp_path: Path) -> Non
 
 
 def test_detached_nodes_stay(tmp_path: Path) -> None:
-    import os
-
-    with Fleet(("time",)) as fleet:
-        fleet.start("a", "toy_sleep:forever", tmp_path, {})
+    with Fleet(("toy_nodes",), {**os.environ, "PYTHONPATH": str(HERE)}) as fleet:
+        fleet.start("a", "toy_nodes:sleep", tmp_path, {})
         pid = fleet.pid("a")
         fleet.detach()
-    os.kill(pid, 0) if Path(f"/proc/{pid}").exists() else None
+    assert Path(f"/proc/{pid}").exists()
+    os.kill(pid, signal.SIGTERM)

@@ -202,3 +202,8 @@ def site(directory: Path, arguments: Mapping[str, Any], tell: Tell) -> int:
     desk = ToySiteDesk(everyone, made.identity.name, arguments)
     tell({"threads": os.environ.get("OPENBLAS_NUM_THREADS"), "random": secrets.token_hex(4)})
     return serve_site(SiteSetup(made, address, desk), tell)
+
+
+def sleep(directory: Path, arguments: Mapping[str, Any], tell: Tell) -> int:
+    time.sleep(600)
+    return 0

@@ -68,10 +68,13 @@ class Screen:
 
             self.out.print(table.title, style="bold", markup=False, highlight=False)
             shown = rich_table(table)
-            wide = self.out.measure(shown, options=self.out.options.update(max_width=UNBOUNDED)).maximum
             # Numbers are never folded or cut: a table that is too wide for the terminal runs over.
-            over = table.labels == 1 and wide > self.out.width
-            self.out.print(shown, width=wide if over else None, crop=not over)
+            usual, wide = self.out.width, 0
+            if table.labels == 1:
+                wide = self.out.measure(shown, options=self.out.options.update(max_width=UNBOUNDED)).maximum
+            self.out.width = max(usual, wide)
+            self.out.print(shown)
+            self.out.width = usual
             for note in table.notes:
                 self.out.print(note, style="dim", markup=False, highlight=False)
             self.out.print()

@@ -15,7 +15,7 @@ from grpc import aio
 
 from isthmus.federation import tls
 from isthmus.federation.control import Clock, Control, Peer, Talk
-from isthmus.federation.frames import Assembler, ControlBytes, controls, pack
+from isthmus.federation.frames import Assembler, ControlBytes, Item, controls, pack
 from isthmus.federation.identity import Identity
 from isthmus.federation.link import BEAT, Ended, Link
 from isthmus.federation.messages import Message
@@ -151,14 +151,16 @@ class HubServer:
         await context.write(_frame(talk.say("hello", {"nonce": nonce})))
         talk.session = nonce
         assembler = Assembler(self._settings.spool, self._settings.largest)
-        hello = await first_document(context, assembler, talk)
+        hello, early = await first_document(context, assembler, talk)
         talk.session = nonce + hello_nonce(hello)
 
         async def take(item: Message | Control) -> None:
             tls.require_valid(party.certificate, self._settings.clock())
             await self._office.received(party.name, item)
 
-        return Link(talk, context, assembler, take, self._settings.beat), hello
+        link = Link(talk, context, assembler, take, self._settings.beat)
+        link.early = early
+        return link, hello
 
     async def _ask(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
         try:
@@ -198,8 +200,8 @@ class _Once:
         self._seen[session] = now
 
 
-async def first_document(stream: Any, assembler: Assembler, talk: Talk) -> Control:
-    """The document that opens a stream.
+async def first_document(stream: Any, assembler: Assembler, talk: Talk) -> tuple[Control, list[Item]]:
+    """The next document of a stream's opening, and what came in its frame after it.
 
     Raises:
         Invalid: E-WIRE.
@@ -210,9 +212,9 @@ async def first_document(stream: Any, assembler: Assembler, talk: Talk) -> Contr
     if frame is aio.EOF:
         raise Unavailable("E-UNREACHABLE", "the other end hung up", "see its log")
     items = assembler.feed(frame)
-    if len(items) != 1 or not isinstance(items[0], ControlBytes):
-        raise Invalid("E-WIRE", "a stream opens with one control document")
-    return talk.hear(items[0].raw)
+    if not items or not isinstance(items[0], ControlBytes):
+        raise Invalid("E-WIRE", "a stream opens with control documents")
+    return talk.hear(items[0].raw), items[1:]
 
 
 def hello_nonce(document: Control) -> str:

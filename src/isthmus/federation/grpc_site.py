@@ -120,7 +120,8 @@ class SiteClient:
         tls.require_valid(hub.certificate, settings.clock())
         talk = Talk(self._identity.name, self._identity.key, Peer(hub.name, hub.key), settings.clock)
         assembler = Assembler(settings.spool, settings.largest)
-        theirs = hello_nonce(await first_document(call, assembler, talk))
+        opening, _ = await first_document(call, assembler, talk)
+        theirs = hello_nonce(opening)
         talk.session = theirs
         mine = secrets.token_hex(16)
         hello = talk.say("hello", {**self._branch.hello(), "nonce": mine})
@@ -132,10 +133,8 @@ class SiteClient:
             await self._branch.received(item)
 
         link = Link(talk, call, assembler, take, settings.beat)
-        return link, _welcome(await self._first(call, assembler, talk))
-
-    async def _first(self, call: Any, assembler: Assembler, talk: Talk) -> Control:
-        return await first_document(call, assembler, talk)
+        welcome, link.early = await first_document(call, assembler, talk)
+        return link, _welcome(welcome)
 
 
 def _welcome(document: Control) -> Control:

@@ -60,6 +60,9 @@ class Link:
         assembler: puts messages back together.
         take: awaited for every message and every control document but heartbeats and bye.
         beat: seconds between heartbeats.
+
+    Attributes:
+        early: items that came in the frame of the last opening document; set before `run`.
     """
 
     def __init__(self, talk: Talk, stream: Stream, assembler: Assembler, take: Taker, beat: float = BEAT) -> None:
@@ -74,6 +77,7 @@ class Link:
         self._missed = 0
         self._inbox: asyncio.Queue[Message | Control] = asyncio.Queue(WAITING_ITEMS)
         self._outbox: deque[Item] = deque()
+        self.early: list[Item] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -131,6 +135,7 @@ class Link:
             return
 
     async def _read(self) -> Ended:
+        await self._listen(self.early)
         while True:
             frame = await self._stream.read()
             if frame is grpc.aio.EOF:
@@ -138,10 +143,13 @@ class Link:
                 return Ended("lost")
             self._heard = True
             self.bytes_in += len(frame)
-            for item in self._assembler.feed(frame):
-                heard = self.talk.hear(item.raw) if isinstance(item, ControlBytes) else item
-                if isinstance(heard, Message) or heard.kind != "heartbeat":
-                    await self._inbox.put(heard)
+            await self._listen(self._assembler.feed(frame))
+
+    async def _listen(self, items: list[Item]) -> None:
+        for item in items:
+            heard = self.talk.hear(item.raw) if isinstance(item, ControlBytes) else item
+            if isinstance(heard, Message) or heard.kind != "heartbeat":
+                await self._inbox.put(heard)
 
     async def _inbox_taken(self) -> None:
         """What came before the end, a bye above all, still counts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -35,13 +36,17 @@ def _variables(rows: Rows) -> list[str]:
 
 def _lines(variable: str, rows: Rows, columns: list[Any], smd: Mapping[str, Any] | None) -> list[tuple[str, ...]]:
     """One line for a number; for a category a heading and a line per level."""
-    difference = (significant(smd.get(variable), 2),) if smd else ()
+    difference = (_smd(smd.get(variable)),) if smd else ()
     if (variable, None) in rows:
         return [(variable, *_values(rows[variable, None], columns), *difference)]
     head = (variable, *("" for _ in columns), *difference)
     levels = [level for name, level in rows if name == variable]
     empty = ("",) if smd else ()
-    return [head, *((f"  {level}", *_values(rows[variable, level], columns), *empty) for level in levels)]
+    return [head, *((f" {level}", *_values(rows[variable, level], columns), *empty) for level in levels)]
+
+
+def _smd(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _values(cells: Mapping[Any, str], columns: list[Any]) -> list[str]:
@@ -52,4 +57,8 @@ def _shown(cell: Mapping[str, Any]) -> str:
     if "level" in cell:
         count, share = cell.get("count"), cell.get("percent")
         return "-" if count is None else f"{count:,.0f} ({'-' if share is None else f'{share:.1f}'})"
-    return f"{significant(cell.get('mean'), 3)} ({significant(cell.get('sd'), 3)})"
+    mean, sd = cell.get("mean"), cell.get("sd")
+    if mean is None or sd is None:
+        return f"{significant(mean, 3)} ({significant(sd, 3)})"
+    decimals = max(0, 2 - math.floor(math.log10(abs(mean) or 1.0)))
+    return f"{mean:,.{decimals}f} ({sd:,.{decimals}f})"

@@ -168,6 +168,8 @@ def fit_common(model: Model) -> Flow:
         }
         pooled = yield Round(risk_layout(model, len(blocks.deaths)), {"step": "risk", **base})
         sets = _RiskSets.of(model, blocks, pooled)
+        if not bool(np.all(sets.s0 > 0.0)):  # risks so far apart that the last risk set rounds to nothing
+            raise diverged(here.raw(coefficients), here.scale, model.design.names)
         gram = yield Round(hazard_layout(model), {"step": "hazard", **base, **sets.hazards()})
         information = gram["gram"] - sets.squares()
         return _At(here, coefficients, sets.loglik(coefficients), sets.score(), information, deaths)
@@ -312,8 +314,6 @@ class _RiskSets:
         efron = model.ties == "efron"
         d0 = pooled["d0"][at] if efron else np.zeros(len(at))
         d1 = pooled["d1"][:, at] if efron else np.zeros((model.size, len(at)))
-        if not bool(np.all(s0[at] > 0.0)):
-            raise Invalid("E-CONVERGENCE", "the risks of a risk set vanish", "use fewer or simpler terms")
         sums = tie_sums(model.ties, tie_index(blocks.deaths[at]), s0[at], d0)
         return cls(blocks, s0[at], s1[:, at], d1, pooled["event_x"], sums)
 

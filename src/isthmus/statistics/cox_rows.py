@@ -20,6 +20,7 @@ from isthmus.statistics.cox_ties import TieIndex, Ties, tie_index, tie_sums
 from isthmus.summary import FloatArray
 
 Params = Mapping[str, Any]
+SMALLEST_ETA = -200.0  # below the largest of its stratum: exp of it squared is still a number
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def site_sums(rows: Rows, ties: Ties, params: Params) -> Totals:
     x = columns if isinstance(blocks.rows, slice) else columns[:, blocks.rows]
     eta = (params["coefficients"] / scale) @ x
     eta -= _largest(eta, blocks)[blocks.block]  # per stratum: cancels in the likelihood, keeps exp in range
-    risk = np.exp(eta)
+    risk = np.exp(np.maximum(eta, SMALLEST_ETA))
     s0 = _backward(np.add.reduceat(risk, blocks.starts), blocks)
     s1 = _backward(block_sums(x, risk, blocks.starts), blocks)
     tied, tied_x = risk[blocks.events], x[:, blocks.events]

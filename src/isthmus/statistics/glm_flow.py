@@ -21,6 +21,7 @@ from isthmus.statistics.newton import MAX_ROUNDS, STEP, diverged, largest_step, 
 from isthmus.summary import FloatArray, Summary
 
 PERFECT = 1e-5  # residual over outcome, root mean squares: below this a gaussian fit is rounding
+CONSTANT = 1e-28  # null deviance over the sum of squares: below this the outcome differs from its mean by rounding
 Pooled = Generator[Round, Summary, Any]
 
 
@@ -212,7 +213,7 @@ def _estimate(model: Model, start: _Start, fitted: _Fitted, meat: FloatArray | N
     unit = start.unit
     df = count - model.size
     dispersion = _dispersion(model, start, fitted.deviance) * (unit**2 if model.family.estimated else 1.0)
-    if model.family.estimated and not fitted.null > 0.0:
+    if model.family.estimated and model.design.intercept and not fitted.null > CONSTANT * start.sums["square"]:
         raise Invalid("E-OUTCOME", f"outcome {model.outcome!r} has one value only", "nothing can be fitted to it")
     inner = fitted.inverse if meat is None else linear.congruence(fitted.inverse, meat)
     covariance = start.place.covariance(inner)
@@ -251,6 +252,8 @@ def _estimate(model: Model, start: _Start, fitted: _Fitted, meat: FloatArray | N
 
 def _loglik(model: Model, start: _Start, deviance: float, count: float) -> float:
     if model.family.name == "gaussian":
+        if not deviance > 0.0:
+            return math.inf
         log_weight = 0.0 if model.weighting == "frequency" else start.sums["log_weight"]
         return -0.5 * (count * (math.log(2.0 * math.pi * deviance / count) + 1.0) - log_weight)
     return start.sums["constant"] - 0.5 * deviance

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus.cli import show
 from isthmus.cli.demo import compare
 from isthmus.cli.demo.data import ARMS_IN_WORDS, TRIAL
-from isthmus.cli.demo.question import REFUSED, RULES, STUDY
+from isthmus.cli.demo.question import REFUSED, RULES
 from isthmus.cli.screen import Screen
 
 if TYPE_CHECKING:
@@ -96,8 +97,9 @@ def _save_figure(folder: Path, body: Mapping[str, Any]) -> Path:
     from isthmus.sdk import figures
 
     file = folder / "survival.svg"
-    figure = figures.survival_figure("survival", body["analyses"]["survival"], {**body, "title": STUDY["title"]})
-    file.write_text(survival.draw(figure), encoding="utf-8")
+    figure = figures.survival_figure("survival", body["analyses"]["survival"], body)
+    shown = replace(figure, title="Freedom from a CD4 fall of 50 %, AIDS or death", x_label="Days since randomisation")
+    file.write_text(survival.draw(shown), encoding="utf-8")
     return file
 
 
