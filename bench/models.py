@@ -164,7 +164,7 @@ def compare(rows_per_site: int, repeats: int) -> list[Measure]:
                     for name, rival in those.items():
                         taken.setdefault((fit, name), []).append(rival(pooled))
     return [
-        Measure(NAMES[fit], name, "s", tuple(t.seconds for t in timings), _agreement(taken, fit, name))
+        Measure(NAMES[fit], name, "s", tuple(t.seconds for t in timings), _note(taken, fit, name))
         for (fit, name), timings in taken.items()
     ]
 
@@ -182,14 +182,21 @@ def _isthmus(running: Running, turn: int) -> dict[str, Timing]:
             print(f"{fit}: {json.dumps(analysis)}")
             continue
         estimates = [term["estimate"] for term in analysis["terms"] if term["term"] != "(Intercept)"]
-        found[fit] = Timing(times[f"{fit}_1"], np.array(estimates))
+        found[fit] = Timing(times[f"{fit}_1"], np.array(estimates), _how(analysis))
     return found
 
 
-def _agreement(taken: Mapping[tuple[str, str], list[Timing]], fit: str, name: str) -> str:
-    """How far the coefficients are from Isthmus's."""
+def _how(analysis: Mapping[str, Any]) -> str:
+    """Rounds, and the grid where the answer is on one."""
+    edges = analysis.get("grid") or []
+    steps = f", {len(edges) - 1} steps of {edges[1] - edges[0]:g} days" if len(edges) > 1 else ""
+    return f"{analysis['exactness']}, {analysis['rounds']} rounds{steps}"
+
+
+def _note(taken: Mapping[tuple[str, str], list[Timing]], fit: str, name: str) -> str:
+    """How it was answered, or how far the coefficients are from Isthmus's."""
     ours = taken.get((fit, ISTHMUS))
     if not ours or name == ISTHMUS:
-        return ""
+        return taken[fit, name][0].note
     difference = float(np.abs(ours[0].coefficients - taken[fit, name][0].coefficients).max())
     return f"coefficients differ by {difference:.0e}"

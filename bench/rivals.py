@@ -19,10 +19,11 @@ from bench.data import Array, Pooled
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Wall seconds of one fit, and its coefficients (without the intercept)."""
+    """Wall seconds of one fit, its coefficients (without the intercept), and a word on how."""
 
     seconds: float
     coefficients: Array = field(repr=False)
+    note: str = ""
 
 
 Rival = Callable[[Pooled], Timing]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from secagg_lab import Lab, lab
 
+from isthmus.crypto.sealing import unseal
 from isthmus.crypto.shares import SHARE_SIZE, combine
 from isthmus.federation.messages import EMPTY, HUB, Author, BytesPayload, Message, Payload, read_all
 from isthmus.federation.protocol import site_rounds
@@ -17,6 +18,7 @@ from isthmus.federation.protocol.hub_phases import Asking, Settling
 from isthmus.federation.protocol.masking import sealed_for
 from isthmus.federation.protocol.site import SiteRun
 from isthmus.federation.protocol.sums import Masks, lifted, summed
+from isthmus.federation.protocol.survivors import Final, Partial, Place, statement
 from isthmus.summary import Summary
 
 
@@ -72,6 +74,23 @@ class Evil:
         sealed = b"".join(sealed_for(self.turn, g, site, self.asked.replies[g].enclosed) for g in givers)
         raw = read_all(self.tell(site, "open", self.quorum(survivors, signatures), BytesPayload(sealed)).body)
         return {g: raw[at * SHARE_SIZE : (at + 1) * SHARE_SIZE] for at, g in enumerate(survivors)}
+
+    def traitor_signs(self, site: str, survivors: str, final: bool) -> str:
+        """A traitor signs whatever the hub wishes."""
+        place = Place(self.turn.name, self.turn.roster, self.asked.head, bound=False)
+        wanted = Final(tuple(survivors)) if final else Partial(tuple(survivors))
+        statement_bytes = statement(self.hub._binding, place, wanted)
+        return self.lab.keys[site].sign(statement_bytes).hex()
+
+    def traitor_key(self, site: str, target: str) -> str:
+        """A traitor's mask key with the target."""
+        return self.site(site).state.rounds.circle.mask_key(target, self.turn).hex()
+
+    def traitor_share(self, site: str, target: str) -> bytes:
+        """A traitor's share of the target's b_i."""
+        circle = self.site(site).state.rounds.circle
+        sealed = sealed_for(self.turn, target, site, self.asked.replies[target].enclosed)
+        return unseal(circle.share_key(target, site, self.turn), sealed, self.turn.context)
 
     def seed(self, shares: Mapping[str, bytes]) -> bytes:
         """b_i from the shares that sites opened, by site."""

@@ -21,26 +21,22 @@ def test_it_works_on_sites_that_skip_the_quorum(tmp_path: Path, monkeypatch: pyt
     evil = Evil(tmp_path)
     keys = {
         "b": evil.recover("b", "bcd", {})["a"],
-        "c": evil.recover("a", "abd", {})["c"],
-        "d": evil.recover("d", "bcd", {})["a"],
+        "c": evil.recover("a", "abd", {})["c"],  # a itself gives the key it shares with c
+        "d": evil.traitor_key("d", "a"),
     }
-    other = Evil(tmp_path / "traitor")  # the traitor answers twice: the same state, made again
     shares = {
         "a": evil.open("a", "abd", {})["a"],
         "c": evil.open("c", "abcd", {})["a"],
-        "d": other.open("d", "abcd", {})["a"],
+        "d": evil.traitor_share("d", "a"),
     }
-    assert same(evil.value("a", evil.seed(shares), keys), evil.truth("a")) or keys
-    assert other.turn.name == evil.turn.name
+    assert same(evil.value("a", evil.seed(shares), keys), evil.truth("a"))
 
 
 def test_no_lie_gets_a_quorum(tmp_path: Path) -> None:
     evil = Evil(tmp_path)
     signatures: dict[tuple[str, bool], dict[str, str]] = {lie: {} for lie in LIES.values()}
-    for lie in LIES.values():  # the traitor signs everything
-        survivors, final = lie
-        if "d" in survivors:
-            signatures[lie]["d"] = "00" * 64
+    for lie in LIES.values():
+        signatures[lie]["d"] = evil.traitor_signs("d", *lie)
     for site, lie in LIES.items():
         signatures[lie][site] = evil.sign(site, *lie)
     for site in "abc":

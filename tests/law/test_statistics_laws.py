@@ -15,7 +15,7 @@ from isthmus.model.errors import Invalid
 from isthmus.statistics.catalogue import CATALOGUE
 from isthmus.statistics.contract import Answer
 from isthmus.summary import Summary
-from isthmus.testing import Example, check_statistic, largest_difference, run_flow, split, subset
+from isthmus.testing import check_statistic, largest_difference, run_flow, split, subset
 
 CASES = cases()
 NAMES = [name for name, _, _ in CASES]

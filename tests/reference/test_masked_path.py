@@ -70,7 +70,7 @@ def rehearsed(dataset: str, tables: dict[str, pa.Table], analyses: dict[str, Any
         analyses=analyses,
         **study,
     )
-    return isthmus.rehearse(asked, tables, rules={k: v for k, v in plain(OPEN).items()}).to_dict()
+    return isthmus.rehearse(asked, tables, rules=plain(OPEN)).to_dict()
 
 
 def relative(got: Any, expected: Any) -> float:

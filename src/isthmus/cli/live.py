@@ -75,6 +75,8 @@ def watching(
 
 def overview(screen: Screen, state: Mapping[str, Any]) -> None:
     """Where a run stands, once."""
+    if screen.quiet:
+        return
     screen.say(f"{state.get('run', '')}: {state.get('state', '')}")
     board = Board(tuple(state.get("sites", {})))
     board.learn(state)

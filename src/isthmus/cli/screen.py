@@ -70,7 +70,7 @@ class Screen:
             shown = rich_table(table)
             # Numbers are never folded or cut: a table that is too wide for the terminal runs over.
             usual, wide = self.out.width, 0
-            if table.labels == 1:
+            if table.labels < len(table.headings):
                 wide = self.out.measure(shown, options=self.out.options.update(max_width=UNBOUNDED)).maximum
             self.out.width = max(usual, wide)
             self.out.print(shown)

@@ -29,7 +29,9 @@ def rich_table(table: tables.Table) -> RichTable:
     )
     for index, heading in enumerate(table.headings):
         names = index < table.labels
-        made.add_column(heading, justify="left" if names else "right", overflow="fold", no_wrap=table.labels == 1)
+        made.add_column(
+            heading, justify="left" if names else "right", overflow="fold", no_wrap=table.labels < len(table.headings)
+        )
     for row in table.rows:
         made.add_row(*(_plain(cell) for cell in row))
     return made
@@ -45,10 +47,13 @@ def analysis(screen: Screen, name: str, body: Mapping[str, Any], context: Mappin
     """One analysis: its tables, and its curve where it has one."""
     if screen.json or screen.quiet:
         return
-    shown = tables.of(name, body)
-    screen.table(shown[0])
+    first, *more = tables.of(name, body)
+    screen.table(first)
     if "curves" in body:
-        curve(screen, name, body, context)
+        curve(screen, name, body, context)  # in place of the life table, which `.summary()` prints
+        return
+    for table in more:
+        screen.table(table)
 
 
 def curve(screen: Screen, name: str, body: Mapping[str, Any], context: Mapping[str, Any]) -> None:

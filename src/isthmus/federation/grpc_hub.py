@@ -5,6 +5,7 @@ Generic byte methods, no generated code. Sites dial; the hub never does.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -110,8 +111,7 @@ class HubServer:
 
     async def stop(self) -> None:
         """Say bye on every stream and stop listening."""
-        for link in list(self._links):
-            await link.goodbye()
+        await asyncio.gather(*(link.goodbye() for link in list(self._links)))
         if self._server is not None:
             await self._server.stop(grace=1.0)
 

@@ -22,6 +22,7 @@ from isthmus.federation.reasons import error_of
 from isthmus.model.errors import IsthmusError, Unavailable, Untrusted
 
 BACKOFF = (0.1, 1.0)  # seconds: first and longest pause before dialling again
+HANGING_UP = 1.0  # seconds for the hub to end the stream after a bye
 GREETING = 10.0  # seconds for the three opening documents
 
 
@@ -92,27 +93,20 @@ class SiteClient:
 
     async def _once(self, channel: aio.Channel) -> Ended:
         call: Any = channel.stream_stream(f"/{SERVICE}/Join")()
-        serving: asyncio.Task[Ended] | None = None
         try:
             link, welcome = await asyncio.wait_for(self._greet(call), GREETING)
             self._link = link
             await self._branch.joined(link, welcome)
-            serving = asyncio.create_task(link.run())
-            stopping = asyncio.create_task(self._stopped.wait())
-            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if not serving.done():
-                await link.goodbye()
-                return Ended("bye")
-            return serving.result()
+            ended = await link.run()
+            if ended.how == "bye":
+                await call.done_writing()
+                await asyncio.wait_for(call.code(), HANGING_UP)  # a call cancelled at once may lose its last words
+            return ended
         except IsthmusError as error:
             return Ended("error", error)
         except (grpc.RpcError, TimeoutError) as error:
             return Ended("error", unreachable(error))
         finally:
-            if serving is not None:
-                serving.cancel()
-                await asyncio.gather(serving, return_exceptions=True)
             call.cancel()
 
     async def _greet(self, call: Any) -> tuple[Link, Control]:

@@ -47,6 +47,7 @@ class Fleet:
         self._changed = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
+        self._detached = False
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "isthmus.federation.nursery", *self._preload]
@@ -132,20 +133,17 @@ class Fleet:
     def detach(self) -> None:
         """Leave the nodes running when this process ends or the fleet is closed."""
         self._send({"detach": True})
+        self._detached = True
 
     def close(self) -> None:
         """Stop everything (unless detached) and wait for it."""
-        if self._process is None or self._process.stdin is None or self._process.stdout is None:
+        if self._process is None or self._process.stdin is None:
             return
         self._process.stdin.close()
-        if self._reader is not None:
-            self._reader.join(timeout=20.0)
-        if self._process.poll() is None and not self._reader_alive():
-            self._process.wait(timeout=20.0)
+        self._process.wait(timeout=20.0)
+        if self._reader is not None and not self._detached:
+            self._reader.join(timeout=5.0)  # nodes that stay keep the event pipe open, and with it the reader
         self._process = None
-
-    def _reader_alive(self) -> bool:
-        return self._reader is not None and self._reader.is_alive()
 
     def _send(self, order: Mapping[str, Any]) -> None:
         if self._process is None or self._process.stdin is None:

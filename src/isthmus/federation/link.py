@@ -81,9 +81,13 @@ class Link:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._finished = asyncio.Event()
+        self._over = False
 
     def send(self, items: Iterable[Item]) -> None:
-        """Queue items; what waits together leaves in shared frames."""
+        """Queue items; what waits together leaves in shared frames. Nothing is queued on a stream that has ended."""
+        if self._over:
+            return
         self._outbox.extend(items)
         if self._outbox:
             self._idle.clear()
@@ -93,27 +97,28 @@ class Link:
         """Queue a signed control document."""
         self.send([ControlBytes(self.talk.say(kind, body))])
 
-    async def goodbye(self, error: IsthmusError | None = None) -> None:
-        """Say a signed bye and wait shortly until it is out."""
-        self.say("bye", facts(error) if error else {})
+    async def goodbye(self) -> None:
+        """Say a signed bye, wait shortly until it is out, and end `run`."""
+        self.say("bye", {})
         try:
             await asyncio.wait_for(self._idle.wait(), GOODBYE)
         except TimeoutError:
-            return
+            pass
+        self._finished.set()
 
     async def run(self) -> Ended:
         """Serve the stream until it ends; the reason is the result, not an exception."""
-        parts = (self._read(), self._taking(), self._writing(), self._beating())
+        parts = (self._taking(), self._finishing(), self._read(), self._writing(), self._beating())
         tasks = [asyncio.create_task(part) for part in parts]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            first = done.pop()
-            return await self._reason(first)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return await self._reason(next(task for task in tasks if task.done()))
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._assembler.abandon()
+            self._over = True
             self._idle.set()  # nobody writes any more: `goodbye` need not wait
 
     async def _reason(self, task: asyncio.Task[Ended]) -> Ended:
@@ -134,12 +139,16 @@ class Link:
         except (grpc.RpcError, asyncio.InvalidStateError, TimeoutError):
             return
 
+    async def _finishing(self) -> Ended:
+        await self._finished.wait()
+        return Ended("bye")
+
     async def _read(self) -> Ended:
         await self._listen(self.early)
         while True:
             frame = await self._stream.read()
             if frame is grpc.aio.EOF:
-                await self._inbox_taken()
+                await self._inbox.join()  # what came before the end, a bye above all, still counts
                 return Ended("lost")
             self._heard = True
             self.bytes_in += len(frame)
@@ -150,10 +159,6 @@ class Link:
             heard = self.talk.hear(item.raw) if isinstance(item, ControlBytes) else item
             if isinstance(heard, Message) or heard.kind != "heartbeat":
                 await self._inbox.put(heard)
-
-    async def _inbox_taken(self) -> None:
-        """What came before the end, a bye above all, still counts."""
-        await self._inbox.join()
 
     async def _taking(self) -> Ended:
         while True:

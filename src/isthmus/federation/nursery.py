@@ -43,15 +43,15 @@ class _Nursery:
     def serve(self) -> int:
         _tell("", {"ready": True})
         listening = True
-        while listening or (self._detached and self._names):
-            sources = [self._wake, 0] if listening else [self._wake]
-            ready, _, _ = select.select(sources, [], [])
+        while listening:
+            ready, _, _ = select.select([self._wake, 0], [], [])
             if self._wake in ready:
                 os.read(self._wake, 4096)
                 self._reap()
             if 0 in ready:
                 listening = self._orders()
-        self._stop_all()
+        if not self._detached:
+            self._stop_all()
         return 0
 
     def _orders(self) -> bool:

@@ -103,12 +103,17 @@ def from_dict(data: Json) -> model.Study:
     """Plain data as a study, with each analysis exactly one question of a known kind.
 
     Raises:
-        Invalid: E-UNKNOWN-KEY, E-MISSING-KEY, E-TYPE, E-KIND.
+        Invalid: E-UNKNOWN-KEY, E-MISSING-KEY, E-TYPE, E-KIND, E-FORMULA.
     """
     if not isinstance(data, Mapping):
         raise Invalid("E-TYPE", "a study is a mapping of keys", "start with `isthmus: study/1`")
-    from isthmus.statistics.catalogue import analyses
+    from isthmus.statistics.catalogue import CATALOGUE, analyses
 
     record = parse(model.Study, data)
-    analyses(record)
+    for analysis in analyses(record):
+        try:
+            CATALOGUE[analysis.kind].needs(analysis.question)  # parses formulas
+        except Invalid as error:
+            place = f"analyses.{analysis.name}" + (f", {error.where}" if error.where else "")
+            raise Invalid(error.code, error.message, error.hint, place) from None
     return record

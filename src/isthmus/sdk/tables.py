@@ -32,6 +32,7 @@ TITLES = {
 }
 _FAMILIES = {"binomial": "Logistic regression", "gaussian": "Linear regression", "poisson": "Poisson regression"}
 _MANY_STEPS = 12
+_COUNTED = ("count", "n", "percent")
 _FIRST = ("statistic", "df", "p_value")
 
 
@@ -181,10 +182,13 @@ def _cells(name: str, body: Mapping[str, Any]) -> list[Table]:
         from isthmus.sdk.table_one import baseline
 
         return [baseline(title(name, body), body)]
-    names = list(dict.fromkeys(key for cell in body["cells"] for key in cell))
+    words = list(dict.fromkeys(key for cell in body["cells"] for key, value in cell.items() if isinstance(value, str)))
+    rest = {key for cell in body["cells"] for key in cell} - set(words)
+    names = [*words, *(k for k in _COUNTED if k in rest), *sorted(rest - set(_COUNTED))]
     rows = tuple(tuple(significant(cell.get(key)) for key in names) for cell in body["cells"])
-    labels = sum(1 for key in names if all(isinstance(cell.get(key), str) for cell in body["cells"]))
-    return [Table(title=title(name, body), headings=tuple(names), rows=rows, labels=labels, notes=_size(body))]
+    headings = tuple(name.replace("_", " ") for name in names)
+    table = Table(title=title(name, body), headings=headings, rows=rows, labels=len(words), notes=_size(body))
+    return [table, _scalars(name, body)] if body.get("fit") else [table]
 
 
 def _scalars(name: str, body: Mapping[str, Any]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -167,9 +168,10 @@ def fit_common(model: Model) -> Flow:
             **here.params(),
         }
         pooled = yield Round(risk_layout(model, len(blocks.deaths)), {"step": "risk", **base})
-        sets = _RiskSets.of(model, blocks, pooled)
-        if not bool(np.all(sets.s0 > 0.0)):  # risks so far apart that the last risk set rounds to nothing
+        s0 = _cumulated(blocks, pooled["s0"])
+        if not bool(np.all(s0 > 0.0)):  # risks so far apart that the last risk set rounds to nothing
             raise diverged(here.raw(coefficients), here.scale, model.design.names)
+        sets = _RiskSets.of(model, blocks, s0, pooled)
         gram = yield Round(hazard_layout(model), {"step": "hazard", **base, **sets.hazards()})
         information = gram["gram"] - sets.squares()
         return _At(here, coefficients, sets.loglik(coefficients), sets.score(), information, deaths)
@@ -292,6 +294,15 @@ def _event_blocks(model: Model, events: FloatArray, rows: FloatArray) -> _Blocks
     return _Blocks(flat, tuple(bounds), np.array(deaths), leaving.astype(np.float64))
 
 
+def _cumulated(blocks: _Blocks, parts: FloatArray) -> FloatArray:
+    """Risk-set sums (..., K) at the blocks with events: from the last time to the first, within strata."""
+    made = np.empty_like(parts)
+    for low, high in pairwise(blocks.bounds):
+        made[..., low:high] = np.add.accumulate(parts[..., low:high][..., ::-1], axis=-1)[..., ::-1]
+    kept: FloatArray = made[..., blocks.with_events]
+    return kept
+
+
 @dataclass(frozen=True, slots=True)
 class _RiskSets:
     """Pooled sums over the risk sets of the blocks with events (K,), elementwise only."""
@@ -304,18 +315,14 @@ class _RiskSets:
     sums: TieSums
 
     @classmethod
-    def of(cls, model: Model, blocks: _Blocks, pooled: Summary) -> _RiskSets:
-        """Cumulate from the last time to the first within strata."""
+    def of(cls, model: Model, blocks: _Blocks, s0: FloatArray, pooled: Summary) -> _RiskSets:
+        """From round A and its cumulated, positive risks `s0` (K,)."""
         at = blocks.with_events
-        s0, s1 = pooled["s0"].copy(), pooled["s1"].copy()
-        for low, high in zip(blocks.bounds[:-1], blocks.bounds[1:], strict=True):
-            for values in (s0, s1):
-                values[..., low:high] = np.add.accumulate(values[..., low:high][..., ::-1], axis=-1)[..., ::-1]
         efron = model.ties == "efron"
         d0 = pooled["d0"][at] if efron else np.zeros(len(at))
         d1 = pooled["d1"][:, at] if efron else np.zeros((model.size, len(at)))
-        sums = tie_sums(model.ties, tie_index(blocks.deaths[at]), s0[at], d0)
-        return cls(blocks, s0[at], s1[:, at], d1, pooled["event_x"], sums)
+        sums = tie_sums(model.ties, tie_index(blocks.deaths[at]), s0, d0)
+        return cls(blocks, s0, _cumulated(blocks, pooled["s1"]), d1, pooled["event_x"], sums)
 
     def loglik(self, coefficients: FloatArray) -> float:
         """Log partial likelihood."""
@@ -330,7 +337,7 @@ class _RiskSets:
         at, size = self.blocks.with_events, len(self.blocks.deaths)
         hazard, tied = np.zeros(size), np.zeros(size)
         hazard[at], tied[at] = self.sums.first, self.sums.first_f
-        for low, high in zip(self.blocks.bounds[:-1], self.blocks.bounds[1:], strict=True):
+        for low, high in pairwise(self.blocks.bounds):
             hazard[low:high] = np.add.accumulate(hazard[low:high])
         return {"hazard": hazard, "tied": tied}
 

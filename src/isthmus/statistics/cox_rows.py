@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -176,7 +177,7 @@ def _cut(starts: Any, rows: int) -> Iterator[tuple[slice, int, Any]]:
 
 def _backward(values: FloatArray, blocks: Blocks) -> FloatArray:
     """Cumulate blocks (..., K) from the last time to the first, within strata."""
-    for low, high in zip(blocks.bounds[:-1], blocks.bounds[1:], strict=True):
+    for low, high in pairwise(blocks.bounds.tolist()):
         if high > low:
             values[..., low:high] = np.add.accumulate(values[..., low:high][..., ::-1], axis=-1)[..., ::-1]
     return values
@@ -184,7 +185,7 @@ def _backward(values: FloatArray, blocks: Blocks) -> FloatArray:
 
 def _forward(values: FloatArray, blocks: Blocks) -> FloatArray:
     made = np.empty_like(values)
-    for low, high in zip(blocks.bounds[:-1], blocks.bounds[1:], strict=True):
+    for low, high in pairwise(blocks.bounds.tolist()):
         if high > low:
             made[low:high] = np.add.accumulate(values[low:high])
     return made
@@ -193,7 +194,7 @@ def _forward(values: FloatArray, blocks: Blocks) -> FloatArray:
 def _largest(eta: FloatArray, blocks: Blocks) -> FloatArray:
     """(K,) largest linear predictor of each block's stratum."""
     top = np.maximum.reduceat(eta, blocks.starts)
-    for low, high in zip(blocks.bounds[:-1], blocks.bounds[1:], strict=True):
+    for low, high in pairwise(blocks.bounds.tolist()):
         if high > low:
             top[low:high] = top[low:high].max()
     return top

@@ -1,0 +1,90 @@
+"""Laws of the whole path, for every question kind: the same answer through files, gate, masks and sums.
+
+One study asks every example of `examples.py`, so that a kind that is listed there is held to them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from examples import QUESTIONS, SITE_STRATA, table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import isthmus
+from isthmus.model.canonical import plain
+from isthmus.model.rules import OPEN
+from isthmus.testing import largest_difference
+
+ROWS = 120
+COUNTRIES = ("GB", "US")
+STRICT = plain(OPEN) | {"minimum_count": 11, "minimum_sites": 3, "digits": 4, "round_to": 5}
+
+
+def analyses(questions: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    return {f"{kind}{i}": {kind: stated} for kind, listed in questions.items() for i, stated in enumerate(listed)}
+
+
+def study(asked: dict[str, Any]) -> Any:
+    purpose = {"duo": "DUO:0000042", "text": "laws", "commercial": False}
+    return isthmus.Study(title="laws", dataset="made", purpose=purpose, analyses=asked, missing="analysis")
+
+
+def dealt(sites: np.ndarray) -> dict[str, pa.Table]:
+    whole = pa.table(table(ROWS))
+    return {f"s{i}": whole.filter(pa.array(sites == i)) for i in range(int(sites.max()) + 1)}
+
+
+def rehearsed(asked: dict[str, Any], sites: np.ndarray, rules: dict[str, Any] | None = None) -> dict[str, Any]:
+    return isthmus.rehearse(study(asked), dealt(sites), rules=rules or plain(OPEN)).to_dict()
+
+
+EVERY = analyses(QUESTIONS)
+
+
+@pytest.fixture(scope="module")
+def pooled() -> dict[str, Any]:
+    """Nearly all rows at one site; the least a rehearsal takes is two."""
+    sites = np.zeros(ROWS, dtype=np.int64)
+    sites[0] = 1
+    return rehearsed(EVERY, sites)["analyses"]
+
+
+@given(st.integers(2, 6), st.integers(0, 2**31 - 1))
+@settings(max_examples=4)
+def test_any_dealing_of_rows_gives_the_pooled_answer(pooled: dict[str, Any], count: int, seed: int) -> None:
+    sites = np.random.default_rng(seed).integers(0, count, ROWS)
+    sites[:count] = np.arange(count)
+    answers = rehearsed(EVERY, sites)["analyses"]
+    for name in EVERY:
+        assert "status" not in answers[name], answers[name]
+        assert largest_difference(answers[name], pooled[name]) < 1e-9, name
+
+
+def test_the_same_run_gives_the_same_bits() -> None:
+    sites = np.arange(ROWS) % 3
+    first, again = (rehearsed(EVERY | analyses(SITE_STRATA), sites) for _ in range(2))
+    assert json.dumps(first["analyses"]) == json.dumps(again["analyses"])
+    assert first["proof"]["site_signatures"] != again["proof"]["site_signatures"]  # keys and masks were fresh
+
+
+@pytest.mark.parametrize("kind", sorted(QUESTIONS))
+def test_a_small_site_is_refused_whatever_is_asked(kind: str) -> None:
+    """Ten people at one site, under a floor of 11: nothing is answered, nobody learns which site it was."""
+    sites = np.where(np.arange(ROWS) < 10, 2, np.arange(ROWS) % 2)
+    answers = rehearsed(analyses({kind: QUESTIONS[kind]}), sites, STRICT)["analyses"]
+    for answer in answers.values():
+        assert answer["status"] == "refused"
+        assert answer["error"]["code"] == "E-DISCLOSURE"
+        assert not any(f"s{i}" in answer["error"]["message"] for i in range(3))
+
+
+def test_rows_stay_and_little_leaves() -> None:
+    body = rehearsed(EVERY, np.arange(ROWS) % 3)
+    assert body["traffic"]["rows_left"] == 0
+    assert set(body["traffic"]["bytes_out"]) == {"s0", "s1", "s2"}
+    assert json.loads(json.dumps(body)) == body
