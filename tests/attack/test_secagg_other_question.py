@@ -40,7 +40,6 @@ def asked_apart(evil: Evil, naive: bool) -> tuple[Summary, Summary]:
     """The sum of one question over all sites; then the same again, but another question for a alone."""
     step = evil.turn.step
     other = replace(step, transcript="another question")
-    total = Summary(step.layout, {"x": np.zeros(5), "n_count": np.zeros(2, dtype=np.int64)})
     sums = []
     for steps in ({"a": step}, {"a": other}):
         bodies, seeds = [], []
@@ -57,7 +56,6 @@ def asked_apart(evil: Evil, naive: bool) -> tuple[Summary, Summary]:
             seeds.append(Drawn(seed)(32))
         words = np.concatenate(list(lifted(evil.turn, bodies, Masks(tuple(seeds)))))
         sums.append(words)
-    assert total
     return sums[0], sums[1]
 
 

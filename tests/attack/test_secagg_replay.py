@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from secagg_evil import Evil
-from secagg_lab import QUESTION, Drawn, lab
+from secagg_lab import Drawn, lab
 
 from isthmus.crypto.ring import subtract_into
 from isthmus.federation.messages import HUB, Message, read_all
@@ -20,9 +20,6 @@ from isthmus.federation.protocol.masking import masked
 from isthmus.federation.protocol.sums import Masks, lifted
 from isthmus.disclosure.gate import release_vote
 from isthmus.model.errors import Untrusted
-
-assert QUESTION
-
 
 def difference(evil: Evil, agrees: bool) -> np.ndarray:
     """Two fresh answers of one site to one vote, their self masks taken off, subtracted."""

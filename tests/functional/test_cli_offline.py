@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import time
-import types
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +31,7 @@ def rehearsal(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         asked.append({"study": record, "sites": sites, **how})
         return body(tuple(sites), refused="rare" in record.analyses)
 
-    fake = types.ModuleType("isthmus.federation.rehearsal")
-    fake.rehearse = fake.rehearse_processes = rehearse  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "isthmus.federation.rehearsal", fake)
-    import isthmus.federation
-
-    monkeypatch.setattr(isthmus.federation, "rehearsal", fake, raising=False)
+    monkeypatch.setattr("isthmus.federation.rehearsal.rehearse", rehearse)
     return asked
 
 
@@ -154,10 +148,9 @@ def test_a_rule_may_be_switched_off_by_null_and_digits_left_out(
 
 def test_an_unforeseen_error_shows_no_locals_and_no_message(tmp_path: Path) -> None:
     script = (
-        "import sys, types, isthmus.federation as f\n"
+        "from isthmus.federation import rehearsal\n"
         "def rehearse(*a, **k):\n    patient = 'SECRET-ROW'\n    raise KeyError(patient)\n"
-        "fake = types.ModuleType('isthmus.federation.rehearsal')\nfake.rehearse = rehearse\n"
-        "sys.modules['isthmus.federation.rehearsal'] = fake\nf.rehearsal = fake\n"
+        "rehearsal.rehearse = rehearse\n"
         "from isthmus.cli import main\nmain()\n"
     )
     words = [str(word) for word in files(tmp_path)]
@@ -220,7 +213,9 @@ def test_a_missing_bundle_and_a_broken_one(tmp_path: Path, capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    ("words", "seconds"), [(["-c", "import isthmus"], 0.5), (["-m", "isthmus.cli", "--help"], 0.8)], ids=["import", "help"]
+    ("words", "seconds"),
+    [(["-c", "import isthmus"], 0.5), (["-m", "isthmus.cli", "--help"], 0.8)],
+    ids=["import", "help"],
 )
 def test_first_impressions_are_quick(words: list[str], seconds: float) -> None:
     took = []

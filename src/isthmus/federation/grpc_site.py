@@ -94,20 +94,37 @@ class SiteClient:
     async def _once(self, channel: aio.Channel) -> Ended:
         call: Any = channel.stream_stream(f"/{SERVICE}/Join")()
         try:
-            link, welcome = await asyncio.wait_for(self._greet(call), GREETING)
+            link, welcome = await self._greeted(call)
             self._link = link
             await self._branch.joined(link, welcome)
             ended = await link.run()
             if ended.how == "bye":
-                await call.done_writing()
-                await asyncio.wait_for(call.code(), HANGING_UP)  # a call cancelled at once may lose its last words
+                await _hang_up(call)
             return ended
         except IsthmusError as error:
             return Ended("error", error)
-        except (grpc.RpcError, TimeoutError) as error:
+        except grpc.RpcError as error:
             return Ended("error", unreachable(error))
         finally:
             call.cancel()
+
+    async def _greeted(self, call: Any) -> tuple[Link, Control]:
+        """The opening of a stream, unless it takes too long or this site is to stop.
+
+        Raises:
+            Unavailable: E-UNREACHABLE; and as `_greet`.
+        """
+        greeting = asyncio.create_task(self._greet(call))
+        stopping = asyncio.create_task(self._stopped.wait())
+        try:
+            await asyncio.wait({greeting, stopping}, timeout=GREETING, return_when=asyncio.FIRST_COMPLETED)
+            if not greeting.done():
+                raise Unavailable("E-UNREACHABLE", "the hub does not answer", "check address and network")
+            return greeting.result()
+        finally:
+            stopping.cancel()
+            greeting.cancel()
+            await asyncio.gather(greeting, stopping, return_exceptions=True)
 
     async def _greet(self, call: Any) -> tuple[Link, Control]:
         settings, hub = self._settings, self._hub
@@ -129,6 +146,15 @@ class SiteClient:
         link = Link(talk, call, assembler, take, settings.beat)
         welcome, link.early = await first_document(call, assembler, talk)
         return link, _welcome(welcome)
+
+
+async def _hang_up(call: Any) -> None:
+    """Half-close and wait for the hub to end the stream: a call cancelled at once may lose its last words."""
+    try:
+        await call.done_writing()
+        await asyncio.wait_for(call.code(), HANGING_UP)
+    except (TimeoutError, asyncio.InvalidStateError):
+        return
 
 
 def _welcome(document: Control) -> Control:

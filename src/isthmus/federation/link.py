@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -99,11 +100,7 @@ class Link:
 
     async def goodbye(self) -> None:
         """Say a signed bye, wait shortly until it is out, and end `run`."""
-        self.say("bye", {})
-        try:
-            await asyncio.wait_for(self._idle.wait(), GOODBYE)
-        except TimeoutError:
-            pass
+        await self._last_words({})
         self._finished.set()
 
     async def run(self) -> Ended:
@@ -126,18 +123,16 @@ class Link:
             return task.result()
         except IsthmusError as error:
             self._outbox.clear()
-            self.say("bye", facts(error))
-            await self._last_words()
+            await self._last_words(facts(error))
             return Ended("error", error)
         except grpc.RpcError:
             return Ended("lost")
 
-    async def _last_words(self) -> None:
-        try:
-            for frame in pack(list(self._outbox)):
-                await asyncio.wait_for(self._stream.write(frame), GOODBYE)
-        except (grpc.RpcError, asyncio.InvalidStateError, TimeoutError):
-            return
+    async def _last_words(self, body: dict[str, Any]) -> None:
+        """Queue a bye and wait until the writer, the only one who may write, has sent it."""
+        self.say("bye", body)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), GOODBYE)
 
     async def _finishing(self) -> Ended:
         await self._finished.wait()

@@ -43,9 +43,9 @@ def survival_figure(name: str, body: Mapping[str, Any], context: Mapping[str, An
 
 
 def forest_figure(name: str, body: Mapping[str, Any], context: Mapping[str, Any]) -> ForestFigure:
-    """Terms of a model; the intercept is left out where ratios are drawn."""
+    """Terms of a model but its intercept, which is no effect."""
     ratio = frames.ratio(body)
-    rows = [t for t in body["terms"] if not (ratio and t["term"] == "(Intercept)")]
+    rows = [t for t in body["terms"] if t["term"] != "(Intercept)"]
     return ForestFigure(
         title=tables.title(name, body),
         subtitle=f"{context.get('title', '')}, {_sites(context)}",

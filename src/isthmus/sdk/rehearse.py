@@ -42,13 +42,10 @@ def rehearse(
     Raises:
         IsthmusError: the study, the rules or a file is not usable. A refused analysis does not raise: it is in the result.
     """
-    from isthmus.federation.rehearsal import rehearse as in_memory
-    from isthmus.federation.rehearsed import rehearse_processes
-
     asked = (
         study if isinstance(study, Study) else Study.of(study) if isinstance(study, model.Study) else Study.read(study)
     )
-    run = rehearse_processes if how.pop("processes", False) else in_memory
+    run = _in_processes() if how.pop("processes", False) else _in_memory()
     progress: Callable[..., None] | None = how.pop("progress", None)
     now: datetime = how.pop("now", None) or datetime.now(UTC)  # noqa: TID251 - an entry point
     if how:
@@ -63,6 +60,18 @@ def rehearse(
         now=now,
     )
     return Result(body)
+
+
+def _in_memory() -> Callable[..., dict[str, Any]]:
+    from isthmus.federation import rehearsal
+
+    return rehearsal.rehearse
+
+
+def _in_processes() -> Callable[..., dict[str, Any]]:
+    from isthmus.federation import rehearsed  # imported here: it brings gRPC
+
+    return rehearsed.rehearse_processes
 
 
 def open_codebook(codebook: Codebook | str | Path | None) -> Codebook | None:
