@@ -144,6 +144,9 @@ class HubBench:
         charter = charter_of(request, self.members, self.hub_key)
         return charter, HubNumbers(Rounds(charter.run, int(request["values"]), int(request["rounds"])), self.tell)
 
+    def envelopes(self) -> list[Any]:
+        return []
+
 
 @dataclass(frozen=True, slots=True)
 class SiteBench:

@@ -71,6 +71,12 @@ class SkipPolicy:
                 terminalreporter.write_line(line)
 
 
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Helpers beside the tests hold no doctests; importing them to look would only make names collide."""
+    helper = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
+    return True if helper else None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Add the skip policy in CI, once (not in the workers of pytest-xdist, whose reports come here anyway)."""
     if os.environ.get("CI") and not hasattr(config, "workerinput"):

@@ -212,12 +212,6 @@ class Lab:
     def script(self) -> Script:
         return Script(self.run, self.questions, self.width, voted=not self.vote)
 
-    def script_at(self, question: str) -> Step:
-        """The first round of a question, once the vote is over."""
-        script = self.script()
-        script.voted = True
-        return script.step(question)
-
     def value(self, name: str) -> float:
         """Not a whole number of anything, so that lost bits would show."""
         return 10.0 + self.names.index(name) + 0.1

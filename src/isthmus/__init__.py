@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
-    from isthmus.sdk.bundle import verify
-    from isthmus.sdk.connect import connect
-    from isthmus.sdk.rehearse import rehearse
-    from isthmus.sdk.result import Result
-    from isthmus.sdk.study import Study
-
-__all__ = ["Result", "Study", "__version__", "connect", "rehearse", "verify"]
-
-# Loaded when first used, so that `import isthmus` stays under half a second.
+# Loaded when first used, so that `import isthmus` stays under half a second; `__init__.pyi` tells type checkers.
 _WHERE = {
     "Result": "isthmus.sdk.result",
     "Study": "isthmus.sdk.study",
@@ -33,4 +24,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*_WHERE, "__version__"])

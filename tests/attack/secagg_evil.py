@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-from secagg_lab import Lab, lab
 
 from isthmus.crypto.sealing import unseal
 from isthmus.crypto.shares import SHARE_SIZE, combine
@@ -20,6 +19,7 @@ from isthmus.federation.protocol.site import SiteRun
 from isthmus.federation.protocol.sums import Masks, lifted, summed
 from isthmus.federation.protocol.survivors import Final, Partial, Place, statement
 from isthmus.summary import Summary
+from secagg_lab import Lab, lab
 
 
 class Evil:

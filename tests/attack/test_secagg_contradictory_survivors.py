@@ -44,7 +44,7 @@ def test_no_lie_gets_a_quorum(tmp_path: Path) -> None:
             survivors, final = lie
             if site in collected or site not in survivors:
                 continue
-            with pytest.raises(Untrusted, match="dropped|final") as caught:
+            with pytest.raises(Untrusted, match=r"dropped|final") as caught:
                 collected[site] = evil.sign(site, survivors, final)
             assert caught.value.code == "E-SURVIVORS"
     for site, (survivors, final) in LIES.items():

@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from secagg_lab import Lab, lab
 
 from isthmus.crypto.ring import pack
 from isthmus.federation.memory import Network
@@ -17,6 +16,7 @@ from isthmus.federation.protocol import site_rounds
 from isthmus.federation.protocol.sums import restored
 from isthmus.model.errors import Untrusted
 from isthmus.summary import Summary
+from secagg_lab import Lab, lab
 
 
 def second_round(made: Lab) -> tuple[Network, Message]:

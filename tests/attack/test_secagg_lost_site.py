@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from secagg_lab import Lab, lab
 
 from isthmus.federation.memory import Network
 from isthmus.federation.messages import HUB, Author
 from isthmus.federation.protocol import hub_rounds, site_rounds
 from isthmus.federation.protocol.hub_phases import Asking
 from isthmus.model.errors import Untrusted
+from secagg_lab import Lab, lab
 
 
 def second_round(made: Lab) -> Network:
@@ -75,20 +75,3 @@ def test_sites_sign_no_smaller_set(tmp_path: Path, restart: bool, final: bool) -
         with pytest.raises(Untrusted) as caught:
             network.sites[name].receive(hub.say("survivors", header))
         assert caught.value.code == "E-SURVIVORS"
-
-
-def test_the_next_roster_is_the_bound_set(tmp_path: Path) -> None:
-    """Nor is d left out by asking the next round of fewer sites: the roster is in the context a site derives."""
-    made = lab(tmp_path, 4, questions={"count": 1, "again": 1}, vote=False)
-    network = second_round(made)
-    site = made.site("a")
-    phase = network.hub.state.rounds.phase
-    (message,) = phase.messages.values()
-    network.sites["a"] = site
-    site.state.rounds._asked.clear()
-    header = {**message.header, "descriptor": {**message.header["descriptor"], "roster": ["a", "b", "c"]}}
-    with pytest.raises(Untrusted) as caught:
-        site.receive(Author(made.mode, made.run, HUB, made.keys[HUB]).say("round", header, message.body))
-    assert caught.value.code in {"E-CONTEXT", "E-ORDER"}
-
-

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from secagg_evil import Evil
-from secagg_lab import Drawn, lab
 
 from isthmus.crypto.masking import mask_key
 from isthmus.federation.messages import HUB, Author, BytesPayload, Message
@@ -22,6 +21,7 @@ from isthmus.federation.protocol.masking import Circle, masked
 from isthmus.federation.protocol.sums import Masks, lifted, summed
 from isthmus.model.errors import Untrusted
 from isthmus.summary import Summary
+from secagg_lab import Drawn, lab
 
 
 class Unbound(Circle):
@@ -50,7 +50,9 @@ def asked_apart(evil: Evil, naive: bool) -> tuple[Summary, Summary]:
             own = turn(circle.binding, steps.get(name, step), evil.lab.names)
             shown = (1.0, 2.0, 3.0, 4.0, 5.0) if own.step is step else (1.0, 2.0, 3.0, 4.0, 123.456)
             seed = f"{name} {own.name}"
-            reply = masked(circle, own, part(own.step, shown if at == 0 else (7.0,) * 5), Drawn(seed), evil.lab.spools["a"])
+            reply = masked(
+                circle, own, part(own.step, shown if at == 0 else (7.0,) * 5), Drawn(seed), evil.lab.spools["a"]
+            )
             same = BytesPayload(b"".join(reply.body.chunks()))
             bodies.append(same)
             seeds.append(Drawn(seed)(32))

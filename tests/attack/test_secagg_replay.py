@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from secagg_evil import Evil
-from secagg_lab import Drawn, lab
 
 from isthmus.crypto.ring import subtract_into
+from isthmus.disclosure.gate import release_vote
 from isthmus.federation.messages import HUB, Message, read_all
 from isthmus.federation.protocol.context import turn
 from isthmus.federation.protocol.masking import masked
 from isthmus.federation.protocol.sums import Masks, lifted
-from isthmus.disclosure.gate import release_vote
 from isthmus.model.errors import Untrusted
+from secagg_lab import Drawn, lab
+
 
 def difference(evil: Evil, agrees: bool) -> np.ndarray:
     """Two fresh answers of one site to one vote, their self masks taken off, subtracted."""

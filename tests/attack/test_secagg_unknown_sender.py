@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from secagg_lab import Drawn, lab
 
 from isthmus.crypto.keys import SigningKey
 from isthmus.federation.messages import HUB, Author, Message, header_digest, signed_bytes
 from isthmus.federation.protocol import hub
 from isthmus.model.errors import Untrusted
+from secagg_lab import Drawn, lab
 
 STRANGER = SigningKey.from_bytes(Drawn("stranger")(32))
 
@@ -83,4 +83,5 @@ def test_it_would_work_if_the_signature_did_not_cover_run_and_mode(tmp_path: Pat
     digests = (header_digest(theirs.header), "", "")
     bare = [signed_bytes("", "keys", "", "a", digests) for _ in ("this run", "another")]
     bound = [signed_bytes(mode, "keys", run, "a", digests) for mode, run in (("rehearsal", "1"), ("federated", "1"))]
-    assert bare[0] == bare[1] and bound[0] != bound[1]
+    assert bare[0] == bare[1]
+    assert bound[0] != bound[1]

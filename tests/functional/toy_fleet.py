@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,10 +23,16 @@ HERE = Path(__file__).parent
 PRELOAD = ("toy_nodes", "grpc.aio")
 
 
-class Alliance:
-    """Processes of one test: `with Alliance(...).start() as alliance`."""
+def open_fleet() -> Fleet:
+    """Imports once; every test forks its nodes from it."""
+    return Fleet(PRELOAD, {**os.environ, "PYTHONPATH": str(HERE)})
 
-    def __init__(self, directory: Path, sites: Sequence[str] = ("boston", "leeds", "oxford")) -> None:
+
+class Alliance:
+    """Processes of one test: `with Alliance(fleet, ...).start() as alliance`."""
+
+    def __init__(self, fleet: Fleet, directory: Path, sites: Sequence[str] = ("boston", "leeds", "oxford")) -> None:
+        self.fleet = fleet
         self.directory = directory
         self.sites = tuple(sites)
         self.ada = self._identity("researcher", "ada")
@@ -33,7 +40,6 @@ class Alliance:
         for site in sites:
             self._identity("site", site)
         self.address = f"127.0.0.1:{free_port()}"
-        self.fleet = Fleet(PRELOAD, {**os.environ, "PYTHONPATH": str(HERE)})
 
     def _identity(self, role: Any, name: str) -> Identity:
         return make_identity(
@@ -44,11 +50,14 @@ class Alliance:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.fleet.close()
+        for name in self.fleet.pids:
+            self.fleet.signal(name, signal.SIGCONT)
+            self.fleet.signal(name, signal.SIGTERM)
+        for name in ("hub", *self.sites):
+            self.fleet.await_event(name, "exited")
 
     def start(self, hub: Mapping[str, Any] | None = None, **sites: Mapping[str, Any]) -> Alliance:
         """Start the hub and every site, with arguments of their own."""
-        self.fleet.__enter__()
         self.fleet.start("hub", "toy_nodes:hub", self.directory / "hub", {"address": self.address, **(hub or {})})
         self.fleet.await_event("hub", "port")
         for site in self.sites:
@@ -82,10 +91,7 @@ class Alliance:
 
 
 def follow(client: HubClient, run: str) -> dict[str, Any]:
-    last: dict[str, Any] = {}
-    for last in client.watch(run):
-        pass
-    return last
+    return list(client.watch(run))[-1]
 
 
 def expected(request: Mapping[str, Any], sites: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""What the golden files hold: name -> text. `python tests/golden/regenerate.py` rewrites the files."""
+"""What the golden files hold: name -> text. `python tests/golden/regenerate_golden.py` rewrites the files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Help, error texts and figures, byte for byte: a change is seen and meant (`python tests/golden/regenerate.py`)."""
+"""Help, error texts and figures, byte for byte: a change is seen and meant (`python tests/golden/regenerate_golden.py`)."""
 
 from __future__ import annotations
 

@@ -49,8 +49,16 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
     "glm": [
         {"formula": "died ~ age + arm + stage", "family": "binomial", "robust": "HC0"},
         {"formula": "visits ~ age * arm + offset(exposure)", "family": "poisson"},
-        {"formula": "pressure ~ year + I(year^2) + stage", "family": "gaussian", "tests": {"s": ["stage[II]", "stage[III]"]}},
-        {"formula": "pressure ~ arm - 1", "family": "gaussian", "weights": {"variable": "exposure", "kind": "sampling"}},
+        {
+            "formula": "pressure ~ year + I(year^2) + stage",
+            "family": "gaussian",
+            "tests": {"s": ["stage[II]", "stage[III]"]},
+        },
+        {
+            "formula": "pressure ~ arm - 1",
+            "family": "gaussian",
+            "weights": {"variable": "exposure", "kind": "sampling"},
+        },
         {
             "formula": "died ~ age + arm",
             "family": "binomial",
@@ -123,5 +131,3 @@ def population_example() -> tuple[Statistic, Example]:
     inputs = Inputs(rows=40, numbers={k: v.astype(float) for k, v in marks.items()}, codes={})
     setting: Setting = make(CATALOGUE["count"], CATALOGUE["count"].question(), table()).setting
     return population, Example(PopulationQuestion(variables=("age", "sex")), setting, inputs)
-
-

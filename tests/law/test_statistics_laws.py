@@ -119,5 +119,3 @@ def test_a_statistic_that_does_not_add_up_is_caught() -> None:
     question = honest.question(by=("arm",))
     with pytest.raises(Invalid, match="add up"):
         check_statistic(replace(honest, summarise=crooked), example(honest, question))
-
-

@@ -64,8 +64,13 @@ def test_cells_are_zero_or_reach_the_floor_of_the_site(cell, holds):
     "evidence", [Evidence(rows=9, cells={"t": counts(0, 9)}), Evidence(rows=9, pairs={"p": counts(0)})]
 )
 def test_zeros_barred_refuses_an_empty_cell_or_pair(evidence):
-    assert broken(evidence, replace(OFF, zeros="barred")) == ["zeros"]
+    assert broken(evidence, replace(OFF, zeros="barred", minimum_count_site=5)) == ["zeros"]
     assert broken(evidence, replace(OFF, zeros="allowed")) == []
+
+
+def test_zeros_barred_leaves_cells_of_a_site_alone_where_only_sums_leave():
+    evidence = Evidence(rows=9, cells={"t": counts(0, 9)})
+    assert broken(evidence, replace(OFF, zeros="barred", minimum_count_site=1)) == []
 
 
 @pytest.mark.parametrize(("rows", "parameters", "holds"), [(20, 10, True), (19, 10, False), (0, 0, True)])

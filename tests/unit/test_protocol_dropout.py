@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from secagg_lab import Lab, lab
 
 from isthmus.federation.memory import Network
 from isthmus.federation.messages import HUB
 from isthmus.federation.protocol.hub import Concluded, Failed, Running
 from isthmus.federation.protocol.site import Left
 from isthmus.model.errors import Unavailable
+from secagg_lab import Lab, lab
 
 
 def total(made: Lab, names: str) -> float:
@@ -28,7 +28,7 @@ def deliver_until(network: Network, site: str, kind: str, sender: str = HUB) -> 
         if waiting and waiting[0].kind == kind:
             network.disconnect(site)
             return
-        network.step(next(l for l in network.links if l != (sender, receiver) or network.links[l][0].kind != kind))
+        network.step(next(at for at in network.links if at != (sender, receiver) or network.links[at][0].kind != kind))
 
 
 def concluded(network: Network) -> Concluded:

@@ -133,3 +133,25 @@ def test_a_link_decides_what_a_ratio_is_called() -> None:
     assert frames.ratio(LOGISTIC) == "OR"
     assert frames.ratio(CURVES) is None
     assert frames.ratio({"kind": "glm", "fit": {"link": "identity"}}) is None
+
+
+def test_table_one_has_a_column_per_group_and_a_line_per_level() -> None:
+    cells = [
+        {"variable": "age", "arm": None, "n": 100, "missing": 0, "mean": 35.23, "sd": 8.85},
+        {"variable": "age", "arm": "A", "n": 100, "missing": 0, "mean": 36.0, "sd": None},
+        {"variable": "sex", "level": "male", "arm": None, "count": 60, "percent": 60.0},
+        {"variable": "sex", "level": "male", "arm": "A", "count": None, "percent": None},
+    ]
+    body = {"kind": "table_one", "n": 100, "cells": cells, "groups": {"A": 100}, "fit": {"smd": {"age": 0.018}}}
+    (table,) = tables.of("t", body)
+    assert table.headings == ("", "Overall", "A", "SMD")
+    assert table.rows[1] == ("age", "35.2 (8.8)", "36 (-)", "0.02")
+    assert table.rows[-1] == (" male", "60 (60.0)", "-", "")
+
+
+def test_cells_show_their_names_first_and_counts_before_rates() -> None:
+    cells = [{"percent": 2.5, "count": 5, "sex": "male", "row_percent": 1.0}]
+    body = {"kind": "crosstab", "n": 200, "exactness": "exact", "cells": cells, "fit": {"p_value": 0.2, "df": 1}}
+    table, test = tables.of("t", body)
+    assert table.headings == ("sex", "count", "percent", "row percent")
+    assert [row[0] for row in test.rows] == ["df", "p value"]

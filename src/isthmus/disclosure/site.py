@@ -91,11 +91,12 @@ def minimum_count_site(evidence: Evidence, rules: Rules) -> tuple[str, ...]:
 
 
 def zeros(evidence: Evidence, rules: Rules) -> tuple[str, ...]:
-    """No cell and no pair of indicators is empty, where zeros are barred."""
+    """No pair of indicators is empty, where zeros are barred; no cell either, unless only sums over sites leave."""
     if not applies(rules, "zeros"):
         return ()
-    named = {f"cell {name}": counts for name, counts in evidence.cells.items()}
-    named |= {f"pair {name}": counts for name, counts in evidence.pairs.items()}
+    named = {f"pair {name}": counts for name, counts in evidence.pairs.items()}
+    if applies(rules, "minimum_count_site"):  # at 1 the cells of one site are nobody's to see: the sum is gated
+        named |= {f"cell {name}": counts for name, counts in evidence.cells.items()}
     return tuple(name for name, counts in named.items() if np.any(counts == 0))
 
 

@@ -16,7 +16,7 @@ from isthmus.federation.control import Control, Peer, Talk
 from isthmus.federation.frames import Assembler, ControlBytes, pack
 from isthmus.federation.grpc_hub import SERVICE, Settings, first_document, hello_nonce
 from isthmus.federation.identity import Identity
-from isthmus.federation.link import Ended, Link
+from isthmus.federation.link import BROKEN, Ended, Link
 from isthmus.federation.messages import Message
 from isthmus.federation.reasons import error_of
 from isthmus.model.errors import IsthmusError, Unavailable, Untrusted
@@ -103,7 +103,7 @@ class SiteClient:
             return ended
         except IsthmusError as error:
             return Ended("error", error)
-        except grpc.RpcError as error:
+        except BROKEN as error:
             return Ended("error", unreachable(error))
         finally:
             call.cancel()
@@ -153,7 +153,7 @@ async def _hang_up(call: Any) -> None:
     try:
         await call.done_writing()
         await asyncio.wait_for(call.code(), HANGING_UP)
-    except (TimeoutError, asyncio.InvalidStateError):
+    except (TimeoutError, *BROKEN):
         return
 
 

@@ -24,7 +24,7 @@ from isthmus.federation.node import Ledger, Means, Tell, job_name, log_to_stderr
 from isthmus.federation.protocol.hub import Gathering
 from isthmus.federation.protocol.hub_rounds import Outgoing
 from isthmus.federation.reasons import error_of
-from isthmus.federation.store import UNFINISHED, Mark, RunRow
+from isthmus.federation.store import UNFINISHED, Mark, RunRow, RunState
 from isthmus.federation.worker import Worker
 from isthmus.ledger.log import head_of
 from isthmus.model.errors import IsthmusError, Refused, Unavailable, Untrusted
@@ -161,17 +161,15 @@ class HubNode:
             return
         if message.sender != site:
             raise Untrusted("E-SENDER", "a site speaks for itself alone")
-        own = replace(message, body=self.means.spool(message.run).adopt(message.body))
         try:
-            answers = await self.worker.run(job_name(message), held.run.receive, own)
+            answers = await self.worker.run(job_name(message), held.run.receive, self.means.own(message))
+            held.moved = asyncio.get_running_loop().time()
+            await self._out(held, answers)
         except Unavailable as error:
             await self._break(held, error)
             return
         except IsthmusError as error:
             self._log.warning("run %s, %s from %s: %s", message.run[:19], message.kind, site, error)
-            return
-        held.moved = asyncio.get_running_loop().time()
-        await self._out(held, answers)
 
     async def _declined(self, site: str, body: Mapping[str, Any]) -> None:
         held = self.runs.get(str(body.get("run")))
@@ -264,30 +262,43 @@ class HubNode:
         elif passed == "run":
             held.cause = Unavailable("E-LOST", "a site did not come back in time", "start a new run")
             await self._out(held, await self.worker.run("abandon", held.run.abandon, held.cause))
+        await self._after(held)
 
     async def _after(self, held: HeldRun) -> None:
-        """Keep what a run has come to."""
-        before, now = held.row.state, held.state
-        if before == now:
+        """Keep what a run has come to; whoever is at it already looks again when done."""
+        if held.settling:
             return
-        store, at = self.means.store, asyncio.get_running_loop().time()
-        held.row = replace(held.row, state=now)
-        self._tell({"run": held.name, "state": now})
-        self._log.info("run %s is %s", held.name[:19], now)
+        held.settling = True
+        try:
+            while held.row.state != held.state:
+                await self._settle(held, held.state)
+        finally:
+            held.settling = False
+
+    async def _settle(self, held: HeldRun, now: RunState) -> None:
+        """Keep a new state. The bundle comes first: whoever is told `concluded` finds it."""
+        store, row = self.means.store, replace(held.row, state=now)
         if now in {"running", "waiting"}:
             store.set_state(held.name, now)
-            return
-        note = json.dumps(await hub_window.status_of(self, held, at))
-        if now == "closing" or (now == "concluded" and before != "closing"):
-            key = self.means.identity.key
-            raw = await self.worker.run("bundle", held.bundle, self.desk.envelopes(), key, self.ledger.log)
-            store.finish(held.name, raw, note)
-        if now == "closing":
-            return
+        else:
+            at = asyncio.get_running_loop().time()
+            note = json.dumps(await hub_window.status_of(self, held, row, at))
+            if held.error is None and store.bundle(held.name) is None:
+                key = self.means.identity.key
+                raw = await self.worker.run("bundle", held.bundle, self.desk.envelopes(), key, self.ledger.log)
+                store.finish(held.name, raw, note)
+            if now != "closing":
+                await self._over(held, now, note)
+        held.row = row
+        self._log.info("run %s is %s", held.name[:19], now)
+        self._tell({"run": held.name, "state": now})
+
+    async def _over(self, held: HeldRun, now: RunState, note: str) -> None:
+        """Forget a run that is over everywhere."""
         if held.error is not None:
             facts = {"run": held.name, "code": held.error.code}
             await self.worker.run("ledger", self.ledger.append, "refusal", facts)
-        store.set_state(held.name, now, note)
+        self.means.store.set_state(held.name, now, note)
         await self.worker.run("forget", held.run.forget)
         self.runs.pop(held.name, None)
         self.means.forget(held.name)
@@ -327,3 +338,13 @@ def serve(path: Path, environ: Mapping[str, str]) -> None:
     from isthmus.federation.agreed import hub_setup
 
     serve_hub(hub_setup(path, environ, lambda: datetime.now(UTC)), lambda _: None)  # noqa: TID251 - an entry point
+
+
+def node(_directory: Path, arguments: Mapping[str, Any], tell: Tell) -> int:
+    """Entry point for `launch.Fleet`: the hub of the configuration file `arguments["config"]`."""
+    import os
+
+    from isthmus.federation.agreed import hub_setup
+
+    setup = hub_setup(Path(arguments["config"]), os.environ, lambda: datetime.now(UTC))  # noqa: TID251 - an entry point
+    return serve_hub(setup, tell)

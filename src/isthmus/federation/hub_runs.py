@@ -40,6 +40,7 @@ class HeldRun:
         confirmed: sites that erased the run's secrets.
         declined: sites that do not take part, and why.
         cause: why this hub abandoned the run.
+        settling: its new state is being kept.
         moved: loop time when anything last came of it.
         looked: loop time of the last look at its deadline.
     """
@@ -53,6 +54,7 @@ class HeldRun:
     confirmed: set[str] = field(default_factory=set)
     declined: dict[str, IsthmusError] = field(default_factory=dict)
     cause: IsthmusError | None = None
+    settling: bool = False
 
     @property
     def charter(self) -> Charter:

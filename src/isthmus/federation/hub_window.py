@@ -56,15 +56,15 @@ async def status(hub: HubNode, name: str) -> dict[str, Any]:
     """
     held = hub.runs.get(name)
     if held is not None:
-        return await status_of(hub, held, asyncio.get_running_loop().time())
+        return await status_of(hub, held, held.row, asyncio.get_running_loop().time())
     row = hub.means.store.run(name)
     if row is None:
         raise Invalid("E-RUN", "no such run here", "give the run as `study submit` printed it")
     return json.loads(row.note) if row.note else {**head_of_row(row), "sites": {}, "error": None}
 
 
-async def status_of(hub: HubNode, held: HeldRun, now: float) -> dict[str, Any]:
-    """The status of a live run."""
+async def status_of(hub: HubNode, held: HeldRun, row: RunRow, now: float) -> dict[str, Any]:
+    """The status of a live run in the state that `row` says."""
     seen = await hub.worker.run("status", held.progress, now)
     awaited, sent = seen.pop("awaited"), seen["traffic"]["bytes_out"]
     sites = {
@@ -76,7 +76,7 @@ async def status_of(hub: HubNode, held: HeldRun, now: float) -> dict[str, Any]:
         }
         for member in held.charter.roster
     }
-    return {**head_of_row(held.row), **seen, "sites": sites, "error": facts(held.error) if held.error else None}
+    return {**head_of_row(row), **seen, "sites": sites, "error": facts(held.error) if held.error else None}
 
 
 def head_of_row(row: RunRow) -> dict[str, Any]:

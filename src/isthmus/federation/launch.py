@@ -13,13 +13,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any, Self
 
 from isthmus.model.errors import Invalid, Unavailable
 
-PRELOAD = ("isthmus.federation.hub_node", "isthmus.federation.site_node")
+PRELOAD = ("isthmus.federation.agreed", "grpc.aio")
 # Two BLAS threads per site on two cores took a GLM from 0.19 to 0.56 s. Read by BLAS when numpy is first imported.
 SINGLE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 QUIET = {"GRPC_VERBOSITY": "NONE"}
@@ -112,9 +113,10 @@ class Fleet:
             return name in self._events and not any("exited" in event for event in self._events[name])
 
     def signal(self, name: str, number: signal.Signals) -> None:
-        """Send a signal to a live node."""
+        """Send a signal to a live node; one that has just ended is left alone."""
         if self.alive(name):
-            os.kill(self.pid(name), number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid(name), number)
 
     def kill(self, name: str) -> None:
         """`kill -9`, and wait until it is gone."""

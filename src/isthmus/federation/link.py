@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import grpc
+import grpc.aio
 
 from isthmus.federation.control import Control, Talk
 from isthmus.federation.frames import Assembler, ControlBytes, Item, pack
@@ -24,6 +25,7 @@ from isthmus.model.errors import IsthmusError
 BEAT = 5.0  # seconds between heartbeats
 SILENCE = 3.0  # heartbeats that may be missed before the stream is given up
 WAITING_ITEMS = 8  # received and not yet taken; beyond it the reader stops and flow control holds the peer
+BROKEN = (grpc.RpcError, grpc.aio.BaseError, asyncio.InvalidStateError)  # how grpc.aio says that a stream is gone
 GOODBYE = 2.0  # seconds for the last words of a stream
 
 
@@ -125,7 +127,7 @@ class Link:
             self._outbox.clear()
             await self._last_words(facts(error))
             return Ended("error", error)
-        except grpc.RpcError:
+        except BROKEN:
             return Ended("lost")
 
     async def _last_words(self, body: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from isthmus.federation.control import Clock
 from isthmus.federation.grpc_hub import LARGEST, Settings
 from isthmus.federation.identity import Identity
 from isthmus.federation.link import BEAT
-from isthmus.federation.messages import Message
+from isthmus.federation.messages import FilePayload, Message
 from isthmus.federation.spool import Spool
 from isthmus.federation.store import Store
 from isthmus.ledger.log import Log
@@ -66,6 +66,16 @@ class Means:
             Unavailable: E-DISK.
         """
         return Spool(_made(self.spool_path(run)))
+
+    def own(self, message: Message) -> Message:
+        """A received message whose large body, if it has one, lies in its run's own directory.
+
+        Raises:
+            Unavailable: E-DISK, E-SPOOL.
+        """
+        if not isinstance(message.body, FilePayload):
+            return message
+        return replace(message, body=self.spool(message.run).adopt(message.body))
 
     def spool_path(self, run: str) -> Path:
         """Where one run's files lie."""

@@ -188,8 +188,14 @@ def _question(
         open_rules=_open(rules),
     )
     where = tuple(e for e in (analysis.where, _subgroup(study, analysis)) if e)
-    rungs = statistic.rungs(analysis.question, dictionary) or (None,)
+    rungs = _rungs(statistic.rungs(analysis.question, dictionary), rules)
     return Question(analysis.name, statistic, analysis.question, needs, base, rungs, where)
+
+
+def _rungs(ladder: tuple[Grid, ...], rules: Rules) -> tuple[Grid | None, ...]:
+    """The rungs that are voted on; every recorded value as its own step is a rung that only a floor of 1 passes."""
+    floor = applies(rules, "minimum_count")
+    return tuple(rung for rung in ladder if not (rung.recorded and floor)) if ladder else (None,)
 
 
 def _subgroup(study: Study, analysis: Analysis) -> str | None:

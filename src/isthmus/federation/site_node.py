@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -165,8 +165,7 @@ class SiteNode:
         if run is None:
             raise Invalid("E-RUN", "a message of a run that this site was not invited to")
         try:
-            own = replace(message, body=self._means.spool(message.run).adopt(message.body))
-            answers = await self._worker.run(job_name(message), run.receive, own)
+            answers = await self._worker.run(job_name(message), run.receive, self._means.own(message))
         except Unavailable:
             # Memory may be ahead of the journal: throw it away. The hub invites again, and the journal says where.
             self._runs.pop(message.run, None)
@@ -276,3 +275,13 @@ def serve(path: Path, environ: Mapping[str, str]) -> None:
     from isthmus.federation.agreed import site_setup
 
     serve_site(site_setup(path, environ, lambda: datetime.now(UTC), secrets.token_bytes), lambda _: None)  # noqa: TID251 - an entry point
+
+
+def node(_directory: Path, arguments: Mapping[str, Any], tell: Tell) -> int:
+    """Entry point for `launch.Fleet`: the site of the configuration file `arguments["config"]`."""
+    import os
+
+    from isthmus.federation.agreed import site_setup
+
+    clock = lambda: datetime.now(UTC)  # noqa: E731, TID251 - an entry point
+    return serve_site(site_setup(Path(arguments["config"]), os.environ, clock, secrets.token_bytes), tell)

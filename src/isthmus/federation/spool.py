@@ -6,9 +6,10 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from isthmus.federation.messages import CHUNK, BytesPayload, FilePayload, Payload
+from isthmus.federation.messages import CHUNK, BytesPayload, FilePayload, Message, Payload
 from isthmus.model.errors import Unavailable
 
 
@@ -99,6 +100,12 @@ class Spool:
         except OSError as error:
             raise _disk() from error
         return FilePayload(path, payload.size, payload.sha256, payload.start)
+
+    def take(self, message: Message) -> Message:
+        """A received message whose body, if it is a file, is the run's own. Unavailable (E-SPOOL)."""
+        if not isinstance(message.body, FilePayload):
+            return message
+        return replace(message, body=self.adopt(message.body))
 
     def gather(self, name: str, chunks: Iterable[bytes], size: int) -> Payload:
         """`size` bytes given in chunks: in memory up to 1 MiB, else in a new file.

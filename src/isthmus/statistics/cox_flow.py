@@ -170,7 +170,7 @@ def fit_common(model: Model) -> Flow:
         pooled = yield Round(risk_layout(model, len(blocks.deaths)), {"step": "risk", **base})
         s0 = _cumulated(blocks, pooled["s0"])
         if not bool(np.all(s0 > 0.0)):  # risks so far apart that the last risk set rounds to nothing
-            raise diverged(here.raw(coefficients), here.scale, model.design.names)
+            raise diverged(here, coefficients, coefficients, model.design.names)
         sets = _RiskSets.of(model, blocks, s0, pooled)
         gram = yield Round(hazard_layout(model), {"step": "hazard", **base, **sets.hazards()})
         information = gram["gram"] - sets.squares()
@@ -239,7 +239,7 @@ def _step(model: Model, at: _At, before: FloatArray | None) -> Step:
 
 def _no_end(model: Model, at: _At, before: FloatArray | None) -> Invalid:
     move = at.coefficients if before is None else at.coefficients - before
-    return diverged(at.place.raw(move), at.place.scale, model.design.names)
+    return diverged(at.place, move, at.coefficients, model.design.names)
 
 
 def _check(model: Model, n: int, deaths: int) -> None:

@@ -136,7 +136,7 @@ def _score(model: Model, start: _Start, used: int) -> Pooled:
 
 def _no_end(model: Model, start: _Start, now: FloatArray, before: FloatArray | None) -> Invalid:
     move = now if before is None else now - before
-    return diverged(start.place.raw(move), start.place.scale, model.design.names)
+    return diverged(start.place, move, now, model.design.names)
 
 
 def _rows(model: Model, start: _Start) -> float:
@@ -276,7 +276,7 @@ def _implied(model: Model, marks: FloatArray, count: int, events: int) -> dict[s
     found, levels = {}, dict.fromkeys((name for name, _ in model.design.reference), np.array([count, events]))
     for at, j in enumerate(glm_model.implied_terms(model)):
         column = model.design.columns[j]
-        total, squares, with_events, _ = marks[:, at].tolist()
+        total, squares, with_events = marks[:, at].tolist()
         if total != squares:
             continue
         marked, hit = round(total), round(with_events)

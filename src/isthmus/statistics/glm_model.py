@@ -46,7 +46,7 @@ def start_layout(model: Model) -> Layout:
             Field(name="gram", shape=(size, size), kind="gram"),
             Field(name="right", shape=(size,), kind="score"),
             *(Field(name=name, shape=(1,), kind="sum") for name in scalars),
-            Field(name="marks", shape=(4, len(implied_terms(model))), kind="moment"),
+            Field(name="marks", shape=(3, len(implied_terms(model))), kind="moment"),
         )
     )
 
@@ -78,15 +78,15 @@ def implied_terms(model: Model) -> tuple[int, ...]:
 
 
 def implied_columns(model: Model, rows: Rows) -> FloatArray:
-    """(4, k): sums of u, u**2, u y and y over rows, u the column moved to 0..1 by its declared range.
+    """(3, k): sums of u, u**2 and u y over rows, u the column moved to 0..1 by its declared range.
 
     Over all sites, sum u equals sum u**2 exactly when every u is 0 or 1: then they are counts.
     """
-    found = np.zeros((4, len(implied_terms(model))))
+    found = np.zeros((3, len(implied_terms(model))))
     for at, j in enumerate(implied_terms(model)):
         low, width = mark_range(model, j)
         u = (rows.columns[j] - low) / width
-        found[:, at] = (u.sum(), u @ u, u @ rows.y, rows.y.sum())
+        found[:, at] = (u.sum(), u @ u, u @ rows.y)
     return found
 
 

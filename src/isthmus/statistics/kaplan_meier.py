@@ -1,12 +1,13 @@
 """Kaplan-Meier curves (kind `kaplan_meier`), as R's `survfit`: Greenwood's error, interval `log` unless stated.
 
 Result keys: `curves`: per group `group`, `n`, `time`, `at_risk`, `events`, `censored`, `survival`, `std_error` (of the
-survival), `conf_low`, `conf_high`, `median`, and `at` (rows time, at_risk, survival, conf_low, conf_high) where asked; `n`,
-`events`, `conf_level`, `conf_type`; `grid` and `bound` where `exactness` is `grid`: no survival differs by more than
-`bound` from the curve with all censoring of a step before its events.
+survival), `conf_low`, `conf_high`, `median`, and where `at` asks `survival_at` (rows of `time`, `at_risk`,
+`survival`, `conf_low`, `conf_high`); `n`, `events`, `conf_level`, `conf_type`; `grid` and `bound` where `exactness` is
+`grid`: no survival differs by more than `bound` from the curve with all censoring of a step before its events.
 
-All rates follow from the gated counts. A step whose counts are suppressed is null; its people count at the next step
-shown. The median is the midpoint where the curve is flat at one half, as `survfit`.
+All rates follow from the gated counts. A step whose counts are suppressed is null on a grid, and left out where times
+are recorded ones; its people count at the next step shown. The median is the midpoint where the curve is flat at one
+half, as `survfit`.
 """
 
 from __future__ import annotations
@@ -177,7 +178,11 @@ def _report(question: KaplanMeier, setting: Setting, estimate: Estimate) -> dict
 
 def _curve_body(question: KaplanMeier, setting: Setting, estimate: Estimate, i: int) -> dict[str, Any]:
     table = np.asarray(estimate.counts[f"curve:{i}"].values, dtype=np.float64)
-    curve = fitted(estimate.values[f"time:{i}"], table, setting.conf_level, question.conf_type)
+    time = estimate.values[f"time:{i}"]
+    if estimate.exactness == "exact":
+        shown = np.all(np.isfinite(table), axis=0)
+        time, table = time[shown], table[:, shown]
+    curve = fitted(time, table, setting.conf_level, question.conf_type)
     body: dict[str, Any] = {
         "group": {} if question.by is None else {question.by: setting.levels[question.by][i]},
         "n": size(estimate.counts[f"n:{i}"]),
@@ -192,7 +197,7 @@ def _curve_body(question: KaplanMeier, setting: Setting, estimate: Estimate, i: 
         "median": median(curve.time, curve.survival),
     }
     if question.at is not None:
-        body["at"] = [_at(curve, table[0], time) for time in question.at]
+        body["survival_at"] = [_at(curve, table[0], time) for time in question.at]
     return body
 
 

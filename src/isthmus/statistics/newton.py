@@ -15,6 +15,7 @@ from isthmus.summary import FloatArray
 MAX_ROUNDS = 25  # as R's glm.control; a separated model moves by about one unit a round and shows long before
 STEP = 1e-10  # largest step, in standard errors (STATISTICS.md)
 WORSE = 1e-8  # relative rise of the deviance that is not rounding
+ABSURD = 15.0  # a standard deviation of the column that multiplies odds or hazard by exp(15)
 MOVING = 0.05  # a column whose last step still moved the linear predictor this much per standard deviation diverges
 
 
@@ -50,15 +51,17 @@ def must_halve(now: float, before: float) -> bool:
     return not now <= before + WORSE * (abs(before) + 1.0)
 
 
-def diverged(move: FloatArray, spreads: FloatArray, names: Sequence[str]) -> Invalid:
+def diverged(place: Coordinates, move: FloatArray, total: FloatArray, names: Sequence[str]) -> Invalid:
     """The error for coefficients that run away: names the columns that separate the outcomes.
 
-    `move` (p,) is the last step of the raw coefficients; times `spreads` it is in units of the linear predictor.
+    `move` (p,) is the last step and `total` (p,) the coefficients, both in the coordinates `place`.
     """
-    size = np.abs(move * spreads)
-    shown = [name for name, s in zip(names, size.tolist(), strict=True) if s > MOVING and name != "(Intercept)"]
-    if not shown and not bool(np.any(size > MOVING)):
+    size = np.abs(place.raw(move) * place.scale)  # change of the linear predictor per standard deviation
+    reach = np.abs(place.raw(total) * place.scale)
+    running = (size > MOVING) | (reach > ABSURD)
+    shown = [name for name, runs in zip(names, running.tolist(), strict=True) if runs and name != "(Intercept)"]
+    if not shown:
         return Invalid("E-CONVERGENCE", f"no convergence in {MAX_ROUNDS} rounds", "use fewer or simpler terms")
-    listed = ", ".join(repr(name) for name in shown or ["(Intercept)"])
+    listed = ", ".join(repr(name) for name in shown)
     hint = "merge rare levels, or leave the column out"
     return Invalid("E-SEPARATED", f"the outcome is separated by {listed}: the coefficients have no finite value", hint)

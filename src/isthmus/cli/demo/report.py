@@ -52,7 +52,12 @@ def closing(screen: Screen, played: Played, running: Mapping[str, int]) -> None:
     compared = compare.differences(compare.read(played.stage.hub.folder), played.tables)
     figure = _save_figure(played.stage.folder, body)
     if screen.json:
-        facts = {"bundle": str(played.bundle), "figure": str(figure), "verified": verify(raw)["checked"]}
+        facts = {
+            "bundle": str(played.bundle),
+            "figure": str(figure),
+            "verified": verify(raw)["checked"],
+            "pids": dict(running),
+        }
         screen.document({**body, "comparison": compared, "demo": {**facts, "seconds": round(played.seconds, 1)}})
         return
     for name in SHOWN_FIRST:

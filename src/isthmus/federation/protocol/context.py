@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from isthmus.crypto.ring import Packing
-from isthmus.federation.messages import compact, header_digest, signed_bytes
+from isthmus.federation.messages import EMPTY, Message, Payload, compact, header_digest, signed_bytes
 from isthmus.federation.protocol.charter import SECAGG, Charter, Step
 from isthmus.federation.protocol.records import Descriptor, Head
 from isthmus.model.canonical import plain
@@ -88,6 +89,15 @@ def survivors_statement(binding: Binding, place: tuple[str, Head], survivors: tu
 def masked_bytes(charter: Charter, site: str, header: Mapping[str, str], digests: tuple[str, str]) -> bytes:
     """The signed bytes of `site`'s M3, from its header and the digests of its sealed shares and of y_i."""
     return signed_bytes(charter.mode, "masked", charter.run, site, (header_digest(header), *digests))
+
+
+def said(charter: Charter, kind: str, site: str, told: tuple[Mapping[str, Any], str], body: Payload = EMPTY) -> Message:
+    """A site's message put together again from its header and signature (hex) in a journal."""
+    header, signature = told
+    return Message(
+        kind=kind, mode=charter.mode, run=charter.run, sender=site, header=header, body=body,
+        signature=bytes.fromhex(signature),
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=256)

@@ -6,12 +6,11 @@ Gathering -> Pairing -> rounds (hub_rounds.py) -> Signing -> Witnessing -> Concl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from isthmus.crypto.keys import SigningKey
 from isthmus.federation.messages import HUB, Author, BytesPayload, Message, check_signature, weight
 from isthmus.federation.protocol.charter import Charter, HubWork, check_charter
-from isthmus.federation.protocol.context import Binding
+from isthmus.federation.protocol.context import Binding, said
 from isthmus.federation.protocol.exchange import check_pairs, paired_message, roster_message
 from isthmus.federation.protocol.hub_end import Concluded, Ending, Signing, Witnessing
 from isthmus.federation.protocol.hub_phases import Asking, Finished
@@ -103,7 +102,7 @@ class HubRun:
         handler = self._handlers().get(message.kind)
         if handler is None:
             raise Untrusted("E-ORDER", "a message that the hub does not expect now")
-        out = handler(message)
+        out = handler(self._spool.take(message))
         self.late = self.late and not out
         return self._sent(out)
 
@@ -373,7 +372,7 @@ class HubRun:
                 return
             case ("roster", Gathering()):
                 facts, _ = unbundle(blob)
-                told = {s: self._said("keys", s, *facts[s]) for s in self.charter.ordered(facts)}
+                told = {s: said(self.charter, "keys", s, tuple(facts[s])) for s in self.charter.ordered(facts)}
                 self.state = Pairing(told, roster_message(self._author, told))
             case ("paired", Pairing()):
                 self._restore_rounds(blob)
@@ -392,15 +391,8 @@ class HubRun:
     def _restore_rounds(self, blob: bytes) -> None:
         facts, bodies = unbundle(blob)
         self._paired = {
-            site: self._said("pairs", site, head, signature, BytesPayload(body))
+            site: said(self.charter, "pairs", site, (head, signature), BytesPayload(body))
             for (site, head, signature), body in zip(facts["answers"], bodies, strict=True)
         }
         head = parse(Head, facts["head"])
         self.state = Running(HubRounds(self._binding, self._work, self._kept, facts["heads"], head))
-
-    def _said(self, kind: str, site: str, head: dict[str, Any], signature: str, *body: BytesPayload) -> Message:
-        raw = bytes.fromhex(signature)
-        return Message(
-            kind=kind, mode=self.charter.mode, run=self.charter.run, sender=site, header=head,
-            body=body[0] if body else BytesPayload(b""), signature=raw,
-        )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from isthmus.crypto.shares import SHARE_SIZE
 from isthmus.federation.messages import EMPTY, Author, BytesPayload, ChainPayload, Message, check_signature
 from isthmus.federation.protocol.charter import HubWork, Step
-from isthmus.federation.protocol.context import Binding, Entry, summary_digest, turn
+from isthmus.federation.protocol.context import Binding, Entry, said, summary_digest, turn
 from isthmus.federation.protocol.hub_opening import Doubted, holding, open_again, open_seeds, open_sum, quorum_header
 from isthmus.federation.protocol.hub_phases import Asking, Block, Finished, Opening, Phase, Recovering, Settling
 from isthmus.federation.protocol.journal import Journal, bundle, damaged, unbundle
@@ -269,10 +269,11 @@ class HubRounds:
         if not by_replies(block.turn):
             self.trusted.append((step.question, step.round))
         self.unsent.append(block)
-        self.previous, self.bound = quorum, tuple(quorum["survivors"])
+        survivors = tuple(quorum["survivors"])
+        self.previous, self.bound = quorum, survivors
         self._fixed, self._reveals = None, {}
         self.anchor, self._head = self._head, head
-        self._heads = dict.fromkeys(self.bound, self.anchor.size)
+        self._heads = dict.fromkeys(survivors, self.anchor.size)
 
     # -- time, connections, restart -------------------------------------------------------------------------------
 
@@ -341,7 +342,8 @@ class HubRounds:
         if key == "proposal":
             kind = Final if facts["stage"] == "final" else Partial
             self._fixed = kind(tuple(facts["survivors"]))
-            self._reveals = {site: self._revealed(site, *told) for site, told in facts["reveals"].items()}
+            charter = self._binding.charter
+            self._reveals = {s: said(charter, "reveal", s, (h, sig)) for s, (h, sig) in facts["reveals"].items()}
             return
         step = self._work.next()
         if step is None:
@@ -357,10 +359,3 @@ class HubRounds:
             facts["previous"],
             parse(Head, facts["head"]),
         )
-
-    def _revealed(self, site: str, head: dict[str, Any], signature: str) -> Message:
-        charter = self._binding.charter
-        return Message(
-            kind="reveal", mode=charter.mode, run=charter.run, sender=site, header=head,
-            signature=bytes.fromhex(signature),
-        )  # fmt: skip

@@ -146,7 +146,7 @@ class SiteRun:
         handler = self._handlers().get(message.kind)
         if handler is None:
             raise Untrusted("E-ORDER", f"a site that is {type(self.state).__name__.lower()} expects no such message")
-        return handler(message)
+        return handler(self._local.spool.take(message))
 
     @property
     def due(self) -> float | None:

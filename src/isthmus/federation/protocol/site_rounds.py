@@ -103,7 +103,7 @@ class Rounds:
         if (wanted.question, wanted.round, wanted.attempt) in self._asked:
             raise Untrusted("E-REPLAY", "this round was answered before", "one masked reply per round and attempt")
         self._settle(asked.previous)
-        self._learn_all(asked.sums, self._local.spool.adopt(message.body))
+        self._learn_all(asked.sums, message.body)
         step = self._work.step(wanted.question, wanted.round)
         own = turn(self.circle.binding, step, self.bound or self.circle.roster)
         if own.descriptor != wanted:
@@ -209,6 +209,7 @@ class Rounds:
         self._settle(sent.previous)
         self._learn_all((sent.sum,), message.body)
         self._unsaved.clear()  # the hub sends final sums again to a site that restarts
+        self._local.spool.drop(message.body)
         return ()
 
     def settle(self, previous: Quorum) -> tuple[Entry, ...]:

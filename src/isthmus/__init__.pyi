@@ -1,0 +1,7 @@
+from isthmus.sdk.bundle import verify as verify
+from isthmus.sdk.connect import connect as connect
+from isthmus.sdk.rehearse import rehearse as rehearse
+from isthmus.sdk.result import Result as Result
+from isthmus.sdk.study import Study as Study
+
+__version__: str

@@ -1,0 +1,198 @@
+"""Cox models against a literal reading of the partial likelihood, and what cannot be fitted."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from stat_help import column, report, run, texts
+
+from isthmus.model.errors import Invalid, Refused
+from isthmus.statistics import cox_ties
+
+
+def patients(rows: int = 90, seed: int = 4) -> dict:
+    draw = np.random.default_rng(seed)
+    x, z = draw.normal(size=rows), draw.normal(size=rows)
+    time = np.ceil(draw.exponential(12, rows) * np.exp(-0.5 * x))
+    return {
+        "t": time,
+        "e": (draw.random(rows) < 0.7).astype(float),
+        "x": x,
+        "z": z,
+        "g": draw.choice(["a", "b"], rows).astype(object),
+    }
+
+
+def literal(table: dict, ties: str, strata: np.ndarray, beta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Log partial likelihood, score and information, one event at a time."""
+    x = np.column_stack([table["x"], table["z"]])
+    risk = np.exp(x @ beta)
+    loglik, score, information = 0.0, np.zeros(2), np.zeros((2, 2))
+    for stratum, time in product(np.unique(strata), np.unique(table["t"])):
+        at = (strata == stratum) & (table["t"] >= time)
+        died = (strata == stratum) & (table["t"] == time) & (table["e"] == 1)
+        count = int(died.sum())
+        for j in range(count):
+            share = j / count if ties == "efron" else 0.0
+            w = risk * at - share * risk * died
+            mean = w @ x / w.sum()
+            loglik -= np.log(w.sum())
+            score -= mean
+            information += (x * w[:, None]).T @ x / w.sum() - np.outer(mean, mean)
+        loglik += (x @ beta)[died].sum()
+        score += x[died].sum(axis=0)
+    return loglik, score, information
+
+
+def fit(table: dict, ties: str, strata: np.ndarray) -> tuple[np.ndarray, np.ndarray, float, float]:
+    beta = np.zeros(2)
+    for _ in range(30):
+        loglik, score, information = literal(table, ties, strata, beta)
+        beta = beta + np.linalg.solve(information, score)
+    errors = np.sqrt(np.diag(np.linalg.inv(information)))
+    return beta, errors, loglik, literal(table, ties, strata, np.zeros(2))[0]
+
+
+SITES = np.arange(90) % 4
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+@pytest.mark.parametrize("strata", [[], ["g"], ["site"], ["g", "site"]])
+def test_equals_the_literal_partial_likelihood(ties, strata) -> None:
+    table = patients()
+    group = (table["g"] == "b").astype(int) if "g" in strata else np.zeros(90, dtype=int)
+    whole = group * 10 + (SITES if "site" in strata else 0)
+    beta, errors, loglik, null = fit(table, ties, whole)
+    found = report("cox", {"formula": "Surv(t, e) ~ x + z", "ties": ties, "strata": strata}, table, SITES)
+    assert column(found["terms"], "estimate") == pytest.approx(beta, rel=1e-9)
+    assert column(found["terms"], "std_error") == pytest.approx(errors, rel=1e-9)
+    assert [found["fit"][k] for k in ("loglik", "loglik_null")] == pytest.approx([loglik, null], rel=1e-12)
+    assert found["exactness"] == "exact"
+
+
+def test_a_grid_is_the_model_of_binned_rows() -> None:
+    table = patients()
+    on_grid = report("cox", {"formula": "Surv(t, e) ~ x + z", "grid": {"every": 4, "to": 20}}, table)
+    late = table["t"] > 20
+    binned = table | {"t": np.where(late, 24, np.ceil(table["t"] / 4) * 4), "e": np.where(late, 0, table["e"])}
+    beta, errors, _, _ = fit(binned, "efron", np.zeros(90))
+    assert column(on_grid["terms"], "estimate") == pytest.approx(beta, rel=1e-9)
+    assert column(on_grid["terms"], "std_error") == pytest.approx(errors, rel=1e-9)
+    assert on_grid["exactness"] == "grid"
+
+
+def test_times_that_differ_by_rounding_are_ties() -> None:
+    table = patients()
+    jitter = table | {"t": table["t"] * (1 + 1e-12 * np.arange(90))}
+    for strata in ([], ["site"]):
+        arguments = {"formula": "Surv(t, e) ~ x + z", "strata": strata}
+        exact, close = (column(report("cox", arguments, t)["terms"], "estimate") for t in (table, jitter))
+        assert close == pytest.approx(exact, rel=1e-12)
+
+
+def test_strata_in_the_formula_are_strata() -> None:
+    table = patients()
+    stated = report("cox", {"formula": "Surv(t, e) ~ x", "strata": ["g"]}, table)
+    written = report("cox", {"formula": "Surv(t, e) ~ x + strata(g)"}, table)
+    assert stated["terms"] == written["terms"]
+    assert stated["strata"] == written["strata"] == ["g"]
+
+
+def test_tests_and_contrasts() -> None:
+    arguments = {
+        "formula": "Surv(t, e) ~ x + z",
+        "contrasts": {"both": {"x": 1, "z": 1}},
+        "tests": {"all": ["x", "z"]},
+        "release": ["vcov"],
+    }
+    found = report("cox", arguments, patients())
+    assert found["tests"]["all"]["statistic"] == pytest.approx(found["fit"]["wald"], rel=1e-9)
+    estimates = column(found["terms"], "estimate")
+    assert found["contrasts"][0]["estimate"] == pytest.approx(sum(estimates), rel=1e-12)
+    assert found["contrasts"][0]["std_error"] == pytest.approx(np.sqrt(np.sum(found["vcov"])), rel=1e-9)
+
+
+@pytest.mark.parametrize("strata", [[], ["site"]])
+@pytest.mark.parametrize("ranges", [True, False])
+def test_uncentred_powers_and_tiny_columns(strata, ranges) -> None:
+    table = patients()
+    year = np.round(2010 + 4 * table["x"])
+    table |= {"year": year, "tiny": table["z"] * 1e-10, "centred": year - 2010}
+    arguments = {"formula": "Surv(t, e) ~ year + I(year^2) + tiny", "strata": strata}
+    hard = report("cox", arguments, table, SITES, ranges=ranges)["terms"]
+    easy = {"formula": "Surv(t, e) ~ centred + I(centred^2) + z", "strata": strata}
+    linear_, square, plain = report("cox", easy, table, SITES)["terms"]
+    assert hard[1]["estimate"] == pytest.approx(square["estimate"], rel=1e-9)
+    assert hard[0]["estimate"] == pytest.approx(linear_["estimate"] - 4020 * square["estimate"], rel=1e-9)
+    assert hard[2]["estimate"] == pytest.approx(plain["estimate"] * 1e10, rel=1e-9)
+    assert hard[2]["std_error"] == pytest.approx(plain["std_error"] * 1e10, rel=1e-9)
+
+
+@pytest.mark.parametrize("strata", [[], ["site"]])
+@pytest.mark.parametrize(
+    ("formula", "change", "code", "named"),
+    [
+        ("Surv(t, e) ~ x", {"e": np.zeros(90)}, "E-NO-EVENTS", "'e'"),
+        ("Surv(t, e) ~ x", {"e": patients()["e"] + 1}, "E-EVENT", "'e'"),
+        ("Surv(t, e) ~ x", {"t": patients()["t"] - 5}, "E-TIME", "'t'"),
+        ("Surv(t, e) ~ x + flat", {"flat": np.full(90, 2.0)}, "E-COLLINEAR", "'flat' is constant"),
+        ("Surv(t, e) ~ x + y", {"y": 3 * patients()["x"]}, "E-COLLINEAR", "'y' follows from 'x'"),
+        ("Surv(t, e) ~ x + y", {"y": 1 - patients()["e"]}, "E-SEPARATED", "'y'"),
+        ("Surv(t, e) ~ y", {"y": -patients()["t"]}, "E-SEPARATED", "'y'"),
+    ],
+)
+def test_what_cannot_be_fitted_says_why_and_names_columns(strata, formula, change, code, named) -> None:
+    with pytest.raises(Invalid) as caught:
+        report("cox", {"formula": formula, "strata": strata}, patients() | change)
+    assert caught.value.code == code
+    assert named in caught.value.message
+
+
+@pytest.mark.parametrize("formula", ["x ~ z", "Surv(t, t, e) ~ x", "Surv(t, e) ~ 1", "Surv(t, e) ~ x + cluster(g)"])
+def test_formulas_that_are_no_cox_model(formula) -> None:
+    with pytest.raises(Invalid) as caught:
+        report("cox", {"formula": formula}, patients())
+    assert caught.value.code == "E-FORMULA"
+
+
+def test_a_site_without_rows_events_or_a_level() -> None:
+    table = patients() | {"h": texts(*(["u"] * 30 + ["v"] * 60))}
+    pooled = report("cox", {"formula": "Surv(t, e) ~ x + h"}, table, np.zeros(90, dtype=int))
+    apart = report("cox", {"formula": "Surv(t, e) ~ x + h"}, table, np.where(np.arange(90) < 30, 3, 1))
+    assert column(apart["terms"], "estimate") == pytest.approx(column(pooled["terms"], "estimate"), rel=1e-9)
+
+
+def test_thin_risk_sets_are_not_shown_round_after_round() -> None:
+    """Under real rules a bin whose leavers are fewer than the numbers said about them stops the run."""
+    from stat_help import make, over
+
+    from isthmus.statistics.catalogue import CATALOGUE
+
+    statistic = CATALOGUE["cox"]
+    question = statistic.question(formula="Surv(t, e) ~ x + z")
+    made = make(statistic, question, patients())
+    from dataclasses import replace
+
+    strict_rules = replace(made, setting=replace(made.setting, open_rules=False))
+    with pytest.raises(Refused) as caught:
+        over(statistic, question, strict_rules, SITES)
+    assert caught.value.code == "E-DISCLOSURE"
+
+
+def test_rounds_are_counted() -> None:
+    trace = run("cox", {"formula": "Surv(t, e) ~ x"}, patients())
+    assert trace.estimate.rounds == len(trace.rounds) == trace.report["rounds"]
+    assert trace.report["rounds"] % 2 == 1
+
+
+def test_denominators_of_tied_events() -> None:
+    index = cox_ties.tie_index(np.array([1.0, 3.0]))
+    assert index.share.tolist() == pytest.approx([0, 0, 1 / 3, 2 / 3])
+    s0, d0 = np.array([4.0, 10.0]), np.array([1.0, 6.0])
+    efron, breslow = (cox_ties.tie_sums(t, index, s0, d0) for t in ("efron", "breslow"))
+    assert efron.first.tolist() == pytest.approx([1 / 4, 1 / 10 + 1 / 8 + 1 / 6])
+    assert efron.first_f.tolist() == pytest.approx([0, 1 / 24 + 2 / 18])
+    assert breslow.first.tolist() == pytest.approx([1 / 4, 3 / 10])
+    assert breslow.logs == pytest.approx(np.log(4) + 3 * np.log(10))
