@@ -10,6 +10,7 @@ from isthmus.federation.memory import Network
 from isthmus.federation.messages import HUB
 from isthmus.federation.protocol.hub import Concluded
 from isthmus.federation.protocol.journal import MemoryJournal
+from isthmus.model.errors import Unavailable, Untrusted
 from secagg_lab import CutJournal, Killed, Lab, lab
 
 QUESTIONS = {"count": 1, "model": 2}
@@ -76,7 +77,7 @@ def test_kill_at_every_journal_entry(tmp_path: Path, party: str, after: bool) ->
         network, killed = run_with_kill(made, party, at, after)
         assert killed == (at < ENTRIES[party])  # two durable writes per site and round, one at the hub, no more
         assert outcome(network) == expected, at
-        assert events(made) == ["study", *["round"] * 4, "release"]
+        assert events(made) == ["study", "decision", *["round"] * 4, "release"]
         assert all(type(site.state).__name__ == "Concluded" for site in network.sites.values()), at
 
 
@@ -87,7 +88,7 @@ def test_kill_during_recovery(tmp_path: Path, party: str) -> None:
     for at in range(3, 14):
         made = lab(tmp_path / str(at), 4, questions=QUESTIONS)
         assert with_a_dropout(made, party, at) == expected, at
-        assert events(made) == ["study", *["round"] * 4, "release"]
+        assert events(made) == ["study", "decision", *["round"] * 4, "release"]
 
 
 def deaf(made: Lab) -> bool:
@@ -135,3 +136,65 @@ def test_kill_between_messages(tmp_path: Path) -> None:
         network.settle()
         assert outcome(network) == expected, at
     assert count > 10
+
+
+@pytest.mark.parametrize("party", ["a", HUB])
+def test_kill_with_large_replies(tmp_path: Path, party: str) -> None:
+    """Above 1 MiB a reply everything lies in spool files; a restarted party finds them again."""
+    options = {"questions": {"model": 3}, "width": 70_000, "vote": False}
+    whole = lab(tmp_path / "whole", 3, **options).network()
+    whole.run()
+    for at in (4, 6, 8):
+        made = lab(tmp_path / str(at), 3, **options)
+        network, killed = run_with_kill(made, party, at, after=True)
+        assert killed
+        assert outcome(network) == outcome(whole), at
+
+
+class FullDisk(MemoryJournal):
+    """A journal that cannot be written at its n-th new entry."""
+
+    def __init__(self, entries: list[tuple[str, bytes]], at: int) -> None:
+        super().__init__(entries)
+        self.left = at
+
+    def append(self, key: str, blob: bytes) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Unavailable("E-DISK", "the disk is full")
+        super().append(key, blob)
+
+
+@pytest.mark.parametrize("at", [3, 4, 5, 6])
+def test_a_full_disk_loses_nothing(tmp_path: Path, at: int) -> None:
+    """Nothing leaves that is not durable; with room again, the site goes on from its journal."""
+    expected = plain_outcome(tmp_path, 3)
+    made = lab(tmp_path / "full", 3, questions=QUESTIONS)
+    made.journals["b"] = FullDisk([], at)
+    network = made.network()
+    network.run()
+    assert {refusal.error.code for refusal in network.refusals} == {"E-DISK"}
+    assert network.hub.progress().awaited == ("b",)
+    network = revive(made, network, "b")
+    network.settle()
+    assert outcome(network) == expected
+
+
+def test_a_journal_of_another_run_is_refused(tmp_path: Path) -> None:
+    made = lab(tmp_path / "one", 3, questions=QUESTIONS)
+    network = made.network()
+    for site in network.sites:
+        network.connect(site)
+    while network.hub.progress().opened < 2:
+        network.step(next(iter(network.links)))
+    for party in ("a", HUB):
+        other = lab(tmp_path / f"other {party}", 3, questions=QUESTIONS, run="sha256:other", vote=False)
+        other.keys, other.charter = made.keys, made.charter
+        other.journals[party] = MemoryJournal(made.journals[party].entries)
+        with pytest.raises((Unavailable, Untrusted)) as caught:
+            other.hub() if party == HUB else other.site(party)
+        assert caught.value.code in {"E-JOURNAL", "E-STEP"}
+    made.journals["a"] = MemoryJournal(made.journals["a"].entries[1:])
+    with pytest.raises(Unavailable) as caught:
+        made.site("a")
+    assert caught.value.code == "E-JOURNAL"

@@ -210,7 +210,7 @@ def test_the_bundle_of_a_run_verifies(tmp_path: Path) -> None:
     raw = make_bundle(contents, log, network.hub.indices, done.note, done.size, made.keys[HUB])
     verified = verify_bundle(raw, [])
     assert verified.signers == made.names
-    assert [entry.event for entry in verified.entries] == ["study", *["round"] * 6, "release"]
+    assert [entry.event for entry in verified.entries] == ["study", "decision", *["round"] * 6, "release"]
 
 
 def test_a_site_remembers_the_hubs_ledger_between_runs(tmp_path: Path) -> None:

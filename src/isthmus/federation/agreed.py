@@ -70,8 +70,8 @@ class AgreedHub:
         return charter, OurHubWork(plan_of(charter, asked, agreement, book))
 
     def envelopes(self) -> list[Any]:
-        """The agreement's envelopes."""
-        return [dict(envelope) for envelope in self.signed.signatures]
+        """The agreement with its signatures, for the bundle."""
+        return [plain(self.signed)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,27 +171,6 @@ def plan_of(charter: Charter, request: RunRequest, agreement: Agreement, book: C
     effective: Effective = shared_rules(agreement, request.study.dataset)
     known = dictionary(request.study, book, countries)
     return make_plan(charter.run, request.study, known, effective.rules, effective.whose, len(charter.roster))
-
-
-def names_read(study: Study, book: Codebook | None, countries: tuple[str, ...]) -> set[str]:
-    """Every variable that a study reads: in analyses, derived variables, population and filters.
-
-    Raises:
-        Invalid: an expression or formula that cannot be read.
-    """
-    if book is None:
-        return set()
-    known = dictionary(study, book, countries)
-    derived = derived_expressions(study, known)
-    asked = analyses(study)
-    filters = [a.where for a in asked if a.where] + list((study.subgroups or {}).values())
-    expressions = [
-        *derived.values(),
-        *(condition for _, condition in population(study, known)),
-        *(parse_condition(text, book, derived) for text in filters),
-    ]
-    named = {name for expression in expressions for name in expression.names}
-    return named | {name for _, needs in study_needs(study) for name in reads(needs)}
 
 
 def parties_of(agreement: Agreement) -> dict[str, Party]:

@@ -158,16 +158,13 @@ class HubRun:
                     "reveal": self._unless_dropped(rounds.reveal), "shares": self._shares,
                 }  # fmt: skip
             case Signing() | Witnessing() | Concluded():
-                return common | {
-                    "masked": self._late_answer, "agree": self._late_answer, "shares": self._late_answer,
-                    "result": self._result, "cosigned": self._cosigned,
-                }  # fmt: skip
+                late = dict.fromkeys(("masked", "agree", "shares"), self._late_answer)
+                return common | late | {"result": self._result, "cosigned": self._cosigned}
             case _:
                 return common
 
-    def _late_answer(self, message: Message) -> Outgoing:
-        self._spool.drop(message.body)
-        return ()
+    def _late_answer(self, _message: Message) -> Outgoing:
+        return ()  # t answers were enough
 
     def _unless_dropped(self, handler: Callable[[Message], Outgoing]) -> Callable[[Message], Outgoing]:
         def handle(message: Message) -> Outgoing:
@@ -217,6 +214,9 @@ class HubRun:
         answers = {site: self.state.answers[site] for site in self.charter.ordered(self.state.answers)}
         check_size(self._binding, tuple(answers))
         heads = {site: self.state.cards[site].header["head"]["size"] for site in answers}
+        snapshots = {site: self.state.cards[site].header["snapshot"] for site in answers}
+        joined = {"run": self.charter.run, "decision": "joined", "snapshots": snapshots}
+        self._kept.recorder.record("decision", joined)  # invariant 4: what each site signed that it reads
         head = self._kept.recorder.head()
         sent = [[site, dict(m.header), m.signature.hex()] for site, m in answers.items()]
         bodies = [b"".join(m.body.chunks()) for m in answers.values()]

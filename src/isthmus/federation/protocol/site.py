@@ -33,7 +33,7 @@ from isthmus.model.errors import IsthmusError, Refused, Unavailable, Untrusted
 from isthmus.strict import parse
 
 # errors that say nothing about the run: a stray, altered or repeated message, or trouble at home
-_QUIET = frozenset({"E-SIGNATURE", "E-RUN", "E-MODE", "E-SENDER", "E-REPLAY", "E-ENDED", "E-KIND-OF-MESSAGE"})
+_QUIET = frozenset({"E-SIGNATURE", "E-RUN", "E-MODE", "E-SENDER", "E-REPLAY", "E-ENDED"})
 
 
 @dataclass(frozen=True, slots=True)
