@@ -81,12 +81,12 @@ def test_erased_secrets_are_not_in_the_files(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_nothing_half_done(tmp_path: Path) -> None:
-    store = open_store(tmp_path / "a.db", maximum_bytes=120_000)
+    store = open_store(tmp_path / "a.db", maximum_bytes=250_000)
     journal = store.journal("r")
     for _ in range(8):
         journal.append("masked", b"y" * 9_000)
     with pytest.raises(Unavailable) as caught:
-        journal.append("masked", b"y" * 90_000)
+        journal.append("masked", b"y" * 190_000)
     assert caught.value.code == "E-DISK"
     assert len(list(journal.read())) == 8
     journal.erase("")

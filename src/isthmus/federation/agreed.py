@@ -12,8 +12,7 @@ from typing import Any
 
 from isthmus.crypto.keys import SigningKey
 from isthmus.crypto.shares import threshold_for
-from isthmus.data.dictionary import derived_expressions, dictionary, population, read_codebook
-from isthmus.data.expressions import parse_condition
+from isthmus.data.dictionary import dictionary, read_codebook
 from isthmus.data.source import open_source
 from isthmus.disclosure.rules import Effective
 from isthmus.federation.config import Config, read_config, resolve
@@ -25,7 +24,7 @@ from isthmus.federation.grpc_site import HubAddress
 from isthmus.federation.hub_node import HubSetup
 from isthmus.federation.identity import Identity, load_identity
 from isthmus.federation.node import Means
-from isthmus.federation.plan import Plan, make_plan, reads, study_needs
+from isthmus.federation.plan import Plan, make_plan, study_reads
 from isthmus.federation.protocol.charter import Charter, HubWork, Member
 from isthmus.federation.site_node import SiteSetup
 from isthmus.federation.store import Store, open_store
@@ -34,11 +33,10 @@ from isthmus.federation.work import SiteWork as OurSiteWork
 from isthmus.governance.admission import Door, RunRequest, admit, admit_at_hub, sign_request
 from isthmus.governance.agreement import Agreement, agreement_digest, check_in_force, shared_rules
 from isthmus.governance.signing import SignedAgreement, check_own_site, check_signatures, read_signed, verify_agreement
-from isthmus.model.canonical import canonical, digest
+from isthmus.model.canonical import canonical, digest, plain
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Unavailable
 from isthmus.model.study import Study, study_digest
-from isthmus.statistics.catalogue import analyses
 from isthmus.strict import parse
 
 VOTE_AFTER = 1.0  # seconds: every site answers the vote at this time, however long its rows took to look at
@@ -116,14 +114,13 @@ class AgreedSite:
         known = {entry.dataset for entry in agreement.datasets}
         rules = shared_rules(agreement, dataset).rules if dataset in known else agreement.disclosure
         book = self._codebook(dataset)
-        countries = [agreement.site(s).country for d in agreement.datasets if d.dataset == dataset for s in d.sites]
         return Door(
             agreement=agreement,
             site=self.name,
             mode="federated",
             rules=rules,
             codebook=book,
-            reads=partial(names_read, book=book, countries=tuple(countries)),
+            reads=lambda study: study_reads(study, book) if book else (),
         )
 
     def _codebook(self, dataset: str) -> Codebook | None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from isthmus.data.dictionary import dictionary
 from isthmus.federation.plan import Plan, make_plan
 from isthmus.federation.protocol.charter import Step
-from isthmus.federation.protocol.context import summary_digest
+from isthmus.federation.protocol.context import Entry, summary_digest, transcript_digest
 from isthmus.federation.results import released
 from isthmus.federation.script import Script
-from isthmus.data.dictionary import dictionary
 from isthmus.governance.admission import RunRequest
 from isthmus.governance.agreement import Agreement, agreement_digest, shared_rules
 from isthmus.governance.signing import SignedAgreement, check_signatures
@@ -26,10 +26,10 @@ from isthmus.strict import parse
 from isthmus.summary import Summary
 
 
-def transcript(sums: list[tuple[Step, Summary]], codebook: Codebook) -> dict[str, Any]:
-    """What the auditor's form adds: the codebook, and each round's pooled sum, exactly."""
+def transcript(sums: Iterable[tuple[Step, Summary]], cards: str, codebook: Codebook) -> dict[str, Any]:
+    """What the auditor's form adds: each round's pooled sum, exactly; the codebook; the digest of the exchanged keys."""
     rounds = [{"question": step.question, "round": step.round, "sum": _hex(pooled)} for step, pooled in sums]
-    return {"codebook": plain(codebook), "rounds": rounds}
+    return {"codebook": plain(codebook), "cards": cards, "rounds": rounds}
 
 
 def recomputed(verified: Verified) -> None:
@@ -38,17 +38,39 @@ def recomputed(verified: Verified) -> None:
     Raises:
         Untrusted: E-BUNDLE, another result, other sums than the ledger's rounds, or a transcript that cannot be read.
     """
-    told = verified.bundle.get("transcript")
-    if told is None:
+    if "transcript" not in verified.bundle:
         return
     try:
-        script = Script(_plan(verified, told))
-        _replay(script, told["rounds"])
-        result = released(script, tuple(verified.bundle["result"]["sites"]))
+        result = released(replayed(verified), tuple(verified.bundle["result"]["sites"]))
     except (IsthmusError, KeyError, TypeError, ValueError) as error:
-        raise Untrusted("E-BUNDLE", "the pooled sums do not give a result", "ask the hub for the bundle again") from error
+        raise Untrusted(
+            "E-BUNDLE", "the pooled sums do not give a result", "ask the hub for the bundle again"
+        ) from error
     if digest(result) != verified.result:
         raise Untrusted("E-BUNDLE", "the pooled sums give another result than the one that is signed")
+
+
+def replayed(verified: Verified) -> Script:
+    """The run of an auditor's bundle, with every flow advanced on the pooled sums.
+
+    Raises:
+        Untrusted, Invalid, Refused: the transcript is not of this run.
+        KeyError, TypeError, ValueError: it is malformed.
+    """
+    told = verified.bundle["transcript"]
+    contexts = [entry.facts["context"] for entry in verified.entries if entry.event == "round"]
+    script, entries = Script(_plan(verified, told)), []
+    for said, context in zip(told["rounds"], contexts, strict=True):
+        name = said["question"]
+        step = script.first(script.plan.question(name)) if script.voted else script.vote_step()
+        if (step.question, step.round) != (name, said["round"]):
+            raise Untrusted("E-BUNDLE", "the rounds are in another order")
+        pooled = _summary(step, bytes.fromhex(said["sum"]))
+        entries.append(Entry(step.question, step.round, context, summary_digest(pooled)))
+        script.learn(step, pooled)
+    if transcript_digest(told["cards"], entries) != verified.bundle["transcript_digest"]:
+        raise Untrusted("E-BUNDLE", "the pooled sums are not those that the sites signed")
+    return script
 
 
 def _plan(verified: Verified, told: Mapping[str, Any]) -> Plan:
@@ -80,25 +102,18 @@ def agreed(verified: Verified) -> Agreement:
     return agreement
 
 
-def _replay(script: Script, rounds: list[Mapping[str, Any]]) -> None:
-    for said in rounds:
-        name = said["question"]
-        step = script.vote_step() if not script.voted else script.first(script.plan.question(name))
-        if (step.question, step.round) != (name, said["round"]):
-            raise Untrusted("E-BUNDLE", "the rounds are in another order")
-        script.learn(step, _summary(step, bytes.fromhex(said["sum"])))
-
-
 def _hex(pooled: Summary) -> str:
     parts = (pooled.values[f.name].astype(f.dtype.newbyteorder("<")).tobytes() for f in pooled.layout.fields)
     return b"".join(parts).hex()
 
 
 def _summary(step: Step, raw: bytes) -> Summary:
-    values, at = {}, 0
+    values: dict[str, Any] = {}
+    at = 0
     for f in step.layout.fields:
         size = f.size * f.dtype.itemsize
-        values[f.name] = np.frombuffer(raw[at : at + size], dtype=f.dtype.newbyteorder("<")).astype(f.dtype).reshape(f.shape)
+        words = np.frombuffer(raw[at : at + size], dtype=f.dtype.newbyteorder("<"))
+        values[f.name] = words.astype(f.dtype).reshape(f.shape)
         at += size
     if at != len(raw):
         raise Untrusted("E-BUNDLE", "a sum has another length than its layout")

@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-SHORT = 0.005  # seconds
+SHORT = 0.05  # seconds: a hop is a tenth of it, and heartbeats are a hundred times as long
 
 
 class Worker:

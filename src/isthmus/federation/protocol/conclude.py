@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Any
 
 from isthmus.crypto.keys import SigningKey, verify
-from isthmus.federation.protocol.charter import Charter
 from isthmus.federation.protocol.context import Binding, Entry, transcript_digest
 from isthmus.federation.protocol.local import Local
 from isthmus.federation.protocol.records import Head, Witness
@@ -31,9 +30,10 @@ class Outcome:
     signature: bytes
 
 
-def outcome_of(charter: Charter, key: SigningKey, entries: Iterable[Entry], result: Mapping[str, Any]) -> Outcome:
+def outcome_of(binding: Binding, key: SigningKey, entries: Iterable[Entry], result: Mapping[str, Any]) -> Outcome:
     """Sign ("isthmus result", mode, run, transcript digest, result digest)."""
-    transcript, result_digest = transcript_digest(entries), digest(result)
+    charter = binding.charter
+    transcript, result_digest = transcript_digest(binding.cards, entries), digest(result)
     statement = result_statement(charter.mode, charter.run, transcript, result_digest)
     return Outcome(transcript, result, result_digest, statement, key.sign(statement))
 

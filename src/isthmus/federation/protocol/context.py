@@ -21,9 +21,14 @@ ATTEMPT = 1  # one attempt per round: a retry resends the cached bytes
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A charter with everything about it that would be computed over and over."""
+    """A charter with everything about it that would be computed over and over.
+
+    `cards` is the digest of all M1, known once keys are exchanged, to the hub and the sites alone. Contexts and the
+    transcript digest cover it: both are published, and without it few enough sums could be found by trying them.
+    """
 
     charter: Charter
+    cards: str = ""
     digest: str = field(init=False)
     keys: Mapping[str, bytes] = field(init=False)
     indices: Mapping[str, int] = field(init=False)
@@ -71,7 +76,7 @@ def turn(binding: Binding, step: Step, roster: tuple[str, ...]) -> Turn:
     descriptor = Descriptor(
         protocol=SECAGG, mode=charter.mode, charter=binding.digest, study=charter.study, run=charter.run,
         policy=charter.agreement, question=step.question, kind=step.kind, round=step.round, attempt=ATTEMPT,
-        roster=roster, layout=layout_digest(step.layout), transcript=step.transcript,
+        roster=roster, layout=layout_digest(step.layout), transcript=step.transcript, cards=binding.cards,
     )  # fmt: skip
     context = hashlib.sha256(compact(plain(descriptor))).digest()
     return Turn(step, descriptor, context, packing(step.layout, len(charter.roster)))
@@ -130,7 +135,12 @@ class Entry:
     sum: str
 
 
-def transcript_digest(entries: Iterable[Entry]) -> str:
-    """`sha256:...` of the run's opened rounds, in order."""
-    listed = [[e.question, e.round, e.context, e.sum] for e in entries]
+def cards_digest(cards: Mapping[str, str]) -> str:
+    """Hex SHA-256 over site -> digest of its M1."""
+    return hashlib.sha256(compact(dict(cards))).hexdigest()
+
+
+def transcript_digest(cards: str, entries: Iterable[Entry]) -> str:
+    """`sha256:...` of the exchanged keys and the run's opened rounds, in order."""
+    listed = [cards, *([e.question, e.round, e.context, e.sum] for e in entries)]
     return "sha256:" + hashlib.sha256(compact(listed)).hexdigest()

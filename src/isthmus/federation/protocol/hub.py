@@ -6,11 +6,12 @@ Gathering -> Pairing -> rounds (hub_rounds.py) -> Signing -> Witnessing -> Concl
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from isthmus.crypto.keys import SigningKey
-from isthmus.federation.messages import HUB, Author, BytesPayload, Message, check_signature, weight
+from isthmus.federation.messages import HUB, Author, BytesPayload, Message, check_signature, header_digest, weight
 from isthmus.federation.protocol.charter import Charter, HubWork, check_charter
-from isthmus.federation.protocol.context import Binding, said
+from isthmus.federation.protocol.context import Binding, cards_digest, said
 from isthmus.federation.protocol.exchange import check_pairs, paired_message, roster_message
 from isthmus.federation.protocol.hub_end import Concluded, Ending, Signing, Witnessing
 from isthmus.federation.protocol.hub_phases import Asking, Finished
@@ -225,9 +226,14 @@ class HubRun:
 
     def _run_rounds(self, answers: dict[str, Message], heads: Mapping[str, int], head: Head) -> Outgoing:
         self._paired = answers
-        rounds = HubRounds(self._binding, self._work, self._kept, heads, head)
+        rounds = HubRounds(self._exchanged(), self._work, self._kept, heads, head)
         self.state = Running(rounds)
         return self._go_on(rounds.ask, lambda out: tuple(item for site, m in out for item in self._with_pairs(site, m)))
+
+    def _exchanged(self) -> Binding:
+        """The binding with the digest of all M1."""
+        cards = self.state.cards if isinstance(self.state, Pairing) else {}
+        return replace(self._binding, cards=cards_digest({s: header_digest(m.header) for s, m in cards.items()}))
 
     def _with_pairs(self, site: str, message: Message) -> Outgoing:
         return ((site, paired_message(self._binding, self._author, site, self._paired)), (site, message))
@@ -395,4 +401,4 @@ class HubRun:
             for (site, head, signature), body in zip(facts["answers"], bodies, strict=True)
         }
         head = parse(Head, facts["head"])
-        self.state = Running(HubRounds(self._binding, self._work, self._kept, facts["heads"], head))
+        self.state = Running(HubRounds(self._exchanged(), self._work, self._kept, facts["heads"], head))

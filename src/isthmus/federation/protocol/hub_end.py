@@ -140,7 +140,7 @@ class Ending:
         survivors = rounds.bound or ()
         result = self._work.conclude(survivors)
         author = self._kept.author
-        outcome = outcome_of(self._binding.charter, author.key, rounds.entries, result)
+        outcome = outcome_of(rounds.binding, author.key, rounds.entries, result)
         sums = [author.say("sum", {"sum": b.sum, "previous": rounds.previous}, b.body) for b in rounds.unsent]
         closing = (*sums, author.say("conclude", {"previous": rounds.previous}))
         return Signing(survivors, outcome, tuple(rounds.entries), tuple(rounds.trusted), rounds.anchor.size, closing)

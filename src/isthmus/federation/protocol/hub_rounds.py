@@ -61,7 +61,7 @@ class HubRounds:
         self.unsent: list[Block] = []
         self.previous: dict[str, Any] | None = None
         self.anchor = head  # the last head that t sites signed over; before the first round, the one to be signed
-        self._binding = binding
+        self.binding = binding
         self._work = work
         self._kept = kept
         self._heads = dict(heads)
@@ -72,7 +72,7 @@ class HubRounds:
     @property
     def roster(self) -> tuple[str, ...]:
         """Sites that take part."""
-        return self.bound or self._binding.charter.ordered(self._heads)
+        return self.bound or self.binding.charter.ordered(self._heads)
 
     # -- R0 -------------------------------------------------------------------------------------------------------
 
@@ -82,7 +82,7 @@ class HubRounds:
         if step is None:
             self.phase = Finished()
             return ()
-        own = turn(self._binding, step, self.roster)
+        own = turn(self.binding, step, self.roster)
         blocks = self._due(step)
         body = blocks[0].body if len(blocks) == 1 else ChainPayload(tuple(b.body for b in blocks)) if blocks else EMPTY
         common = {
@@ -118,7 +118,7 @@ class HubRounds:
         if not isinstance(phase, Asking) or message.sender not in phase.turn.roster:
             self._kept.spool.drop(message.body)
             return ()  # sent again, or of a site that was dropped
-        check_signature(message, self._binding.key(message.sender))
+        check_signature(message, self.binding.key(message.sender))
         known = phase.replies.get(message.sender)
         if known is not None:
             if known.signature != message.signature:
@@ -138,7 +138,7 @@ class HubRounds:
     def _propose(
         self, asked: Asking, wanted: Partial | Final, signatures: Mapping[str, bytes] = MappingProxyType({})
     ) -> Outgoing:
-        check_size(self._binding, wanted.survivors)
+        check_size(self.binding, wanted.survivors)
         if self.bound is None and wanted != self._fixed:
             reveals = {site: [dict(m.header), m.signature.hex()] for site, m in asked.reveals.items()}
             facts = {"survivors": list(wanted.survivors), "stage": stage(wanted), "reveals": reveals}
@@ -161,7 +161,7 @@ class HubRounds:
         if (asked.survivors, asked.final) != (phase.wanted.survivors, isinstance(phase.wanted, Final)):
             return ()  # of an earlier, larger set
         phase.signatures[message.sender] = message.signature
-        if len(phase.signatures) < self._binding.charter.threshold:
+        if len(phase.signatures) < self.binding.charter.threshold:
             return ()
         return self._settled(phase)
 
@@ -192,7 +192,7 @@ class HubRounds:
         if not isinstance(phase, Opening | Recovering):
             return ()
         place = Place(phase.asked.turn.name, phase.asked.turn.roster, phase.asked.head, self.bound is not None)
-        good = holding(self._binding, statement(self._binding, place, phase.wanted), phase.signatures)
+        good = holding(self.binding, statement(self.binding, place, phase.wanted), phase.signatures)
         if len(good) == len(phase.signatures):
             raise Untrusted("E-QUORUM", "a site refuses a survivor set whose signatures hold")
         self._propose(phase.asked, phase.wanted, good)
@@ -208,7 +208,7 @@ class HubRounds:
             return ()
         if message.sender not in asked.survivors:
             return ()
-        check_signature(message, self._binding.key(message.sender))
+        check_signature(message, self.binding.key(message.sender))
         if set(asked.keys) != set(phase.asked.turn.roster) - set(asked.survivors):
             raise Untrusted("E-REPLY", "not the mask keys of the dropped sites")
         phase.reveals[message.sender] = message
@@ -228,7 +228,7 @@ class HubRounds:
         if message.body.size != SHARE_SIZE * len(phase.wanted.survivors):
             raise Untrusted("E-REPLY", "not one share for every survivor")
         phase.answers[message.sender] = message
-        return len(phase.answers) >= self._binding.charter.threshold
+        return len(phase.answers) >= self.binding.charter.threshold
 
     def open(self) -> Outgoing:
         """Open the sum, keep it, learn it, and ask the next round.
@@ -239,13 +239,13 @@ class HubRounds:
         phase = self.phase
         if not isinstance(phase, Opening):
             return ()
-        opened = open_seeds(self._binding, phase)
+        opened = open_seeds(self.binding, phase)
         if isinstance(opened, Doubted):
             return tuple((site, phase.messages[site]) for site in opened.sites)
-        block, pooled = open_sum(self._binding, phase, opened, self._kept.spool)
+        block, pooled = open_sum(self.binding, phase, opened, self._kept.spool)
         asked, survivors = phase.asked, phase.wanted.survivors
         facts = {
-            "run": self._binding.charter.run,
+            "run": self.binding.charter.run,
             "question": asked.turn.step.question,
             "round": asked.turn.step.round,
             "attempt": asked.turn.descriptor.attempt,
@@ -288,14 +288,14 @@ class HubRounds:
             return ()  # invariant 2: the survivors of the first opened round bind
         match phase:
             case Asking(fixed=None) if len(phase.replies) < len(phase.turn.roster):
-                return self._propose(phase, Partial(self._binding.charter.ordered(phase.replies)))
+                return self._propose(phase, Partial(self.binding.charter.ordered(phase.replies)))
             case Asking(fixed=Partial(survivors=survivors)):
-                left = self._binding.charter.ordered(set(phase.replies) & set(survivors))
+                left = self.binding.charter.ordered(set(phase.replies) & set(survivors))
                 return self._propose(phase, Partial(left))
             case Settling(wanted=Partial()):
-                return self._propose(phase.asked, Partial(self._binding.charter.ordered(phase.signatures)))
+                return self._propose(phase.asked, Partial(self.binding.charter.ordered(phase.signatures)))
             case Recovering():
-                return self._propose(phase.asked, Partial(self._binding.charter.ordered(phase.reveals)))
+                return self._propose(phase.asked, Partial(self.binding.charter.ordered(phase.reveals)))
             case _:
                 return ()
 
@@ -342,20 +342,20 @@ class HubRounds:
         if key == "proposal":
             kind = Final if facts["stage"] == "final" else Partial
             self._fixed = kind(tuple(facts["survivors"]))
-            charter = self._binding.charter
+            charter = self.binding.charter
             self._reveals = {s: said(charter, "reveal", s, (h, sig)) for s, (h, sig) in facts["reveals"].items()}
             return
         step = self._work.next()
         if step is None:
             raise damaged()
-        own = turn(self._binding, step, self.roster)
+        own = turn(self.binding, step, self.roster)
         self._due(step)
         block = Block(own, facts["sum"], self._kept.spool.find(facts["body"], parts[0]))
         if own.name != block.sum["context"]:
             raise damaged()
         self._learned(
             block,
-            open_again(self._binding, block, facts["previous"]["survivors"]),
+            open_again(self.binding, block, facts["previous"]["survivors"]),
             facts["previous"],
             parse(Head, facts["head"]),
         )

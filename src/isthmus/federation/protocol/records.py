@@ -111,6 +111,7 @@ class Descriptor:
     roster: tuple[str, ...]
     layout: str
     transcript: str
+    cards: str
 
 
 @record

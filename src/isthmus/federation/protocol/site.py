@@ -6,14 +6,14 @@ Joining -> Pairing -> Paired -> Concluding -> Concluded          and from everyw
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from isthmus.crypto.exchange import ExchangeKeys
 from isthmus.federation.messages import HUB, Author, BytesPayload, Message, check_signature, read_all
 from isthmus.federation.protocol.charter import Charter, SiteWork, check_charter
 from isthmus.federation.protocol.conclude import Outcome, check_end, check_outcome, cosigned, outcome_of
-from isthmus.federation.protocol.context import Binding
+from isthmus.federation.protocol.context import Binding, cards_digest
 from isthmus.federation.protocol.exchange import (
     Acquainted,
     check_roster,
@@ -253,14 +253,14 @@ class SiteRun:
         self._local.journal.append(
             "paired", bundle({"roster": list(paired.roster), "peers": [*secrets]}, *secrets.values())
         )
-        self.state = self._ready(paired.roster, secrets)
+        self.state = self._ready(pairing.known, paired.roster, secrets)
         return ()
 
     def _paired_again(self, _message: Message) -> Answers:
         return ()  # sent again by a restarted hub; the first one binds
 
-    def _ready(self, roster: tuple[str, ...], secrets: Mapping[str, bytes]) -> Paired:
-        circle = Circle(self._binding, self._me, roster, secrets)
+    def _ready(self, known: Acquainted, roster: tuple[str, ...], secrets: Mapping[str, bytes]) -> Paired:
+        circle = Circle(replace(self._binding, cards=cards_digest(known.digests)), self._me, roster, secrets)
         return Paired(Rounds(circle, self._author, self._work, self._local, self._anchor))
 
     # -- rounds ---------------------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ class SiteRun:
         rounds = self._rounds()
         entries = rounds.settle(header(Conclude, message).previous)
         result = self._work.conclude(rounds.bound or ())
-        outcome = outcome_of(self.charter, self._local.key, entries, result)
+        outcome = outcome_of(rounds.circle.binding, self._local.key, entries, result)
         self.state = Concluding(rounds, outcome)
         return self._result(outcome)
 
@@ -361,7 +361,7 @@ class SiteRun:
                 return Pairing(state, known, answer, dict(zip(facts["peers"], secrets, strict=True)))
             case ("paired", Pairing()):
                 facts, peers = unbundle(blob)
-                return self._ready(tuple(facts["roster"]), dict(zip(facts["peers"], peers, strict=True)))
+                return self._ready(state.known, tuple(facts["roster"]), dict(zip(facts["peers"], peers, strict=True)))
             case ("masked" | "signed", Paired(rounds=rounds)):
                 rounds.restore(key, blob)
                 return state
