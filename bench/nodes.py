@@ -64,6 +64,9 @@ class TimedWork:
     def conclude(self, survivors: tuple[str, ...]) -> dict[str, Any]:
         return self.work.conclude(survivors)
 
+    def transcript(self, cards: str) -> Any:
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class TimedDesk:

@@ -83,6 +83,9 @@ class HubNumbers:
     def conclude(self, survivors: tuple[str, ...]) -> dict[str, Any]:
         return {"survivors": list(survivors), "transcript": self.rounds.transcript}
 
+    def transcript(self, cards: str) -> Any:
+        return None
+
 
 @dataclass(slots=True)
 class SiteNumbers:

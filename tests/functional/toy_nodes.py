@@ -106,6 +106,9 @@ class ToyHub:
     def conclude(self, survivors: tuple[str, ...]) -> dict[str, Any]:
         return self.course.result(survivors)
 
+    def transcript(self, cards: str) -> Any:
+        return None
+
 
 class ToySite:
     def __init__(self, course: Course, seed: int, refuse: bool) -> None:

@@ -94,7 +94,9 @@ def test_the_terminal_drawing_fits_and_names_every_series() -> None:
 
 
 def test_curves_start_at_one_and_never_rise() -> None:
-    corners = survival._path(survival._Frame(0.0, 0.0, 1095.0, 0.0, straight=False), FIGURE.curves[0].time, FIGURE.curves[0].survival)
+    corners = survival._path(
+        survival._Frame(0.0, 0.0, 1095.0, 0.0, straight=False), FIGURE.curves[0].time, FIGURE.curves[0].survival
+    )
     heights = [y for _, y in corners]
     assert heights == sorted(heights)
     assert heights[0] == 0.0

@@ -98,10 +98,11 @@ def test_runs_move_on_and_bundles_come_with_the_state(store: Store) -> None:
     store.add_run(ROW)
     store.add_run(replace(ROW, study="sha256:other"))
     assert store.run(ROW.run) == ROW
-    store.finish(ROW.run, b"bundle", "{}")
+    store.finish(ROW.run, (b"bundle", b"audit"), "{}")
     concluded = store.run(ROW.run)
     assert concluded is not None
     assert (concluded.state, store.bundle(ROW.run)) == ("closing", b"bundle")
+    assert store.audit(ROW.run) == b"audit"
     assert store.bundle("sha256:none") is None
 
 

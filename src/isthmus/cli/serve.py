@@ -27,6 +27,22 @@ def hub(config: ConfigFile = None, quiet: Quiet = False) -> None:
     serve(path, os.environ)
 
 
+def audit(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A concluded run.")],
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    config: ConfigFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write the auditor's bundle of a run, with its pooled sums: `isthmus verify` computes every estimate again.
+
+    It undoes rounding, so it is for auditors whom the agreement names, never for researchers.
+    """
+    from isthmus.federation.agreed import audit_bundle
+
+    out.write_bytes(audit_bundle(locate(config), run, os.environ))
+    Screen.of(json=False, quiet=quiet).say(str(out))
+
+
 def site(config: ConfigFile = None, quiet: Quiet = False) -> None:
     """Serve: dial the hub and answer studies that the agreement admits, until interrupted."""
     from isthmus.federation.site_node import serve

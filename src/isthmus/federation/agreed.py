@@ -65,7 +65,7 @@ class AgreedHub:
                 "E-CODEBOOK", "the hub does not have the agreed codebook of this dataset", "add it to its [dataset.*]"
             )
         charter = charter_of(asked, agreement)
-        return charter, OurHubWork(plan_of(charter, asked, agreement, book))
+        return charter, OurHubWork(plan_of(charter, asked, agreement, book), book)
 
     def envelopes(self) -> list[Any]:
         """The agreement with its signatures, for the bundle."""
@@ -208,6 +208,24 @@ def hub_setup(path: Path, environ: Mapping[str, str], clock: Clock) -> HubSetup:
     return HubSetup(means, parties_of(agreement), AgreedHub(signed, books), hub.listen)
 
 
+def audit_bundle(path: Path, run: str, environ: Mapping[str, str]) -> bytes:
+    """The auditor's form of a run's bundle, from the store of the hub whose isthmus.toml this is.
+
+    Raises:
+        Invalid: E-RUN, no such run concluded here; a configuration that is not a hub's.
+    """
+    config = read_config(path, environ)
+    config.hub()
+    store = _store(config, environ)
+    try:
+        raw = store.audit(run)
+    finally:
+        store.close()
+    if raw is None:
+        raise Invalid("E-RUN", "no such run has concluded at this hub", "isthmus study status lists the runs")
+    return raw
+
+
 def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness: Callable[[int], bytes]) -> SiteSetup:
     """A site ready to dial, from its isthmus.toml. It accepts the agreement only through its own custodian's key.
 
@@ -287,9 +305,12 @@ def connect(path: Path, environ: Mapping[str, str], clock: Clock) -> Researcher:
 
 
 def _means(config: Config, key: str, environ: Mapping[str, str], clock: Clock) -> Means:
+    return Means(load_identity(config.keys(key)), _store(config, environ), config.base / "spool", clock)
+
+
+def _store(config: Config, environ: Mapping[str, str]) -> Store:
     place = resolve(config.store().path, config.base, environ)
-    store = open_store(place if "://" in place else config.path(place))
-    return Means(load_identity(config.keys(key)), store, config.base / "spool", clock)
+    return open_store(place if "://" in place else config.path(place))
 
 
 def _read_agreement(config: Config, place: str | None) -> SignedAgreement:

@@ -22,7 +22,6 @@ from isthmus.federation.reasons import error_of
 from isthmus.model.errors import IsthmusError, Unavailable, Untrusted
 
 BACKOFF = (0.1, 1.0)  # seconds: first and longest pause before dialling again
-HANGING_UP = 1.0  # seconds for the hub to end the stream after a bye
 GREETING = 10.0  # seconds for the three opening documents
 
 
@@ -97,10 +96,7 @@ class SiteClient:
             link, welcome = await self._greeted(call)
             self._link = link
             await self._branch.joined(link, welcome)
-            ended = await link.run()
-            if ended.how == "bye":
-                await _hang_up(call)
-            return ended
+            return await link.run()
         except IsthmusError as error:
             return Ended("error", error)
         except BROKEN as error:
@@ -144,17 +140,9 @@ class SiteClient:
             await self._branch.received(item)
 
         link = Link(talk, call, assembler, take, settings.beat)
+        link.half_close = call.done_writing
         welcome, link.early = await first_document(call, assembler, talk)
         return link, _welcome(welcome)
-
-
-async def _hang_up(call: Any) -> None:
-    """Half-close and wait for the hub to end the stream: a call cancelled at once may lose its last words."""
-    try:
-        await call.done_writing()
-        await asyncio.wait_for(call.code(), HANGING_UP)
-    except (TimeoutError, *BROKEN):
-        return
 
 
 def _welcome(document: Control) -> Control:

@@ -285,8 +285,8 @@ class HubNode:
             note = json.dumps(await hub_window.status_of(self, held, row, at))
             if held.error is None and store.bundle(held.name) is None:
                 key = self.means.identity.key
-                raw = await self.worker.run("bundle", held.bundle, self.desk.envelopes(), key, self.ledger.log)
-                store.finish(held.name, raw, note)
+                forms = await self.worker.run("bundle", held.bundles, self.desk.envelopes(), key, self.ledger.log)
+                store.finish(held.name, forms, note)
             if now != "closing":
                 await self._over(held, now, note)
         held.row = row

@@ -117,8 +117,11 @@ class HeldRun:
         kind = Refused if state.code in REFUSALS else Unavailable
         return kind(state.code, state.message)
 
-    def bundle(self, envelopes: list[Any], key: SigningKey, log: Log) -> bytes:
-        """The signed result bundle of a concluded run."""
+    def bundles(self, envelopes: list[Any], key: SigningKey, log: Log) -> tuple[bytes, bytes]:
+        """The signed bundle of a concluded run: the researcher's form, and the auditor's with the pooled sums."""
+        return self._bundle(envelopes, key, log, None), self._bundle(envelopes, key, log, self.run.transcript())
+
+    def _bundle(self, envelopes: list[Any], key: SigningKey, log: Log, transcript: Any) -> bytes:
         done = self.run.state
         if not isinstance(done, Concluded):
             raise Refused("E-NOT-RELEASED", "the run has not concluded", "follow it with `isthmus watch`")
@@ -129,6 +132,7 @@ class HeldRun:
             result=done.result,
             transcript_digest=done.transcript,
             signatures={SiteId(site): signature for site, signature in done.signatures.items()},
+            transcript=transcript,
         )
         indices = [index for index in self.run.indices if index < done.size]
         return make_bundle(contents, log, indices, done.note, done.size, key)

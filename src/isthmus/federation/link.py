@@ -66,6 +66,7 @@ class Link:
 
     Attributes:
         early: items that came in the frame of the last opening document; set before `run`.
+        half_close: says to the other end that no more will be written; set at the end that dialled.
     """
 
     def __init__(self, talk: Talk, stream: Stream, assembler: Assembler, take: Taker, beat: float = BEAT) -> None:
@@ -81,6 +82,7 @@ class Link:
         self._inbox: asyncio.Queue[Message | Control] = asyncio.Queue(WAITING_ITEMS)
         self._outbox: deque[Item] = deque()
         self.early: list[Item] = []
+        self.half_close: Callable[[], Awaitable[None]] | None = None
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -111,7 +113,10 @@ class Link:
         tasks = [asyncio.create_task(part) for part in parts]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return await self._reason(next(task for task in tasks if task.done()))
+            ended = await self._reason(next(task for task in tasks if task.done()))
+            if ended.how == "bye" and self.half_close is not None:
+                await self._hang_up(self.half_close, tasks[2])
+            return ended
         finally:
             for task in tasks:
                 task.cancel()
@@ -135,6 +140,12 @@ class Link:
         self.say("bye", body)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), GOODBYE)
+
+    async def _hang_up(self, half_close: Callable[[], Awaitable[None]], reading: asyncio.Task[Ended]) -> None:
+        """Let the other end close the stream: cancelling a read cancels the call, and with it our last words."""
+        with suppress(*BROKEN):
+            await half_close()
+            await asyncio.wait({reading}, timeout=GOODBYE)
 
     async def _finishing(self) -> Ended:
         await self._finished.wait()

@@ -143,7 +143,7 @@ def _network(
     plan = staged.plan(charter.run)
     spools = {name: _spool(folder / name) for name in ("hub", *site_keys)}
     log = Log(MemoryStore(), ORIGIN, lambda: now)
-    hub = HubRun(hub_key, charter, HubWork(plan), MemoryJournal(), spools["hub"], log)
+    hub = HubRun(hub_key, charter, HubWork(plan, staged.dictionary), MemoryJournal(), spools["hub"], log)
     sites = {}
     for name, key in site_keys.items():
         work = site_work(staged, plan, name, lambda _question, _reason: None)
@@ -206,6 +206,7 @@ def result_body(hub: HubRun, number: int) -> dict[str, Any]:
     }
     head = {"run": number, "mode": mode, "status": "rehearsed" if mode == "rehearsal" else "released"}
     proof = {
+        "run": hub.charter.run,
         "transcript": state.transcript,
         "site_signatures": state.signatures,
         "ledger_size": state.size,

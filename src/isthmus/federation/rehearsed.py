@@ -131,6 +131,7 @@ def _follow(client: HubClient, progress: Progress | None) -> dict[str, Any]:
     raw = client.bundle(run)
     held = verify_bundle(raw, ())
     proof = {
+        "run": run,
         "transcript": held.bundle["transcript_digest"],
         "site_signatures": dict(held.bundle["signatures"]),
         "ledger_size": held.checkpoint.head.size,
@@ -159,7 +160,7 @@ class HubRehearsal:
         """The one run of this rehearsal."""
         del now
         _check(request)
-        return self.charter, OurHubWork(self.staged.plan(self.charter.run))
+        return self.charter, OurHubWork(self.staged.plan(self.charter.run), self.staged.dictionary)
 
     def envelopes(self) -> list[Any]:
         """Nobody signed an agreement."""

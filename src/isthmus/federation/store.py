@@ -60,6 +60,7 @@ BUNDLES = sa.Table(
     METADATA,
     sa.Column("run", _NAMES, primary_key=True),
     sa.Column("raw", sa.LargeBinary, nullable=False),
+    sa.Column("audit", sa.LargeBinary, nullable=False),
 )
 MARKS = sa.Table(
     "marks",
@@ -173,17 +174,22 @@ class Store:
         """Move a run on."""
         self.write(sa.update(RUNS).where(RUNS.c.run == run).values(state=state, note=note))
 
-    def finish(self, run: str, bundle: bytes, note: str) -> None:
-        """Keep a run's bundle and mark it closing, both or neither."""
+    def finish(self, run: str, forms: tuple[bytes, bytes], note: str) -> None:
+        """Keep both forms of a run's bundle (researcher's, auditor's) and mark it closing: all or nothing."""
         self.write(
             sa.delete(BUNDLES).where(BUNDLES.c.run == run),
-            sa.insert(BUNDLES).values(run=run, raw=bundle),
+            sa.insert(BUNDLES).values(run=run, raw=forms[0], audit=forms[1]),
             sa.update(RUNS).where(RUNS.c.run == run).values(state="closing", note=note),
         )
 
     def bundle(self, run: str) -> bytes | None:
-        """The bundle of a concluded run."""
+        """The bundle of a concluded run, as researchers get it."""
         found = self.rows(sa.select(BUNDLES.c.raw).where(BUNDLES.c.run == run))
+        return bytes(found[0][0]) if found else None
+
+    def audit(self, run: str) -> bytes | None:
+        """The bundle of a concluded run with its pooled sums: for auditors, never sent to a researcher."""
+        found = self.rows(sa.select(BUNDLES.c.audit).where(BUNDLES.c.run == run))
         return bytes(found[0][0]) if found else None
 
     def mark(self, peer: str) -> Mark | None:

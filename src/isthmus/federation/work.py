@@ -16,26 +16,32 @@ from isthmus.data.frame import Frame, fetch_frame
 from isthmus.data.source import Source
 from isthmus.disclosure.gate import Clearance, Release, clear, release, release_vote
 from isthmus.disclosure.site import consider, reasons, weigh
+from isthmus.federation.audit import transcript
 from isthmus.federation.plan import POPULATION, VOTE, Plan, Question
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.results import released
 from isthmus.federation.script import Script
 from isthmus.model.canonical import digest, plain
+from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Refused, Untrusted
 from isthmus.model.rules import Rules
 from isthmus.statistics.contract import Inputs
 from isthmus.summary import Summary
 
+AUDITED = 32 << 20  # bytes of pooled sums that an auditor's bundle carries
 Cache = MutableMapping[str, Any]
 
 
 @dataclass(slots=True)
 class HubWork:
-    """The hub's copy: drives the flows on pooled sums."""
+    """The hub's copy: drives the flows on pooled sums, and keeps them for the auditor's form of the bundle."""
 
     plan: Plan
+    codebook: Codebook
     script: Script = field(init=False)
     _at: int = 0
+    _sums: list[tuple[Step, Summary]] = field(default_factory=list)
+    _size: int = 0
 
     def __post_init__(self) -> None:
         self.script = Script(self.plan)
@@ -54,7 +60,14 @@ class HubWork:
 
     def learn(self, step: Step, pooled: Summary) -> None:
         """Advance the flow that asked."""
+        self._size += sum(value.nbytes for value in pooled.values.values())
+        if self._size <= AUDITED:
+            self._sums.append((step, pooled))
         self.script.learn(step, pooled)
+
+    def transcript(self, cards: str) -> Any:
+        """The pooled sums and the codebook; None for a run of more than 32 MiB of sums."""
+        return transcript(self._sums, cards, self.codebook) if self._size <= AUDITED else None
 
     def conclude(self, survivors: tuple[str, ...]) -> dict[str, Any]:
         """The released result."""

@@ -21,7 +21,8 @@ def verify(source: str | Path | bytes, keys: Mapping[str, str] | None = None) ->
 
     Args:
         source: a bundle file or its bytes.
-        keys: site -> hex key as you hold them (from the agreement); without them compare `fingerprints` by voice.
+        keys: site -> hex key as you hold them; without them the keys are those of the bundle's own agreement: compare
+            `fingerprints` with the parties.
 
     Returns:
         `mode`, `run`, `study`, `signers`, `fingerprints`, and `checked`: what was checked, in words.
@@ -37,7 +38,7 @@ def verify(source: str | Path | bytes, keys: Mapping[str, str] | None = None) ->
     held = verified(_bytes(source), checks)
     return {
         "mode": held.mode,
-        "run": held.run,
+        "run": bundle["charter"]["number"],
         "study": held.study,
         "agreement": held.agreement,
         "result": held.result,
@@ -49,10 +50,15 @@ def verify(source: str | Path | bytes, keys: Mapping[str, str] | None = None) ->
 
 
 def verified(raw: bytes, checks: list[Any]) -> Verified:
-    """The bundle in `raw` with every check of the ledger, the federation and `checks`."""
+    """The bundle in `raw` with every check of the ledger, the agreement, the pooled sums (if there) and `checks`."""
+    from isthmus.federation.audit import agreed, recomputed
     from isthmus.ledger.verify import verify_bundle
 
-    return verify_bundle(raw, checks)
+    def under_agreement(held: Verified) -> None:
+        if held.mode == "federated":
+            agreed(held)
+
+    return verify_bundle(raw, [under_agreement, recomputed, *checks])
 
 
 def result_of(raw: bytes) -> Result:
@@ -64,6 +70,7 @@ def result_of(raw: bytes) -> Result:
     held = verified(raw, [])
     bundle = held.bundle
     proof = {
+        "run": held.run,
         "transcript": bundle["transcript_digest"],
         "site_signatures": dict(bundle["signatures"]),
         "ledger_size": held.checkpoint.head.size,
@@ -114,8 +121,14 @@ def _bytes(source: str | Path | bytes) -> bytes:
 
 
 def _in_words(held: Verified) -> list[str]:
+    found = (
+        ["the agreement is signed by every party, and its keys are the roster's"] if held.mode == "federated" else []
+    )
+    if "transcript" in held.bundle:
+        found.append("every estimate was computed again from the pooled sums, and is the one that is signed")
     return [
         "the file is canonical: any flipped byte would fail",
+        *found,
         f"the result is signed by {len(held.signers)} sites: {', '.join(held.signers)}",
         f"the checkpoint of the ledger (size {held.checkpoint.head.size}) is signed by the hub and cosigned by "
         f"{len(held.checkpoint.cosigners)} sites",

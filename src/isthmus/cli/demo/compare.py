@@ -1,14 +1,12 @@
 """The federated fit before rounding for release, beside the same analysis on all rows in one table.
 
-The left side is what the hub's own flows make of the pooled sums (they are pure functions of them), kept by the
-demonstration's hub; the right side is `pooled.py`. Nothing here ever runs in a real study: nobody has all rows.
+The left side is computed again from the pooled sums in the hub's auditor's bundle; the right side is `pooled.py`.
+Nothing here ever runs in a real study: nobody has all rows.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,19 +20,14 @@ if TYPE_CHECKING:
     from isthmus.federation.script import Script
 
 Unrounded = Mapping[str, tuple[Mapping[str, Any], tuple[float, ...]]]
-FILE = "before-rounding.json"
 
 
-def keep(script: Script, folder: Path) -> None:
-    """Write what the hub's flows made of the pooled sums, at full precision, before the output gate and rounding."""
-    bodies = {name: {"body": body, "edges": list(edges)} for name, (body, edges) in unrounded(script).items()}
-    (folder / FILE).write_text(json.dumps(bodies), encoding="utf-8")
+def before_rounding(audit: bytes) -> Unrounded:
+    """Every analysis at full precision, from the auditor's form of the bundle."""
+    from isthmus.federation.audit import replayed
+    from isthmus.sdk.bundle import verified
 
-
-def read(folder: Path) -> Unrounded:
-    """What `keep` wrote."""
-    kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    return {name: (item["body"], tuple(item["edges"])) for name, item in kept.items()}
+    return unrounded(replayed(verified(audit, [])))
 
 
 def unrounded(script: Script) -> Unrounded:

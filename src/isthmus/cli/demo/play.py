@@ -35,6 +35,7 @@ class Played:
     stage: Stage
     tables: Mapping[str, pa.Table]
     bundle: Path
+    audit: bytes
     result: Result
     seconds: float
 
@@ -52,11 +53,12 @@ def play(screen: Screen, folder: Path, *, keep: bool) -> int:
         report.staged(screen, stage, tables)
         _start(fleet, stage)
         bundle, result = _ask(screen, stage)
+        audit = _audit(stage, result)
         if keep:
             fleet.detach()
         else:
             fleet.stop(HUB)  # first, while the sites still hear its bye
-        played = Played(stage, tables, bundle, result, perf_counter() - start)
+        played = Played(stage, tables, bundle, audit, result, perf_counter() - start)
         report.closing(screen, played, fleet.pids if keep else {})
     return int(Exit.DONE)
 
@@ -90,6 +92,13 @@ def _ask(screen: Screen, stage: Stage) -> tuple[Path, Result]:
         ended(state)
         file.write_bytes(client.bundle(run))
         return file, with_traffic(result_of(file.read_bytes()), state)
+
+
+def _audit(stage: Stage, result: Result) -> bytes:
+    """The hub's own form of the bundle, with the pooled sums; what `isthmus hub audit` writes."""
+    from isthmus.federation.agreed import audit_bundle
+
+    return audit_bundle(stage.hub.folder / "isthmus.toml", str(result.provenance["proof"]["run"]), {})
 
 
 def _follow(client: Client, run: str, progress: Callable[[Mapping[str, Any]], None] | None) -> Mapping[str, Any]:

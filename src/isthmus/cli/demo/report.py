@@ -49,7 +49,7 @@ def closing(screen: Screen, played: Played, running: Mapping[str, int]) -> None:
     from isthmus.sdk.bundle import verify
 
     raw, body = played.bundle.read_bytes(), played.result.to_dict()
-    compared = compare.differences(compare.read(played.stage.hub.folder), played.tables)
+    compared = compare.differences(compare.before_rounding(played.audit), played.tables)
     figure = _save_figure(played.stage.folder, body)
     if screen.json:
         facts = {

@@ -134,6 +134,9 @@ class HubWork(Protocol):
     def conclude(self, survivors: tuple[str, ...]) -> dict[str, Any]:
         """The released result."""
 
+    def transcript(self, cards: str) -> Any:
+        """What the auditor's form of the bundle adds: the pooled sums; None where the hub keeps none."""
+
 
 def check_charter(charter: Charter) -> None:
     """Return when the charter can be run.

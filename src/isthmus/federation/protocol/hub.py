@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from isthmus.crypto.keys import SigningKey
 from isthmus.federation.messages import HUB, Author, BytesPayload, Message, check_signature, header_digest, weight
@@ -129,6 +130,10 @@ class HubRun:
                 self._journal.erase(key)
             self._spool.clear()
 
+    def transcript(self) -> Any:
+        """The pooled sums, for the auditor's form of the bundle; None where the work keeps none."""
+        return self._work.transcript(self._binding.cards)
+
     @property
     def indices(self) -> tuple[int, ...]:
         """Ledger entries of this run, in order."""
@@ -233,7 +238,9 @@ class HubRun:
     def _exchanged(self) -> Binding:
         """The binding with the digest of all M1."""
         cards = self.state.cards if isinstance(self.state, Pairing) else {}
-        return replace(self._binding, cards=cards_digest({s: header_digest(m.header) for s, m in cards.items()}))
+        digest = cards_digest({site: header_digest(m.header) for site, m in cards.items()})
+        self._binding = replace(self._binding, cards=digest)
+        return self._binding
 
     def _with_pairs(self, site: str, message: Message) -> Outgoing:
         return ((site, paired_message(self._binding, self._author, site, self._paired)), (site, message))
