@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -158,6 +159,7 @@ def compare(rows_per_site: int, repeats: int) -> list[Measure]:
         folder = Path(text)
         with federation(data.write(pooled, folder), folder) as running:
             for turn in range(1, repeats + 1):
+                print(f"models: turn {turn} of {repeats}", file=sys.stderr, flush=True)
                 for fit, timing in _isthmus(running, turn).items():
                     taken.setdefault((fit, ISTHMUS), []).append(timing)
                 for fit, those in rivals.items():

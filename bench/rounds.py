@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -105,6 +106,7 @@ def round_times(repeats: int) -> list[Measure]:
     """Seconds of a round of 1 KB and of 8 MB, with 3 and 10 sites. The first round of a run is left out."""
     measures = []
     for sites in (3, 10):
+        print(f"rounds: {sites} sites", file=sys.stderr, flush=True)
         with alliance(sites) as running:
             small = seconds(running, {"number": 1, "values": SMALL, "rounds": 20 * repeats + 1})
             big = seconds(running, {"number": 2, "values": BIG, "rounds": repeats + 2})
@@ -122,6 +124,7 @@ def seconds(running: Alliance, request: Mapping[str, Any]) -> list[float]:
 
 def memory() -> list[Measure]:
     """Peak memory of the hub and of the sites while ten summaries of 80 MB are added up, twice."""
+    print("memory: ten summaries of 80 MB", file=sys.stderr, flush=True)
     with alliance(10) as running:
         pids = running.fleet.pids
         before = resident("VmRSS", pids["hub"])

@@ -38,7 +38,7 @@ def verify(source: str | Path | bytes, keys: Mapping[str, str] | None = None) ->
     held = verified(_bytes(source), checks)
     return {
         "mode": held.mode,
-        "run": bundle["charter"]["number"],
+        "run": held.run,
         "study": held.study,
         "agreement": held.agreement,
         "result": held.result,

@@ -25,6 +25,7 @@ from isthmus.federation.protocol.hub_states import (
     Progress,
     Running,
     Traffic,
+    left_behind,
     progress_of,
 )
 from isthmus.federation.protocol.journal import Journal, bundle, damaged, unbundle
@@ -174,7 +175,7 @@ class HubRun:
 
     def _unless_dropped(self, handler: Callable[[Message], Outgoing]) -> Callable[[Message], Outgoing]:
         def handle(message: Message) -> Outgoing:
-            return self._owed(message.sender) if self._is_dropped(message.sender) else handler(message)
+            return self._owed(message.sender) if left_behind(self.state, message.sender) else handler(message)
 
         return handle
 
@@ -265,7 +266,7 @@ class HubRun:
 
     def _refused(self, message: Message) -> Outgoing:
         check_signature(message, self._binding.key(message.sender))
-        if isinstance(self.state, Concluded | Failed) or self._is_dropped(message.sender):
+        if isinstance(self.state, Concluded | Failed) or left_behind(self.state, message.sender):
             return ()
         stop = header(Stop, message)
         if stop.code == "E-QUORUM" and isinstance(self.state, Running):
@@ -306,13 +307,13 @@ class HubRun:
                 out = rounds.expired()
                 return out and (
                     *out,
-                    *(i for site in self.charter.sites if self._is_dropped(site) for i in self._owed(site)),
+                    *(i for site in self.charter.sites if left_behind(self.state, site) for i in self._owed(site)),
                 )
             case _:
                 return ()
 
     def _owed(self, site: str) -> Outgoing:
-        if self._is_dropped(site):
+        if left_behind(self.state, site):
             return ((site, self._stop("E-DROPPED", "the run went on without this site")),)
         match self.state:
             case Gathering():
@@ -327,17 +328,6 @@ class HubRun:
                 return self.state.owed(site)
             case Failed(code=code, message=text):
                 return ((site, self._stop(code, text)),)
-
-    def _is_dropped(self, site: str) -> bool:
-        match self.state:
-            case Pairing(cards=cards):
-                return site not in cards
-            case Running(rounds=rounds):
-                return rounds.dropped(site)
-            case Signing() | Witnessing() | Concluded():
-                return site not in self.state.survivors
-            case _:
-                return False
 
     def _is_awaited(self, site: str) -> bool:
         match self.state:

@@ -77,3 +77,16 @@ def progress_of(state: HubState, awaited: tuple[str, ...], late: bool) -> Progre
         return Progress(stage, "", 0, opened, awaited, late)
     step = (phase if isinstance(phase, Asking) else phase.asked).turn.step
     return Progress(type(phase).__name__.lower(), step.question, step.round, opened, awaited, late)
+
+
+def left_behind(state: HubState, site: str) -> bool:
+    """Whether the run goes on without a site of its roster."""
+    match state:
+        case Pairing(cards=cards):
+            return site not in cards
+        case Running(rounds=rounds):
+            return rounds.dropped(site)
+        case Signing() | Witnessing() | Concluded():
+            return site not in state.survivors
+        case _:
+            return False
