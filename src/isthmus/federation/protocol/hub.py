@@ -120,9 +120,8 @@ class HubRun:
 
     def abandon(self, error: IsthmusError) -> Outgoing:
         """End the run without a result."""
-        if isinstance(self.state, Concluded | Failed):
-            return ()
-        return self._sent(self._fail(error.code, error.message))
+        ended = isinstance(self.state, Concluded | Failed)
+        return () if ended else self._sent(self._fail(error.code, error.message))
 
     def forget(self) -> None:
         """Erase the run's replies and keys, once its bundle is kept."""
@@ -239,8 +238,8 @@ class HubRun:
     def _exchanged(self) -> Binding:
         """The binding with the digest of all M1."""
         cards = self.state.cards if isinstance(self.state, Pairing) else {}
-        digest = cards_digest({site: header_digest(m.header) for site, m in cards.items()})
-        self._binding = replace(self._binding, cards=digest)
+        digests = {site: header_digest(m.header) for site, m in cards.items()}
+        self._binding = replace(self._binding, cards=cards_digest(digests))
         return self._binding
 
     def _with_pairs(self, site: str, message: Message) -> Outgoing:
