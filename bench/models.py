@@ -190,7 +190,7 @@ def _isthmus(running: Running, turn: int) -> dict[str, Timing]:
 
 def _how(analysis: Mapping[str, Any]) -> str:
     """Rounds, and the grid where the answer is on one."""
-    edges = analysis.get("grid") or []
+    edges = (analysis.get("grid") or {}).get("edges", [])
     steps = f", {len(edges) - 1} steps of {edges[1] - edges[0]:g} days" if len(edges) > 1 else ""
     return f"{analysis['exactness']}, {analysis['rounds']} rounds{steps}"
 

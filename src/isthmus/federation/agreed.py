@@ -106,6 +106,7 @@ class AgreedSite:
             cache=self.cache,
             note=note,
         )
+        work.open()
         return Seat(charter, work, source.fingerprint())
 
     def _door(self, request: Request) -> Door:

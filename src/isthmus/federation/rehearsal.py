@@ -33,7 +33,7 @@ from isthmus.federation.work import HubWork, SiteWork
 from isthmus.ledger.log import Log, MemoryStore
 from isthmus.model.canonical import digest
 from isthmus.model.codebook import Codebook
-from isthmus.model.errors import Refused, Untrusted
+from isthmus.model.errors import Invalid, Refused, Untrusted
 from isthmus.model.rules import Rules
 from isthmus.model.study import Study, study_digest
 
@@ -147,6 +147,7 @@ def _network(
     sites = {}
     for name, key in site_keys.items():
         work = site_work(staged, plan, name, lambda _question, _reason: None)
+        _open(work)
         local = Local(
             key=key,
             journal=MemoryJournal(),
@@ -172,6 +173,13 @@ def site_work(staged: Stage, plan: Plan, name: str, note: Callable[[str, str], N
         cache={},
         note=note,
     )
+
+
+def _open(work: SiteWork) -> None:
+    try:
+        work.open()
+    except Invalid as fault:
+        raise Invalid(fault.code, fault.message, fault.hint, f"site {work.site}") from fault
 
 
 def _spool(folder: Path) -> Spool:

@@ -24,6 +24,7 @@ from isthmus.federation.identity import Identity, Owner, load_identity, make_ide
 from isthmus.federation.launch import Fleet
 from isthmus.federation.node import Means, Tell
 from isthmus.federation.protocol.charter import Charter, HubWork
+from isthmus.federation.reasons import error_of
 from isthmus.federation.rehearsal import COUNTRY, Progress, Stage, charter_of, site_work, stage
 from isthmus.federation.site_node import SiteSetup, serve_site
 from isthmus.federation.store import open_store
@@ -128,6 +129,8 @@ def _follow(client: HubClient, progress: Progress | None) -> dict[str, Any]:
     for state in client.watch(run):
         if progress is not None:
             progress(state)
+    if state.get("error"):
+        raise error_of(state["error"])
     raw = client.bundle(run)
     held = verify_bundle(raw, ())
     proof = {
@@ -185,6 +188,7 @@ class SiteRehearsal:
         del now
         _check(request)
         work = site_work(self.staged, self.staged.plan(self.charter.run), self.name, note)
+        work.open()
         return Seat(self.charter, work, self.staged.sources[self.name].fingerprint())
 
 

@@ -29,6 +29,8 @@ from isthmus.statistics.contract import Inputs
 from isthmus.summary import Summary
 
 AUDITED = 32 << 20  # bytes of pooled sums that an auditor's bundle carries
+# Whether a table fits its codebook says nothing about what a study asks; other data-dependent errors might.
+FAULTS = frozenset({"E-COLUMN-MISSING", "E-COLUMN-TYPE", "E-TEXT-IN-NUMBER", "E-LEVEL", "E-RESERVED-NAME"})
 Cache = MutableMapping[str, Any]
 
 
@@ -102,6 +104,23 @@ class SiteWork:
         study = self.plan.study
         rows = (study.population, study.derive, study.missing, study.subgroups, self.plan.variables)
         self._snapshot = digest([plain(rows), self.plan.dictionary, self.country, self.source.fingerprint()])
+
+    def open(self) -> None:
+        """Read the rows, so that data which do not fit the codebook decline the study instead of looking like a refusal.
+
+        Raises:
+            Invalid: a fault of the table itself (`FAULTS`). What depends on the study's expressions is left to the vote.
+            Unavailable: E-SOURCE.
+        """
+        declared = self.plan.dictionary.variables
+        try:
+            frame = self._frame()
+            for name in self.plan.variables:
+                if declared[name].type == "category" and declared[name].levels:
+                    frame.codes(name, declared[name].levels or ())
+        except Invalid as fault:
+            if fault.code in FAULTS:
+                raise
 
     def step(self, question: str, round: int) -> Step:  # noqa: A002 - the protocol's word
         """The step as this site derives it.

@@ -1,0 +1,36 @@
+"""Data that do not fit the codebook: a coded error that names the column and the site, never a value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import isthmus
+from isthmus.model.canonical import plain
+from isthmus.model.codebook import Codebook, Variable
+from isthmus.model.errors import Invalid
+from isthmus.model.rules import OPEN
+
+BOOK = Codebook(name="d", variables={"x": Variable(type="category", levels=("a", "b")), "y": Variable(type="number")})
+STUDY = isthmus.Study(title="t", dataset="d", analyses={"g": {"glm": {"formula": "y ~ x", "family": "gaussian"}}})
+GOOD = pa.table({"x": ["a", "b"] * 20, "y": np.arange(40.0)})
+BAD = {
+    "E-LEVEL": pa.table({"x": ["a", "secret"] * 20, "y": np.arange(40.0)}),
+    "E-TEXT-IN-NUMBER": pa.table({"x": ["a", "b"] * 20, "y": ["1", "secret"] * 20}),
+    "E-COLUMN-MISSING": pa.table({"x": ["a", "b"] * 20}),
+}
+
+
+@pytest.mark.parametrize("code", sorted(BAD))
+@pytest.mark.parametrize("processes", [False, True], ids=["memory", "processes"])
+def test_a_site_whose_data_do_not_fit_says_so(code: str, processes: bool) -> None:
+    sites: dict[str, Any] = {"leeds": GOOD, "boston": BAD[code]}
+    with pytest.raises(Invalid) as caught:
+        isthmus.rehearse(STUDY, sites, rules=plain(OPEN), codebook=BOOK, processes=processes)
+    assert caught.value.code == code
+    assert "boston" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert caught.value.hint
