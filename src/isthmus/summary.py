@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,14 @@ from isthmus.model.record import record
 FieldKind = Literal["count", "sum", "moment", "gram", "score", "histogram", "risk_set", "vote"]
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
+
+
+class Hash(Protocol):
+    """A hash under way."""
+
+    def update(self, data: memoryview, /) -> None:
+        """Take in bytes."""
+
 
 # One limb (Z_2^64): whole numbers. `vote` words are uint64 and only ever "all zero" or garbage.
 WHOLE: frozenset[str] = frozenset({"count", "histogram", "vote"})
@@ -75,6 +83,13 @@ class Summary:
     def __getitem__(self, name: str) -> FloatArray:
         """A field by name, as float64 (whole numbers converted exactly up to 2**53)."""
         return np.asarray(self.values[name], dtype=np.float64)
+
+
+def feed(state: Hash, summary: Summary) -> None:
+    """Update a hash with every field in layout order, little-endian, without copying the values."""
+    for f in summary.layout.fields:
+        value = np.ascontiguousarray(summary.values[f.name].astype(f.dtype.newbyteorder("<"), copy=False))
+        state.update(value.reshape(-1).view(np.uint8).data)
 
 
 def add(left: Summary, right: Summary) -> Summary:

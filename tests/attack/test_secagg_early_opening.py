@@ -49,7 +49,7 @@ def test_a_set_below_the_threshold_is_not_signed(tmp_path: Path) -> None:
     evil = Evil(tmp_path)
     with pytest.raises(Untrusted) as caught:
         evil.sign("a", "ab", final=True)
-    assert caught.value.code == "E-MINIMUM-SITES"
+    assert caught.value.code == "E-MIN-SITES"
 
 
 def test_legal_entities_are_counted_not_sites(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_legal_entities_are_counted_not_sites(tmp_path: Path) -> None:
     evil = Evil(tmp_path, parties={"a": "one", "b": "one", "c": "two", "d": "three"}, minimum_sites=3)
     with pytest.raises(Untrusted) as caught:
         evil.sign("a", "abc", final=False)
-    assert caught.value.code == "E-MINIMUM-SITES"
+    assert caught.value.code == "E-MIN-SITES"
 
 
 def test_another_ledger_head_is_not_cosigned(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def cards(made: Lab, sites: dict[str, SiteRun], forge: str) -> Message:
         ("keys of its own", "E-SIGNATURE"),
         ("another site's signature", "E-SIGNATURE"),
         ("this site's keys", "E-ROSTER"),
-        ("too few", "E-MINIMUM-SITES"),
+        ("too few", "E-MIN-SITES"),
     ],
 )
 def test_the_roster_is_the_charters(tmp_path: Path, forge: str, code: str) -> None:

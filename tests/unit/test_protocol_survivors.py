@@ -61,7 +61,7 @@ def test_refused(binding: Binding, standing: Standing, wanted: Partial | Final) 
 def test_too_few(binding: Binding) -> None:
     with pytest.raises(Untrusted) as caught:
         check_step(binding, place(), Unsigned(), Final(tuple("abcd")))
-    assert caught.value.code == "E-MINIMUM-SITES"
+    assert caught.value.code == "E-MIN-SITES"
 
 
 @pytest.mark.parametrize("wanted", [Partial(ROSTER), Partial(SIX), Final(SIX)])

@@ -50,12 +50,16 @@ def export(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write result.json, a CSV per analysis and an SVG where there is a figure."""
-    from isthmus.sdk.bundle import open_result
+    """Write result.json, a CSV per analysis, an SVG where there is a figure, and the signed bundle where there is one."""
+    from isthmus.sdk.bundle import SUFFIX, bundle_of, open_result, result_of
     from isthmus.sdk.export import export as write
 
     screen = Screen.of(json=json, quiet=quiet)
-    files = write(open_result(source), out)
+    raw = bundle_of(source)
+    files = write(open_result(source) if raw is None else result_of(raw), out)
+    if raw is not None:
+        files.append(out / f"result{SUFFIX}")
+        files[-1].write_bytes(raw)
     if screen.json:
         screen.document({"schema": "isthmus/export/1", "files": [str(f) for f in files]})
     for file in files:

@@ -16,7 +16,7 @@ from isthmus.federation.protocol.charter import Step
 from isthmus.model.canonical import digest
 from isthmus.model.errors import Invalid, Untrusted
 from isthmus.statistics.contract import Estimate, Flow, Round
-from isthmus.summary import Field, Layout, Summary
+from isthmus.summary import Field, Layout, Summary, feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,7 @@ class Script:
 def chain(transcript: str, pooled: Summary) -> str:
     """Digest of a question's pooled sums so far."""
     state = hashlib.sha256(transcript.encode())
-    for f in pooled.layout.fields:
-        state.update(pooled.values[f.name].astype(f.dtype.newbyteorder("<"), copy=False).tobytes())
+    feed(state, pooled)
     return "sha256:" + state.hexdigest()
 
 

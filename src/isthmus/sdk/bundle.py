@@ -85,25 +85,34 @@ def result_of(raw: bytes) -> Result:
     return Result({**about, **bundle["result"], "proof": proof})
 
 
+def bundle_of(source: str) -> bytes | None:
+    """The bundle behind a source: the file itself, or the run's from the hub; None for a result JSON.
+
+    Raises:
+        Unavailable: E-FILE; Waiting: the run has not ended.
+    """
+    path = Path(source)
+    if path.exists():
+        return _bytes(path) if path.suffix == SUFFIX else None
+    if path.suffix:
+        raise Unavailable("E-FILE", f"there is no file {source!r}", "give a file, or a run at your hub")
+    from isthmus.sdk.connect import connect
+
+    with connect() as client:
+        return client.bundle(source)
+
+
 def open_result(source: str) -> Result:
     """A result from a bundle, a result JSON file, or a run at the hub of isthmus.toml.
 
     Raises:
         Invalid: E-RESULT, neither; what verification of a bundle raises.
     """
-    path = Path(source)
-    if not path.exists():
-        from isthmus.sdk.connect import connect
-
-        if path.suffix:
-            raise Unavailable("E-FILE", f"there is no file {source!r}", "give a file, or a run at your hub")
-        with connect() as client:
-            return client.result(source)
-    raw = _bytes(path)
-    if path.suffix == SUFFIX:
+    raw = bundle_of(source)
+    if raw is not None:
         return result_of(raw)
     try:
-        body = json.loads(raw)
+        body = json.loads(_bytes(source))
     except (ValueError, RecursionError) as error:
         raise Invalid("E-RESULT", "not a result", "the file that `isthmus run --out` wrote", source) from error
     if not isinstance(body, dict) or body.get("schema") != "isthmus/result/1":

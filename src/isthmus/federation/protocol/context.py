@@ -14,7 +14,7 @@ from isthmus.federation.protocol.charter import SECAGG, Charter, Step
 from isthmus.federation.protocol.records import Descriptor, Head
 from isthmus.model.canonical import plain
 from isthmus.model.errors import Untrusted
-from isthmus.summary import Layout, Summary
+from isthmus.summary import Layout, Summary, feed
 
 ATTEMPT = 1  # one attempt per round: a retry resends the cached bytes
 
@@ -120,8 +120,7 @@ def packing(layout: Layout, parties: int) -> Packing:
 def summary_digest(summary: Summary) -> str:
     """Hex SHA-256 of a pooled sum: its layout's digest, then every field little-endian in layout order."""
     state = hashlib.sha256(layout_digest(summary.layout).encode())
-    for f in summary.layout.fields:
-        state.update(summary.values[f.name].astype(f.dtype.newbyteorder("<"), copy=False).tobytes())
+    feed(state, summary)
     return state.hexdigest()
 
 

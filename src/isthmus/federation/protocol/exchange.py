@@ -69,7 +69,7 @@ def check_roster(binding: Binding, me: str, own: Mapping[str, object], roster: R
 
     Raises:
         Untrusted: E-ROSTER, a site that is not in the charter or this site's own keys changed; E-SIGNATURE;
-            E-MINIMUM-SITES; E-KEY.
+            E-MIN-SITES; E-KEY.
     """
     present = binding.charter.ordered(roster.cards)
     if set(present) != set(roster.cards) or me not in roster.cards:
@@ -111,7 +111,7 @@ def decapsulated(
     """The secrets with every lower site of the final roster, from the relayed M1'.
 
     Raises:
-        Untrusted: E-ROSTER, E-MINIMUM-SITES, E-SIGNATURE, E-KEY.
+        Untrusted: E-ROSTER, E-MIN-SITES, E-SIGNATURE, E-KEY.
     """
     paired, body = sent
     roster = binding.charter.ordered(paired.roster)

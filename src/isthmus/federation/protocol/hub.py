@@ -113,7 +113,7 @@ class HubRun:
         """A round's deadline passed: drop the lost sites before anything is opened, else wait for them (`late`)."""
         try:
             out = self._expire()
-        except Untrusted:  # E-MINIMUM-SITES: too few are left to go on without the others
+        except Untrusted:  # E-MIN-SITES: too few are left to go on without the others
             out = ()
         self.late = not out and not isinstance(self.state, Concluded | Failed)
         return self._sent(out)

@@ -281,7 +281,7 @@ class HubRounds:
         """The round's deadline passed: before anything was opened the lost sites are dropped, later they are awaited.
 
         Raises:
-            Untrusted: E-MINIMUM-SITES, too few are left; the run waits.
+            Untrusted: E-MIN-SITES, too few are left; the run waits.
         """
         phase = self.phase
         if self.bound is not None:

@@ -133,7 +133,7 @@ class Rounds:
     # -- M4, M5, M6 -----------------------------------------------------------------------------------------------
 
     def survivors(self, message: Message) -> tuple[Message, ...]:
-        """M4: sign a survivor set. Untrusted (E-SURVIVORS, E-MINIMUM-SITES, E-REPLAY, E-ORDER) for a wrong one."""
+        """M4: sign a survivor set. Untrusted (E-SURVIVORS, E-MIN-SITES, E-REPLAY, E-ORDER) for a wrong one."""
         asked = header(Survivors, message)
         current = self._current(asked.context)
         wanted = Final(asked.survivors) if asked.final else Partial(asked.survivors)
@@ -145,7 +145,7 @@ class Rounds:
         """M5: reveal k_ij of the sites outside a set that a quorum signed as not final.
 
         Raises:
-            Untrusted: E-QUORUM, E-SURVIVORS, E-MINIMUM-SITES, E-REPLAY, E-ORDER.
+            Untrusted: E-QUORUM, E-SURVIVORS, E-MIN-SITES, E-REPLAY, E-ORDER.
         """
         asked = header(Quorum, message)
         current = self._current(asked.context)
@@ -159,7 +159,7 @@ class Rounds:
         """M6: open this site's shares of b_i inside the set that a quorum signed as final.
 
         Raises:
-            Untrusted: E-QUORUM, E-SURVIVORS, E-MINIMUM-SITES, E-SEAL, E-SHARES, E-REPLAY, E-ORDER.
+            Untrusted: E-QUORUM, E-SURVIVORS, E-MIN-SITES, E-SEAL, E-SHARES, E-REPLAY, E-ORDER.
         """
         asked = header(Quorum, message)
         current = self._current(asked.context)

@@ -87,7 +87,7 @@ def check_set(binding: Binding, place: Place, survivors: tuple[str, ...]) -> Non
     """Return when `survivors` is large enough and within the round's roster.
 
     Raises:
-        Untrusted: E-SURVIVORS, E-MINIMUM-SITES.
+        Untrusted: E-SURVIVORS, E-MIN-SITES.
     """
     chosen = set(survivors)
     if tuple(site for site in place.roster if site in chosen) != survivors:
@@ -99,12 +99,12 @@ def check_size(binding: Binding, sites: tuple[str, ...]) -> None:
     """Return when `sites` reach the threshold, and `minimum_sites` legal entities. Invariant 3.
 
     Raises:
-        Untrusted: E-MINIMUM-SITES.
+        Untrusted: E-MIN-SITES.
     """
     charter = binding.charter
     if len(sites) < charter.threshold or charter.entities(sites) < charter.minimum_sites:
         raise Untrusted(
-            "E-MINIMUM-SITES",
+            "E-MIN-SITES",
             f"fewer sites than the threshold ({charter.threshold}) or fewer legal entities than minimum_sites"
             f" ({charter.minimum_sites})",
             "wait for the missing sites",
