@@ -19,18 +19,19 @@ from toy_fleet import follow, free_port
 from wires import now
 
 from isthmus.data.dictionary import read_codebook
-from isthmus.federation.agreed import connect, site_setup
-from isthmus.federation.identity import Identity, Owner, make_identity
+from isthmus.federation.agreed import audit_bundle, connect, site_setup
+from isthmus.federation.identity import Identity, Owner, load_identity, make_identity
 from isthmus.federation.launch import Fleet
 from isthmus.governance.agreement import DatasetEntry
 from isthmus.governance.drafting import Terms, new_agreement
 from isthmus.governance.signing import sign_agreement, unsigned
-from isthmus.ledger.bundle import read_bundle
+from isthmus.ledger.bundle import read_bundle, seal_statement
 from isthmus.ledger.verify import verify_bundle
-from isthmus.model.canonical import digest, plain
+from isthmus.model.canonical import canonical, digest, plain
 from isthmus.model.errors import Invalid, Refused, Untrusted
 from isthmus.model.rules import Dominance, Rules
 from isthmus.model.study import Study
+from isthmus.sdk.bundle import verify
 from isthmus.strict import parse
 
 SITES = {"leeds": "GB", "oxford": "GB", "boston": "US"}
@@ -170,6 +171,35 @@ def test_from_cards_to_a_released_result(fleet: Fleet, tmp_path: Path) -> None:
         assert fleet.stop(name) == 0
         text = (tmp_path / name / "node.log").read_text()
         assert "Traceback" not in text
+    check_audit(made, raw, last["run"])
+
+
+def check_audit(made: Alliance, raw: bytes, run: str) -> None:
+    """The auditor's form: estimates computed again from the sums; sums that were changed do not pass, hub's seal or not."""
+    audit = audit_bundle(made.config("hub"), run, {})
+    assert "transcript" not in read_bundle(raw)
+    assert verify(audit)["result"] == verify(raw)["result"]
+    hub = load_identity(made.directory / "hub" / "keys")
+    for change in (another_sum, another_codebook, another_result):
+        told = read_bundle(audit)
+        change(told)
+        body = {name: part for name, part in told.items() if name != "seal"}
+        forged = canonical(body | {"seal": hub.key.sign(seal_statement(body)).hex()})
+        with pytest.raises(Untrusted):
+            verify(forged)
+
+
+def another_sum(told: dict[str, Any]) -> None:
+    last = told["transcript"]["rounds"][-1]
+    last["sum"] = ("00" if last["sum"][:2] != "00" else "01") + last["sum"][2:]
+
+
+def another_codebook(told: dict[str, Any]) -> None:
+    told["transcript"]["codebook"]["variables"]["age"]["range"] = [0, 100]
+
+
+def another_result(told: dict[str, Any]) -> None:
+    told["result"]["analyses"]["death"]["n"] += 5
 
 
 def logs(directory: Path) -> str:
