@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.crypto.keys import SigningKey
-from isthmus.crypto.shares import threshold_for
-from isthmus.data.dictionary import dictionary, read_codebook
+from isthmus.data.dictionary import read_codebook
 from isthmus.data.source import open_source
-from isthmus.disclosure.rules import Effective
 from isthmus.federation.config import Config, read_config, resolve
 from isthmus.federation.control import Clock
 from isthmus.federation.desk import Desk, Note, Request, Seat
@@ -24,8 +22,9 @@ from isthmus.federation.grpc_site import HubAddress
 from isthmus.federation.hub_node import HubSetup
 from isthmus.federation.identity import Identity, load_identity
 from isthmus.federation.node import Means
-from isthmus.federation.plan import Plan, make_plan, study_reads
-from isthmus.federation.protocol.charter import Charter, HubWork, Member
+from isthmus.federation.plan import study_reads
+from isthmus.federation.protocol.charter import Charter, HubWork
+from isthmus.federation.request import charter_of, plan_of
 from isthmus.federation.site_node import SiteSetup
 from isthmus.federation.store import Store, open_store
 from isthmus.federation.work import HubWork as OurHubWork
@@ -36,10 +35,9 @@ from isthmus.governance.signing import SignedAgreement, check_own_site, check_si
 from isthmus.model.canonical import canonical, digest, plain
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Unavailable
-from isthmus.model.study import Study, study_digest
+from isthmus.model.study import Study
 from isthmus.strict import parse
 
-VOTE_AFTER = 1.0  # seconds: every site answers the vote at this time, however long its rows took to look at
 HELD = "agreement"
 
 
@@ -140,35 +138,6 @@ class AgreedSite:
 def common(agreement: Agreement) -> Desk:
     """What both kinds of desk know."""
     return Desk("federated", agreement_digest(agreement), partial(check_in_force, agreement))
-
-
-def charter_of(request: RunRequest, agreement: Agreement) -> Charter:
-    """The charter that every party derives for itself from a request and the agreement."""
-    members = tuple(
-        Member(site=s.site, party=s.party, country=s.country, key=s.key)
-        for s in (agreement.site(name) for name in request.roster)
-    )
-    return Charter(
-        protocol="secagg/1",
-        mode=request.mode,
-        run=digest(request),
-        number=request.number,
-        study=study_digest(request.study),
-        agreement=agreement_digest(agreement),
-        roster=members,
-        threshold=threshold_for(len(members)),
-        minimum_sites=shared_rules(agreement, request.study.dataset).rules.minimum_sites,
-        hub_key=agreement.hub.key,
-        vote_after=VOTE_AFTER,
-    )
-
-
-def plan_of(charter: Charter, request: RunRequest, agreement: Agreement, book: Codebook) -> Plan:
-    """The plan that every party derives for itself."""
-    countries = tuple(dict.fromkeys(member.country for member in charter.roster))
-    effective: Effective = shared_rules(agreement, request.study.dataset)
-    known = dictionary(request.study, book, countries)
-    return make_plan(charter.run, request.study, known, effective.rules, effective.whose, len(charter.roster))
 
 
 def parties_of(agreement: Agreement) -> dict[str, Party]:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from isthmus.data.dictionary import dictionary
-from isthmus.federation.plan import Plan, make_plan
+from isthmus.federation.plan import Plan
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.protocol.context import Entry, summary_digest, transcript_digest
+from isthmus.federation.request import charter_of, plan_of
 from isthmus.federation.results import released
 from isthmus.federation.script import Script
-from isthmus.governance.admission import RunRequest
-from isthmus.governance.agreement import Agreement, agreement_digest, shared_rules
+from isthmus.governance.admission import RunRequest, admit_at_hub, open_request
+from isthmus.governance.agreement import Agreement
 from isthmus.governance.signing import SignedAgreement, check_signatures
 from isthmus.ledger.verify import Verified
 from isthmus.model.canonical import digest, plain
 from isthmus.model.codebook import Codebook
-from isthmus.model.errors import IsthmusError, Untrusted
+from isthmus.model.errors import Invalid, IsthmusError, Refused, Untrusted
 from isthmus.strict import parse
 from isthmus.summary import Summary
 
@@ -74,32 +73,41 @@ def replayed(verified: Verified) -> Script:
 
 
 def _plan(verified: Verified, told: Mapping[str, Any]) -> Plan:
-    bundle = verified.bundle
-    agreement = agreed(verified)
-    request = parse(RunRequest, json.loads(base64.b64decode(bundle["study"]["payload"])), "request")
+    request, agreement = agreed(verified)
     codebook = parse(Codebook, told["codebook"], "codebook")
     if digest(codebook) != agreement.dataset(request.study.dataset).codebook:
         raise Untrusted("E-BUNDLE", "the codebook is not the agreed one")
-    countries = tuple(dict.fromkeys(member["country"] for member in bundle["charter"]["roster"]))
-    known = dictionary(request.study, codebook, countries)
-    effective = shared_rules(agreement, request.study.dataset)
-    return make_plan(verified.run, request.study, known, effective.rules, effective.whose, len(request.roster))
+    return plan_of(charter_of(request, agreement), request, agreement, codebook)
 
 
-def agreed(verified: Verified) -> Agreement:
-    """The agreement of a bundle, signed by every party, with the roster and hub of the charter.
+def agreed(verified: Verified) -> tuple[RunRequest, Agreement]:
+    """The request and the agreement of a federated bundle.
+
+    The agreement is signed by every party; the request by one of its researchers, and admitted by it; the charter is
+    the one that follows from both, so that roster, keys, threshold and minimum are not the bundle's to choose; and the
+    result is of that study, from enough of those sites.
 
     Raises:
-        Untrusted: E-BUNDLE; what `check_signatures` raises.
+        Untrusted: E-BUNDLE, and what `check_signatures` raises.
     """
-    signed = parse(SignedAgreement, verified.bundle["agreement"][0], "agreement")
-    agreement = check_signatures(signed)
-    charter = verified.bundle["charter"]
-    roster = {member["site"]: member["key"] for member in charter["roster"]}
-    pinned = {name: agreement.site(name).key for name in roster}
-    if agreement_digest(agreement) != verified.agreement or (pinned, agreement.hub.key) != (roster, charter["hub_key"]):
-        raise Untrusted("E-BUNDLE", "the charter is not of the bundle's agreement")
-    return agreement
+    try:
+        return _agreed(verified.bundle)
+    except (Invalid, Refused, LookupError, TypeError, ValueError) as error:
+        raise Untrusted("E-BUNDLE", "the bundle holds no admitted request under a signed agreement") from error
+
+
+def _agreed(bundle: Mapping[str, Any]) -> tuple[RunRequest, Agreement]:
+    agreement = check_signatures(parse(SignedAgreement, bundle["agreement"][0], "agreement"))
+    asked = datetime.fromisoformat(open_request(bundle["study"], agreement).created)
+    request = admit_at_hub(bundle["study"], agreement, "federated", asked)
+    charter = charter_of(request, agreement)
+    if plain(charter) != bundle["charter"]:
+        raise Untrusted("E-BUNDLE", "the charter does not follow from the request and the agreement")
+    result, sites = bundle["result"], tuple(bundle["result"]["sites"])
+    enough = len(set(sites)) >= charter.threshold and charter.entities(sites) >= charter.minimum_sites
+    if result["study"] != charter.study or not enough:
+        raise Untrusted("E-BUNDLE", "the result is not of this study and enough of its sites")
+    return request, agreement
 
 
 def _hex(pooled: Summary) -> str:

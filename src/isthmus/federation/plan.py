@@ -49,10 +49,20 @@ class Question:
     rungs: tuple[Grid | None, ...]
     where: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def digest(self) -> Digest:
-        """Content address of what is asked."""
-        asked = {"name": self.name, "kind": self.statistic.kind, "arguments": self.arguments, "where": self.where}
+        """Content address of what is asked: everything that makes its columns, so that a cache never serves another's."""
+        asked = {
+            "kind": self.statistic.kind,
+            "arguments": self.arguments,
+            "where": self.where,
+            "reads": self.reads,
+            "levels": self.base.levels,
+            "design": self.base.design,
+            "rungs": [rung and {"edges": rung.edges, "recorded": rung.recorded} for rung in self.rungs],
+            "conf_level": self.base.conf_level,
+            "sites": self.base.sites,
+        }
         return digest(asked)
 
     def setting(self, rung: int) -> Setting:

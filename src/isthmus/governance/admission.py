@@ -105,7 +105,7 @@ def admit_at_hub(envelope: Mapping[str, Any], agreement: Agreement, mode: Mode, 
         Untrusted: E-SIGNATURE; E-AGREEMENT-VERSION, made under another agreement.
         Invalid: E-ENVELOPE, E-REQUEST and those of `strict.parse`.
     """
-    request = _opened(envelope, agreement)
+    request = open_request(envelope, agreement)
     if request.mode != mode:
         raise Refused("E-MODE", f"a {mode} does not take requests of a {request.mode}", f"sign it for a {mode}")
     if request.agreement != agreement_digest(agreement):
@@ -119,7 +119,12 @@ def admit_at_hub(envelope: Mapping[str, Any], agreement: Agreement, mode: Mode, 
     return request
 
 
-def _opened(envelope: Mapping[str, Any], agreement: Agreement) -> RunRequest:
+def open_request(envelope: Mapping[str, Any], agreement: Agreement) -> RunRequest:
+    """The request in an envelope that a researcher of the agreement signed; nothing else is checked.
+
+    Raises:
+        Refused: E-UNSIGNED, E-SIGNER. Untrusted: E-SIGNATURE. Invalid: E-ENVELOPE, E-REQUEST.
+    """
     signatures = envelope.get("signatures") if isinstance(envelope, Mapping) else None
     if not signatures:
         raise Refused("E-UNSIGNED", "the request is not signed", "sign it with a researcher's key of the agreement")

@@ -1,0 +1,44 @@
+"""What every party derives from a signed request and the signed agreement: the charter and the plan of a run."""
+
+from __future__ import annotations
+
+from isthmus.crypto.shares import threshold_for
+from isthmus.data.dictionary import dictionary
+from isthmus.federation.plan import Plan, make_plan
+from isthmus.federation.protocol.charter import Charter, Member
+from isthmus.governance.admission import RunRequest
+from isthmus.governance.agreement import Agreement, agreement_digest, shared_rules
+from isthmus.model.canonical import digest
+from isthmus.model.codebook import Codebook
+from isthmus.model.study import study_digest
+
+VOTE_AFTER = 1.0  # seconds: every site answers the vote at this time, however long its rows took to look at
+
+
+def charter_of(request: RunRequest, agreement: Agreement) -> Charter:
+    """The charter that every party derives for itself from a request and the agreement."""
+    members = tuple(
+        Member(site=s.site, party=s.party, country=s.country, key=s.key)
+        for s in (agreement.site(name) for name in request.roster)
+    )
+    return Charter(
+        protocol="secagg/1",
+        mode=request.mode,
+        run=digest(request),
+        number=request.number,
+        study=study_digest(request.study),
+        agreement=agreement_digest(agreement),
+        roster=members,
+        threshold=threshold_for(len(members)),
+        minimum_sites=shared_rules(agreement, request.study.dataset).rules.minimum_sites,
+        hub_key=agreement.hub.key,
+        vote_after=VOTE_AFTER,
+    )
+
+
+def plan_of(charter: Charter, request: RunRequest, agreement: Agreement, book: Codebook) -> Plan:
+    """The plan that every party derives for itself."""
+    countries = tuple(dict.fromkeys(member.country for member in charter.roster))
+    effective = shared_rules(agreement, request.study.dataset)
+    known = dictionary(request.study, book, countries)
+    return make_plan(charter.run, request.study, known, effective.rules, effective.whose, len(charter.roster))
