@@ -9,8 +9,13 @@ __version__ = "0.1.0"
 
 # Loaded when first used, so that `import isthmus` stays under half a second; `__init__.pyi` tells type checkers.
 _WHERE = {
+    "Invalid": "isthmus.model.errors",
+    "IsthmusError": "isthmus.model.errors",
+    "Refused": "isthmus.model.errors",
     "Result": "isthmus.sdk.result",
     "Study": "isthmus.sdk.study",
+    "Unavailable": "isthmus.model.errors",
+    "Untrusted": "isthmus.model.errors",
     "connect": "isthmus.sdk.connect",
     "rehearse": "isthmus.sdk.rehearse",
     "verify": "isthmus.sdk.bundle",

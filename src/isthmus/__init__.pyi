@@ -1,3 +1,8 @@
+from isthmus.model.errors import Invalid as Invalid
+from isthmus.model.errors import IsthmusError as IsthmusError
+from isthmus.model.errors import Refused as Refused
+from isthmus.model.errors import Unavailable as Unavailable
+from isthmus.model.errors import Untrusted as Untrusted
 from isthmus.sdk.bundle import verify as verify
 from isthmus.sdk.connect import connect as connect
 from isthmus.sdk.rehearse import rehearse as rehearse

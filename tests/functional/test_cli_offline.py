@@ -209,7 +209,7 @@ def test_a_missing_bundle_and_a_broken_one(tmp_path: Path, capsys: pytest.Captur
     assert run("verify", tmp_path / "none.isthmus", "--json") == 3
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "E-FILE"
     (tmp_path / "bad.isthmus").write_bytes(b'{"schema":"isthmus/bundle/1"}')
-    assert run("verify", tmp_path / "bad.isthmus") == 2
+    assert run("verify", tmp_path / "bad.isthmus") == 8
 
 
 @pytest.mark.parametrize(

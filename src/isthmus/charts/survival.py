@@ -221,7 +221,15 @@ def _band(frame: _Frame, curve: Curve, ink: palette.Pen) -> list[str]:
 
 def _risk_table(figure: SurvivalFigure, frame: _Frame, marks: list[float]) -> tuple[list[str], float]:
     y = frame.bottom + 64
-    parts = [svg.label(24, y, "Number at risk", font_size=11.5, font_weight="600")]
+    parts = [
+        svg.label(
+            24,
+            y,
+            "Number at risk" if figure.stepped else "Number at risk when each step begins",
+            font_size=11.5,
+            font_weight="600",
+        )
+    ]
     for index, curve in enumerate(figure.curves):
         y += ROW
         ink = palette.pen(index)

@@ -9,6 +9,7 @@ import typer
 
 from isthmus.cli.run import Json, Quiet
 from isthmus.cli.screen import Screen
+from isthmus.model.errors import Invalid, Untrusted
 
 
 def verify(
@@ -23,7 +24,10 @@ def verify(
     from isthmus.sdk.bundle import verify as check
 
     screen = Screen.of(json=json, quiet=quiet)
-    facts = check(file)
+    try:
+        facts = check(file)
+    except Invalid as damaged:  # a file that is no longer a bundle does not hold either
+        raise Untrusted(damaged.code, damaged.message, damaged.hint, damaged.where) from damaged
     if screen.json:
         screen.document({"schema": "isthmus/verified/1", **facts})
         return

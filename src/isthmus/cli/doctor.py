@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +29,7 @@ class Check:
 
 
 def doctor(json: Json = False, quiet: Quiet = False) -> int:
-    """Check this installation, its keys and data."""
+    """Check this installation, its keys, agreement, way to the hub, and data."""
     screen = Screen.of(json=json, quiet=quiet)
     checks = [*_installation(), *_demo(), *_configuration()]
     failed = any(check.state == "failed" for check in checks)
@@ -75,6 +77,11 @@ def _configuration() -> Iterator[Check]:
     for role in (config.tables.site, config.tables.hub, config.tables.researcher):
         if role is not None:
             yield _try(f"keys of {role.name}", partial(_identity, path, role.key), needed=True)
+            if role.agreement is not None:
+                yield _try("agreement", partial(_agreement, path, role.agreement), needed=True)
+    away = config.tables.site or config.tables.researcher
+    if away is not None:
+        yield _try("hub", partial(_reach, away.hub), needed=True)
     for name in config.tables.dataset:
         yield _try(f"dataset {name}", partial(_dataset, path, name), needed=True)
 
@@ -102,6 +109,41 @@ def _identity(path: Path, reference: str) -> str:
 
     identity = load_identity(read_config(path, os.environ).keys(reference))
     return f"key {fingerprint(identity.key.public)}, private files closed to others"
+
+
+def _agreement(path: Path, place: str) -> str:
+    """Signed by every party, in force today by this machine's clock, and of the datasets this node maps."""
+    from isthmus.data.dictionary import read_codebook
+    from isthmus.federation.config import read_config
+    from isthmus.governance.agreement import check_in_force
+    from isthmus.governance.signing import check_signatures, read_signed
+    from isthmus.model.canonical import digest
+    from isthmus.model.errors import Refused
+    from isthmus.sdk.files import read_text
+
+    config = read_config(path, os.environ)
+    agreement = check_signatures(read_signed(read_text(config.path(place)), place))
+    check_in_force(agreement, datetime.now(UTC))  # noqa: TID251 - an entry point
+    books = {name: entry.codebook for name, entry in config.tables.dataset.items() if entry.codebook}
+    for entry in agreement.datasets:
+        book = books.get(entry.dataset)
+        if book is not None and digest(read_codebook(config.path(book))) != entry.codebook:
+            raise Refused(
+                "E-CODEBOOK", f"the codebook of {entry.dataset!r} is not the agreed one", "take the agreed one"
+            )
+    return f"version {agreement.version}, signed by all {len(agreement.parties)} parties, until {agreement.expires}"
+
+
+def _reach(address: str) -> str:
+    """Whether something listens at the hub's address; who it is, the pinned certificate tells when a site dials."""
+    from isthmus.model.errors import Unavailable
+
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=3.0):
+            return f"{address} answers"
+    except (OSError, ValueError) as error:
+        raise Unavailable("E-UNREACHABLE", f"nothing answers at {address}", "is the hub up, the way open?") from error
 
 
 def _dataset(path: Path, name: str) -> str:

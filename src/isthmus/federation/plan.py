@@ -188,6 +188,7 @@ def _question(
         if name not in dictionary.variables:
             known = ", ".join(sorted(dictionary.variables))
             raise Invalid("E-COLUMN", f"{name!r} is not in the codebook", f"known variables: {known}", analysis.name)
+    _check_numbers(needs, dictionary, analysis.name)
     reference = dict(analysis.reference or {})
     base = Setting(
         sites=sites,
@@ -200,6 +201,16 @@ def _question(
     where = tuple(e for e in (analysis.where, _subgroup(study, analysis)) if e)
     rungs = _rungs(statistic.rungs(analysis.question, dictionary), rules)
     return Question(analysis.name, statistic, analysis.question, needs, base, rungs, where)
+
+
+def _check_numbers(needs: Needs, dictionary: Codebook, where: str) -> None:
+    """An outcome, time or event that the codebook declares as text cannot be a number."""
+    response = (needs.formula.response,) if needs.formula and needs.formula.response else ()
+    for name in (*response, *needs.numbers, *needs.times):
+        if dictionary.variables[name].type == "category":
+            raise Invalid(
+                "E-OUTCOME", f"{name!r} is a category where a number is needed", "derive 0 and 1 from it", where
+            )
 
 
 def _rungs(ladder: tuple[Grid, ...], rules: Rules) -> tuple[Grid | None, ...]:

@@ -31,6 +31,7 @@ from isthmus.strict import parse
 
 PAYLOAD_TYPE = "application/vnd.isthmus.request+json"
 CLOCK_SKEW = timedelta(minutes=5)
+MAXIMUM_AGE = timedelta(days=14)  # a run that waits for a site is admitted again when a node restarts
 EVERYWHERE = frozenset({"site", "country"})  # known to every site, in no codebook
 
 
@@ -157,6 +158,8 @@ def _check_clock(request: RunRequest, now: datetime) -> None:
         raise Invalid("E-REQUEST", "created has no offset from UTC", "ISO 8601 with an offset", "created")
     if created > now + CLOCK_SKEW:
         raise Refused("E-CLOCK", "the request was signed in the future", "set this machine's or the asker's clock")
+    if created < now - MAXIMUM_AGE:
+        raise Refused("E-CLOCK", f"the request was signed more than {MAXIMUM_AGE.days} days ago", "sign it again")
 
 
 def _check_kinds(study: Study, agreement: Agreement) -> None:

@@ -130,15 +130,19 @@ def _bytes(source: str | Path | bytes) -> bytes:
 
 
 def _in_words(held: Verified) -> list[str]:
+    charter = held.bundle["charter"]
     found = (
-        ["the agreement is signed by every party, and its keys are the roster's"] if held.mode == "federated" else []
+        ["a researcher of the agreement signed the request, every party the agreement; the roster follows from it"]
+        if held.mode == "federated"
+        else ["a rehearsal: nobody signed an agreement, and the keys are this run's own"]
     )
     if "transcript" in held.bundle:
         found.append("every estimate was computed again from the pooled sums, and is the one that is signed")
     return [
         "the file is canonical: any flipped byte would fail",
         *found,
-        f"the result is signed by {len(held.signers)} sites: {', '.join(held.signers)}",
+        f"the result is signed by {len(held.signers)} of {len(charter['roster'])} sites ({charter['threshold']} must): "
+        + ", ".join(held.signers),
         f"the checkpoint of the ledger (size {held.checkpoint.head.size}) is signed by the hub and cosigned by "
         f"{len(held.checkpoint.cosigners)} sites",
         "study and release are entries of that ledger",

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 RATIOS = {"logit": "OR", "log": "RR", "cox": "HR"}
+# The order of columns, whatever order the result's JSON has (a bundle's keys are sorted); others come first.
+_ORDER = (
+    *("n", "count", "percent", "row_percent", "column_percent", "missing", "mean", "sd"),
+    *("estimate", "std_error", "statistic", "df", "p_value"),
+    *("time", "at_risk", "events", "censored", "survival", "conf_low", "conf_high"),
+)
 _EXPONENTIATED = ("estimate", "conf_low", "conf_high")
 _STEPS = ("time", "at_risk", "events", "censored", "survival", "conf_low", "conf_high")
 
@@ -73,7 +79,10 @@ def _scalar(value: Any) -> bool:
 def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     import pyarrow as pa  # imported where used: 0.3 s
 
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    found = dict.fromkeys(name for row in rows for name in row)
+    names = [*(n for n in found if n not in _ORDER), *(n for n in _ORDER if n in found)]
+    if "term" in found:
+        names = ["term", *(n for n in names if n != "term")]
     return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
 
 
