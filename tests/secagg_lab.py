@@ -22,7 +22,7 @@ from isthmus.federation.protocol.charter import Charter, Member, Step
 from isthmus.federation.protocol.context import summary_digest
 from isthmus.federation.protocol.hub import HubRun
 from isthmus.federation.protocol.journal import MemoryJournal
-from isthmus.federation.protocol.local import Local
+from isthmus.federation.protocol.local import History, Local, OneRun
 from isthmus.federation.protocol.records import Head
 from isthmus.federation.protocol.site import SiteRun
 from isthmus.federation.spool import Spool
@@ -183,6 +183,7 @@ class Lab:
     works: dict[str, ToySite] = field(default_factory=dict)
     journals: dict[str, MemoryJournal] = field(default_factory=dict)
     spools: dict[str, Spool] = field(default_factory=dict)
+    histories: dict[str, History] = field(default_factory=dict)  # of sites that remember beyond the run
 
     def __post_init__(self) -> None:
         self.keys = {name: SigningKey.from_bytes(Drawn(f"key {name}")(32)) for name in (*self.names, "hub")}
@@ -228,6 +229,7 @@ class Lab:
             clock=lambda: 1_770_000_000,
             snapshot=f"snapshot {name}",
             anchor=anchor,
+            history=self.histories.get(name) or OneRun(),
         )
         return SiteRun(name, charter or self.charter, work, local)
 

@@ -18,6 +18,8 @@ class Evidence:
         groups: name -> counts of populations and groups; each must reach `minimum_count`, zero included.
         supports: name -> counts behind an indicator (rows with it, rows without it); `minimum_count`, zero included.
         pairs: name -> joint counts of two indicators; 0 (by `zeros`) or `minimum_count`.
+        sides: name -> counts of the two sides of a comparison, of strata, of unusual values; each 0 or `minimum_count`,
+            whatever the `zeros` rule.
         cells: name -> counts of table cells, bins and steps; 0 (by `zeros`) or `minimum_count_site`.
         sums: name -> (n,) absolute contributions of each row to a released sum, for dominance.
         parameters: number of fitted parameters; 0 where nothing is fitted.
@@ -28,6 +30,7 @@ class Evidence:
     groups: Mapping[str, IntArray] = field(default_factory=dict)
     supports: Mapping[str, IntArray] = field(default_factory=dict)
     pairs: Mapping[str, IntArray] = field(default_factory=dict)
+    sides: Mapping[str, IntArray] = field(default_factory=dict)
     cells: Mapping[str, IntArray] = field(default_factory=dict)
     sums: Mapping[str, FloatArray] = field(default_factory=dict)
     parameters: int = 0

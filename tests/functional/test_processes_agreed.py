@@ -22,6 +22,7 @@ from isthmus.data.dictionary import read_codebook
 from isthmus.federation.agreed import audit_bundle, connect, site_setup
 from isthmus.federation.identity import Identity, Owner, load_identity, make_identity
 from isthmus.federation.launch import Fleet
+from isthmus.federation.store import open_store
 from isthmus.governance.agreement import DatasetEntry
 from isthmus.governance.drafting import Terms, new_agreement
 from isthmus.governance.signing import sign_agreement, unsigned
@@ -172,6 +173,34 @@ def test_from_cards_to_a_released_result(fleet: Fleet, tmp_path: Path) -> None:
         text = (tmp_path / name / "node.log").read_text()
         assert "Traceback" not in text
     check_audit(made, raw, last["run"])
+
+
+def test_the_head_in_hello_does_not_tell_who_voted_against_a_question(fleet: Fleet, tmp_path: Path) -> None:
+    """Leeds alone has a cell below the floor: its reasons stay in a log whose head never leaves."""
+    made = alliance(tmp_path)
+    table = rows(0)
+    arm = np.where(np.arange(ROWS) < 3, "B", "A")
+    pq.write_table(table.set_column(2, "arm", pa.array(arm)), tmp_path / "leeds" / "trial.parquet")
+    fleet.start("hub", "isthmus.federation.hub_node:node", tmp_path / "hub", {"config": str(made.config("hub"))})
+    fleet.await_event("hub", "port")
+    for site in SITES:
+        fleet.start(site, "isthmus.federation.site_node:node", tmp_path / site, {"config": str(made.config(site))})
+    for site in SITES:
+        fleet.await_event(site, "joined")
+    ada = connect(made.config("ada"), os.environ, now)
+    with ada.client as client:
+        last = follow(client, ada.submit(study(), 1, now()))
+    for site in SITES:
+        fleet.await_event(site, "ended")
+    for name in ("hub", *SITES):
+        assert fleet.stop(name) == 0
+    sizes = {}
+    for site in SITES:
+        store = open_store(tmp_path / site / "state.db")
+        sizes[site] = (store.leaves(f"site/{site}").size(), store.leaves(f"site/{site}/private").size())
+        store.close()
+    assert len({public for public, _ in sizes.values()}) == 1, (sizes, last)
+    assert {site for site, (_, private) in sizes.items() if private} == {"leeds"}, (sizes, last)
 
 
 def check_audit(made: Alliance, raw: bytes, run: str) -> None:

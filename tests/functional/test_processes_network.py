@@ -289,6 +289,25 @@ def test_announced_body_above_the_limit_is_refused_before_it_comes(tmp_path: Pat
     assert not list((tmp_path / "hub-spool").iterdir())
 
 
+def test_a_large_body_that_nobody_waits_for_is_not_kept(tmp_path: Path) -> None:
+    """One byte more than the open turn's: it never reaches the disk, and the stream goes on."""
+
+    async def play() -> None:
+        async with Network(tmp_path) as net, net.client() as ear:
+            link, _ = await soon(ear.ready)
+            net.office.wanted = (3 << 20) - 1
+            link.send([net.author().say("masked", {"n": 1}, BytesPayload(bytes(3 << 20)))])
+            link.send([net.author().say("keys", {"n": 2})])
+            assert (await soon(ear.heard)).header == {"n": 2}
+            assert [message.header["n"] for message in net.office.seen] == [2]
+            assert not list((tmp_path / "hub-spool").iterdir())
+            net.office.wanted += 1
+            link.send([net.author().say("masked", {"n": 3}, BytesPayload(bytes(3 << 20)))])
+            assert (await soon(ear.heard)).header == {"n": 3}
+
+    asyncio.run(play())
+
+
 def test_oversized_frame_of_grpc_itself(tmp_path: Path) -> None:
     async def play() -> None:
         async with Network(tmp_path) as net:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from toy_fleet import HERE, Alliance, expected, follow, open_fleet
 from toy_nodes import AGREEMENT, toy_request
 from wires import Dialled, Ear, settings, soon
@@ -22,7 +24,7 @@ from isthmus.federation.grpc_site import HubAddress
 from isthmus.federation.identity import load_identity
 from isthmus.federation.launch import Fleet
 from isthmus.federation.messages import Author
-from isthmus.federation.store import open_store
+from isthmus.federation.store import OPENED, open_store
 from isthmus.ledger.merkle import EMPTY_ROOT
 from isthmus.ledger.verify import verify_bundle
 from isthmus.model.errors import Invalid, IsthmusError, Refused, Unavailable
@@ -98,13 +100,54 @@ def test_a_site_declines_and_the_run_is_refused(fleet: Fleet, tmp_path: Path) ->
         last = alliance.run(toy_request(1, rounds=2, size=10))
         assert last["state"] == "refused"
         assert last["error"]["code"] == "E-VARIABLE"
-        assert "leeds" in last["error"]["message"]
+        assert "leeds" not in str(last["error"])
+        quiet_about_bytes(last)
+
+
+def quiet_about_bytes(last: dict[str, Any]) -> None:
+    assert last["traffic"]["bytes_out"] == {}
+    assert all("bytes" not in site for site in last["sites"].values())
+
+
+def test_a_second_run_waits_for_the_site_of_the_first(fleet: Fleet, tmp_path: Path) -> None:
+    """Invariant 5 over the stores: nothing is opened without d that was opened with it, and then all run again."""
+    sites = ("boston", "leeds", "oxford", "york")
+    with Alliance(fleet, tmp_path, sites).start(hub={"round": 1.0}) as alliance:
+        request = toy_request(1, rounds=2, size=10)
+        check(alliance, alliance.run(request), request)
+        for name in ("leeds", "york"):
+            alliance.fleet.kill(name)
+        alliance.fleet.restart("leeds")
+        last = alliance.run({**request, "number": 2})
+        assert (last["state"], last["error"]["code"]) == ("failed", "E-SURVIVORS"), alliance.logs()
+        assert "wait for" in last["error"]["hint"]
+        alliance.fleet.restart("york")
+        alliance.fleet.await_event("york", "joined")
+        check(alliance, alliance.run({**request, "number": 3}), request)
+    store = open_store(tmp_path / "leeds" / "state.db")
+    assert {tuple(json.loads(row[0])) for row in store.rows(sa.select(OPENED.c.survivors))} == {sites}
+    store.close()
+
+
+def test_sums_that_sites_took_from_the_hub_are_named(fleet: Fleet, tmp_path: Path) -> None:
+    """Replies of 4 MiB go through the spools; the status says in which rounds no site added up itself."""
+    with Alliance(fleet, tmp_path).start() as alliance:
+        request = toy_request(1, rounds=2, size=1 << 18)
+        last = alliance.run(request)
+        check(alliance, last, request)
+        assert last["hub_sums"] == [["toy", 1], ["toy", 2]]
+        small = alliance.run(toy_request(2, rounds=2, size=10))
+        assert "hub_sums" not in small
+    assert "took the hub's own sum in [('toy', 1), ('toy', 2)]" in (tmp_path / "hub" / "node.log").read_text()
 
 
 def test_a_rule_stops_the_run_everywhere(fleet: Fleet, tmp_path: Path) -> None:
     with Alliance(fleet, tmp_path).start(leeds={"refuse": True}) as alliance:
         last = alliance.run(toy_request(1, rounds=2, size=10))
         assert (last["state"], last["error"]["code"]) == ("refused", "E-DISCLOSURE")
+        assert "toy" not in str(last["error"])
+        assert "leeds" not in str(last["error"])
+        quiet_about_bytes(last)
         for site in alliance.sites:
             alliance.fleet.await_event(site, "ended")
 

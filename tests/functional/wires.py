@@ -45,6 +45,7 @@ class Echo:
     ends: list[Any] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     refuse: IsthmusError | None = None
+    wanted: int = 1 << 40
 
     async def joined(self, site: str, link: Any, hello: Any) -> dict[str, Any]:
         if self.refuse:
@@ -64,6 +65,9 @@ class Echo:
     async def left(self, site: str, link: Any, ended: Any) -> None:
         self.ends.append(ended)
         self.changed.set()
+
+    def expected(self, site: str, head: Mapping[str, Any]) -> int:
+        return self.wanted
 
     async def asked(self, researcher: str, question: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         if question["what"] == "status":

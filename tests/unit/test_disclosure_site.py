@@ -48,10 +48,20 @@ def test_every_rule_is_considered_in_a_fixed_order():
         (Evidence(rows=50, supports={"SEX[F]": counts(50, 0)}), False),
         (Evidence(rows=50, pairs={"SEX[F] x arm[1]": counts(0, 11)}), True),
         (Evidence(rows=50, pairs={"SEX[F] x arm[1]": counts(0, 10)}), False),
+        (Evidence(rows=50, sides={"age > 97": counts(50, 0)}), True),
+        (Evidence(rows=50, sides={"age > 97": counts(39, 11)}), True),
+        (Evidence(rows=50, sides={"age > 97": counts(49, 1)}), False),
     ],
 )
-def test_minimum_count_covers_populations_groups_supports_and_pairs(evidence, holds):
+def test_minimum_count_covers_populations_groups_supports_pairs_and_sides(evidence, holds):
     assert (broken(evidence, replace(OFF, minimum_count=11)) == []) is holds
+
+
+def test_an_empty_side_holds_where_zeros_are_barred_and_a_small_one_is_named_without_its_count():
+    barred = replace(OFF, minimum_count=11, zeros="barred")
+    assert broken(Evidence(rows=50, sides={"age > 97": counts(50, 0)}), barred) == []
+    (told,) = reasons(consider(Evidence(rows=50, sides={"age > 97": counts(49, 1)}), barred))
+    assert told["broken"] == ["side age > 97"]
 
 
 @pytest.mark.parametrize(("cell", "holds"), [(0, True), (1, False), (3, False), (4, True)])

@@ -12,6 +12,7 @@ from isthmus.federation.memory import Link, Network
 from isthmus.federation.messages import HUB, FilePayload, Message
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.protocol.hub import Concluded, Failed, Running
+from isthmus.federation.protocol.stopped import told
 from isthmus.ledger.bundle import Contents, make_bundle
 from isthmus.ledger.log import Log
 from isthmus.ledger.verify import verify_bundle
@@ -181,12 +182,12 @@ def test_a_refusal_by_the_gate_stops_the_run(tmp_path: Path) -> None:
 
     def refuse(step: Step):
         if step.question == "model" and step.round == 2:
-            raise Refused("E-DISCLOSURE", "not answered: a constant text")
+            raise Refused("E-DISCLOSURE", "b has 3 rows")
         return answer(step)
 
     work.answer = refuse
     network.run()
-    assert network.hub.state == Failed("E-DISCLOSURE", "not answered: a constant text")
+    assert network.hub.state == Failed(*told("E-DISCLOSURE"))  # never the site's own words
     assert {type(site.state).__name__ for site in network.sites.values()} == {"Left"}
 
 
@@ -266,3 +267,23 @@ def test_a_site_that_computes_another_result_blocks_the_release(tmp_path: Path) 
     network.sites["c"]._work.conclude = lambda survivors: {"sums": "others"}
     network.run()
     assert network.hub.state.code == "E-RESULT"
+
+
+def test_the_hub_expects_a_large_body_of_those_alone_whose_reply_is_missing(tmp_path: Path) -> None:
+    network = lab(tmp_path, vote=False).network()
+    assert network.hub.expects("a") == 0
+    for name in network.sites:
+        network.connect(name)
+    while not any(message.kind == "masked" for queue in network.links.values() for message in queue):
+        network.step(next(iter(network.links)))
+    size = next(m.body.size for queue in network.links.values() for m in queue if m.kind == "masked")
+    assert {name: network.hub.expects(name) for name in "abc"} == dict.fromkeys("abc", size)
+    assert network.hub.expects("z") == 0
+    link = next(key for key, queue in network.links.items() if queue[0].kind == "masked")
+    network.step(link)
+    assert network.hub.expects(link[0]) == 0
+
+
+@pytest.mark.parametrize("code", ["leeds has 3 rows", "E-" + "A" * 60, "E-LEEDS-HAS-3\n", "E-ROW-1-2-3-4-5"])
+def test_a_site_has_no_words_of_its_own_in_a_code(code: str) -> None:
+    assert told(code) == told("E-UNKNOWN")

@@ -13,6 +13,7 @@ from isthmus.data.columns import CodeArray, Coded, decode, recode
 from isthmus.data.design_matrix import matrix
 from isthmus.data.dictionary import base_codebook, derived_expressions, population
 from isthmus.data.expressions import Expression, column, parse_condition
+from isthmus.data.indicators import Indicators, indicators, side_codes, side_counts
 from isthmus.data.query import Reading, count, read_columns
 from isthmus.model.errors import Invalid
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from isthmus.model.codebook import Codebook
     from isthmus.model.formula import Design
     from isthmus.model.study import Study
-    from isthmus.summary import FloatArray
+    from isthmus.summary import FloatArray, IntArray
 
 Mask: TypeAlias = NDArray[np.bool_]
 
@@ -37,12 +38,15 @@ class Frame:
         columns: name -> float64 with NaN, or codes.
         filters: name or text of a condition -> (rows,) mask, false where the condition is unknown.
         attrition: rows of the source, then after each step of the population: (label, rows).
+        indicators: what the study's expressions tell apart, for the disclosure rules; None where that was not asked
+            for, and in a subset.
     """
 
     rows: int
     columns: Mapping[str, FloatArray | Coded]
     filters: Mapping[str, Mask] = field(default_factory=dict)
     attrition: tuple[tuple[str, int], ...] = ()
+    indicators: Indicators | None = None
 
     def numbers(self, name: str) -> FloatArray:
         """(rows,) float64, NaN for missing; a boolean is 0 or 1.
@@ -96,7 +100,7 @@ class Frame:
             for name, c in self.columns.items()
         }
         filters = {name: kept[mask] for name, kept in self.filters.items()}
-        return replace(self, rows=int(mask.sum()), columns=columns, filters=filters)
+        return replace(self, rows=int(mask.sum()), columns=columns, filters=filters, indicators=None)
 
     def matrix(self, design: Design) -> FloatArray:
         """(p, rows) float64, C order: one design column per row of the array; no value may be missing.
@@ -112,17 +116,20 @@ class Frame:
         return self.columns[name]
 
 
-def fetch_frame(
+def fetch_frame(  # noqa: PLR0913 - `told` is the one choice about how, the others are about what
     source: Source,
     study: Study,
     dictionary: Codebook,
     names: Sequence[str],
     country: str,
     conditions: Sequence[str] = (),
+    *,
+    told: bool = False,
 ) -> Frame:
     """Fetch `names` (codebook, derived, `country`) for the rows of the study's population.
 
     The study's subgroups come along as filters, and so do `conditions`: texts of the analyses' own `where`.
+    `told` adds what the expressions tell apart (`Frame.indicators`), for the rules that count it.
 
     Raises:
         Invalid: E-COLUMN-MISSING, E-TEXT-IN-NUMBER, E-COLUMN-TYPE, E-RESERVED-NAME, E-NOT-FINITE, E-LEVEL, and as
@@ -138,15 +145,20 @@ def fetch_frame(
     every = [*wanted.values(), *filters.values(), *(step for _, step in steps)]
     reading = read_columns(dict.fromkeys(n for e in every for n in e.names), base, source.schema(), country)
     check_faults(source, reading)
-    keys = {f"x{i}": e.tree for i, e in enumerate([*wanted.values(), *filters.values()])} or {
-        "x": exp.Literal.number(1)
-    }
+    of = _told(derived, wanted, filters) if told else {}
+    decided = {text: tree for found in of.values() for text, tree in found.items()}
+    trees = [*(e.tree for e in (*wanted.values(), *filters.values())), *decided.values()] or [exp.Literal.number(1)]
     where = exp.and_(*(step.tree.copy() for _, step in steps)) if steps else None
-    table = source.fetch(reading.query(keys, where))
-    arrays = [table.column(i) for i in range(len(wanted) + len(filters))]
-    columns = {name: decode(array, name) for name, array in zip(wanted, arrays, strict=False)}
-    masks = {name: _is_true(decode(array, name)) for name, array in zip(filters, arrays[len(wanted) :], strict=True)}
-    return Frame(table.num_rows, columns, masks, _attrition(source, reading, steps, table.num_rows))
+    table = source.fetch(reading.query({f"x{i}": tree for i, tree in enumerate(trees)}, where))
+    arrays = iter(table.columns)
+    columns = {name: decode(next(arrays), name) for name in wanted}
+    masks = {name: _is_true(decode(next(arrays), name)) for name in filters}
+    seen = None
+    if told:
+        codes = {text: side_codes(next(arrays), tree) for text, tree in decided.items()}
+        entry = _entry(source, reading, [step.tree for _, step in steps])
+        seen = Indicators(codes, {name: tuple(found) for name, found in of.items()}, entry)
+    return Frame(table.num_rows, columns, masks, _attrition(source, reading, steps, table.num_rows), seen)
 
 
 def check_faults(source: Source, reading: Reading) -> None:
@@ -167,6 +179,26 @@ def _is_true(values: FloatArray | Coded) -> Mask:
     codes = values.codes if isinstance(values, Coded) else values
     mask: Mask = codes == 1
     return mask
+
+
+def _told(
+    derived: Mapping[str, Expression], wanted: Mapping[str, Expression], filters: Mapping[str, Expression]
+) -> dict[str, dict[str, exp.Expr]]:
+    """Per derived variable and condition, what it decides."""
+    found = {
+        name: indicators(e.tree) for name, e in wanted.items() if name in derived and not isinstance(e.tree, exp.Column)
+    }
+    return found | {f"where {e.text}": indicators(e.tree) for e in filters.values()}
+
+
+def _entry(source: Source, reading: Reading, steps: Sequence[exp.Expr]) -> dict[str, IntArray]:
+    """Rows of the source on each side of what the steps of the population decide."""
+    decided = indicators(*steps)
+    if not decided:
+        return {}
+    table = source.fetch(reading.query({f"x{i}": tree for i, tree in enumerate(decided.values())}))
+    made = zip(decided.items(), table.columns, strict=True)
+    return {text: side_counts(side_codes(column, tree)) for (text, tree), column in made}
 
 
 def _attrition(

@@ -72,7 +72,7 @@ def reasons(considered: Considered) -> list[dict[str, Any]]:
 
 
 def minimum_count(evidence: Evidence, rules: Rules) -> tuple[str, ...]:
-    """Populations, groups and supports reach `minimum_count`, zero included; pairs do or are zero."""
+    """Populations, groups and supports reach `minimum_count`, zero included; pairs and sides do or are zero."""
     if rules.minimum_count is None or not applies(rules, "minimum_count"):
         return ()
     floor = rules.minimum_count
@@ -80,7 +80,8 @@ def minimum_count(evidence: Evidence, rules: Rules) -> tuple[str, ...]:
     named |= {f"group {name}": counts for name, counts in evidence.groups.items()}
     named |= {f"support {name}": counts for name, counts in evidence.supports.items()}
     broken = [name for name, counts in named.items() if np.any(counts < floor)]
-    return (*broken, *(f"pair {name}" for name in _small(evidence.pairs, floor)))
+    broken += [f"pair {name}" for name in _small(evidence.pairs, floor)]
+    return (*broken, *(f"side {name}" for name in _small(evidence.sides, floor)))
 
 
 def minimum_count_site(evidence: Evidence, rules: Rules) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ arrives. Every size is checked before anything is kept.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from isthmus.federation import wire
 from isthmus.federation.messages import CHUNK, EMPTY, BytesPayload, Message
@@ -76,12 +76,15 @@ class Assembler:
     Args:
         spool: takes bodies above 1 MiB.
         largest: bytes that a body may have.
+        expected: bytes that the body of a message with this head may have now, asked before one above 1 MiB is kept;
+            a longer one is read from the stream and thrown away, and its message with it.
     """
 
-    def __init__(self, spool: Spool, largest: int) -> None:
+    def __init__(self, spool: Spool, largest: int, expected: Callable[[Mapping[str, Any]], int] | None = None) -> None:
+        self._expected = expected
         self._spool = spool
         self._largest = largest
-        self._open: _Partial | None = None
+        self._open: _Partial | _Unwanted | None = None
 
     def feed(self, frame: bytes) -> list[Item]:
         """Take a frame in; give the items it completes.
@@ -125,14 +128,15 @@ class Assembler:
             raise Invalid("E-TOO-LARGE", f"a body above the limit of {self._largest} bytes was announced")
         if size == 0:
             return wire.decode(head, EMPTY)
-        self._open = _Partial(head, size, self._spool)
+        kept = size <= CHUNK or self._expected is None or size <= self._expected(wire.head_of(head)[0])
+        self._open = _Partial(head, size, self._spool) if kept else _Unwanted(size)
         return None
 
     def _data(self, piece: memoryview) -> Message | None:
         if self._open is None:
             raise Invalid("E-WIRE", "body bytes without a message")
         done = self._open.add(piece)
-        if done is not None:
+        if self._open.whole:
             self._open = None
         return done
 
@@ -161,6 +165,11 @@ class _Partial:
         self._memory = bytearray()
         self._file: SpoolWriter | None = spool.writer("received") if size > CHUNK else None
 
+    @property
+    def whole(self) -> bool:
+        """Whether every byte is here."""
+        return self._have == self._size
+
     def add(self, piece: memoryview) -> Message | None:
         if self._have + len(piece) > self._size or not piece:
             self.abandon()
@@ -168,14 +177,33 @@ class _Partial:
         self._have += len(piece)
         if self._file is None:
             self._memory += piece
-            whole = self._have == self._size
-            return wire.decode(self._head, BytesPayload(bytes(self._memory))) if whole else None
+            return wire.decode(self._head, BytesPayload(bytes(self._memory))) if self.whole else None
         self._file.write(bytes(piece))
-        return wire.decode(self._head, self._file.close()) if self._have == self._size else None
+        return wire.decode(self._head, self._file.close()) if self.whole else None
 
     def abandon(self) -> None:
         if self._file is not None:
             self._file.discard()
+
+
+class _Unwanted:
+    """A body that nobody waits for: its bytes pass, nothing is kept."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it has passed."""
+        return self._left == 0
+
+    def add(self, piece: memoryview) -> None:
+        if len(piece) > self._left or not piece:
+            raise Invalid("E-WIRE", "a body is longer than announced, or a piece of it is empty")
+        self._left -= len(piece)
+
+    def abandon(self) -> None:
+        """Nothing to drop."""
 
 
 def _split(frame: bytes) -> Iterator[tuple[bytes, memoryview]]:

@@ -60,6 +60,10 @@ class Office(Protocol):
         """A site's stream ended."""
         ...
 
+    def expected(self, site: str, head: Mapping[str, Any]) -> int:
+        """Bytes above 1 MiB that the body of a site's message with this (unverified) head may have now; else 0."""
+        ...
+
     def asked(self, researcher: str, question: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         """A researcher's signed question; gives the documents of the answer."""
         ...
@@ -150,7 +154,11 @@ class HubServer:
         nonce = secrets.token_hex(16)
         await context.write(_frame(talk.say("hello", {"nonce": nonce})))
         talk.session = nonce
-        assembler = Assembler(self._settings.spool, self._settings.largest)
+
+        def expected(head: Mapping[str, Any]) -> int:
+            return self._office.expected(party.name, head)
+
+        assembler = Assembler(self._settings.spool, self._settings.largest, expected)
         hello, early = await first_document(context, assembler, talk)
         talk.session = nonce + hello_nonce(hello)
 

@@ -23,7 +23,10 @@ from isthmus.federation.messages import Message
 from isthmus.federation.node import Ledger, Means, Tell, job_name, log_to_stderr, on_signals
 from isthmus.federation.protocol.hub import Gathering
 from isthmus.federation.protocol.hub_rounds import Outgoing
+from isthmus.federation.protocol.hub_states import hub_sums
+from isthmus.federation.protocol.stopped import hint_of, told
 from isthmus.federation.reasons import error_of
+from isthmus.federation.spool import discard
 from isthmus.federation.store import UNFINISHED, Mark, RunRow, RunState
 from isthmus.federation.worker import Worker
 from isthmus.ledger.log import head_of
@@ -116,6 +119,13 @@ class HubNode:
             held.confirmed.add(site)
             await self._after(held)
 
+    def expected(self, site: str, head: Mapping[str, Any]) -> int:
+        """Only the masked reply that an open round awaits from this very site may go to the disk."""
+        held = self.runs.get(str(head["run"]))
+        if held is None or head["kind"] != "masked" or head["sender"] != site:
+            return 0
+        return held.run.expects(site)
+
     async def left(self, site: str, link: Link, ended: Ended) -> None:
         """A site's stream ended; its runs wait for it until their deadline."""
         if self._links.get(site) is link:
@@ -157,18 +167,23 @@ class HubNode:
     async def _message(self, site: str, message: Message) -> None:
         held = self.runs.get(message.run)
         if held is None:
+            discard(message.body)
             self._log.info("%s sent %s of a run that is not under way", site, message.kind)
             return
         if message.sender != site:
+            discard(message.body)
             raise Untrusted("E-SENDER", "a site speaks for itself alone")
+        own = message
         try:
-            answers = await self.worker.run(job_name(message), held.run.receive, self.means.own(message))
+            own = self.means.own(message)
+            answers = await self.worker.run(job_name(message), held.run.receive, own)
             held.moved = asyncio.get_running_loop().time()
             await self._out(held, answers)
         except Unavailable as error:
             await self._break(held, error)
             return
         except IsthmusError as error:
+            discard(own.body)
             self._log.warning("run %s, %s from %s: %s", message.run[:19], message.kind, site, error)
 
     async def _declined(self, site: str, body: Mapping[str, Any]) -> None:
@@ -179,7 +194,8 @@ class HubNode:
         self._log.warning("run %s: %s declines: %s", held.name[:19], site, error)
         held.declined[site] = error
         if isinstance(held.run.state, Gathering):  # later the others may go on, or wait, without it
-            held.cause = type(error)(error.code, f"{site}: {error.message}", error.hint, error.where)
+            code, said = told(error.code)
+            held.cause = type(error)(code, said, hint_of(code))  # neither who, nor in its words
             await self._out(held, await self.worker.run("abandon", held.run.abandon, held.cause))
 
     async def _out(self, held: HeldRun, answers: Outgoing) -> None:
@@ -290,7 +306,9 @@ class HubNode:
             if now != "closing":
                 await self._over(held, now, note)
         held.row = row
-        self._log.info("run %s is %s", held.name[:19], now)
+        taken = hub_sums(held.run.state)
+        remark = f"; above 1 MiB a reply, sites took the hub's own sum in {taken}" if taken else ""
+        self._log.info("run %s is %s%s", held.name[:19], now, remark)
         self._tell({"run": held.name, "state": now})
 
     async def _over(self, held: HeldRun, now: RunState, note: str) -> None:

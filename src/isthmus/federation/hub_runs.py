@@ -13,6 +13,8 @@ from isthmus.federation.node import Means
 from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.protocol.hub import Failed, HubRun
 from isthmus.federation.protocol.hub_end import Concluded
+from isthmus.federation.protocol.hub_states import hub_sums
+from isthmus.federation.protocol.stopped import hint_of
 from isthmus.federation.store import RunRow, RunState
 from isthmus.ledger.bundle import Contents, make_bundle
 from isthmus.ledger.log import Log
@@ -80,16 +82,18 @@ class HeldRun:
     def progress(self, now: float) -> dict[str, Any]:
         """How far it is and what it has sent; never a count, a sum or a parameter."""
         seen = self.run.progress()
-        traffic = self.run.traffic
+        traffic, taken = self.run.traffic, hub_sums(self.run.state)
         return {
             "stage": seen.stage,
             "step": f"{seen.question} {seen.round}" if seen.question else seen.stage,
             "rounds": seen.opened,
+            **({"hub_sums": [list(one) for one in taken]} if taken else {}),  # sites did not add these up again
             "waiting": list(seen.awaited) if seen.late else [],
             "awaited": list(seen.awaited),
             "traffic": {
                 "rows_left": 0,
-                "bytes_out": {site: t.received for site, t in traffic.items()},
+                # by site only of a run that goes well: what a site sent before a run stopped may tell who stopped it
+                "bytes_out": {} if self.error else {site: t.received for site, t in traffic.items()},
                 "messages": sum(t.messages for t in traffic.values()),
                 "seconds": round(now - self.started, 3),
             },
@@ -115,7 +119,7 @@ class HeldRun:
         if self.cause is not None:
             return self.cause
         kind = Refused if state.code in REFUSALS else Unavailable
-        return kind(state.code, state.message)
+        return kind(state.code, state.message, hint_of(state.code))
 
     def bundles(self, envelopes: list[Any], key: SigningKey, log: Log) -> tuple[bytes, bytes]:
         """The signed bundle of a concluded run: the researcher's form, and the auditor's with the pooled sums."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from isthmus.federation.hub_runs import HeldRun
@@ -56,7 +57,9 @@ async def status(hub: HubNode, name: str) -> dict[str, Any]:
     """
     held = hub.runs.get(name)
     if held is not None:
-        return await status_of(hub, held, held.row, asyncio.get_running_loop().time())
+        # an error is never shown beside a state that goes on; `concluded` waits until the bundle is kept
+        shown = replace(held.row, state=held.state) if held.error else held.row
+        return await status_of(hub, held, shown, asyncio.get_running_loop().time())
     row = hub.means.store.run(name)
     if row is None:
         raise Invalid("E-RUN", "no such run here", "give the run as `study submit` printed it")
@@ -72,7 +75,7 @@ async def status_of(hub: HubNode, held: HeldRun, row: RunRow, now: float) -> dic
             "country": member.country,
             "state": _site_state(hub, held, member.site, awaited),
             "step": seen["step"],
-            "bytes": sent[member.site],
+            **({"bytes": sent[member.site]} if member.site in sent else {}),
         }
         for member in held.charter.roster
     }

@@ -111,7 +111,7 @@ def rehearse(  # noqa: PLR0913 - the SDK's options
             network.step(next(iter(network.links)))
             if progress is not None:
                 progress(_heard(network.hub))
-        return result_body(network.hub, number=charter.number)
+        return candid(result_body(network.hub, number=charter.number), staged)
 
 
 def charter_of(staged: Stage, keys: Mapping[str, bytes], hub_key: bytes, created: str) -> Charter:
@@ -173,6 +173,20 @@ def site_work(staged: Stage, plan: Plan, name: str, note: Callable[[str, str], N
         cache={},
         note=note,
     )
+
+
+def candid(body: dict[str, Any], staged: Stage) -> dict[str, Any]:
+    """On files of one's own, a refusal whose cause is the data says so; between parties the constant text stands."""
+    if all(answer.get("status") != "refused" for answer in body["analyses"].values()):
+        return body
+    plan = staged.plan("")
+    for site in staged.sources:
+        for name, fault in site_work(staged, plan, site, lambda _question, _reason: None).check().items():
+            answer = body["analyses"].get(name)
+            if answer is not None and answer.get("status") == "refused":
+                where = Invalid(fault.code, fault.message, fault.hint, f"site {site}")
+                answer |= {"status": "failed", "error": where.to_dict()}
+    return body
 
 
 def _open(work: SiteWork) -> None:

@@ -25,7 +25,7 @@ from isthmus.federation.launch import Fleet
 from isthmus.federation.node import Means, Tell
 from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.reasons import error_of
-from isthmus.federation.rehearsal import COUNTRY, Progress, Stage, charter_of, site_work, stage
+from isthmus.federation.rehearsal import COUNTRY, Progress, Stage, candid, charter_of, site_work, stage
 from isthmus.federation.site_node import SiteSetup, serve_site
 from isthmus.federation.store import open_store
 from isthmus.federation.work import HubWork as OurHubWork
@@ -79,7 +79,7 @@ def rehearse_processes(  # noqa: PLR0913 - the SDK's options
             card = _cards(folder)["hub"]
             hub = HubAddress(address, "hub", bytes.fromhex(card.key), card.certificate.encode())
             with HubClient(asker, hub, _now) as client:
-                return _follow(client, progress)
+                return candid(_follow(client, progress), staged)
 
 
 def _set_up(folder: Path, staged: Stage, now: datetime) -> Identity:

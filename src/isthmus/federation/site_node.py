@@ -7,6 +7,7 @@ away and built again from the journal: nothing is ever half done.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 import secrets
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from typing import Any
 from isthmus.federation.control import Control
 from isthmus.federation.desk import Seat, SiteDesk
 from isthmus.federation.grpc_site import HubAddress, SiteClient
+from isthmus.federation.history import SqlHistory
 from isthmus.federation.link import Ended, Link
 from isthmus.federation.messages import Message
 from isthmus.federation.node import Ledger, Means, Tell, job_name, log_to_stderr, on_signals
@@ -31,12 +33,17 @@ from isthmus.ledger.log import head_of
 from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import Invalid, IsthmusError, Unavailable, Untrusted
 
+VEIL = "snapshot-secret"  # in the store: keys the snapshot id that leaves
+
 
 class SiteNode:
     """One site. `run` serves until `stop`."""
 
     def __init__(self, means: Means, hub: HubAddress, desk: SiteDesk, tell: Tell) -> None:
         self.ledger = Ledger(means.store, f"site/{means.identity.name}", means.clock)
+        # Which question this site refuses, and why, is its own matter: the head of this log never leaves, and the
+        # ledger whose head does grows by the same entries whatever the site answers.
+        self.private = Ledger(means.store, f"site/{means.identity.name}/private", means.clock)
         self._means = means
         self._hub = hub
         self._desk = desk
@@ -120,7 +127,7 @@ class SiteNode:
         held = means.store.run(name)
 
         def note(question: str, code: str) -> None:
-            self.ledger.append("refusal", {"run": name, "question": question, "code": code})
+            self.private.append("refusal", {"run": name, "question": question, "code": code})
 
         seat = self._desk.admit(request, means.clock(), note)
         if seat.charter.run != name:
@@ -133,10 +140,20 @@ class SiteNode:
             spool=means.spool(name),
             randomness=secrets.token_bytes,
             clock=means.seconds,
-            snapshot=seat.snapshot,
+            snapshot=self._veiled(seat.snapshot),
             anchor=self._anchor(),
+            history=SqlHistory(means.store, seat.charter.agreement, seat.snapshot, seat.charter.study),
         )
         return SiteRun(means.identity.name, seat.charter, seat.work, local)
+
+    def _veiled(self, snapshot: str) -> str:
+        """What M1 says of the data: equal for equal data of this site, and no digest that others could try out."""
+        store = self._means.store
+        secret = store.fact(VEIL)
+        if secret is None:
+            secret = secrets.token_hex(32)
+            store.set_fact(VEIL, secret)
+        return "hmac-sha256:" + hmac.digest(bytes.fromhex(secret), snapshot.encode(), "sha256").hex()
 
     def _keep(self, seat: Seat, request: dict[str, Any]) -> None:
         charter = seat.charter
@@ -174,7 +191,7 @@ class SiteNode:
             self._log.warning("run %s, message %s: %s", message.run[:19], message.kind, error)
             answers = run.refusal(error)
             if answers:
-                self.ledger.append("refusal", {"run": message.run, "code": error.code})
+                self.private.append("refusal", {"run": message.run, "code": error.code})
         self._send(answers)
         if run.due is not None:
             asyncio.get_running_loop().call_later(run.due, lambda: self._send(run.release()))

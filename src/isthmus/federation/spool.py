@@ -23,9 +23,10 @@ class SpoolWriter:
         self._hash = hashlib.sha256()
         self._size = 0
         try:
-            self._file = path.open("xb", buffering=0)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
             raise _disk() from error
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
 
     def write(self, chunk: bytes) -> None:
         """Append. Raises Unavailable (E-SPOOL) when the disk is full."""
@@ -129,6 +130,12 @@ class Spool:
         """Erase every spool file of the run."""
         for path in self._directory.glob("*.spool"):
             path.unlink(missing_ok=True)
+
+
+def discard(payload: Payload) -> None:
+    """Erase the file of a received payload that nobody takes."""
+    if isinstance(payload, FilePayload):
+        payload.path.unlink(missing_ok=True)
 
 
 def inline(payload: Payload) -> bytes:

@@ -7,6 +7,7 @@ every round (journal, leaves) go through one raw connection with prepared insert
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -68,6 +69,16 @@ MARKS = sa.Table(
     sa.Column("peer", _NAMES, primary_key=True),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("root", _NAMES, nullable=False),
+)
+
+OPENED = sa.Table(
+    "opened",
+    METADATA,
+    sa.Column("id", _ORDER, primary_key=True, autoincrement=True),
+    sa.Column("agreement", _NAMES, nullable=False),
+    sa.Column("snapshot", _NAMES, nullable=False),
+    sa.Column("study", _NAMES, nullable=False),
+    sa.Column("survivors", sa.Text, nullable=False),
 )
 
 
@@ -300,8 +311,26 @@ def open_store(place: Path | str, maximum_bytes: int | None = None) -> Store:
         place = f"sqlite:///{path}"
     engine = sa.create_engine(place)
     if engine.dialect.name == "sqlite":
+        _make_private(engine.url.database)
         sa.event.listen(engine, "connect", _tune(maximum_bytes))
     return Store(engine)
+
+
+def _make_private(database: str | None) -> None:
+    """The file is its owner's alone before anything is in it; SQLite gives WAL and SHM the mode of the database."""
+    if not database or database == ":memory:":
+        return
+    try:
+        os.close(os.open(database, os.O_RDWR | os.O_CREAT, 0o600))
+        for path in (database, f"{database}-wal", f"{database}-shm"):
+            if os.path.exists(path):  # noqa: PTH110 - SQLite's names, not a path of ours
+                os.chmod(path, 0o600)  # noqa: PTH101
+    except OSError as error:
+        raise _unusable() from error
+
+
+def _unusable() -> Unavailable:
+    return Unavailable("E-STORE", "the store cannot be used", "check its path and who may write to it")
 
 
 def _run_row(row: sa.Row[Any]) -> RunRow:
@@ -345,4 +374,4 @@ def _guarded(engine: sa.Engine) -> Iterator[None]:
         text = str(error).lower()
         if "full" in text or "disk i/o" in text or "no space" in text:
             raise Unavailable("E-DISK", "the disk of the store is full or failing", "free space, then start") from error
-        raise Unavailable("E-STORE", "the store cannot be used", "check its path and who may write to it") from error
+        raise _unusable() from error

@@ -6,27 +6,29 @@ between the summary and everything that could send it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from isthmus.data.frame import Frame, fetch_frame
+from isthmus.data.frame import Frame, Mask, fetch_frame
+from isthmus.data.indicators import side_counts
 from isthmus.data.source import Source
 from isthmus.disclosure.gate import Clearance, Release, clear, release, release_vote
 from isthmus.disclosure.site import consider, reasons, weigh
 from isthmus.federation.audit import transcript
 from isthmus.federation.plan import POPULATION, VOTE, Plan, Question
 from isthmus.federation.protocol.charter import Step
+from isthmus.federation.protocol.context import packing
 from isthmus.federation.results import released
 from isthmus.federation.script import Script
 from isthmus.model.canonical import digest, plain
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Refused, Untrusted
-from isthmus.model.rules import Rules
-from isthmus.statistics.contract import Inputs
-from isthmus.summary import Summary
+from isthmus.model.rules import Rules, applies
+from isthmus.statistics.contract import Answer, Inputs, Round
+from isthmus.summary import IntArray, Summary
 
 AUDITED = 32 << 20  # bytes of pooled sums that an auditor's bundle carries
 # Whether a table fits its codebook says nothing about what a study asks; other data-dependent errors might.
@@ -94,6 +96,8 @@ class SiteWork:
     cache: Cache
     note: Callable[[str, str], None]
     script: Script = field(init=False)
+    faults: dict[str, Invalid] = field(default_factory=dict)
+    _firsts: dict[tuple[str, int], Answer] = field(default_factory=dict)
     _clearances: dict[tuple[str, int], Clearance] = field(default_factory=dict)
     _at: int = 0
     _rows: Frame | None = None
@@ -154,9 +158,10 @@ class SiteWork:
         clearance = self._clearances.get((question.name, rung))
         if clearance is None and not self._agrees(question, rung):
             raise Untrusted("E-VOTE", f"{question.name!r} was not agreed by this site")
-        asked = self.script.outcomes[question.name]
-        prepared = self._prepared(question, rung)
-        answer = question.statistic.summarise(question.arguments, question.setting(rung), prepared, asked.round)  # type: ignore[union-attr]
+        answer = self._firsts.pop((question.name, rung), None) if step.round == 1 else None
+        if answer is None:
+            asked = self.script.outcomes[question.name]
+            answer = self._summarised(question, rung, asked.round)  # type: ignore[union-attr]
         try:
             return release(answer.summary, answer.weights, self._clearances[question.name, rung], self.rules)
         except Refused:
@@ -175,21 +180,97 @@ class SiteWork:
     def _agrees(self, question: Question, rung: int) -> bool:
         """Whether every disclosure rule admits this question on this rung; the reason stays here."""
         try:
-            evidence = self._cached("evidence", question, rung, lambda: self._evidence(question, rung))
-        except Invalid as reason:
-            self.note(question.name, reason.code)
+            what = "evidence, sides" if self._guarded else "evidence"  # rules differ between runs of one cache
+            evidence = self._cached(what, question, rung, lambda: self._evidence(question, rung))
+            first = self._first(question, rung)
+        except Invalid as fault:
+            self.faults[question.name] = fault
+            self.note(question.name, fault.code)
             return False
         considered = consider(evidence, self.rules)
         if not considered.holds:
             self.note(question.name, str(reasons(considered)))
             return False
-        clearance = clear(question.digest, considered, question.statistic.kind)
-        self._clearances[question.name, rung] = clearance
+        if first is not None and not weigh(first.weights, self.rules).holds:
+            self.note(question.name, str(reasons(weigh(first.weights, self.rules))))
+            return False
+        self._clearances[question.name, rung] = clear(question.digest, considered, question.statistic.kind)
+        if first is not None:
+            self._firsts[question.name, rung] = first
         return True
+
+    def check(self) -> Mapping[str, Invalid]:
+        """Questions that fail on this site's rows for another reason than a rule, and why; it stays here."""
+        for question, rung in self.plan.words:
+            self._agrees(question, rung)
+        return self.faults
+
+    def _first(self, question: Question, rung: int) -> Answer | None:
+        """This site's part of the first round, made before the vote: what cannot be summed is a refusal there, and no
+        sign in a later round. None where the question fails alike at every party.
+
+        Raises:
+            Invalid: rows that cannot be summarised; E-RANGE, a sum that cannot be encoded.
+        """
+        try:
+            opening = next(question.statistic.flow(question.arguments, question.setting(rung)))
+        except Invalid:
+            return None
+        answer = self._summarised(question, rung, opening)
+        bound = packing(opening.layout, question.base.sites).bound
+        for f in opening.layout.fields:
+            values = answer.summary.values[f.name]
+            if f.dtype.kind == "f" and values.size and not np.abs(values).max() < bound:
+                raise Invalid("E-RANGE", f"a sum of {f.name!r} is too large", "measure the variable in a larger unit")
+        return answer
+
+    def _summarised(self, question: Question, rung: int, asked: Round) -> Answer:
+        prepared = self._prepared(question, rung)
+        return question.statistic.summarise(question.arguments, question.setting(rung), prepared, asked)
 
     def _evidence(self, question: Question, rung: int) -> Any:
         setting = question.setting(rung)
-        return question.statistic.evidence(question.arguments, setting, self._prepared(question, rung))
+        evidence = question.statistic.evidence(question.arguments, setting, self._prepared(question, rung))
+        sides = self._cached("sides", question, 0, lambda: self._sides(question)) if self._guarded else {}
+        return replace(evidence, sides={**evidence.sides, **sides})
+
+    @property
+    def _guarded(self) -> bool:
+        return applies(self.rules, "minimum_count")
+
+    def _sides(self, question: Question) -> dict[str, IntArray]:
+        """Rows on each side of what the question's expressions decide.
+
+        Of its own `where`: of the population. Of a derived variable: of the rows that enter, and of all that its
+        `where` keeps, for a variable may itself be missing where its maker chose.
+        """
+        frame = self._frame()
+        told = frame.indicators
+        if told is None:
+            return {}
+        counts = {f"population {text}": sides for text, sides in told.entry.items()}
+        for condition in question.where:
+            others = self._kept([c for c in question.where if c != condition], frame)
+            for text in told.of[f"where {condition}"]:
+                codes = told.codes[text]
+                counts[f"where {text}"], counts[f"where also {text}"] = side_counts(codes), side_counts(codes[others])
+        kept = self._kept(question.where, frame)
+        enters = kept & frame.complete(self._needed(question))
+        for text in dict.fromkeys(text for name in self._needed(question) for text in told.of.get(name, ())):
+            codes = told.codes[text]
+            counts[f"kept {text}"], counts[text] = side_counts(codes[kept]), side_counts(codes[enters])
+        return counts
+
+    def _needed(self, question: Question) -> tuple[str, ...]:
+        """Variables that a row must have to enter."""
+        return self.plan.variables if self.plan.study.missing == "study" else question.reads
+
+    def _kept(self, conditions: Sequence[str], frame: Frame) -> Mask:
+        """Rows that a question's own conditions keep."""
+        kept = np.ones(frame.rows, dtype=np.bool_)
+        for condition in conditions:
+            kept &= frame.filter(condition)
+        return kept
 
     def _prepared(self, question: Question, rung: int) -> Any:
         def build() -> Any:
@@ -202,11 +283,7 @@ class SiteWork:
         if question.name == POPULATION:
             missing = {name: frame.missing(name).astype(np.float64) for name in self.plan.variables}
             return Inputs(rows=frame.rows, numbers=missing, codes={})
-        names = self.plan.variables if self.plan.study.missing == "study" else question.reads
-        keep = frame.complete(names)
-        for condition in question.where:
-            keep &= frame.filter(condition)
-        rows = frame.subset(keep)
+        rows = frame.subset(frame.complete(self._needed(question)) & self._kept(question.where, frame))
         levels = question.base.levels
         return Inputs(
             rows=rows.rows,
@@ -219,7 +296,13 @@ class SiteWork:
         if self._rows is None:
             plan = self.plan
             self._rows = fetch_frame(
-                self.source, plan.study, plan.dictionary, plan.variables, self.country, plan.conditions
+                self.source,
+                plan.study,
+                plan.dictionary,
+                plan.variables,
+                self.country,
+                plan.conditions,
+                told=self._guarded,
             )
         return self._rows
 

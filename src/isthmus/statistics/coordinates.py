@@ -78,7 +78,7 @@ def declared(design: Design, dictionary: Codebook) -> Coordinates:
 
     Without an intercept column the caller says what centring means: `uncentred` unless the model is free of it.
     """
-    ranges = [_column_range(column, dictionary.variables) for column in design.columns]
+    ranges = [column_range(column, dictionary.variables) for column in design.columns]
     centre, scale = np.zeros(len(ranges)), np.ones(len(ranges))
     for j, (column, found) in enumerate(zip(design.columns, ranges, strict=True)):
         if found is None or column.indicator or not found[1] > found[0]:
@@ -166,7 +166,8 @@ def _untwist(rotation: FloatArray, plain: FloatArray) -> FloatArray:
     return x
 
 
-def _column_range(column: DesignColumn, variables: Mapping[str, Variable]) -> Range | None:
+def column_range(column: DesignColumn, variables: Mapping[str, Variable]) -> Range | None:
+    """What the codebook's ranges say of a column, or None."""
     found: Range = (1.0, 1.0)
     for factor, level, basis in column.parts:
         part = (0.0, 1.0) if level is not None else _factor_range(factor, basis, variables)
@@ -220,3 +221,15 @@ def _power(base: Range, exponent: float) -> Range | None:
     for _ in range(int(exponent) - 1):
         found = _times(found, base)
     return found
+
+
+def unit_range(name: str, dictionary: Codebook) -> tuple[float, float]:
+    """(low, width) that takes a variable to 0..1 by its declared range; as it is without one."""
+    return low_width(dictionary.variables[name].range if name in dictionary.variables else None)
+
+
+def low_width(declared: Range | None) -> tuple[float, float]:
+    """Of a range; 0 and 1 where there is none."""
+    if declared is None or not declared[1] > declared[0]:
+        return 0.0, 1.0
+    return float(declared[0]), float(declared[1] - declared[0])

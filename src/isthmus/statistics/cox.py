@@ -21,7 +21,7 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, Surv, parse
 from isthmus.model.record import record
-from isthmus.statistics import cox_common, cox_flow, cox_rows, survival
+from isthmus.statistics import cox_common, cox_flow, cox_rows, implied, survival
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.cox_evidence import cox_evidence
 from isthmus.statistics.cox_flow import Model
@@ -134,6 +134,14 @@ def _flow(question: Cox, setting: Setting) -> Flow:
     return cox_flow.fit_sites(model) if _by_site(question) else cox_flow.fit_common(model)
 
 
+def _marks(setting: Setting, rows: Rows, asked: Round) -> dict[str, Any]:
+    """Sums behind implied cells, in the first round."""
+    if setting.design is None or all(f.name != "marks" for f in asked.layout.fields):
+        return {}
+    raw = rows.columns + rows.centre[:, None]
+    return {"marks": implied.marks(setting.design, setting.dictionary, raw, rows.event.astype(np.float64))}
+
+
 def _summarise(question: Cox, setting: Setting, prepared: Rows, asked: Round) -> Answer:
     values: dict[str, Any]
     step, weights = asked.params["step"], None
@@ -141,6 +149,7 @@ def _summarise(question: Cox, setting: Setting, prepared: Rows, asked: Round) ->
         totals = cox_rows.site_sums(prepared, question.ties, asked.params)
         values = {"loglik": totals.loglik, "score": totals.score, "information": totals.information}
         values |= {"n": prepared.size, "events": np.count_nonzero(prepared.event)}
+        values |= _marks(setting, prepared, asked)
         weights = totals.weights
     else:
         cell = _cells(question, setting, prepared)
@@ -148,6 +157,7 @@ def _summarise(question: Cox, setting: Setting, prepared: Rows, asked: Round) ->
             total = next(f.size for f in asked.layout.fields if f.name == "rows")
             events, rows = cox_common.counts(prepared, cell, total)
             values = {"events": events, "rows": rows, "moments": cox_common.moments(prepared, asked.params)}
+            values |= _marks(setting, prepared, asked)
         elif step == "risk":
             values, weights = cox_common.risk_sums(prepared, cell, asked.params)
         else:

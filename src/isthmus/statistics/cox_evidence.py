@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from isthmus.evidence import Evidence
-from isthmus.statistics import cox_common, indicators
+from isthmus.statistics import cox_common, indicators, survival, unusual
 from isthmus.statistics.cox_flow import Model
 from isthmus.statistics.cox_rows import Rows
 from isthmus.summary import FloatArray, IntArray
+
+ROUNDING = 2.0**-40  # of the largest value: a column constant within each stratum leaves no more than this
 
 
 def cox_evidence(model: Model, rows: Rows, cell: Any | None) -> Evidence:
@@ -24,12 +26,14 @@ def cox_evidence(model: Model, rows: Rows, cell: Any | None) -> Evidence:
     ones: FloatArray = np.ones((1, rows.size))
     own = indicators.leverage(np.vstack([ones, rows.columns]))  # beside an intercept, which the baseline stands for
     found = indicators.design_evidence(model.design, columns, (model.event, event), own)
+    marks = indicators.marked(model.design, columns)
+    found = _within_strata(model, rows, found, marks)
     if cell is None:
         return found
     total = model.strata * model.steps
     events, leaving = cox_common.counts(rows, cell, total)
     cells: dict[str, IntArray] = {**found.cells, "events per step": events, "rows per step": leaving}
-    for name, mark in indicators.marked(model.design, columns):
+    for name, mark in marks:
         with_level = np.bincount(cell, weights=mark, minlength=total)
         hit = np.bincount(cell, weights=mark * event, minlength=total)
         cells[f"{name} per step"] = np.rint(with_level).astype(np.int64)
@@ -37,3 +41,26 @@ def cox_evidence(model: Model, rows: Rows, cell: Any | None) -> Evidence:
         cells[f"{name} x {model.event} per step"] = np.rint(hit).astype(np.int64)
     bins = int(np.count_nonzero(leaving))
     return replace(found, cells=cells, parameters=len(columns) * max(bins, 1))
+
+
+def _within_strata(model: Model, rows: Rows, found: Evidence, marks: list[tuple[str, FloatArray]]) -> Evidence:
+    """Strata as groups: sizes, with each indicator and with events; what a number adds is its spread within them."""
+    if model.strata == 1 or not rows.size:
+        return found
+    sizes = np.bincount(rows.stratum, minlength=model.strata)
+    sides, supports, cells = {"strata": sizes.astype(np.int64)}, dict(found.supports), dict(found.cells)
+    cells[f"strata x {model.event}"] = _crossed(model, rows, rows.event)
+    for name, mark in marks:
+        sides[f"strata x {name}"] = _crossed(model, rows, mark > 0.5)
+    known = {name for name, _ in marks}
+    for column, values in zip(model.design.columns, rows.columns, strict=True):
+        if column.name not in known:
+            mean = np.bincount(rows.stratum, weights=values, minlength=model.strata) / np.maximum(sizes, 1)
+            within = values - mean[rows.stratum]
+            within[np.abs(within) <= ROUNDING * np.abs(values).max()] = 0.0
+            supports[f"spread of {column.name} within strata"] = np.array([unusual.spread(within)], dtype=np.int64)
+    return replace(found, sides=sides, supports=supports, cells=cells)
+
+
+def _crossed(model: Model, rows: Rows, mark: Any) -> IntArray:
+    return survival.crossed(rows.stratum, model.strata, mark.astype(np.intp), 2).reshape(-1)

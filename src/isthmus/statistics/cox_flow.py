@@ -13,7 +13,7 @@ from isthmus.evidence import Counts
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Refused
 from isthmus.model.formula import Design
-from isthmus.statistics import coordinates, linear
+from isthmus.statistics import coordinates, implied, linear
 from isthmus.statistics.contract import Estimate, Exactness, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.cox_ties import Ties, TieSums, tie_index, tie_sums
@@ -86,7 +86,11 @@ Evaluate = Generator[Round, Summary, Any]
 def site_layout(model: Model, first: bool) -> Layout:
     """Sites as strata; counts go once."""
     size = model.size
-    sizes = (Field(name="n", shape=(1,), kind="count"), Field(name="events", shape=(1,), kind="count"))
+    sizes = (
+        Field(name="n", shape=(1,), kind="count"),
+        Field(name="events", shape=(1,), kind="count"),
+        marks_field(model),
+    )
     return Layout(
         fields=(
             *(sizes if first else ()),
@@ -97,6 +101,11 @@ def site_layout(model: Model, first: bool) -> Layout:
     )
 
 
+def marks_field(model: Model) -> Field:
+    """Sums behind the implied cells of indicators and events."""
+    return Field(name="marks", shape=(3, len(implied.terms(model.design))), kind="moment")
+
+
 def count_layout(model: Model) -> Layout:
     """One baseline, first round: events and rows per cell, moments of the columns."""
     cells = model.strata * model.steps
@@ -105,6 +114,7 @@ def count_layout(model: Model) -> Layout:
             Field(name="events", shape=(cells,), kind="histogram"),
             Field(name="rows", shape=(cells,), kind="histogram"),
             Field(name="moments", shape=(2, model.size), kind="moment"),
+            marks_field(model),
         )
     )
 
@@ -132,26 +142,28 @@ def fit_sites(model: Model) -> Flow:
     """Each site its own strata: summed log-likelihood, score and information."""
     place = coordinates.declared(model.design, model.dictionary).uncentred()
     counts: dict[str, int] = {}
+    marks: list[FloatArray] = []
 
     def evaluate(here: Coordinates, coefficients: FloatArray) -> Evaluate:
         params = {"step": "site", "coefficients": coefficients, **here.params()}
         pooled = yield Round(site_layout(model, not counts), params)
         if not counts:
             counts.update(n=int(pooled["n"][0]), events=int(pooled["events"][0]))
+            marks.append(pooled["marks"])
             _check(model, counts["n"], counts["events"])
         return _At(
             here, coefficients, float(pooled["loglik"][0]), pooled["score"], pooled["information"], counts["events"]
         )
 
     found = yield from _newton(model, place, evaluate)
-    return _estimate(model, found, (counts["n"], counts["events"]), found.evaluations)
+    return _estimate(model, found, (counts["n"], counts["events"]), marks[0], found.evaluations)
 
 
 def fit_common(model: Model) -> Flow:
     """One baseline (per stratum of categories) over all sites, on the common grid."""
     place = coordinates.declared(model.design, model.dictionary)
     pooled = yield Round(count_layout(model), {"step": "count", **place.params()})
-    rows, events = pooled["rows"], pooled["events"]
+    rows, events, marks = pooled["rows"], pooled["events"], pooled["marks"]
     blocks = _event_blocks(model, events, rows)
     n, deaths = int(rows.sum()), int(blocks.deaths.sum())
     _check(model, n, deaths)
@@ -177,7 +189,7 @@ def fit_common(model: Model) -> Flow:
         return _At(here, coefficients, sets.loglik(coefficients), sets.score(), information, deaths)
 
     found = yield from _newton(model, place, evaluate)
-    return _estimate(model, found, (n, deaths), 1 + 2 * found.evaluations)
+    return _estimate(model, found, (n, deaths), marks, 1 + 2 * found.evaluations)
 
 
 def _newton(model: Model, place: Coordinates, evaluate: Any) -> Evaluate:
@@ -352,7 +364,7 @@ class _RiskSets:
         return middle
 
 
-def _estimate(model: Model, found: _Found, sizes: tuple[int, int], rounds: int) -> Estimate:
+def _estimate(model: Model, found: _Found, sizes: tuple[int, int], marks: FloatArray, rounds: int) -> Estimate:
     last, null = found.last, found.null
     inverse = newton_step(last.information, last.score).inverse
     score = newton_step(null.information, null.score)
@@ -372,6 +384,7 @@ def _estimate(model: Model, found: _Found, sizes: tuple[int, int], rounds: int) 
         "n": Counts("size", np.array([n])),
         "events": Counts("cells", np.array([events])),
         "non_events": Counts("implied", np.array([n - events])),
+        **implied.implied_cells(model.design, marks, sizes),
     }
     return Estimate(
         kind="cox",

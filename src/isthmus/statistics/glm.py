@@ -15,6 +15,7 @@ scoring starts from R's starting values and ends when the largest step is below 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -27,10 +28,10 @@ from isthmus.model.formula import Formula, parse
 from isthmus.model.record import record
 from isthmus.statistics import glm_flow, glm_kernel
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
-from isthmus.statistics.families import FAMILIES
+from isthmus.statistics.families import FAMILIES, null_deviance
+from isthmus.statistics.glm_evidence import glm_evidence
 from isthmus.statistics.glm_kernel import Rows
 from isthmus.statistics.glm_model import Model, implied_columns
-from isthmus.statistics.indicators import design_evidence, leverage
 from isthmus.statistics.inference import contrast_rows, term_rows, wald_tests
 from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
@@ -138,9 +139,7 @@ def _check_weights(weighting: Weighting, prior: Any) -> None:
 
 def _evidence(question: Glm, setting: Setting, prepared: Rows) -> Evidence:
     model = _model(question, setting)
-    binary = bool(np.all((prepared.y == 0.0) | (prepared.y == 1.0)))  # a number that takes 0 and 1 is one too
-    outcome = (model.outcome, prepared.y) if binary else None
-    return design_evidence(model.design, prepared.columns, outcome, leverage(prepared.columns))
+    return glm_evidence(model, prepared)
 
 
 def _flow(question: Glm, setting: Setting) -> Flow:
@@ -167,9 +166,30 @@ def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) ->
     return Answer(filled(asked.layout, values), totals.weights())
 
 
+def _fit_shown(setting: Setting, estimate: Estimate) -> dict[str, Any]:
+    """The fit with what counts alone decide, from the counts that the gate left: exact ones would come back from it."""
+    fit: dict[str, Any] = dict(estimate.values["fit"])
+    parts, n = estimate.values["null_parts"], float(estimate.counts["n"].values[0])
+    constant = 1 if setting.design is not None and setting.design.intercept else 0
+    fit |= {"df_residual": int(n) - estimate.parameters, "df_null": int(n) - constant}
+    if parts is None or "events" not in estimate.counts:
+        return fit
+    events = float(estimate.counts["events"].values[0])
+    if (n, events) == (parts["n"], parts["events"]):
+        return fit
+    possible = events > 0.0 and (events < n or fit["family"] == "poisson")
+    null = null_deviance(fit["family"], n, events, parts["logs"] - events) if possible else math.nan
+    fit["null_deviance"] = null
+    if estimate.parameters == constant == 1:  # the mean alone: the fit is the null model
+        change = (null - parts["null"]) / 2.0
+        fit |= {"deviance": null, "loglik": fit["loglik"] - change, "aic": fit["aic"] + 2.0 * change}
+    return fit
+
+
 def _report(question: Glm, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     found, names = estimate.values, setting.design.names if setting.design is not None else ()
-    df = float(found["df_residual"]) if found["test"] == "t" else None
+    fit = _fit_shown(setting, estimate)
+    df = float(fit["df_residual"]) if found["test"] == "t" else None
     model = (found["estimates"], found["vcov"])
     errors = np.sqrt(np.diag(found["vcov"]))
     body: dict[str, Any] = {
@@ -178,7 +198,7 @@ def _report(question: Glm, setting: Setting, estimate: Estimate) -> dict[str, An
         "n": size(estimate.counts["n"]),
         "rounds": estimate.rounds,
         "terms": term_rows(names, found["estimates"], errors, setting.conf_level, df),
-        "fit": {k: number(v) if isinstance(v, float) else v for k, v in found["fit"].items()},
+        "fit": {k: number(v) if isinstance(v, float) else v for k, v in fit.items()},
         "reference": dict(setting.design.reference) if setting.design is not None else {},
         "conf_level": setting.conf_level,
         "test": found["test"],

@@ -17,6 +17,7 @@ from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.families import null_deviance
 from isthmus.statistics.glm_kernel import Params, Rows, null_sums
 from isthmus.statistics.glm_model import Model
+from isthmus.statistics.implied import implied_cells
 from isthmus.statistics.newton import MAX_ROUNDS, STEP, diverged, largest_step, must_halve, newton_step
 from isthmus.summary import FloatArray, Summary
 
@@ -238,6 +239,7 @@ def _estimate(model: Model, start: _Start, fitted: _Fitted, meat: FloatArray | N
             "dispersion": dispersion,
             "converged": True,
         },
+        "null_parts": _null_parts(model, start, fitted.null * unit**2),
     }
     return Estimate(
         kind="glm",
@@ -265,31 +267,24 @@ def _counts(model: Model, start: _Start, count: int) -> dict[str, Counts]:
         events = round(start.sums["response"])
         found["events"] = Counts("cells", np.array([events]))
         found["non_events"] = Counts("implied", np.array([count - events]))
-        found |= _implied(model, start.marks, count, events)
     elif model.family.name == "poisson" and model.weighting is None and start.sums["response"].is_integer():
         found["events"] = Counts("cells", np.array([int(start.sums["response"])]))
-    return found
+    return found | _implied(model, start.marks, round(start.sums["n"]))
 
 
-def _implied(model: Model, marks: FloatArray, count: int, events: int) -> dict[str, Counts]:
-    """The 2 x 2 cells behind each indicator: what estimates and their errors give away."""
-    found, levels = {}, dict.fromkeys((name for name, _ in model.design.reference), np.array([count, events]))
-    for at, j in enumerate(glm_model.implied_terms(model)):
-        column = model.design.columns[j]
-        total, squares, with_events = marks[:, at].tolist()
-        if total != squares:
-            continue
-        marked, hit = round(total), round(with_events)
-        found[f"implied:{column.name}"] = _cells(count, events, marked, hit)
-        factor, level, _ = column.parts[0]
-        if len(column.parts) == 1 and level is not None and factor.name in levels:
-            levels[factor.name] = levels[factor.name] - np.array([marked, hit])
-    for name, level in model.design.reference:
-        rest, hit = levels[name].tolist()
-        found[f"implied:{name}[{level}]"] = _cells(count, events, rest, hit)
-    return found
+def _implied(model: Model, marks: FloatArray, count: int) -> dict[str, Counts]:
+    """The 2 x 2 cells behind each indicator, where the outcome has two values: what estimates give away."""
+    total, squares, _ = marks[:, -1].tolist()
+    if total != squares:
+        return {}
+    events = round(total)
+    found = {f"implied:{model.outcome}": Counts("implied", np.array([events, count - events]))}
+    return found | implied_cells(model.design, marks, (count, events))
 
 
-def _cells(count: int, events: int, marked: int, hit: int) -> Counts:
-    rest, missed = count - marked, events - hit
-    return Counts("implied", np.array([hit, marked - hit, missed, rest - missed]))
+def _null_parts(model: Model, start: _Start, null: float) -> dict[str, float] | None:
+    """What the deviance of the common mean follows from, where it has a closed form in counts that are shown."""
+    if model.null_needs_rounds or model.family.estimated or model.weighting is not None:
+        return None
+    sums = start.sums
+    return {"n": sums["n"], "events": sums["response"], "logs": sums["saturated"] + sums["response"], "null": null}

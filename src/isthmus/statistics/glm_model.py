@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from isthmus.model.codebook import Codebook
-from isthmus.model.formula import Design, DesignColumn
+from isthmus.model.formula import Design
+from isthmus.statistics import coordinates, implied
 from isthmus.statistics.families import Family
 from isthmus.statistics.glm_kernel import Rows
 from isthmus.summary import Field, FloatArray, Layout
@@ -46,7 +47,7 @@ def start_layout(model: Model) -> Layout:
             Field(name="gram", shape=(size, size), kind="gram"),
             Field(name="right", shape=(size,), kind="score"),
             *(Field(name=name, shape=(1,), kind="sum") for name in scalars),
-            Field(name="marks", shape=(3, len(implied_terms(model))), kind="moment"),
+            Field(name="marks", shape=(3, len(implied.terms(model.design)) + 1), kind="moment"),
         )
     )
 
@@ -70,37 +71,15 @@ def meat_layout(model: Model) -> Layout:
     return Layout(fields=(Field(name="meat", shape=(model.size, model.size), kind="gram"),))
 
 
-def implied_terms(model: Model) -> tuple[int, ...]:
-    """Columns of a binomial model that may be indicators: declared ones, and plain numbers."""
-    if model.family.name != "binomial":
-        return ()
-    return tuple(j for j, column in enumerate(model.design.columns) if _may_mark(column))
-
-
 def implied_columns(model: Model, rows: Rows) -> FloatArray:
-    """(3, k): sums of u, u**2 and u y over rows, u the column moved to 0..1 by its declared range.
-
-    Over all sites, sum u equals sum u**2 exactly when every u is 0 or 1: then they are counts.
-    """
-    found = np.zeros((3, len(implied_terms(model))))
-    for at, j in enumerate(implied_terms(model)):
-        low, width = mark_range(model, j)
-        u = (rows.columns[j] - low) / width
-        found[:, at] = (u.sum(), u @ u, u @ rows.y)
-    return found
+    """(3, k + 1): the marks of the columns over rows with a weight; last the sums of v, v**2 and v, v the outcome."""
+    used = slice(None) if rows.prior is None or bool(np.all(rows.prior > 0.0)) else rows.prior > 0.0
+    low, width = outcome_range(model)
+    v = (rows.y[used] - low) / width
+    found = implied.marks(model.design, model.dictionary, rows.columns[:, used], v)
+    return np.column_stack([found, np.array([v.sum(), v @ v, v.sum()])])
 
 
-def mark_range(model: Model, j: int) -> tuple[float, float]:
-    """(low, width) that takes column j to 0..1."""
-    column = model.design.columns[j]
-    declared = None if column.indicator else model.dictionary.variables[column.parts[0][0].name].range
-    if declared is None or not declared[1] > declared[0]:
-        return 0.0, 1.0
-    return float(declared[0]), float(declared[1] - declared[0])
-
-
-def _may_mark(column: DesignColumn) -> bool:
-    if not column.parts:
-        return False
-    factor, _, basis = column.parts[0]
-    return column.indicator or (len(column.parts) == 1 and factor.function is None and not basis)
+def outcome_range(model: Model) -> tuple[float, float]:
+    """(low, width) that takes the outcome to 0..1."""
+    return (0.0, 1.0) if model.family.name == "binomial" else coordinates.unit_range(model.outcome, model.dictionary)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from isthmus.evidence import Evidence
 from isthmus.model.formula import Design, DesignColumn
 from isthmus.statistics.chunks import CHUNK, pieces
+from isthmus.statistics.unusual import SLACK, spread, two_values
 from isthmus.summary import FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
@@ -29,32 +30,42 @@ class _Marks:
     parts: list[frozenset[tuple[str, str]]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Joint:
+    """Of k indicators: `sums` (1 or 3, k, k) over rows with both, and `whole` (1 or 3,) over all rows."""
+
+    sums: FloatArray
+    whole: FloatArray
+
+
 def design_evidence(
     design: Design,
     columns: FloatArray,
     outcome: tuple[str, FloatArray] | None,
     largest: float,
+    weights: FloatArray | None = None,
 ) -> Evidence:
     """Facts about one site's design `columns` (p, rows).
 
-    `outcome` is the name and (rows,) values 0 or 1 of a binary outcome or event, else None; `largest` the leverage.
+    `outcome` is the name and (rows,) values 0 or 1 of a binary outcome or event, else None; `largest` the leverage;
+    `weights` (rows,), all positive: then a count is of effective rows, so that light rows hide nobody.
     """
     marks = _marks(design, columns)
     size = columns.shape[1]
-    joint = _joint(marks.rows if outcome is None else np.vstack([marks.rows, outcome[1]]))
-    single = np.diag(joint)
+    joint = _joint(marks.rows if outcome is None else np.vstack([marks.rows, outcome[1]]), weights)
     last = len(marks.names)
-    supports = {name: np.array([single[i], size - single[i]]) for i, name in enumerate(marks.names)}
-    supports |= _references(design, marks, single, size)
+    supports = {name: _table(joint, i, i)[[0, 3]] for i, name in enumerate(marks.names)}
+    supports |= _references(design, marks, joint)
+    supports |= {f"spread of {name}": count for name, count in _spreads(design, columns, marks, weights).items()}
     cells = {}
     if outcome is not None:
-        cells[outcome[0]] = np.array([single[last], size - single[last]])
+        cells[outcome[0]] = _table(joint, last, last)[[0, 3]]
         for i, name in enumerate(marks.names):
-            cells[f"{name} x {outcome[0]}"] = _table(joint, i, last, size)
+            cells[f"{name} x {outcome[0]}"] = _table(joint, i, last)
     return Evidence(
         rows=size,
         supports=supports,
-        pairs=_pairs(marks, joint, size),
+        pairs=_pairs(marks, joint),
         cells=cells,
         parameters=len(columns),
         leverage=largest,
@@ -120,36 +131,57 @@ def _marks(design: Design, columns: FloatArray) -> _Marks:
 
 def _two_valued(values: FloatArray) -> FloatArray | None:
     """The indicator of the larger of two values, or None when there are more; constants other than 0 and 1 are none."""
-    head = values[:64]
-    if np.count_nonzero(head != head[0]) and len(np.unique(head)) > 2:
-        return None
-    low, high = float(values.min()), float(values.max())
-    top = values == high
-    if low == high:
-        return top.astype(np.float64) if high == 1.0 else (np.zeros_like(values) if high == 0.0 else None)
-    return top.astype(np.float64) if bool(np.all(top | (values == low))) else None
+    found = two_values(values)
+    return None if found is None else (values == found[1]).astype(np.float64)
+
+
+def _spreads(design: Design, columns: FloatArray, marks: _Marks, weights: FloatArray | None) -> dict[str, IntArray]:
+    """Effective rows of each column with more than two values: few where it is large for few rows and noise else."""
+    found, marked = {}, set(marks.names)
+    for column, values in zip(design.columns, columns, strict=True):
+        crossed = any(level is not None for _, level, _ in column.parts)
+        if column.parts and not column.indicator and (crossed or column.name not in marked):
+            found[column.name] = np.array([spread(values, weights)], dtype=np.int64)
+    return found
 
 
 def _levels(column: DesignColumn) -> frozenset[tuple[str, str]]:
     return frozenset((f.label, level or "") for f, level, _ in column.parts)
 
 
-def _joint(rows: FloatArray) -> IntArray:
-    """Joint counts (k, k) of rows of 0 and 1."""
-    total = np.zeros((len(rows), len(rows)))
-    for piece in pieces(rows.shape[1]):
+def _joint(rows: FloatArray, weights: FloatArray | None) -> _Joint:
+    """Joint counts (k, k) of rows of 0 and 1; with weights also sums of w and of w**2."""
+    size, kinds = rows.shape[1], 1 if weights is None else 3
+    total = np.zeros((kinds, len(rows), len(rows)))
+    for piece in pieces(size):
         part = rows[:, piece]
-        total += part @ part.T
-    return np.rint(total).astype(np.int64)
+        total[0] += part @ part.T
+        if weights is not None:
+            w = weights[piece]
+            total[1] += (part * w) @ part.T
+            total[2] += (part * (w * w)) @ part.T
+    whole = [float(size)] if weights is None else [float(size), float(weights.sum()), float(weights @ weights)]
+    return _Joint(total, np.array(whole))
 
 
-def _table(joint: IntArray, i: int, j: int, size: int) -> IntArray:
+def _table(joint: _Joint, i: int, j: int) -> IntArray:
     """Rows with both, first only, second only, neither."""
-    both, first, second = joint[i, j], joint[i, i], joint[j, j]
-    return np.array([both, first - both, second - both, size - first - second + both])
+    both, first, second = joint.sums[:, i, j], joint.sums[:, i, i], joint.sums[:, j, j]
+    return _effective(np.array([both, first - both, second - both, joint.whole - first - second + both]).T)
 
 
-def _pairs(marks: _Marks, joint: IntArray, size: int) -> dict[str, IntArray]:
+def _effective(sums: FloatArray) -> IntArray:
+    """Rows (cells,) from `sums` (1 or 3, cells): the count, with weights at most the effective rows."""
+    counts = np.rint(sums[0])
+    if len(sums) > 1:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            kish = np.where(sums[2] > 0.0, np.square(sums[1]) / sums[2], counts)
+        counts = np.minimum(counts, np.where(counts > 0.0, np.maximum(np.floor(kish + SLACK), 1.0), 0.0))
+    found: IntArray = counts.astype(np.int64)
+    return found
+
+
+def _pairs(marks: _Marks, joint: _Joint) -> dict[str, IntArray]:
     """Joint cells of two indicators, without those that are empty by construction.
 
     Levels of one factor need no pair (their supports say all); `a:b` never stands without `a`.
@@ -160,7 +192,7 @@ def _pairs(marks: _Marks, joint: IntArray, size: int) -> dict[str, IntArray]:
             other = marks.parts[j]
             if not _exclude(mine, other):
                 possible = np.array([True, not mine >= other, not other >= mine, True])
-                found[f"{name} x {marks.names[j]}"] = _table(joint, i, j, size)[possible]
+                found[f"{name} x {marks.names[j]}"] = _table(joint, i, j)[possible]
     return found
 
 
@@ -170,14 +202,14 @@ def _exclude(mine: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]
     return any(levels.get(label, level) != level for label, level in other)
 
 
-def _references(design: Design, marks: _Marks, single: IntArray, size: int) -> dict[str, IntArray]:
+def _references(design: Design, marks: _Marks, joint: _Joint) -> dict[str, IntArray]:
     """Support of each reference level: the rows no main-effect column of the category marks."""
     found = {}
     for variable, reference in design.reference:
         mine = [i for i, part in enumerate(marks.parts) if len(part) == 1 and _is_level_of(design, marks, i, variable)]
         if mine:
-            rest = size - int(sum(int(single[i]) for i in mine))
-            found[f"{variable}[{reference}]"] = np.array([rest, size - rest])
+            others = np.sum([joint.sums[:, i, i] for i in mine], axis=0)
+            found[f"{variable}[{reference}]"] = _effective(np.array([joint.whole - others, others]).T)
     return found
 
 

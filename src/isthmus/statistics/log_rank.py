@@ -107,7 +107,12 @@ def _evidence(question: LogRank, setting: Setting, prepared: Rows) -> Evidence:
     cells = {f"{question.event} by {question.by}": np.bincount(prepared.group[event], minlength=groups)}
     if "site" not in question.strata:
         cells |= _tables(question, setting, prepared, _pooled_grid(setting))
-    return Evidence(rows=int(prepared.time.size), groups={question.by: sizes}, cells=cells)
+    strata = (prepared.stratum, _shape(question, setting)[0])
+    by_group = survival.crossed(*strata, prepared.group, groups)
+    sides = {} if strata[1] == 1 else {"strata": by_group.sum(axis=1), f"strata x {question.by}": by_group.reshape(-1)}
+    if strata[1] > 1:
+        cells[f"strata x {question.event}"] = survival.crossed(*strata, event.astype(np.intp), 2).reshape(-1)
+    return Evidence(rows=int(prepared.time.size), groups={question.by: sizes}, cells=cells, sides=sides)
 
 
 def _layout(question: LogRank, setting: Setting) -> Layout:

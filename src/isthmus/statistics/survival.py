@@ -145,6 +145,11 @@ def strata_codes(
     return found
 
 
+def crossed(first: Any, firsts: int, second: Any, seconds: int) -> IntArray:
+    """Counts (firsts, seconds) of rows by two codes."""
+    return np.bincount(first * seconds + second, minlength=firsts * seconds).reshape(firsts, seconds).astype(np.int64)
+
+
 def _edges(wish: GridWish) -> tuple[float, ...]:
     if wish.edges is not None and wish.every is wish.to is wish.from_ is wish.bins is None:
         return _checked(wish.edges)

@@ -12,7 +12,6 @@ Austin (2009) for numbers, Yang & Dalton (2012) for categories. Percents, and SM
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -23,11 +22,12 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Design, Factor, Formula
 from isthmus.model.record import record
-from isthmus.statistics import coordinates, linear
+from isthmus.statistics import coordinates, linear, table_evidence
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.show import count, number, ratio, size
 from isthmus.statistics.survival import group_code
-from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
+from isthmus.statistics.table_evidence import Rows, Variables
+from isthmus.summary import Field, FloatArray, Layout, Summary
 
 LOSS = 64.0  # (mean - centre)**2 over the variance; beyond it squares lose more than two digits
 
@@ -39,22 +39,6 @@ class TableOne:
     variables: tuple[str, ...]
     by: str | None = None
     smd: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Variables:
-    """The design's columns as a table reads them: number variables and, per category, its levels (reference first)."""
-
-    numbers: tuple[tuple[str, int], ...]
-    categories: tuple[tuple[str, tuple[str, ...], tuple[int, ...]], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """One site's rows: `columns` (p, rows), group codes."""
-
-    columns: FloatArray
-    group: Any
 
 
 def _needs(question: TableOne) -> Needs:
@@ -108,31 +92,9 @@ def _prepare(question: TableOne, setting: Setting, inputs: Inputs) -> Rows:
     return Rows(inputs.design, group_code(setting.levels[question.by], question.by, inputs.codes[question.by]))
 
 
-def _tallies(variables: Variables, rows: Rows, groups: int) -> dict[str, IntArray]:
-    """Counts (levels, groups) of each category."""
-    sizes = np.bincount(rows.group, minlength=groups)
-    found = {}
-    for name, levels, columns in variables.categories:
-        table = np.zeros((len(levels), groups), dtype=np.int64)
-        for i, j in enumerate(columns):
-            table[i + 1] = np.bincount(rows.group[rows.columns[j] != 0.0], minlength=groups)
-        table[0] = sizes - table[1:].sum(axis=0)
-        found[name] = table
-    return found
-
-
 def _evidence(question: TableOne, setting: Setting, prepared: Rows) -> Evidence:
-    variables, names = _variables(_design(setting)), _groups(question, setting)
-    sizes = np.bincount(prepared.group, minlength=len(names)).astype(np.int64)
-    sums = {}
-    for name, j in variables.numbers:
-        for g, level in enumerate(names):
-            sums[f"{name} {level}".strip()] = np.abs(prepared.columns[j][prepared.group == g])
-    return Evidence(
-        rows=int(prepared.group.size),
-        groups={} if question.by is None else {question.by: sizes},
-        cells={name: table.reshape(-1) for name, table in _tallies(variables, prepared, len(names)).items()},
-        sums=sums,
+    return table_evidence.table_evidence(
+        _variables(_design(setting)), prepared, question.by, _groups(question, setting)
     )
 
 
@@ -143,6 +105,7 @@ def _layout(variables: Variables, groups: int) -> Layout:
             Field(name="n", shape=(groups,), kind="count"),
             Field(name="sum", shape=numbers, kind="sum"),
             Field(name="square", shape=numbers, kind="moment"),
+            Field(name="marks", shape=(2, *numbers), kind="moment"),
             *(
                 Field(name=f"count {name}", shape=(len(levels), groups), kind="histogram")
                 for name, levels, _ in variables.categories
@@ -161,7 +124,9 @@ def _summarise(question: TableOne, setting: Setting, prepared: Rows, asked: Roun
         z = (prepared.columns[j] - centre[i]) / scale[i]
         values["sum"][i] = np.bincount(prepared.group, weights=z, minlength=groups)
         values["square"][i] = np.bincount(prepared.group, weights=z * z, minlength=groups)
-    tallies = _tallies(variables, prepared, groups)
+    bounds = table_evidence.ranges(variables, setting.dictionary)
+    values["marks"] = table_evidence.marks(variables, prepared, bounds, groups)
+    tallies = table_evidence.tallies(variables, prepared, groups)
     values |= {f"count {name}": table for name, table in tallies.items()}
     return Answer(Summary(asked.layout, {f.name: values[f.name] for f in asked.layout.fields}))
 
@@ -181,13 +146,15 @@ def _flow(question: TableOne, setting: Setting) -> Flow:
     found = {"n": Counts("size", np.array([int(n.sum())])), "groups": Counts("size", n.astype(np.int64))}
     for name, _, _ in variables.categories:
         found[f"count {name}"] = Counts("cells", pooled[f"count {name}"].astype(np.int64))
+    bounds = table_evidence.ranges(variables, setting.dictionary)
+    two = table_evidence.pooled_marks(variables, bounds, n, pooled["marks"])
+    found |= {f"mark {name}": Counts("cells", table) for name, (table, _, _) in two.items()}
     moments = {
         name: _moments(centre_scale, n, pooled["sum"][i], pooled["square"][i])
         for i, ((name, _), centre_scale) in enumerate(zip(variables.numbers, place, strict=True))
     }
-    return Estimate(
-        kind="table_one", exactness="exact", n=int(n.sum()), rounds=rounds, counts=found, values={"moments": moments}
-    )
+    values = {"moments": moments, "two": two}
+    return Estimate(kind="table_one", exactness="exact", n=int(n.sum()), rounds=rounds, counts=found, values=values)
 
 
 def _params(place: list[tuple[float, float]]) -> dict[str, Any]:
@@ -219,6 +186,16 @@ def _moments(place: tuple[float, float], n: FloatArray, sums: FloatArray, square
         variance = (second - first * mean) / (size - 1.0)
         sd = np.where(size > 1.0, np.sqrt(np.maximum(variance, 0.0)), np.nan)
     return np.array([np.where(size > 0.0, centre + mean * scale, np.nan), sd * scale])
+
+
+def _moments_shown(name: str, estimate: Estimate) -> FloatArray:
+    """Mean and sd; of a number with two values they follow from the counts that the gate left."""
+    moments: FloatArray = estimate.values["moments"][name]
+    if name not in estimate.values["two"]:
+        return moments
+    exact, low, high = estimate.values["two"][name]
+    shown = np.asarray(estimate.counts[f"mark {name}"].values, dtype=np.float64)
+    return moments if np.array_equal(exact, shown) else table_evidence.moments_of_marks(shown, low, high)
 
 
 def _report(question: TableOne, setting: Setting, estimate: Estimate) -> dict[str, Any]:
@@ -255,7 +232,7 @@ def _heads(question: TableOne, names: tuple[str, ...]) -> list[dict[str, Any]]:
 def _number_cells(
     name: str, heads: list[dict[str, Any]], estimate: Estimate, sizes: FloatArray
 ) -> list[dict[str, Any]]:
-    means, deviations = estimate.values["moments"][name]
+    means, deviations = _moments_shown(name, estimate)
     shown = np.append(estimate.counts["n"].values[0], sizes)
     return [
         {
@@ -287,7 +264,7 @@ def _category_cells(
 def _smd(name: str, levels: tuple[str, ...] | None, estimate: Estimate) -> float:
     """Mean over pairs of groups of the standardised mean difference."""
     if levels is None:
-        means, deviations = estimate.values["moments"][name][:, 1:]
+        means, deviations = _moments_shown(name, estimate)[:, 1:]
         found = [
             abs(means[a] - means[b]) / math.sqrt((deviations[a] ** 2 + deviations[b] ** 2) / 2.0)
             if deviations[a] ** 2 + deviations[b] ** 2 > 0.0

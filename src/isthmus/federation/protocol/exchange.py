@@ -24,6 +24,7 @@ from isthmus.federation.messages import (
     Author,
     BytesPayload,
     Message,
+    Payload,
     compact,
     header_digest,
     read_all,
@@ -106,21 +107,22 @@ def encapsulated(
 
 
 def decapsulated(
-    binding: Binding, me: str, keys: ExchangeKeys, known: Acquainted, sent: tuple[Paired, bytes]
+    binding: Binding, me: str, keys: ExchangeKeys, known: Acquainted, sent: tuple[Paired, Payload]
 ) -> dict[str, bytes]:
     """The secrets with every lower site of the final roster, from the relayed M1'.
 
     Raises:
         Untrusted: E-ROSTER, E-MIN-SITES, E-SIGNATURE, E-KEY.
     """
-    paired, body = sent
+    paired, payload = sent
     roster = binding.charter.ordered(paired.roster)
     if roster != paired.roster or me not in roster or not set(roster) <= set(known.roster):
         raise Untrusted("E-ROSTER", "the roster of the first round is not within the sites that sent keys")
     check_size(binding, roster)
     lower = [site for site in roster if binding.indices[site] < binding.indices[me]]
-    if set(paired.pairs) != set(lower) or len(body) != MLKEM_CIPHERTEXT_SIZE * len(lower):
+    if set(paired.pairs) != set(lower) or payload.size != MLKEM_CIPHERTEXT_SIZE * len(lower):
         raise Untrusted("E-ROSTER", "not one ciphertext of every lower site")
+    body = read_all(payload)
     secrets = {}
     for at, site in enumerate(lower):
         ciphertext = body[at * MLKEM_CIPHERTEXT_SIZE : (at + 1) * MLKEM_CIPHERTEXT_SIZE]

@@ -25,11 +25,14 @@ from isthmus.federation.protocol.hub_states import (
     Progress,
     Running,
     Traffic,
+    expected_size,
+    is_awaited,
     left_behind,
     progress_of,
 )
 from isthmus.federation.protocol.journal import Journal, bundle, damaged, unbundle
-from isthmus.federation.protocol.records import Head, Keys, Pairs, Stop, header
+from isthmus.federation.protocol.records import Head, Keys, Pairs, Refuse, header
+from isthmus.federation.protocol.stopped import told
 from isthmus.federation.protocol.survivors import check_size
 from isthmus.federation.protocol.witness import Recorder
 from isthmus.federation.spool import Spool
@@ -109,6 +112,10 @@ class HubRun:
         self.late = self.late and not out
         return self._sent(out)
 
+    def expects(self, site: str) -> int:
+        """Bytes of the masked reply that is awaited from a site; 0 while none is."""
+        return expected_size(self.state, site)
+
     def expired(self) -> Outgoing:
         """A round's deadline passed: drop the lost sites before anything is opened, else wait for them (`late`)."""
         try:
@@ -141,7 +148,7 @@ class HubRun:
 
     def progress(self) -> Progress:
         """What is being waited for."""
-        awaited = tuple(site for site in self.charter.sites if self._is_awaited(site))
+        awaited = tuple(site for site in self.charter.sites if is_awaited(self.state, site))
         return progress_of(self.state, awaited, self.late)
 
     # -- dispatch -------------------------------------------------------------------------------------------------
@@ -169,12 +176,16 @@ class HubRun:
             case _:
                 return common
 
-    def _late_answer(self, _message: Message) -> Outgoing:
+    def _late_answer(self, message: Message) -> Outgoing:
+        self._spool.drop(message.body)
         return ()  # t answers were enough
 
     def _unless_dropped(self, handler: Callable[[Message], Outgoing]) -> Callable[[Message], Outgoing]:
         def handle(message: Message) -> Outgoing:
-            return self._owed(message.sender) if left_behind(self.state, message.sender) else handler(message)
+            if not left_behind(self.state, message.sender):
+                return handler(message)
+            self._spool.drop(message.body)
+            return self._owed(message.sender)
 
         return handle
 
@@ -267,10 +278,10 @@ class HubRun:
         check_signature(message, self._binding.key(message.sender))
         if isinstance(self.state, Concluded | Failed) or left_behind(self.state, message.sender):
             return ()
-        stop = header(Stop, message)
-        if stop.code == "E-QUORUM" and isinstance(self.state, Running):
+        code = header(Refuse, message).code
+        if code == "E-QUORUM" and isinstance(self.state, Running):
             return self._go_on(self.state.rounds.recheck, lambda out: out)
-        return self._fail(stop.code[:64], stop.message[:1000])
+        return self._fail(*told(code))
 
     def _fail(self, code: str, message: str) -> Outgoing:
         self._journal.append("failed", bundle({"code": code, "message": message}))
@@ -327,19 +338,6 @@ class HubRun:
                 return self.state.owed(site)
             case Failed(code=code, message=text):
                 return ((site, self._stop(code, text)),)
-
-    def _is_awaited(self, site: str) -> bool:
-        match self.state:
-            case Gathering(cards=known):
-                return site not in known
-            case Pairing(cards=cards, answers=answers):
-                return site in cards and site not in answers
-            case Running(rounds=rounds):
-                return bool(rounds.outstanding(site))
-            case Signing() | Witnessing() | Concluded():
-                return site in self.state.survivors and self.state.awaits(site)
-            case Failed():
-                return False
 
     def _sent(self, out: Outgoing) -> Outgoing:
         for site, message in out:

@@ -123,6 +123,7 @@ class HubRounds:
         if known is not None:
             if known.signature != message.signature:
                 raise Untrusted("E-EQUIVOCATION", "a site sent two masked replies for one round")
+            self._kept.spool.drop(message.body)  # a copy
             return ()
         peers = len(phase.turn.roster) - 1
         if message.body.size != phase.turn.size or len(message.enclosed) != SEALED_SIZE * peers:

@@ -90,3 +90,40 @@ def left_behind(state: HubState, site: str) -> bool:
             return site not in state.survivors
         case _:
             return False
+
+
+def is_awaited(state: HubState, site: str) -> bool:
+    """Whether the run waits for something of a site."""
+    match state:
+        case Gathering(cards=known):
+            return site not in known
+        case Pairing(cards=cards, answers=answers):
+            return site in cards and site not in answers
+        case Running(rounds=rounds):
+            return bool(rounds.outstanding(site))
+        case Signing() | Witnessing() | Concluded():
+            return site in state.survivors and state.awaits(site)
+        case Failed():
+            return False
+
+
+def expected_size(state: HubState, site: str) -> int:
+    """Bytes of the masked reply that a round awaits from a site; 0 where none is awaited."""
+    phase = state.rounds.phase if isinstance(state, Running) else None
+    if not isinstance(phase, Asking) or site not in phase.turn.roster or site in phase.replies:
+        return 0
+    return phase.turn.size
+
+
+def hub_sums(state: HubState) -> list[tuple[str, int]]:
+    """Rounds (question, number) opened so far whose replies are above 1 MiB: sites took the hub's signed sum."""
+    match state:
+        case Running(rounds=rounds):
+            found = list(rounds.trusted)
+        case Signing():
+            found = list(state.trusted)
+        case Witnessing(signed=signed) | Concluded(signed=signed):
+            found = list(signed.trusted)
+        case _:
+            found = []
+    return sorted(set(found))

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from isthmus.crypto.keys import SigningKey
 from isthmus.federation.protocol.journal import Journal
 from isthmus.federation.protocol.records import Head
 from isthmus.federation.spool import Spool
+
+
+class History(Protocol):
+    """Survivor sets (site -> legal entity) whose sums over this site's same rows were opened, by any run."""
+
+    def sets(self) -> Iterable[Mapping[str, str]]:
+        """Those of earlier and other runs; this run's own may be among them."""
+
+    def remember(self, survivors: Mapping[str, str]) -> None:
+        """Keep a set beyond the run; durable before this returns. Raises Unavailable when the disk is full."""
+
+
+class OneRun:
+    """The history of a site that lives for one run: a rehearsal in one process, a test."""
+
+    def sets(self) -> Iterable[Mapping[str, str]]:
+        """Nothing came before."""
+        return ()
+
+    def remember(self, survivors: Mapping[str, str]) -> None:
+        """Nothing comes after; within the run the first opened set binds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +45,7 @@ class Local:
         clock: Unix seconds, for the cosignature's time stamp alone.
         snapshot: id of the dataset snapshot the run reads; signed in M1.
         anchor: the newest head of the hub's ledger this site remembers, from any run; None at first.
+        history: survivor sets opened by earlier runs over the same rows.
     """
 
     key: SigningKey
@@ -32,3 +55,4 @@ class Local:
     clock: Callable[[], int]
     snapshot: str
     anchor: Head | None
+    history: History = field(default_factory=OneRun)

@@ -21,7 +21,7 @@
 | cosigned | site | Cosigned | S |
 | end | hub | End | S |
 | stop | hub | Stop | |
-| refuse | site | Stop | |
+| refuse | site | Refuse | |
 """
 
 from __future__ import annotations
@@ -249,6 +249,14 @@ class Stop:
     context: str
     code: str
     message: str
+
+
+@record
+class Refuse:
+    """A site stops the run: a code alone, never its own words."""
+
+    context: str
+    code: str
 
 
 def header(kind: type[T], message: Message) -> T:

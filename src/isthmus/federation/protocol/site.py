@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from isthmus.crypto.exchange import ExchangeKeys
-from isthmus.federation.messages import HUB, Author, BytesPayload, Message, check_signature, read_all
+from isthmus.federation.messages import HUB, Author, BytesPayload, Message, check_signature
 from isthmus.federation.protocol.charter import Charter, SiteWork, check_charter
 from isthmus.federation.protocol.conclude import Outcome, check_end, check_outcome, cosigned, outcome_of
 from isthmus.federation.protocol.context import Binding, cards_digest
@@ -248,7 +248,7 @@ class SiteRun:
         pairing = self.state
         paired = header(PairedHeader, message)
         keys = pairing.joining.keys
-        lower = decapsulated(self._binding, self._me, keys, pairing.known, (paired, read_all(message.body)))
+        lower = decapsulated(self._binding, self._me, keys, pairing.known, (paired, message.body))
         secrets = {site: raw for site, raw in {**pairing.secrets, **lower}.items() if site in paired.roster}
         self._local.journal.append(
             "paired", bundle({"roster": list(paired.roster), "peers": [*secrets]}, *secrets.values())
@@ -280,7 +280,7 @@ class SiteRun:
     def _refuse(self, error: IsthmusError) -> Answers:
         rounds = self.state.rounds if isinstance(self.state, Paired | Concluding) else None
         context = rounds.current.turn.name if rounds and rounds.current else ""
-        return (self._author.say("refuse", {"context": context, "code": error.code, "message": error.message}),)
+        return (self._author.say("refuse", {"context": context, "code": error.code}),)
 
     def _rounds(self) -> Rounds:
         if not isinstance(self.state, Paired | Concluding):

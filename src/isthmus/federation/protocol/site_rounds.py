@@ -23,6 +23,7 @@ from isthmus.federation.protocol.survivors import (
     Place,
     Standing,
     Unsigned,
+    check_history,
     check_quorum,
     check_step,
     statement,
@@ -178,8 +179,16 @@ class Rounds:
 
     def _move(self, current: Current, wanted: Partial | Final) -> None:
         self._check(current, wanted)
+        self._enter(wanted)
         self._local.journal.append("signed", kept.signed_blob(current.turn.name, wanted))  # before the signature leaves
         self.stand(current, wanted)
+
+    def _enter(self, wanted: Partial | Final) -> None:
+        """Invariant 5: judge a run's first final set by what earlier runs opened, and keep it for later ones."""
+        if isinstance(wanted, Final) and self.bound is None:
+            binding, history = self.circle.binding, self._local.history
+            check_history(binding, wanted.survivors, history.sets())
+            history.remember({site: binding.charter.member(site).party for site in wanted.survivors})
 
     def _check(self, current: Current, wanted: Partial | Final) -> None:
         check_step(self.circle.binding, self._place(current), current.standing, wanted)
@@ -234,6 +243,8 @@ class Rounds:
             self._check(current, wanted)
             own = (self.circle.me, current.signature) if current.standing == wanted else None
             check_quorum(self.circle.binding, self._place(current), wanted, previous, own)
+            if current.standing != wanted:
+                self._enter(wanted)
         elif previous.context != current.turn.name:
             raise Untrusted("E-ORDER", "not the last round's survivors")
         self.over(current, previous.survivors)

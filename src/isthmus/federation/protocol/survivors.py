@@ -9,7 +9,7 @@ its final set. So no b_i is opened together with k_i*.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
@@ -93,6 +93,33 @@ def check_set(binding: Binding, place: Place, survivors: tuple[str, ...]) -> Non
     if tuple(site for site in place.roster if site in chosen) != survivors:
         raise _refused("the survivors are not a part of this round's roster, in its order")
     check_size(binding, survivors)
+
+
+def check_history(binding: Binding, survivors: tuple[str, ...], opened: Iterable[Mapping[str, str]]) -> None:
+    """Return when no difference to an earlier opened set over the same rows is a sum of too few. Invariant 5.
+
+    Args:
+        binding: the charter.
+        survivors: a final set about to be signed.
+        opened: site -> legal entity of every set opened before.
+
+    Raises:
+        Untrusted: E-SURVIVORS.
+    """
+    minimum, chosen = binding.charter.minimum_sites, set(survivors)
+    for before in opened:
+        missing = {party for site, party in before.items() if site not in chosen}
+        added = {binding.charter.member(site).party for site in survivors if site not in before}
+        if 0 < len(missing) < minimum:
+            raise Untrusted(
+                "E-SURVIVORS", "a site that took part before is missing: the difference would show it", "wait for it"
+            )
+        if 0 < len(added) < minimum:
+            raise Untrusted(
+                "E-SURVIVORS",
+                "a site takes part that was missing from an earlier run over the same data: the difference would show it",
+                "run it with the same sites as before, or with new data",
+            )
 
 
 def check_size(binding: Binding, sites: tuple[str, ...]) -> None:

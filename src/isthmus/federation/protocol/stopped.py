@@ -1,0 +1,42 @@
+"""What everyone is told when a site stops a run: a code, and the text that the hub has for it.
+
+A site sends its code alone. Its own words could name a row, a file or itself, and would reach researchers verbatim.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_CODE = re.compile(r"E-[A-Z0-9]+(?:-[A-Z0-9]+){0,4}")
+_LONGEST = 40
+_PLAIN = "a site stopped the run"
+
+# code -> (what happened, hint)
+_TEXTS: Mapping[str, tuple[str, str]] = {
+    "E-DISCLOSURE": ("disclosure control stopped the run at a site", "ask a coarser question"),
+    "E-SURVIVORS": (
+        "a site that took part before is missing, or one that was missing before is there: over the same data the two"
+        " sums would differ by that site's own part",
+        "wait for the missing site, then run it again with the same sites as before",
+    ),
+    "E-MIN-SITES": ("fewer sites than the threshold or than minimum_sites are left", "wait for the missing sites"),
+    "E-RANGE": ("a value at a site cannot be masked", "rescale the column in the codebook"),
+    "E-LEDGER": ("the hub's ledger does not continue what a site holds of it", "ask the hub's operator"),
+    "E-UNSIGNED": ("a site does not find the signature it needs", "sign the study again"),
+    "E-VARIABLE": ("a site does not allow a column of the study, or does not have it", "compare the codebook"),
+    "E-CODEBOOK": ("a site holds another codebook", "exchange the codebook"),
+    "E-DATASET": ("a site does not have the dataset", "compare the agreement with the sites"),
+}
+
+
+def told(code: str) -> tuple[str, str]:
+    """Code and text for what a site stopped with; a code that is none becomes E-UNKNOWN."""
+    if len(code) > _LONGEST or not _CODE.fullmatch(code):
+        code = "E-UNKNOWN"
+    return code, _TEXTS[code][0] if code in _TEXTS else _PLAIN
+
+
+def hint_of(code: str) -> str:
+    """What to do about a run that stopped."""
+    return _TEXTS[code][1] if code in _TEXTS else ""

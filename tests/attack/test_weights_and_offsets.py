@@ -1,0 +1,65 @@
+"""Weights and offsets: a sum told by degrees of freedom; rows silenced until an indicator marks one person."""
+
+import numpy as np
+import pytest
+from hole_lab import ROWS, STRICT, TARGET, answered, ask, estimates, refused, sites
+
+
+def test_frequency_weights_are_no_sum():
+    tables = sites()
+    for table in tables:
+        table["W"] = np.full(ROWS, 10.0)
+    tables[0]["W"][TARGET] += tables[0]["CHOL"][TARGET]
+    question = {"formula": "AGE ~ 1", "family": "gaussian", "weights": {"variable": "W", "kind": "frequency"}}
+    found = ask("glm", question, tables)["fit"]["df_residual"] + 1 - 30 * ROWS
+    assert found == tables[0]["CHOL"][TARGET]
+    assert refused("glm", question, tables)
+
+
+def test_degrees_of_freedom_follow_the_rounded_size():
+    tables = [{k: v[: ROWS - i] for k, v in table.items()} for i, table in enumerate(sites())]
+    question = {"formula": "HIV ~ AGE", "family": "binomial"}
+    assert ask("glm", question, tables)["fit"]["df_residual"] == 3 * ROWS - 3 - 2
+    shown = ask("glm", question, tables, STRICT)
+    assert (shown["n"], shown["fit"]["df_residual"], shown["fit"]["df_null"]) == (1195, 1193, 1194)
+
+
+def hidden(light: float, family: str) -> list:
+    tables = sites()
+    for table in tables:
+        seen = table["BMI"] >= 26
+        table["X"] = np.where(seen, 0.0, 1.0)
+        table["W"] = np.where(seen, 1.0, light)
+        table["O"] = np.log(np.maximum(table["W"], 1e-3))
+    for name, value in (("X", 1.0), ("W", 1.0), ("O", 0.0)):
+        tables[0][name][TARGET] = value
+    return tables
+
+
+@pytest.mark.parametrize("light", [0.0, 1e-9])
+def test_light_rows_hide_nobody(light):
+    tables = hidden(light, "gaussian")
+    question = {"formula": "CHOL ~ X", "family": "gaussian", "weights": {"variable": "W", "kind": "precision"}}
+    assert sum(estimates(ask("glm", question, tables))) == pytest.approx(tables[0]["CHOL"][TARGET], rel=1e-3)
+    assert refused("glm", question, tables)
+
+
+def test_an_offset_silences_nobody():
+    tables = hidden(0.0, "poisson")
+    for table in tables:
+        table["Y"] = np.where(table["O"] == 0.0, table["CHOL"], 0.0)
+    question = {"formula": "Y ~ X", "family": "poisson", "offset": "O"}
+    assert refused("glm", question, tables)  # exp(a + b) would be the target's value, over 1 and what the rest leaves
+    for table in tables:
+        table["O"], table["Y"] = np.zeros(ROWS), np.round(table["CHOL"] / 100)
+    assert answered("glm", question, tables)  # it was the offset
+
+
+def test_ordinary_weights_and_offsets_are_answered():
+    tables = sites()
+    for seed, table in enumerate(tables):
+        table["W"] = np.random.default_rng(seed).integers(1, 5, ROWS).astype(float)
+        table["O"] = np.log(table["DAYS"])
+    weights = {"variable": "W", "kind": "sampling"}
+    assert answered("glm", {"formula": "HIV ~ AGE + ARM", "family": "binomial", "weights": weights}, tables)
+    assert answered("glm", {"formula": "DIED ~ AGE + ARM", "family": "poisson", "offset": "O"}, tables)

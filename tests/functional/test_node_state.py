@@ -1,0 +1,159 @@
+"""What nodes keep and what they let others see of it: file modes, snapshot ids, private logs, refused bodies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_fleet import Alliance
+from toy_nodes import ToyHubDesk, ToySiteDesk, cards, charter, toy_request
+from wires import now
+
+from isthmus.federation.desk import Note, Request, Seat
+from isthmus.federation.grpc_site import HubAddress
+from isthmus.federation.hub_node import HubNode
+from isthmus.federation.hub_runs import held_run, new_row
+from isthmus.federation.identity import load_identity
+from isthmus.federation.messages import Author, FilePayload, Message
+from isthmus.federation.node import Means
+from isthmus.federation.protocol.hub import HubRun
+from isthmus.federation.site_node import SiteNode
+from isthmus.federation.store import open_store
+from isthmus.model.errors import Untrusted
+
+REQUEST = toy_request(1, rounds=1, size=1 << 18)
+SITES = ("leeds", "oxford")
+
+
+class Twins(ToySiteDesk):
+    """Sites with the very same data; `refuses` says no to a question."""
+
+    def admit(self, request: Request, now: Any, note: Note) -> Seat:
+        if self.behave.get("refuses"):
+            note("q1", "E-DISCLOSURE")
+        return replace(super().admit(request, now, note), snapshot="sha256:the same data")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    """A network administrator's umask: whatever a node writes is for all to read, unless it says otherwise."""
+    before = os.umask(0o000)
+    Alliance(None, tmp_path, SITES)  # type: ignore[arg-type] - keys alone, no process
+    yield tmp_path
+    os.umask(before)
+
+
+def means(directory: Path, name: str) -> Means:
+    home = directory / name
+    return Means(load_identity(home / "keys"), open_store(home / "state.db"), home / "spool", now)
+
+
+def site(directory: Path, name: str, **behave: Any) -> SiteNode:
+    everyone = cards(directory)
+    card = everyone["hub"]
+    hub = HubAddress("127.0.0.1:1", "hub", bytes.fromhex(card.key), card.certificate.encode())
+    return SiteNode(means(directory, name), hub, Twins(everyone, name, behave), lambda _: None)
+
+
+def joined(directory: Path, node: SiteNode, number: int = 1) -> str:
+    """The snapshot id that a site says in M1."""
+    request = {**REQUEST, "number": number}
+    run = node._seated(charter(request, cards(directory)).run, request)
+    return str(run.connected()[0].header["snapshot"])
+
+
+def test_a_snapshot_id_says_nothing_about_the_data(directory: Path) -> None:
+    leeds, oxford = (joined(directory, site(directory, name)) for name in SITES)
+    assert leeds != oxford  # the same data
+    assert leeds == joined(directory, site(directory, "leeds"), 2)  # another run after a restart
+    assert "the same data" not in leeds
+
+
+def test_the_head_in_hello_is_the_same_whatever_a_site_refuses(directory: Path) -> None:
+    nodes = [site(directory, "leeds", refuses=True), site(directory, "oxford")]
+    for node in nodes:
+        joined(directory, node)
+    refusing, agreeing = nodes
+    assert refusing.hello()["ledger"]["size"] == agreeing.hello()["ledger"]["size"]
+    assert [entry.facts["code"] for entry in refusing.private.log.entries()] == ["E-DISCLOSURE"]
+    assert list(agreeing.private.log.entries()) == []
+
+
+def test_only_the_owner_reads_what_a_node_keeps(directory: Path) -> None:
+    os.chmod(directory / "leeds", 0o777)  # noqa: PTH101
+    own = means(directory, "leeds")
+    own.store.set_fact("x", "y")
+    own.spool("sha256:r").gather("reply", [bytes(1 << 20)] * 2, 2 << 20)
+    files = [path for path in (directory / "leeds").rglob("*") if path.is_file() and "keys" not in path.parts]
+    assert {path.suffix for path in files} == {".db", ".db-wal", ".db-shm", ".spool"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+
+
+def test_a_store_that_others_could_read_is_closed_to_them(directory: Path) -> None:
+    path = directory / "old.db"
+    open_store(path).close()
+    path.chmod(0o644)
+    open_store(path).close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+class Hub:
+    """A hub that does not listen, with one run under way, and large messages that reach it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        own, everyone = means(directory, "hub"), cards(directory)
+        self.node = HubNode(own, {}, ToyHubDesk(everyone), lambda _: None)
+        admitted = self.node.desk.admit(REQUEST, now())
+        self.name = admitted[0].run
+        row = new_row(admitted[0], REQUEST, now().isoformat())
+        own.store.add_run(row)
+        self.node.runs[self.name] = held_run(row, admitted, own, self.node.ledger.log, 0.0)
+        self.spool = own.settings().spool
+
+    @property
+    def run(self) -> HubRun:
+        return self.node.runs[self.name].run
+
+    def large(self, run: str, sender: str) -> Message:
+        body = self.spool.gather("received", [bytes(1 << 20)] * 2, 2 << 20)
+        assert isinstance(body, FilePayload)
+        key = load_identity(self.directory / "leeds" / "keys").key
+        return Author("rehearsal", run, sender, key).say("masked", {"context": "", "commitment": ""}, body)
+
+    def files(self) -> list[Path]:
+        return list((self.directory / "hub" / "spool").rglob("*.spool"))
+
+
+@pytest.mark.parametrize("case", ["an unknown run", "another sender", "not expected now", "malformed"])
+def test_a_refused_body_does_not_stay(directory: Path, case: str) -> None:
+    hub = Hub(directory)
+    message = hub.large(
+        "sha256:none" if case == "an unknown run" else hub.name, "oxford" if "sender" in case else "leeds"
+    )
+    if case == "malformed":
+        message = replace(message, kind="keys")
+    assert len(hub.files()) == 1
+
+    async def play() -> None:
+        try:
+            await hub.node.received("leeds", message)
+        except Untrusted:
+            assert case == "another sender"
+
+    asyncio.run(play())
+    assert hub.files() == []
+
+
+def test_the_hub_keeps_no_large_body_but_the_reply_it_waits_for(directory: Path) -> None:
+    hub = Hub(directory)
+    head = {"run": hub.name, "kind": "masked", "sender": "leeds"}
+    assert hub.node.expected("leeds", head) == 0  # no round is open yet
+    for changed in ({"run": "sha256:none"}, {"kind": "keys"}, {"sender": "oxford"}):
+        assert hub.node.expected("leeds", {**head, **changed}) == 0
