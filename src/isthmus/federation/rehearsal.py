@@ -100,6 +100,7 @@ def rehearse(  # noqa: PLR0913 - the SDK's options
         IsthmusError: as `stage`; Untrusted or Unavailable when the run fails.
     """
     staged = stage(study, sites, rules=rules, countries=countries, codebook=codebook)
+    open_all(staged)
     keys = {name: SigningKey.generate() for name in staged.sources}
     hub_key = SigningKey.generate()
     charter = charter_of(staged, {name: key.public for name, key in keys.items()}, hub_key.public, now.isoformat())
@@ -147,7 +148,6 @@ def _network(
     sites = {}
     for name, key in site_keys.items():
         work = site_work(staged, plan, name, lambda _question, _reason: None)
-        _open(work)
         local = Local(
             key=key,
             journal=MemoryJournal(),
@@ -189,11 +189,18 @@ def candid(body: dict[str, Any], staged: Stage) -> dict[str, Any]:
     return body
 
 
-def _open(work: SiteWork) -> None:
-    try:
-        work.open()
-    except Invalid as fault:
-        raise Invalid(fault.code, fault.message, fault.hint, f"site {work.site}") from fault
+def open_all(staged: Stage) -> None:
+    """Read every site's rows, so that data which do not fit are told by site and column before anything starts.
+
+    Raises:
+        Invalid: a fault of a table, naming the site.
+    """
+    plan = staged.plan("")
+    for site in staged.sources:
+        try:
+            site_work(staged, plan, site, lambda _question, _reason: None).open()
+        except Invalid as fault:
+            raise Invalid(fault.code, fault.message, fault.hint, f"site {site}") from fault
 
 
 def _spool(folder: Path) -> Spool:

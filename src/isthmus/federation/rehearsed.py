@@ -25,7 +25,7 @@ from isthmus.federation.launch import Fleet
 from isthmus.federation.node import Means, Tell
 from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.reasons import error_of
-from isthmus.federation.rehearsal import COUNTRY, Progress, Stage, candid, charter_of, site_work, stage
+from isthmus.federation.rehearsal import COUNTRY, Progress, Stage, candid, charter_of, open_all, site_work, stage
 from isthmus.federation.site_node import SiteSetup, serve_site
 from isthmus.federation.store import open_store
 from isthmus.federation.work import HubWork as OurHubWork
@@ -71,6 +71,7 @@ def rehearse_processes(  # noqa: PLR0913 - the SDK's options
         IsthmusError: as `rehearse`; Unavailable (E-NODE) when a process ends before its time.
     """
     staged = stage(study, sites, rules=rules, countries=countries, codebook=codebook)
+    open_all(staged)
     with tempfile.TemporaryDirectory(prefix="isthmus-") as name:
         folder = Path(name)
         asker = _set_up(folder, staged, now)

@@ -12,6 +12,8 @@ _CODE = re.compile(r"E-[A-Z0-9]+(?:-[A-Z0-9]+){0,4}")
 _LONGEST = 40
 _PLAIN = "a site stopped the run"
 
+_AT_THE_SITE = "the status names the site that declined; its own log and `isthmus doctor` there name the column"
+
 # code -> (what happened, hint)
 _TEXTS: Mapping[str, tuple[str, str]] = {
     "E-DISCLOSURE": ("disclosure control stopped the run at a site", "ask a coarser question"),
@@ -26,6 +28,10 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "E-UNSIGNED": ("a site does not find the signature it needs", "sign the study again"),
     "E-VARIABLE": ("a site does not allow a column of the study, or does not have it", "compare the codebook"),
     "E-CODEBOOK": ("a site holds another codebook", "exchange the codebook"),
+    "E-LEVEL": ("a column at a site holds a level that the codebook does not declare", _AT_THE_SITE),
+    "E-TEXT-IN-NUMBER": ("a column at a site holds text where the codebook says number", _AT_THE_SITE),
+    "E-COLUMN-MISSING": ("a column of the codebook is missing at a site", _AT_THE_SITE),
+    "E-COLUMN-TYPE": ("a column at a site has another type than the codebook says", _AT_THE_SITE),
     "E-DATASET": ("a site does not have the dataset", "compare the agreement with the sites"),
 }
 
