@@ -172,7 +172,8 @@ def _check_pooled(model: Model, sums: dict[str, float]) -> None:
 class _NullModel:
     """The model with the intercept alone, in the same rounds where it has no closed form.
 
-    `free`: the intercept is fitted (else it is 0); `exact_after`: evaluations after which a quadratic is exact.
+    `free`: the intercept is fitted (else it is 0); `exact_after`: evaluations after which a quadratic is exact;
+    `rate`: a Poisson model, whose intercept is the log of a ratio of sums, so that one step from anywhere ends it.
     """
 
     closed: bool
@@ -181,6 +182,7 @@ class _NullModel:
     deviance: float
     settled: bool
     exact_after: float
+    rate: bool = False
 
     @classmethod
     def begin(cls, model: Model, start: _Start) -> _NullModel:
@@ -191,7 +193,8 @@ class _NullModel:
             return cls(True, False, 0.0, found, True, 0.0)
         free = model.design.intercept
         mean = sums["response"] / sums["weight"] if gaussian and free else 0.0
-        return cls(False, free, mean, math.nan, False, (2.0 if model.offset else 1.0) if gaussian else math.inf)
+        exact_after = (2.0 if model.offset else 1.0) if gaussian else math.inf
+        return cls(False, free, mean, math.nan, False, exact_after, rate=model.family.name == "poisson")
 
     def params(self) -> dict[str, Any]:
         """The intercept to evaluate at."""
@@ -205,6 +208,8 @@ class _NullModel:
         if not self.free or not information > 0.0:
             return replace(self, deviance=deviance, settled=True)
         step, left = score / information, self.exact_after - 1.0
+        if self.rate and step > -1.0:  # information is sum(w mu), and score + information sum(w y)
+            step = math.log1p(step)
         settled = abs(step) * math.sqrt(information) < STEP or left < 0.5
         return replace(self, intercept=self.intercept + step, deviance=deviance, settled=settled, exact_after=left)
 
