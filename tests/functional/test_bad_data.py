@@ -34,3 +34,39 @@ def test_a_site_whose_data_do_not_fit_says_so(code: str, processes: bool) -> Non
     assert "boston" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert caught.value.hint
+
+
+ROWS = 60
+MADE = np.random.default_rng(1)
+WRONG: dict[str, dict[str, Any]] = {
+    "E-OUTCOME": {"glm": {"formula": "three ~ x", "family": "binomial"}},
+    "E-TIME": {"kaplan_meier": {"time": "x", "event": "event"}},
+    "E-NOT-FINITE": {"glm": {"formula": "event ~ log(x)", "family": "binomial"}},
+}
+
+
+def made() -> pa.Table:
+    columns = {"x": MADE.normal(size=ROWS), "three": MADE.integers(0, 3, ROWS), "event": MADE.integers(0, 2, ROWS)}
+    return pa.table(columns)
+
+
+@pytest.mark.parametrize("code", sorted(WRONG))
+def test_one_analysis_that_cannot_be_done_says_why_and_spoils_no_other(code: str) -> None:
+    study = isthmus.Study(title="t", dataset="d", analyses={"wrong": WRONG[code], "right": {"count": {}}})
+    answers = isthmus.rehearse(study, {"leeds": made(), "boston": made()}, rules=plain(OPEN)).to_dict()["analyses"]
+    assert answers["wrong"]["status"] == "failed"
+    assert answers["wrong"]["error"]["code"] == code
+    assert answers["right"]["n"] == 2 * ROWS
+
+
+def test_between_parties_the_same_data_give_the_constant_refusal() -> None:
+    """What a rehearsal tells its owner is not in the body that sites sign."""
+    from isthmus.federation import rehearsal
+
+    candid, rehearsal.candid = rehearsal.candid, lambda body, _staged: body
+    try:
+        study = isthmus.Study(title="t", dataset="d", analyses={"wrong": WRONG["E-OUTCOME"]})
+        body = isthmus.rehearse(study, {"leeds": made(), "boston": made()}, rules=plain(OPEN)).to_dict()
+    finally:
+        rehearsal.candid = candid
+    assert body["analyses"]["wrong"]["error"]["code"] == "E-DISCLOSURE"

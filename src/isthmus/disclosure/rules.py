@@ -99,11 +99,14 @@ def check_at_least(rules: Rules, floor: Rules) -> None:
         )
 
 
+def restricts(rules: Rules) -> bool:
+    """Whether any rule could refuse or suppress something; the number of sites and of digits aside."""
+    return any(applies(rules, rule) for rule in RULES if rule not in {"minimum_sites", "digits"})
+
+
 def is_open(rules: Rules) -> bool:
     """Whether no rule restricts anything: own files only. The number of digits counts as a rule."""
-    return not any(applies(rules, rule) for rule in RULES if rule not in {"minimum_sites", "digits"}) and (
-        rules.digits is None or rules.digits >= MAXIMUM_DIGITS
-    )
+    return not restricts(rules) and (rules.digits is None or rules.digits >= MAXIMUM_DIGITS)
 
 
 def _check_federated(rules: Rules, least_sites: int) -> None:

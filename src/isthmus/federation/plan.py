@@ -11,9 +11,11 @@ from isthmus.data.dictionary import base_codebook, derived_expressions, dictiona
 from isthmus.data.dictionary import population as population_steps
 from isthmus.data.expressions import parse_condition
 from isthmus.data.inference import Reads, formula_reads
+from isthmus.disclosure.rules import restricts
 from isthmus.model import formula
 from isthmus.model.canonical import digest
 from isthmus.model.codebook import Codebook
+from isthmus.model.design import category_levels
 from isthmus.model.errors import Invalid
 from isthmus.model.names import Digest
 from isthmus.model.rules import Rules, applies
@@ -24,17 +26,6 @@ from isthmus.statistics.population import PopulationQuestion, population
 
 VOTE = "vote"
 POPULATION = "population"
-RULES = (
-    "minimum_count",
-    "minimum_count_site",
-    "round_to",
-    "zeros",
-    "dominance",
-    "minimum_dof",
-    "parameters_per_row",
-    "maximum_leverage",
-    "maximum_weight_share",
-)
 
 
 @dataclass(frozen=True)
@@ -162,7 +153,7 @@ def make_plan(
         arguments=PopulationQuestion(variables=names),
         needs=Needs(),
         base=Setting(
-            sites=sites, dictionary=dictionary, levels={}, conf_level=study.conf_level, open_rules=_open(rules)
+            sites=sites, dictionary=dictionary, levels={}, conf_level=study.conf_level, open_rules=not restricts(rules)
         ),
         rungs=(None,),
     )
@@ -174,10 +165,6 @@ def _offered(study: Study) -> None:
     for key, value in later.items():
         if value:
             raise Invalid("E-NOT-OFFERED", f"{key!r} is not offered by this version", "leave it out", key)
-
-
-def _open(rules: Rules) -> bool:
-    return not any(applies(rules, rule) for rule in RULES)
 
 
 def _question(
@@ -193,10 +180,10 @@ def _question(
     base = Setting(
         sites=sites,
         dictionary=dictionary,
-        levels={name: _levels(name, dictionary, reference, analysis.name) for name in needs.categories},
+        levels={name: category_levels(name, dictionary, reference.get(name)) for name in needs.categories},
         conf_level=analysis.conf_level or study.conf_level,
         design=formula.design(needs.formula, dictionary, reference, {}) if needs.formula else None,
-        open_rules=_open(rules),
+        open_rules=not restricts(rules),
     )
     where = tuple(e for e in (analysis.where, _subgroup(study, analysis)) if e)
     rungs = _rungs(statistic.rungs(analysis.question, dictionary), rules)
@@ -225,17 +212,3 @@ def _subgroup(study: Study, analysis: Analysis) -> str | None:
     if analysis.subgroup not in (study.subgroups or {}):
         raise Invalid("E-SUBGROUP", f"no subgroup {analysis.subgroup!r}", "name it under subgroups", analysis.name)
     return (study.subgroups or {})[analysis.subgroup]
-
-
-def _levels(name: str, dictionary: Codebook, reference: Mapping[str, str], where: str) -> tuple[str, ...]:
-    variable = dictionary.variables[name]
-    levels = ("false", "true") if variable.type == "boolean" and not variable.levels else variable.levels
-    if not levels:
-        raise Invalid(
-            "E-LEVELS", f"{name!r} is used as groups but declares no levels", "state levels in the codebook", where
-        )
-    if name not in reference:
-        return levels
-    if reference[name] not in levels:
-        raise Invalid("E-LEVEL", f"the reference of {name!r} is not one of its levels", "", where)
-    return (reference[name], *(level for level in levels if level != reference[name]))

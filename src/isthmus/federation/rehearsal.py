@@ -28,6 +28,7 @@ from isthmus.federation.protocol.hub_end import Concluded
 from isthmus.federation.protocol.journal import MemoryJournal
 from isthmus.federation.protocol.local import Local
 from isthmus.federation.protocol.site import SiteRun
+from isthmus.federation.results import proof_of
 from isthmus.federation.spool import Spool
 from isthmus.federation.work import HubWork, SiteWork
 from isthmus.ledger.log import Log, MemoryStore
@@ -234,11 +235,6 @@ def result_body(hub: HubRun, number: int) -> dict[str, Any]:
         "messages": sum(t.messages for t in hub.traffic.values()),
     }
     head = {"run": number, "mode": mode, "status": "rehearsed" if mode == "rehearsal" else "released"}
-    proof = {
-        "run": hub.charter.run,
-        "transcript": state.transcript,
-        "site_signatures": state.signatures,
-        "ledger_size": state.size,
-        "checkpoint": state.note,
-    }
+    signed = (state.transcript, state.signatures)
+    proof = proof_of(hub.charter.run, signed, state.note, bytes.fromhex(hub.charter.hub_key))
     return {**state.result, **head, "traffic": traffic, "proof": proof}

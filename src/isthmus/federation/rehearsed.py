@@ -26,6 +26,7 @@ from isthmus.federation.node import Means, Tell
 from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.reasons import error_of
 from isthmus.federation.rehearsal import COUNTRY, Progress, Stage, candid, charter_of, open_all, site_work, stage
+from isthmus.federation.results import proof_of_bundle
 from isthmus.federation.site_node import SiteSetup, serve_site
 from isthmus.federation.store import open_store
 from isthmus.federation.work import HubWork as OurHubWork
@@ -134,13 +135,7 @@ def _follow(client: HubClient, progress: Progress | None) -> dict[str, Any]:
         raise error_of(state["error"])
     raw = client.bundle(run)
     held = verify_bundle(raw, ())
-    proof = {
-        "run": run,
-        "transcript": held.bundle["transcript_digest"],
-        "site_signatures": dict(held.bundle["signatures"]),
-        "ledger_size": held.checkpoint.head.size,
-        "checkpoint": held.bundle["checkpoint"],
-    }
+    proof = proof_of_bundle(held)
     head = {"run": 1, "mode": "rehearsal", "status": "rehearsed"}
     return {**held.bundle["result"], **head, "traffic": state["traffic"], "proof": proof}
 

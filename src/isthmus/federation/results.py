@@ -14,6 +14,8 @@ from isthmus.disclosure.report import findings_json, passed_at_every_site
 from isthmus.evidence import Counts
 from isthmus.federation.plan import POPULATION, Plan, Question
 from isthmus.federation.script import Ended, Errored, Outcome, Script, estimates
+from isthmus.ledger.checkpoint import verify_checkpoint
+from isthmus.ledger.verify import Verified
 from isthmus.model.errors import IsthmusError, Refused
 from isthmus.model.study import study_digest
 from isthmus.statistics.contract import Estimate
@@ -36,6 +38,28 @@ def released(script: Script, survivors: tuple[str, ...]) -> dict[str, Any]:
         "sites": list(survivors),
         "analyses": {q.name: _analysis(q, script, excluded) for q in plan.questions[1:]},
     }
+
+
+def proof_of(run: str, signed: tuple[str, Mapping[str, str]], note: str, hub_key: bytes) -> dict[str, Any]:
+    """The proof that goes with a result: what was signed by whom, and the ledger's checkpoint.
+
+    Args:
+        run: digest.
+        signed: digest of the transcript, and site -> signature of transcript and result.
+        note: the checkpoint that t sites cosigned.
+        hub_key: the hub's.
+    """
+    head = verify_checkpoint(note, hub_key, {}).head
+    transcript, signatures = signed
+    ledger = {"ledger_size": head.size, "root": head.root.hex(), "signature": note}
+    return {"run": run, "transcript": transcript, "site_signatures": dict(signatures), **ledger}
+
+
+def proof_of_bundle(held: Verified) -> dict[str, Any]:
+    """The proof of a result that came in a bundle."""
+    bundle = held.bundle
+    signed = (bundle["transcript_digest"], bundle["signatures"])
+    return proof_of(held.run, signed, bundle["checkpoint"], bytes.fromhex(bundle["charter"]["hub_key"]))
 
 
 def _analysis(question: Question, script: Script, excluded: Mapping[str, Any]) -> dict[str, Any]:

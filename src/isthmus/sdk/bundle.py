@@ -67,16 +67,11 @@ def result_of(raw: bytes) -> Result:
     Raises:
         Untrusted, Invalid: the bundle does not hold.
     """
+    from isthmus.federation.results import proof_of_bundle
+
     held = verified(raw, [])
     bundle = held.bundle
-    proof = {
-        "run": held.run,
-        "transcript": bundle["transcript_digest"],
-        "site_signatures": dict(bundle["signatures"]),
-        "ledger_size": held.checkpoint.head.size,
-        "root": held.checkpoint.head.root.hex(),
-        "signature": bundle["seal"],
-    }
+    proof = proof_of_bundle(held)
     about = {
         "mode": held.mode,
         "run": bundle["charter"]["number"],
