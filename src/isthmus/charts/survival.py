@@ -225,7 +225,7 @@ def _risk_table(figure: SurvivalFigure, frame: _Frame, marks: list[float]) -> tu
         svg.label(
             24,
             y,
-            "Number at risk" if figure.stepped else "Number at risk when each step begins",
+            "Number at risk when each step begins" if figure.stepped else "Number at risk",
             font_size=11.5,
             font_weight="600",
         )

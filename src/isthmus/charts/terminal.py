@@ -36,7 +36,7 @@ def draw(figure: SurvivalFigure, width: int = 78, height: int = 14) -> list[list
     lines.append([Piece(" " * (left - 1) + "└" + "─" * columns, PLAIN)])
     lines.append([Piece(_spread("", [(t, axis.short(t)) for t in marks], left, columns, end), PLAIN)])
     lines.append([Piece(" " * left + figure.x_label, PLAIN)])
-    lines.append([Piece("Number at risk" if figure.stepped else "Number at risk when each step begins", PLAIN)])
+    lines.append([Piece("Number at risk when each step begins" if figure.stepped else "Number at risk", PLAIN)])
     for index, curve in enumerate(figure.curves):
         known = [(t, at_risk(curve, t, figure.stepped)) for t in marks]
         shown = [(t, f"{n:.0f}") for t, n in known if n is not None]
