@@ -9,12 +9,13 @@ from documents import ROOT, headings, links, rows
 
 FOLDER = ROOT / "docs" / "adr"
 PAGES = sorted(FOLDER.glob("[0-9]*.md"))
-ONE_PAGE = 60  # lines
+ONE_PAGE = 60  # lines of prose; a table, such as that of the dependencies, may be longer
 
 
 def test_a_decision_is_one_page_with_its_reasons() -> None:
     for page in PAGES:
-        assert len(page.read_text().splitlines()) <= ONE_PAGE, page.name
+        prose = [line for line in page.read_text().splitlines() if not line.startswith("|")]
+        assert len(prose) <= ONE_PAGE, page.name
         assert "**Status:**" in page.read_text(), page.name
         assert {"Context", "Decision", "Consequences", "Turned down"} <= set(headings(page)), page.name
 
