@@ -66,6 +66,10 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
             "contrasts": {"ten years treated": {"age": 10, "arm[treated]": 1}},
             "release": ["vcov"],
         },
+        {"formula": "pressure ~ age + arm", "family": "gamma", "link": "log", "robust": "HC3"},
+        {"formula": "died ~ age + arm", "family": "binomial", "link": "probit", "robust": "HC2"},
+        {"formula": "visits ~ age + arm", "family": "quasipoisson", "robust": "HC1"},
+        {"formula": "pressure ~ arm + stage", "family": "inverse_gaussian"},
     ],
     "kaplan_meier": [
         {"time": "time", "event": "event", "by": "arm", "at": [30, 60], "conf_type": "log-log"},

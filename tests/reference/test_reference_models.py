@@ -14,6 +14,8 @@ NAMES = [
     "ist_death14_binomial",
     "ist_death14_modifiedPoisson",
     "ist_rsbp_gaussian",
+    "heart_probit",
+    "ist_rsbp_gamma_log",
     "lung_efron",
     "lung_efron_strata_inst",
     "veteran_breslow",

@@ -192,7 +192,7 @@ def test_as_many_terms_as_rows_is_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        ({"formula": "d ~ x", "family": "binomial", "link": "identity"}, "E-LINK"),
+        ({"formula": "d ~ x", "family": "binomial", "link": "inverse"}, "E-LINK"),
         ({"formula": "~ x", "family": "binomial"}, "E-FORMULA"),
         ({"formula": "Surv(x, d) ~ z", "family": "binomial"}, "E-FORMULA"),
         ({"formula": "d ~ x", "family": "binomial", "weights": {"variable": "z", "kind": "sampling"}}, "E-WEIGHTS"),

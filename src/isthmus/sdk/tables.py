@@ -30,7 +30,15 @@ TITLES = {
     "crosstab": "Cross-tabulation",
     "count": "Count",
 }
-_FAMILIES = {"binomial": "Logistic regression", "gaussian": "Linear regression", "poisson": "Poisson regression"}
+_FAMILIES = {
+    "binomial": "Logistic regression",
+    "gaussian": "Linear regression",
+    "poisson": "Poisson regression",
+    "gamma": "Gamma regression",
+    "inverse_gaussian": "Inverse Gaussian regression",
+    "quasibinomial": "Quasi-binomial regression",
+    "quasipoisson": "Quasi-Poisson regression",
+}
 _MANY_STEPS = 12
 _COUNTED = ("count", "n", "percent")
 _FIRST = ("statistic", "df", "p_value")

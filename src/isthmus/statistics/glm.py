@@ -1,16 +1,17 @@
-"""Generalized linear models (kind `glm`): gaussian, binomial and poisson with their canonical links.
+"""Generalized linear models (kind `glm`): gaussian, binomial, poisson, gamma, inverse gaussian and quasi-families.
 
 Result keys: `terms`, `fit` (family, link, deviance, null_deviance, df_residual, df_null, loglik, aic, dispersion,
 converged), `n`, `events` (binomial, poisson), `reference`, `conf_level`, `test` (`t` where the dispersion is
-estimated and errors are the model's, else `z`), `error` (`model` or `HC0`), `contrasts`, `tests`, `vcov`.
+estimated and errors are the model's, else `z`), `error` (`model` or `HC0` to `HC3`), `contrasts`, `tests`, `vcov`.
 
-Definitions are those of R's `glm`: dispersion is Pearson's statistic over n - p; `loglik` and `aic` of gaussian use
-deviance / n and count the dispersion as a parameter; intervals are Wald. HC0 is `sandwich`'s (no small-sample
-factor). Weights say what they are: `frequency` (a row stands for w rows), `precision` (R's `weights`), `sampling`
+Definitions are those of R's `glm`: dispersion is Pearson's statistic over n - p; `loglik` and `aic` of families whose
+dispersion is estimated use deviance / n and count it as a parameter; intervals are Wald. HC0 to HC3 are `sandwich`'s
+(MacKinnon & White 1985): HC1 has the factor n / (n - p), HC2 and HC3 take each row's leverage at its own site. Weights say what they are: `frequency` (a row stands for w rows), `precision` (R's `weights`), `sampling`
 (as precision, robust errors always).
 
 Every round sends score, information and deviance at coefficients that each party derives from the sums before;
-scoring starts from R's starting values and ends when the largest step is below 1e-10 standard errors.
+scoring starts from R's starting values (from the common mean where a link is not defined everywhere) and ends when the
+largest step is below 1e-10 standard errors.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from isthmus.model.formula import Formula, parse
 from isthmus.model.record import record
 from isthmus.statistics import glm_flow, glm_kernel
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
-from isthmus.statistics.families import FAMILIES, null_deviance
+from isthmus.statistics.families import FAMILIES, POSITIVE_OUTCOME, Family, link_names, null_deviance
 from isthmus.statistics.glm_evidence import glm_evidence
 from isthmus.statistics.glm_kernel import Rows
 from isthmus.statistics.glm_model import Model, implied_columns
@@ -54,11 +55,11 @@ class Glm:
     """
 
     formula: str
-    family: Literal["gaussian", "binomial", "poisson"]
-    link: Literal["identity", "logit", "log"] | None = None
+    family: Literal["gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "quasibinomial", "quasipoisson"]
+    link: Literal["identity", "logit", "probit", "cloglog", "log", "inverse", "1/mu^2"] | None = None
     weights: Weighting | None = None
     offset: str | None = None
-    robust: Literal["HC0"] | None = None
+    robust: Literal["HC0", "HC1", "HC2", "HC3"] | None = None
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
     release: tuple[Literal["vcov"], ...] = ()
@@ -70,10 +71,14 @@ def _formula(question: Glm) -> Formula:
         raise Invalid("E-FORMULA", "a glm has one outcome on the left", "write `outcome ~ terms`")
     if formula.strata or formula.cluster:
         raise Invalid("E-FORMULA", "a glm takes no strata() or cluster()", "add the variable as a term")
-    expected = FAMILIES[question.family].link
-    if question.link not in {None, expected}:
-        raise Invalid("E-LINK", f"{question.family} is fitted with its canonical link {expected!r} here")
+    known = link_names(question.family)
+    if question.link not in {None, *known}:
+        raise Invalid("E-LINK", f"{question.family} has no link {question.link!r}", "links: " + ", ".join(known))
     return formula
+
+
+def _family(question: Glm) -> Family:
+    return FAMILIES[question.family, question.link or link_names(question.family)[0]]
 
 
 def _offsets(question: Glm, formula: Formula) -> tuple[str, ...]:
@@ -87,13 +92,13 @@ def _model(question: Glm, setting: Setting) -> Model:
         raise Invalid("E-DESIGN", "a glm needs a design")
     kind = None if question.weights is None else question.weights.kind
     return Model(
-        family=FAMILIES[question.family],
+        family=_family(question),
         outcome=formula.response,
         design=setting.design,
         dictionary=setting.dictionary,
         weighting=kind,
         offset=bool(_offsets(question, formula)),
-        robust=question.robust is not None or kind == "sampling",
+        robust=question.robust or ("HC0" if kind == "sampling" else None),
     )
 
 
@@ -124,10 +129,14 @@ def _prepare(question: Glm, setting: Setting, inputs: Inputs) -> Rows:
 
 
 def _check_outcome(family: str, name: str, y: Any) -> None:
-    if family == "binomial" and not bool(np.all((y == 0.0) | (y == 1.0))):
+    if family.endswith("binomial") and not bool(np.all((y == 0.0) | (y == 1.0))):
         raise Invalid("E-OUTCOME", f"outcome {name!r} of a binomial model must be 0 or 1", "derive it with CASE WHEN")
-    if family == "poisson" and not bool(np.all(y >= 0.0)):
+    if family.endswith("poisson") and not bool(np.all(y >= 0.0)):
         raise Invalid("E-OUTCOME", f"outcome {name!r} of a poisson model must not be negative")
+    if family in POSITIVE_OUTCOME and not bool(np.all(y > 0.0)):
+        raise Invalid(
+            "E-OUTCOME", f"outcome {name!r} of this family must be above 0", "leave zeros out, or add to them"
+        )
 
 
 def _check_weights(weighting: Weighting, prior: Any) -> None:
@@ -162,11 +171,12 @@ def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) ->
     else:
         totals = glm_kernel.newton_sums(model.family, prepared, asked.params)
         values |= {"gram": totals.gram, "score": totals.score, "deviance": totals.deviance}
+        values |= {"correction": totals.correction, "pearson": totals.pearson}
         values |= glm_flow.null_part(model, prepared, asked.params)
     return Answer(filled(asked.layout, values), totals.weights())
 
 
-def _fit_shown(setting: Setting, estimate: Estimate) -> dict[str, Any]:
+def _fit_shown(question: Glm, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     """The fit with what counts alone decide, from the counts that the gate left: exact ones would come back from it."""
     fit: dict[str, Any] = dict(estimate.values["fit"])
     parts, n = estimate.values["null_parts"], float(estimate.counts["n"].values[0])
@@ -177,18 +187,21 @@ def _fit_shown(setting: Setting, estimate: Estimate) -> dict[str, Any]:
     events = float(estimate.counts["events"].values[0])
     if (n, events) == (parts["n"], parts["events"]):
         return fit
-    possible = events > 0.0 and (events < n or fit["family"] == "poisson")
-    null = null_deviance(fit["family"], n, events, parts["logs"] - events) if possible else math.nan
+    family = _family(question)
+    possible = events > 0.0 and (events < n or family.base == "poisson")
+    null = null_deviance(family, n, events, parts["logs"] - events) if possible else math.nan
     fit["null_deviance"] = null
     if estimate.parameters == constant == 1:  # the mean alone: the fit is the null model
         change = (null - parts["null"]) / 2.0
-        fit |= {"deviance": null, "loglik": fit["loglik"] - change, "aic": fit["aic"] + 2.0 * change}
+        fit["deviance"] = null
+        if family.likelihood:
+            fit |= {"loglik": fit["loglik"] - change, "aic": fit["aic"] + 2.0 * change}
     return fit
 
 
 def _report(question: Glm, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     found, names = estimate.values, setting.design.names if setting.design is not None else ()
-    fit = _fit_shown(setting, estimate)
+    fit = _fit_shown(question, setting, estimate)
     df = float(fit["df_residual"]) if found["test"] == "t" else None
     model = (found["estimates"], found["vcov"])
     errors = np.sqrt(np.diag(found["vcov"]))

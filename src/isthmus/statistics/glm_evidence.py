@@ -19,7 +19,7 @@ def glm_evidence(model: Model, rows: Rows) -> Evidence:
     """Facts about one site's rows with a weight above 0; a light row, or one an offset silences, counts for less."""
     used = _used(rows)
     weights = _weights(model, used)
-    y = used.y if used.offset is None or not model.family.estimated else used.y - used.offset
+    y = used.y if used.offset is None or model.family.base != "gaussian" else used.y - used.offset
     scaled = used.columns if weights is None else used.columns * np.sqrt(weights)
     outcome = _binary(model.outcome, y)
     found = indicators.design_evidence(model.design, used.columns, outcome, indicators.leverage(scaled), weights)
@@ -47,12 +47,12 @@ def _used(rows: Rows) -> Rows:
 
 def _weights(model: Model, rows: Rows) -> FloatArray | None:
     """How much each row can weigh: its prior weight, times what its offset leaves of it; largest 1."""
-    if not rows.size or (rows.prior is None and (rows.offset is None or model.family.estimated)):
+    if not rows.size or (rows.prior is None and (rows.offset is None or model.family.base == "gaussian")):
         return None
     found: FloatArray = np.ones(rows.size) if rows.prior is None else rows.prior / float(rows.prior.max())
-    if rows.offset is not None and model.family.name == "poisson":
+    if rows.offset is not None and model.family.base in {"poisson", "gamma", "inverse_gaussian"}:
         found = found * np.exp(np.maximum(rows.offset - float(rows.offset.max()), -SILENT))
-    elif rows.offset is not None and model.family.name == "binomial":
+    elif rows.offset is not None and model.family.base == "binomial":
         far = np.abs(rows.offset - unusual.middle(rows.offset))
         found = found * np.exp(-np.minimum(far, SILENT))
     return found

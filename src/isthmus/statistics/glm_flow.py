@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
@@ -18,10 +19,11 @@ from isthmus.statistics.families import null_deviance
 from isthmus.statistics.glm_kernel import Params, Rows, null_sums
 from isthmus.statistics.glm_model import Model
 from isthmus.statistics.implied import implied_cells
-from isthmus.statistics.newton import MAX_ROUNDS, STEP, diverged, largest_step, must_halve, newton_step
+from isthmus.statistics.newton import MAX_ROUNDS, STEP, Step, diverged, largest_step, must_halve, newton_step
 from isthmus.summary import FloatArray, Summary
 
 PERFECT = 1e-5  # residual over outcome, root mean squares: below this a gaussian fit is rounding
+OBSERVE = 0.1  # standard errors: from a step this small on, observed information (STATISTICS.md)
 CONSTANT = 1e-28  # null deviance over the sum of squares: below this the outcome differs from its mean by rounding
 Pooled = Generator[Round, Summary, Any]
 
@@ -44,6 +46,7 @@ class _Fitted:
     coefficients: FloatArray
     inverse: FloatArray
     deviance: float
+    dispersion: float
     null: float
     rounds: int
 
@@ -53,10 +56,23 @@ def fit(model: Model) -> Flow:
     start, rounds = yield from _begin(model)
     fitted = yield from _score(model, start, rounds)
     meat = None
-    if model.robust:
-        pooled = yield Round(glm_model.meat_layout(model), _params(start, "meat", fitted.coefficients))
-        meat, fitted = pooled["meat"], replace(fitted, rounds=fitted.rounds + 1)
+    if model.robust is not None:
+        params = _params(start, "meat", fitted.coefficients) | _powers(model, fitted)
+        pooled = yield Round(glm_model.meat_layout(model), params)
+        meat, fitted = pooled["meat"] * _small_sample(model, start), replace(fitted, rounds=fitted.rounds + 1)
     return _estimate(model, start, fitted, meat)
+
+
+def _powers(model: Model, fitted: _Fitted) -> dict[str, Any]:
+    """What HC2 and HC3 divide by; the leverage of a row is its site's own, given the pooled inverse information."""
+    power = {"HC2": 1, "HC3": 2}.get(model.robust or "")
+    return {} if power is None else {"power": power, "inverse": fitted.inverse}
+
+
+def _small_sample(model: Model, start: _Start) -> float:
+    """HC1's n / (n - p)."""
+    count = _rows(model, start)
+    return count / (count - model.size) if model.robust == "HC1" else 1.0
 
 
 def null_part(model: Model, rows: Rows, params: Params) -> dict[str, Any]:
@@ -72,7 +88,7 @@ def _begin(model: Model) -> Pooled:
     place = coordinates.declared(model.design, model.dictionary)
     place = place if model.design.intercept else place.uncentred()
     _, unit = coordinates.variable_scale(model.outcome, model.dictionary)
-    unit = unit if model.family.name == "gaussian" else 1.0
+    unit = unit if model.family.base == "gaussian" else 1.0
     fixed = np.array([column.indicator for column in model.design.columns])
     for attempt in (1, 2):
         params = {"step": "start", "response_scale": unit, **place.params()}
@@ -90,16 +106,26 @@ def _begin(model: Model) -> Pooled:
             place = target
             continue
         first = place.moved(linear.solve(lower, pooled["right"]), turned)
+        if model.family.bounded and model.design.intercept:
+            first = _at_mean(model, turned, sums)
         return _rescale(_Start(turned, first, unit, sums, pooled["marks"]), model), attempt
     raise Invalid("E-COLLINEAR", "no start")
 
 
-_SCALARS = ("n", "weight", "response", "square", "saturated", "constant", "log_weight")
+_SCALARS = ("n", "weight", "response", "square", "saturated", "log_response", "constant", "log_weight")
+
+
+def _at_mean(model: Model, place: Coordinates, sums: dict[str, float]) -> FloatArray:
+    """Coefficients of the common mean, which lies where every link has one; R's starting values may not."""
+    first = np.zeros(model.size)
+    unit = 1.0 if place.rotation is None else float(place.rotation[0, 0])
+    first[0] = model.family.predictor(sums["response"] / sums["weight"]) / unit
+    return first
 
 
 def _rescale(start: _Start, model: Model) -> _Start:
     """Gaussian: measure the outcome in a power of two near its standard deviation from now on."""
-    if model.family.name != "gaussian":
+    if model.family.base != "gaussian":
         return start
     size = math.sqrt(max(start.sums["square"] / start.sums["weight"], 0.0))
     unit = start.unit * coordinates.power_of_two(size)
@@ -113,7 +139,7 @@ def _params(start: _Start, step: str, coefficients: FloatArray) -> dict[str, Any
 
 
 def _score(model: Model, start: _Start, used: int) -> Pooled:
-    now, before, last = start.coefficients, None, math.inf
+    now, before, last, near = start.coefficients, None, math.inf, math.inf
     null = _NullModel.begin(model, start)
     for rounds in range(used + 1, MAX_ROUNDS + used + 1):
         params = _params(start, "newton", now) | null.params()
@@ -123,16 +149,30 @@ def _score(model: Model, start: _Start, used: int) -> Pooled:
             now = (now + before) / 2.0
             continue
         try:
-            step = newton_step(pooled["gram"], pooled["score"])
+            step = _step(model, pooled, near < OBSERVE)
         except linear.Dependent as error:  # columns were independent at the start: weights have vanished since
             raise _no_end(model, start, now, before) from error
         null = null.moved(pooled)
-        spread = max(_dispersion(model, start, deviance), _rounding(model, start))
-        small = largest_step(step, start.place, spread) < STEP
+        dispersion = _dispersion(model, start, float(pooled["pearson"][0]) if model.family.pearson else deviance)
+        near = largest_step(step, start.place, max(dispersion, _rounding(model, start)))
         before, last, now = now, deviance, now + step.move
-        if small and null.settled:
-            return _Fitted(now, step.inverse, deviance, null.deviance, rounds)
+        if near < STEP and null.settled:
+            return _Fitted(now, step.inverse, deviance, dispersion, null.deviance, rounds)
     raise _no_end(model, start, now, before)
+
+
+def _step(model: Model, pooled: Summary, near: bool) -> Step:
+    """A scoring step; near the end of a link that is not canonical a Newton step, which does not slow down there.
+
+    The inverse is always that of the expected information, as R's standard errors are.
+    """
+    step = newton_step(pooled["gram"], pooled["score"])
+    if model.family.canonical or not near:
+        return step
+    try:
+        return replace(step, move=newton_step(pooled["gram"] + pooled["correction"], pooled["score"]).move)
+    except linear.Dependent:  # observed information need not be positive; expected information is
+        return step
 
 
 def _no_end(model: Model, start: _Start, now: FloatArray, before: FloatArray | None) -> Invalid:
@@ -145,14 +185,17 @@ def _rows(model: Model, start: _Start) -> float:
     return start.sums["weight"] if model.weighting == "frequency" else start.sums["n"]
 
 
-def _dispersion(model: Model, start: _Start, deviance: float) -> float:
-    return deviance / (_rows(model, start) - model.size) if model.family.estimated else 1.0
+def _dispersion(model: Model, start: _Start, statistic: float) -> float:
+    """Pearson's `statistic` (a gaussian's deviance) over the degrees of freedom."""
+    return statistic / (_rows(model, start) - model.size) if model.family.estimated else 1.0
 
 
 def _rounding(model: Model, start: _Start) -> float:
     """Smallest dispersion a step is measured by: a perfect fit leaves rounding alone, and no step gets below that."""
     sums = start.sums
-    return PERFECT**2 * sums["square"] / sums["weight"] if model.family.estimated else 0.0
+    if model.family.base == "gaussian":
+        return PERFECT**2 * sums["square"] / sums["weight"]
+    return PERFECT**2 if model.family.estimated else 0.0
 
 
 def _check_pooled(model: Model, sums: dict[str, float]) -> None:
@@ -162,9 +205,9 @@ def _check_pooled(model: Model, sums: dict[str, float]) -> None:
     count = sums["weight"] if model.weighting == "frequency" else sums["n"]
     if count <= model.size:
         raise Invalid("E-TOO-MANY-TERMS", "there are at least as many terms as rows", "use fewer terms")
-    if model.family.name != "gaussian" and not sums["response"] > 0.0:
+    if model.family.base != "gaussian" and not sums["response"] > 0.0:
         raise Invalid("E-NO-EVENTS", f"outcome {name} is 0 in every row", "nothing can be fitted to it")
-    if model.family.name == "binomial" and not sums["response"] < sums["weight"]:
+    if model.family.base == "binomial" and not sums["response"] < sums["weight"]:
         raise Invalid("E-OUTCOME", f"outcome {name} is 1 in every row", "nothing can be fitted to it")
 
 
@@ -187,14 +230,17 @@ class _NullModel:
     @classmethod
     def begin(cls, model: Model, start: _Start) -> _NullModel:
         """Closed form, or the first intercept to evaluate."""
-        sums, gaussian = start.sums, model.family.estimated
+        sums, gaussian = start.sums, model.family.base == "gaussian"
         if not model.null_needs_rounds and not gaussian:
-            found = null_deviance(model.family.name, sums["weight"], sums["response"], sums["saturated"])
+            found = null_deviance(model.family, sums["weight"], sums["response"], sums["saturated"])
             return cls(True, False, 0.0, found, True, 0.0)
         free = model.design.intercept
-        mean = sums["response"] / sums["weight"] if gaussian and free else 0.0
+        mean = sums["response"] / sums["weight"]
+        first = (mean if gaussian or model.family.bounded else 0.0) if free else 0.0
+        first = model.family.predictor(first) if model.family.bounded and free else first
         exact_after = (2.0 if model.offset else 1.0) if gaussian else math.inf
-        return cls(False, free, mean, math.nan, False, exact_after, rate=model.family.name == "poisson")
+        rate = model.family.base == "poisson" and model.family.canonical
+        return cls(False, free, first, math.nan, False, exact_after, rate=rate)
 
     def params(self) -> dict[str, Any]:
         """The intercept to evaluate at."""
@@ -218,20 +264,20 @@ def _estimate(model: Model, start: _Start, fitted: _Fitted, meat: FloatArray | N
     count = _rows(model, start)
     unit = start.unit
     df = count - model.size
-    dispersion = _dispersion(model, start, fitted.deviance) * (unit**2 if model.family.estimated else 1.0)
-    if model.family.estimated and model.design.intercept and not fitted.null > CONSTANT * start.sums["square"]:
+    dispersion = fitted.dispersion * unit**2
+    if model.family.base == "gaussian" and model.design.intercept and not fitted.null > CONSTANT * start.sums["square"]:
         raise Invalid("E-OUTCOME", f"outcome {model.outcome!r} has one value only", "nothing can be fitted to it")
     inner = fitted.inverse if meat is None else linear.congruence(fitted.inverse, meat)
     covariance = start.place.covariance(inner)
-    spread = (dispersion if meat is None else unit**2) if model.family.estimated else 1.0
-    loglik = _loglik(model, start, fitted.deviance * unit**2, count)
+    spread = dispersion if meat is None else unit**2
+    loglik = _loglik(model, start, fitted.deviance * unit**2, count) if model.family.likelihood else None
     parameters = model.size + (1 if model.family.estimated else 0)
     values = {
         "estimates": start.place.raw(fitted.coefficients) * unit,
         "vcov": covariance * spread,
         "df_residual": df,
         "test": "t" if model.family.estimated and meat is None else "z",
-        "error": "model" if meat is None else "HC0",
+        "error": model.robust or "model",
         "fit": {
             "family": model.family.name,
             "link": model.family.link,
@@ -240,7 +286,7 @@ def _estimate(model: Model, start: _Start, fitted: _Fitted, meat: FloatArray | N
             "df_residual": int(df),
             "df_null": int(count) - (1 if model.design.intercept else 0),
             "loglik": loglik,
-            "aic": 2.0 * parameters - 2.0 * loglik,
+            "aic": None if loglik is None else 2.0 * parameters - 2.0 * loglik,
             "dispersion": dispersion,
             "converged": True,
         },
@@ -258,21 +304,31 @@ def _estimate(model: Model, start: _Start, fitted: _Fitted, meat: FloatArray | N
 
 
 def _loglik(model: Model, start: _Start, deviance: float, count: float) -> float:
-    if model.family.name == "gaussian":
+    """As R's `logLik`: gaussian, gamma and inverse gaussian at dispersion deviance / n, n the sum of weights."""
+    sums = start.sums
+    if model.family.base == "gaussian":
         if not deviance > 0.0:
             return math.inf
-        log_weight = 0.0 if model.weighting == "frequency" else start.sums["log_weight"]
+        log_weight = 0.0 if model.weighting == "frequency" else sums["log_weight"]
         return -0.5 * (count * (math.log(2.0 * math.pi * deviance / count) + 1.0) - log_weight)
-    return start.sums["constant"] - 0.5 * deviance
+    total, logs = sums["weight"], sums["log_response"]
+    if model.family.base == "gamma":
+        shape = total / deviance
+        # sum of w (y / mu + log mu) is deviance / 2 + sum of w log y + sum of w
+        rest = total * (shape * math.log(shape) - special.gammaln(shape))
+        return float((shape - 1.0) * logs - shape * (0.5 * deviance + logs + total) + rest)
+    if model.family.base == "inverse_gaussian":
+        return -0.5 * (total * (math.log(2.0 * math.pi * deviance / total) + 1.0) + 3.0 * logs)
+    return sums["constant"] - 0.5 * deviance
 
 
 def _counts(model: Model, start: _Start, count: int) -> dict[str, Counts]:
     found = {"n": Counts("size", np.array([count]))}
-    if model.family.name == "binomial" and model.weighting is None:
+    if model.family.base == "binomial" and model.weighting is None:
         events = round(start.sums["response"])
         found["events"] = Counts("cells", np.array([events]))
         found["non_events"] = Counts("implied", np.array([count - events]))
-    elif model.family.name == "poisson" and model.weighting is None and start.sums["response"].is_integer():
+    elif model.family.base == "poisson" and model.weighting is None and start.sums["response"].is_integer():
         found["events"] = Counts("cells", np.array([int(start.sums["response"])]))
     return found | _implied(model, start.marks, round(start.sums["n"]))
 
@@ -289,7 +345,7 @@ def _implied(model: Model, marks: FloatArray, count: int) -> dict[str, Counts]:
 
 def _null_parts(model: Model, start: _Start, null: float) -> dict[str, float] | None:
     """What the deviance of the common mean follows from, where it has a closed form in counts that are shown."""
-    if model.null_needs_rounds or model.family.estimated or model.weighting is not None:
+    if model.null_needs_rounds or model.family.base not in {"binomial", "poisson"} or model.weighting is not None:
         return None
     sums = start.sums
     return {"n": sums["n"], "events": sums["response"], "logs": sums["saturated"] + sums["response"], "null": null}

@@ -7,15 +7,14 @@ weights and multiplied by their own transpose (numpy calls `syrk`), so the worki
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from isthmus.evidence import Weights
 from isthmus.statistics.chunks import CHUNK, pieces
-from isthmus.statistics.families import FAMILIES, Family, Work
+from isthmus.statistics.families import POSITIVE_OUTCOME, Family, Work, saturated_sum
 from isthmus.summary import FloatArray
 
 Params = Mapping[str, Any]
@@ -37,26 +36,36 @@ class Rows:
 
 
 @dataclass(slots=True)
-class Totals:
-    """Sums being built; weights for the guard beside them."""
+class _Guard:
+    """Sum, sum of squares and largest of the rows' weights in one matrix."""
 
-    score: FloatArray
-    gram: FloatArray
-    deviance: float = 0.0
     total: float = 0.0
     squares: float = 0.0
     largest: float = 0.0
 
-    @classmethod
-    def zero(cls, size: int) -> Totals:
-        """Nothing yet, for `size` columns."""
-        return cls(np.zeros(size), np.zeros((size, size)))
-
     def weigh(self, weight: FloatArray) -> None:
-        """Count the working weights of one piece."""
+        """Count the weights of one piece; none is negative."""
         self.total += float(weight.sum())
         self.squares += float(weight @ weight)
         self.largest = max(self.largest, float(weight.max()))
+
+
+@dataclass(slots=True)
+class Totals:
+    """Sums being built; weights of `gram` and of `correction` for the guard beside them."""
+
+    score: FloatArray
+    gram: FloatArray
+    correction: FloatArray
+    deviance: float = 0.0
+    pearson: float = 0.0
+    guard: _Guard = field(default_factory=lambda: _Guard())
+    other: _Guard = field(default_factory=lambda: _Guard())
+
+    @classmethod
+    def zero(cls, size: int) -> Totals:
+        """Nothing yet, for `size` columns."""
+        return cls(np.zeros(size), np.zeros((size, size)), np.zeros((size, size)))
 
     def add(self, z: FloatArray, residual: FloatArray, weight: FloatArray) -> None:
         """Add z residual and z weight z'; overwrites z and weight."""
@@ -66,8 +75,13 @@ class Totals:
         self.gram += z @ z.T
 
     def weights(self) -> Weights:
-        """For the guard."""
-        return Weights(self.total, self.squares, self.largest, len(self.score))
+        """For the guard: of the two matrices that leave, the one that fewer rows stand behind."""
+        here, there = self.guard, self.other
+        if not there.total > 0.0 or not here.total > 0.0:
+            return Weights(here.total, here.squares, here.largest, len(self.score))
+        change = here.total / there.total
+        squares, largest = there.squares * change**2, there.largest * change
+        return Weights(here.total, max(here.squares, squares), max(here.largest, largest), len(self.score))
 
 
 def start_sums(family: Family, rows: Rows, params: Params) -> Totals:
@@ -75,12 +89,12 @@ def start_sums(family: Family, rows: Rows, params: Params) -> Totals:
     totals = Totals.zero(len(rows.columns))
     for piece, z in _turned(rows.columns, params):
         y, prior = rows.y[piece], 1.0 if rows.prior is None else rows.prior[piece]
-        eta, mu, variance = family.start(y, prior)
-        target = eta + (y - mu) / variance
+        eta, move, weight = family.start(y, prior)
+        target = eta + move
         if rows.offset is not None:
             target = target - rows.offset[piece]
-        weight = np.array(prior * variance)
-        totals.weigh(weight)
+        weight = np.array(prior * weight)
+        totals.guard.weigh(weight)
         totals.add(z, weight * target / params["response_scale"], weight)
     return _rescaled(totals, params)
 
@@ -91,27 +105,54 @@ def newton_sums(family: Family, rows: Rows, params: Params) -> Totals:
     unit = float(params["response_scale"])
     for piece, z, work, deviance in _evaluated(family, rows, params):
         totals.deviance += deviance / unit**2
-        if rows.prior is not None:
-            np.multiply(work.residual, rows.prior[piece], out=work.residual)
-            np.multiply(work.weight, rows.prior[piece], out=work.weight)
+        prior = None if rows.prior is None else rows.prior[piece]
+        if family.pearson:
+            totals.pearson += _pearson(work, prior)
+        if prior is not None:
+            for filled in (
+                (work.residual, work.weight) if family.canonical else (work.residual, work.weight, work.spare)
+            ):
+                np.multiply(filled, prior, out=filled)
         if unit != 1.0:
             np.divide(work.residual, unit, out=work.residual)
-        totals.weigh(work.weight)
+        totals.guard.weigh(work.weight)
+        if not family.canonical:
+            totals.correction += (z * work.spare) @ z.T
+            totals.other.weigh(np.abs(work.spare))
         totals.add(z, work.residual, work.weight)
     return _rescaled(totals, params)
 
 
+def _pearson(work: Work, prior: FloatArray | None) -> float:
+    """Sum of w (y - mu)**2 / V, from residual s and weight mu'**2 / V."""
+    used = work.weight > 0.0
+    squares = np.divide(np.square(work.residual), work.weight, out=np.zeros_like(work.weight), where=used)
+    return float(squares.sum() if prior is None else squares @ prior)
+
+
 def meat_sums(family: Family, rows: Rows, params: Params) -> Totals:
-    """Sum of u u' with u = w (y - mu) x, the middle of the sandwich; frequency weights count a row w times."""
+    """Sum of u u' with u = w s x, the middle of the sandwich; frequency weights count a row w times.
+
+    `power` 1 (HC2) or 2 (HC3) divides a row's part by (1 - h)**power, h its leverage from the pooled `inverse`.
+    """
     totals = Totals.zero(len(rows.columns))
     unit = float(params["response_scale"])
     for piece, z, work, _ in _evaluated(family, rows, params):
         squares = np.square(work.residual / unit)
+        if "inverse" in params:
+            squares /= (1.0 - _leverage(z, work.weight, rows.prior, piece, params)) ** params["power"]
         if rows.prior is not None:
             squares *= rows.prior[piece] if params["frequency"] else np.square(rows.prior[piece])
-        totals.weigh(squares)
+        totals.guard.weigh(squares)
         totals.add(z, squares, squares)
     return _rescaled(totals, params)
+
+
+def _leverage(z: FloatArray, weight: FloatArray, prior: FloatArray | None, piece: slice, params: Params) -> FloatArray:
+    """(rows,) diagonal of W X (X'WX)**-1 X'; a frequency weight's rows each have the leverage of one."""
+    scaled = z if "rotation" in params else z / np.asarray(params["scale"])[:, None]
+    found: FloatArray = weight * np.einsum("ij,ij->j", scaled, np.asarray(params["inverse"]) @ scaled)
+    return found if prior is None or params["frequency"] else found * prior[piece]
 
 
 def null_sums(family: Family, rows: Rows, intercept: float) -> tuple[float, float, float]:
@@ -134,13 +175,14 @@ def outcome_sums(family: Family, rows: Rows, unit: float) -> dict[str, float]:
     """Sums about the outcome alone: total weight, w y, and what the log-likelihood needs."""
     prior: FloatArray | float = 1.0 if rows.prior is None else rows.prior
     positive = np.ones(rows.size, dtype=bool) if rows.prior is None else rows.prior > 0.0
-    poisson = family is FAMILIES["poisson"]
+    positives = family.base in POSITIVE_OUTCOME
     return {
         "n": float(np.count_nonzero(positive)),
         "weight": float(np.sum(prior * np.ones(rows.size))),
         "response": float(np.sum(prior * rows.y)) / unit,
-        "square": float(np.sum(prior * np.square(rows.y / unit))) if family is FAMILIES["gaussian"] else 0.0,
-        "saturated": float(np.sum(prior * (special.xlogy(rows.y, rows.y) - rows.y))) if poisson else 0.0,
+        "square": float(np.sum(prior * np.square(rows.y / unit))) if family.base == "gaussian" else 0.0,
+        "saturated": saturated_sum(family, rows.y, prior),
+        "log_response": float(np.sum(prior * np.log(rows.y))) if positives else 0.0,
         "constant": family.constant(rows.y, prior),
         "log_weight": 0.0 if rows.prior is None else float(np.sum(np.log(rows.prior[positive]))),
     }
@@ -178,6 +220,7 @@ def _rescaled(totals: Totals, params: Params) -> Totals:
         scale = np.asarray(params["scale"])
         totals.score /= scale
         totals.gram /= np.outer(scale, scale)
+        totals.correction /= np.outer(scale, scale)
     return totals
 
 

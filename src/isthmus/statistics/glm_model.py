@@ -24,7 +24,7 @@ class Model:
     dictionary: Codebook
     weighting: str | None
     offset: bool
-    robust: bool
+    robust: str | None
 
     @property
     def size(self) -> int:
@@ -40,7 +40,7 @@ class Model:
 def start_layout(model: Model) -> Layout:
     """The first round: normal equations at the starting values, sums of the outcome, marks behind implied cells."""
     size = model.size
-    scalars = ("weight", "response", "square", "saturated", "constant", "log_weight")
+    scalars = ("weight", "response", "square", "saturated", "log_response", "constant", "log_weight")
     return Layout(
         fields=(
             Field(name="n", shape=(1,), kind="count"),
@@ -55,13 +55,15 @@ def start_layout(model: Model) -> Layout:
 def newton_layout(model: Model, with_null: bool) -> Layout:
     """One scoring round. `with_null`: also the model with the intercept alone."""
     size = model.size
-    null = (Field(name="null", shape=(3,), kind="sum"),) if with_null else ()
+    more = [] if model.family.canonical else [Field(name="correction", shape=(size, size), kind="gram")]
+    more += [Field(name="pearson", shape=(1,), kind="sum")] if model.family.pearson else []
+    more += [Field(name="null", shape=(3,), kind="sum")] if with_null else []
     return Layout(
         fields=(
             Field(name="score", shape=(size,), kind="score"),
             Field(name="gram", shape=(size, size), kind="gram"),
             Field(name="deviance", shape=(1,), kind="sum"),
-            *null,
+            *more,
         )
     )
 
@@ -82,4 +84,4 @@ def implied_columns(model: Model, rows: Rows) -> FloatArray:
 
 def outcome_range(model: Model) -> tuple[float, float]:
     """(low, width) that takes the outcome to 0..1."""
-    return (0.0, 1.0) if model.family.name == "binomial" else coordinates.unit_range(model.outcome, model.dictionary)
+    return (0.0, 1.0) if model.family.base == "binomial" else coordinates.unit_range(model.outcome, model.dictionary)
