@@ -167,11 +167,16 @@ def _squares(y: FloatArray, at: links.Mean) -> FloatArray:
     return found
 
 
+def _binomial_deviances(y: FloatArray, at: links.Mean) -> FloatArray:
+    found: FloatArray = -2.0 * (special.xlogy(y, at.mean) + special.xlogy(1.0 - y, at.rest))
+    return found
+
+
 _BASES: Mapping[str, _Base] = {
     "gaussian": _Base(lambda at: (np.ones_like(at.mean), np.zeros_like(at.mean)), _squares, lambda y, _: y),
     "binomial": _Base(
         lambda at: (at.mean * at.rest, at.rest - at.mean),
-        lambda y, at: -2.0 * (special.xlogy(y, at.mean) + special.xlogy(1.0 - y, at.rest)),
+        _binomial_deviances,
         lambda y, w: (w * y + 0.5) / (w + 1.0),
     ),
     "poisson": _Base(
@@ -186,7 +191,7 @@ _BASES: Mapping[str, _Base] = {
     ),
     "inverse_gaussian": _Base(
         lambda at: (at.mean**3, 3.0 * at.mean**2),
-        lambda y, at: (y - at.mean) ** 2 / (y * at.mean**2),
+        lambda y, at: _squares(y, at) / (y * at.mean * at.mean),
         lambda y, _: y,
     ),
 }
