@@ -168,7 +168,7 @@ def _squares(y: FloatArray, at: links.Mean) -> FloatArray:
 
 
 def _binomial_deviances(y: FloatArray, at: links.Mean) -> FloatArray:
-    found: FloatArray = -2.0 * (special.xlogy(y, at.mean) + special.xlogy(1.0 - y, at.rest))
+    found: FloatArray = np.asarray(special.xlogy(y, at.mean) + special.xlogy(1.0 - y, at.rest), dtype=np.float64) * -2.0
     return found
 
 
