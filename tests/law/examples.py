@@ -83,13 +83,13 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
     "cox": [
         {"formula": "Surv(time, event) ~ age + arm + stage"},
         {"formula": "Surv(time, event) ~ age + arm", "ties": "breslow", "strata": ["region"]},
-        {"formula": "Surv(time, event) ~ age + arm", "grid": {"every": 25, "to": 150}},
+        {"formula": "Surv(time, event) ~ age + arm", "grid": {"every": 25, "to": 150}, "robust": True},
     ],
 }
 SITE_STRATA: dict[str, list[dict[str, Any]]] = {
     "log_rank": [{"time": "time", "event": "event", "by": "arm", "strata": ["site"]}],
     "cox": [
-        {"formula": "Surv(time, event) ~ age + arm", "strata": ["site"]},
+        {"formula": "Surv(time, event) ~ age + arm", "strata": ["site"], "robust": True},
         {"formula": "Surv(time, event) ~ year + I(year^2) + strata(site)", "strata": ["region"], "ties": "breslow"},
     ],
 }

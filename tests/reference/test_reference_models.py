@@ -17,6 +17,7 @@ NAMES = [
     "heart_probit",
     "ist_rsbp_gamma_log",
     "lung_efron",
+    "lung_efron robust",
     "lung_efron_strata_inst",
     "veteran_breslow",
     "veteran_efron",

@@ -5,7 +5,8 @@ score and information are summed: exact. Without `site`: one baseline per combin
 recorded times (exact) or the agreed grid (`grid`: the model of the binned rows).
 
 Result keys: `terms`, `fit` (loglik, loglik_null, score, wald, events, concordance: null here, ties), `n`, `events`,
-`reference`, `conf_level`, `test` (`z`), `error` (`model`), `strata`, `contrasts`, `tests`, `vcov`; `grid`, `bound`
+`reference`, `conf_level`, `test` (`z`), `error` (`model` or `robust`: Lin and Wei's sandwich, as
+`coxph(robust = TRUE)`), `strata`, `contrasts`, `tests`, `vcov`; `grid`, `bound`
 (null: not available) where `exactness` is `grid`.
 """
 
@@ -37,13 +38,15 @@ class Cox:
     """Arguments of `cox`.
 
     `formula`: `Surv(time, event) ~ terms` (with `strata(...)` if liked); `contrasts`: name -> {term: weight};
-    `tests`: name -> terms tested jointly; `release: [vcov]` shows the covariance matrix.
+    `tests`: name -> terms tested jointly; `robust: true` gives Lin and Wei's errors; `release: [vcov]` shows the
+    covariance matrix.
     """
 
     formula: str
     ties: Literal["efron", "breslow"] = "efron"
     strata: tuple[str, ...] = ()
     grid: GridWish | None = None
+    robust: bool = False
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
     release: tuple[Literal["vcov"], ...] = ()
@@ -99,6 +102,7 @@ def _model(question: Cox, setting: Setting) -> Model:
         steps=0 if by_site or grid is None else len(grid.edges) + 1,
         exactness="exact" if exact else "grid",
         open_rules=setting.open_rules,
+        robust=question.robust,
     )
 
 
@@ -151,6 +155,9 @@ def _summarise(question: Cox, setting: Setting, prepared: Rows, asked: Round) ->
         values |= {"n": prepared.size, "events": np.count_nonzero(prepared.event)}
         values |= _marks(setting, prepared, asked)
         weights = totals.weights
+    elif step == "site meat":
+        meat, weights = cox_rows.site_meat(prepared, question.ties, asked.params)
+        values = {"meat": meat}
     else:
         cell = _cells(question, setting, prepared)
         if step == "count":
@@ -160,6 +167,9 @@ def _summarise(question: Cox, setting: Setting, prepared: Rows, asked: Round) ->
             values |= _marks(setting, prepared, asked)
         elif step == "risk":
             values, weights = cox_common.risk_sums(prepared, cell, asked.params)
+        elif step == "common meat":
+            meat, weights = cox_common.common_meat(prepared, cell, asked.params)
+            values = {"meat": meat}
         else:
             gram, weights = cox_common.hazard_gram(prepared, cell, asked.params)
             values = {"gram": gram}
@@ -182,7 +192,7 @@ def _report(question: Cox, setting: Setting, estimate: Estimate) -> dict[str, An
         "strata": list(_strata(question)),
         "conf_level": setting.conf_level,
         "test": "z",
-        "error": "model",
+        "error": "robust" if question.robust else "model",
         "vcov": found["vcov"].tolist() if "vcov" in question.release else None,
     }
     if question.contrasts:

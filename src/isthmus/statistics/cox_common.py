@@ -8,13 +8,13 @@ second moments of a risk set never leave.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from isthmus.evidence import Weights
-from isthmus.statistics import survival
+from isthmus.statistics import cox_robust, survival
 from isthmus.statistics.contract import Grid
 from isthmus.statistics.cox_rows import Rows, block_sums, weighted_gram, weights
 from isthmus.summary import FloatArray, IntArray
@@ -83,6 +83,17 @@ def hazard_gram(rows: Rows, cell: Any, params: Params) -> tuple[FloatArray, Weig
     hazard[placed.tied] -= params["tied"][placed.of_row[placed.tied]]
     weight *= np.maximum(hazard, 0.0)
     return weighted_gram(columns, weight) / np.outer(scale, scale), weights(weight, len(columns))
+
+
+def common_meat(rows: Rows, cell: Any, params: Params) -> tuple[FloatArray, Weights]:
+    """The middle of the sandwich with the pooled moments at each block (`mean` and so on (p, K)) of the round."""
+    columns, scale = _columns(rows, params)
+    placed, risk = _placed(rows, cell, params), _risk(columns, scale, params)
+    unit = scale[:, None]
+    pooled = (params[name] * unit for name in ("mean", "tied_mean", "average"))  # as the columns here, up to scale
+    at = cox_robust.Moments(params["hazard"], params["tied"], *pooled)
+    summed = replace(at, hazard=params["cumulated"], mean=params["cumulated_mean"] * unit)
+    return cox_robust.meat(cox_robust.residuals(columns, risk, placed.of_row, summed, at, placed.tied), scale)
 
 
 def _placed(rows: Rows, cell: Any, params: Params) -> _Placed:

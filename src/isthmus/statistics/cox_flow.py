@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,11 @@ from isthmus.evidence import Counts
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Refused
 from isthmus.model.formula import Design
-from isthmus.statistics import coordinates, implied, linear
+from isthmus.statistics import coordinates, implied, inference, linear
 from isthmus.statistics.contract import Estimate, Exactness, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
-from isthmus.statistics.cox_ties import Ties, TieSums, tie_index, tie_sums
+from isthmus.statistics.cox_pooled import EventBlocks, RiskSets, cumulated, event_blocks
+from isthmus.statistics.cox_ties import Ties
 from isthmus.statistics.newton import MAX_ROUNDS, STEP, Step, diverged, largest_step, must_halve, newton_step
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
@@ -34,6 +34,7 @@ class Model:
     steps: int
     exactness: Exactness
     open_rules: bool
+    robust: bool = False
 
     @property
     def size(self) -> int:
@@ -60,24 +61,6 @@ class _Found:
     last: _At
     null: _At
     evaluations: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Blocks:
-    """Pooled event times: `block_of` (cells,), per stratum `bounds`, events `deaths` (K,), leavers (K,) per block.
-
-    Block 0 of each stratum holds the rows that leave before its first event: never at risk at one.
-    """
-
-    block_of: FloatArray
-    bounds: tuple[int, ...]
-    deaths: FloatArray
-    leaving: FloatArray
-
-    @property
-    def with_events(self) -> Any:
-        """Positions of the blocks that have events."""
-        return np.flatnonzero(self.deaths > 0.0)
 
 
 Evaluate = Generator[Round, Summary, Any]
@@ -138,6 +121,11 @@ def hazard_layout(model: Model) -> Layout:
     return Layout(fields=(Field(name="gram", shape=(model.size, model.size), kind="gram"),))
 
 
+def meat_layout(model: Model) -> Layout:
+    """The middle of the sandwich."""
+    return Layout(fields=(Field(name="meat", shape=(model.size, model.size), kind="gram"),))
+
+
 def fit_sites(model: Model) -> Flow:
     """Each site its own strata: summed log-likelihood, score and information."""
     place = coordinates.declared(model.design, model.dictionary).uncentred()
@@ -156,7 +144,11 @@ def fit_sites(model: Model) -> Flow:
         )
 
     found = yield from _newton(model, place, evaluate)
-    return _estimate(model, found, (counts["n"], counts["events"]), marks[0], found.evaluations)
+    meat = None
+    if model.robust:
+        params = {"step": "site meat", "coefficients": found.last.coefficients, **found.last.place.params()}
+        meat = (yield Round(meat_layout(model), params))["meat"]
+    return _estimate(model, found, (counts["n"], counts["events"]), marks[0], found.evaluations, meat)
 
 
 def fit_common(model: Model) -> Flow:
@@ -164,11 +156,12 @@ def fit_common(model: Model) -> Flow:
     place = coordinates.declared(model.design, model.dictionary)
     pooled = yield Round(count_layout(model), {"step": "count", **place.params()})
     rows, events, marks = pooled["rows"], pooled["events"], pooled["marks"]
-    blocks = _event_blocks(model, events, rows)
+    blocks = event_blocks(model.strata, events, rows)
     n, deaths = int(rows.sum()), int(blocks.deaths.sum())
     _check(model, n, deaths)
     place = _centred(place, pooled["moments"] / float(n), model)
     sent = [0]
+    latest: list[RiskSets] = []
 
     def evaluate(here: Coordinates, coefficients: FloatArray) -> Evaluate:
         sent[0] += 1
@@ -180,16 +173,22 @@ def fit_common(model: Model) -> Flow:
             **here.params(),
         }
         pooled = yield Round(risk_layout(model, len(blocks.deaths)), {"step": "risk", **base})
-        s0 = _cumulated(blocks, pooled["s0"])
+        s0 = cumulated(blocks, pooled["s0"])
         if not bool(np.all(s0 > 0.0)):  # risks so far apart that the last risk set rounds to nothing
             raise diverged(here, coefficients, coefficients, model.design.names)
-        sets = _RiskSets.of(model, blocks, s0, pooled)
+        sets = RiskSets.of(model.ties, blocks, s0, pooled)
+        latest[:] = [sets]
         gram = yield Round(hazard_layout(model), {"step": "hazard", **base, **sets.hazards()})
         information = gram["gram"] - sets.squares()
         return _At(here, coefficients, sets.loglik(coefficients), sets.score(), information, deaths)
 
     found = yield from _newton(model, place, evaluate)
-    return _estimate(model, found, (n, deaths), marks, 1 + 2 * found.evaluations)
+    rounds, meat = 1 + 2 * found.evaluations, None
+    if model.robust:
+        at = {"coefficients": found.last.coefficients, "block_of": blocks.block_of, "blocks": len(blocks.deaths)}
+        params = {"step": "common meat", **at, **found.last.place.params(), **latest[0].moments()}
+        meat = (yield Round(meat_layout(model), params))["meat"]
+    return _estimate(model, found, (n, deaths), marks, rounds, meat)
 
 
 def _newton(model: Model, place: Coordinates, evaluate: Any) -> Evaluate:
@@ -261,7 +260,7 @@ def _check(model: Model, n: int, deaths: int) -> None:
         raise Invalid("E-NO-EVENTS", f"{model.event!r} is 0 in every row", "nothing can be fitted to it")
 
 
-def _check_sequence(model: Model, blocks: _Blocks, rounds: int) -> None:
+def _check_sequence(model: Model, blocks: EventBlocks, rounds: int) -> None:
     """Each round shows the pooled risk sets at another beta: leavers must outnumber what is said about them.
 
     DISCLOSURE (Cox, one baseline): rounds x (1 + p)(2 + p) / 2 numbers, so leavers > rounds x (p + 2) / 2.
@@ -290,89 +289,20 @@ def _centred(place: Coordinates, means: FloatArray, model: Model) -> Coordinates
     return Coordinates(made.centre[1:], made.scale[1:], intercept=False)
 
 
-def _event_blocks(model: Model, events: FloatArray, rows: FloatArray) -> _Blocks:
-    """Join the cells after each event time up to the next, within strata."""
-    table = events.reshape(model.strata, model.steps)[:, :-1]
-    block_of = np.zeros((model.strata, model.steps))
-    bounds, deaths = [0], []
-    for s in range(model.strata):
-        died = table[s] > 0.0
-        block_of[s, :-1] = bounds[-1] + np.add.accumulate(died)
-        block_of[s, -1] = bounds[-1] + int(died.sum())
-        deaths += [0.0, *table[s][died].tolist()]
-        bounds.append(len(deaths))
-    flat = block_of.reshape(-1)
-    leaving = np.bincount(flat.astype(np.intp), weights=rows, minlength=len(deaths))
-    return _Blocks(flat, tuple(bounds), np.array(deaths), leaving.astype(np.float64))
-
-
-def _cumulated(blocks: _Blocks, parts: FloatArray) -> FloatArray:
-    """Risk-set sums (..., K) at the blocks with events: from the last time to the first, within strata."""
-    made = np.empty_like(parts)
-    for low, high in pairwise(blocks.bounds):
-        made[..., low:high] = np.add.accumulate(parts[..., low:high][..., ::-1], axis=-1)[..., ::-1]
-    kept: FloatArray = made[..., blocks.with_events]
-    return kept
-
-
-@dataclass(frozen=True, slots=True)
-class _RiskSets:
-    """Pooled sums over the risk sets of the blocks with events (K,), elementwise only."""
-
-    blocks: _Blocks
-    s0: FloatArray
-    s1: FloatArray
-    d1: FloatArray
-    event_x: FloatArray
-    sums: TieSums
-
-    @classmethod
-    def of(cls, model: Model, blocks: _Blocks, s0: FloatArray, pooled: Summary) -> _RiskSets:
-        """From round A and its cumulated, positive risks `s0` (K,)."""
-        at = blocks.with_events
-        efron = model.ties == "efron"
-        d0 = pooled["d0"][at] if efron else np.zeros(len(at))
-        d1 = pooled["d1"][:, at] if efron else np.zeros((model.size, len(at)))
-        sums = tie_sums(model.ties, tie_index(blocks.deaths[at]), s0, d0)
-        return cls(blocks, s0, _cumulated(blocks, pooled["s1"]), d1, pooled["event_x"], sums)
-
-    def loglik(self, coefficients: FloatArray) -> float:
-        """Log partial likelihood."""
-        return linear.dot(coefficients, self.event_x) - self.sums.logs
-
-    def score(self) -> FloatArray:
-        """Gradient (p,)."""
-        return self.event_x - linear.total(self.s1 * self.sums.first) + linear.total(self.d1 * self.sums.first_f)
-
-    def hazards(self) -> dict[str, Any]:
-        """Cumulative hazard and tied part per block, for round B."""
-        at, size = self.blocks.with_events, len(self.blocks.deaths)
-        hazard, tied = np.zeros(size), np.zeros(size)
-        hazard[at], tied[at] = self.sums.first, self.sums.first_f
-        for low, high in pairwise(self.blocks.bounds):
-            hazard[low:high] = np.add.accumulate(hazard[low:high])
-        return {"hazard": hazard, "tied": tied}
-
-    def squares(self) -> FloatArray:
-        """Sum over events of mean x mean', (p, p)."""
-        left = self.s1 * self.sums.second - self.d1 * self.sums.second_f
-        right = self.d1 * self.sums.second_ff - self.s1 * self.sums.second_f
-        made = np.array(
-            [linear.total(a * self.s1) + linear.total(b * self.d1) for a, b in zip(left, right, strict=True)]
-        )
-        middle: FloatArray = (made + made.T) / 2.0
-        return middle
-
-
-def _estimate(model: Model, found: _Found, sizes: tuple[int, int], marks: FloatArray, rounds: int) -> Estimate:
+def _estimate(
+    model: Model, found: _Found, sizes: tuple[int, int], marks: FloatArray, rounds: int, meat: FloatArray | None
+) -> Estimate:
     last, null = found.last, found.null
     inverse = newton_step(last.information, last.score).inverse
+    inner = inverse if meat is None else linear.congruence(inverse, meat)
     score = newton_step(null.information, null.score)
     wald = linear.dot(last.coefficients, linear.product(last.information, last.coefficients))
+    if meat is not None:  # as coxph: by the errors that are shown
+        wald = inference.wald(last.coefficients, inner)
     n, events = sizes
     values = {
         "estimates": last.place.raw(last.coefficients),
-        "vcov": last.place.covariance(inverse),
+        "vcov": last.place.covariance(inner),
         "fit": {
             "loglik": last.loglik,
             "loglik_null": null.loglik,
@@ -390,7 +320,7 @@ def _estimate(model: Model, found: _Found, sizes: tuple[int, int], marks: FloatA
         kind="cox",
         exactness=model.exactness,
         n=n,
-        rounds=rounds,
+        rounds=rounds if meat is None else rounds + 1,
         counts=counts,
         values=values,
         parameters=model.size,

@@ -8,16 +8,16 @@ cumulated hazard, one weighted product of the columns with themselves.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from isthmus.evidence import Weights
-from isthmus.statistics import survival
+from isthmus.statistics import cox_robust, survival
 from isthmus.statistics.chunks import CHUNK, pieces
-from isthmus.statistics.cox_ties import TieIndex, Ties, tie_index, tie_sums
+from isthmus.statistics.cox_ties import TieIndex, Ties, TieSums, tie_index, tie_sums
 from isthmus.summary import FloatArray
 
 Params = Mapping[str, Any]
@@ -107,6 +107,31 @@ def _blocks(rows: Rows, step: Any) -> Blocks:
     return Blocks(whole, starts, block, bounds, events, first, tie_index(deaths))
 
 
+@dataclass(frozen=True, slots=True)
+class _RiskSets:
+    """One round at this site's own event times: rows ever at risk, their risks, sums over risk sets and ties."""
+
+    x: FloatArray
+    eta: FloatArray
+    risk: FloatArray
+    s1: FloatArray
+    d1: FloatArray
+    sums: TieSums
+
+
+def _risk_sets(columns: FloatArray, scale: FloatArray, blocks: Blocks, ties: Ties, params: Params) -> _RiskSets:
+    x = columns if isinstance(blocks.rows, slice) else columns[:, blocks.rows]
+    eta = (params["coefficients"] / scale) @ x
+    eta -= _largest(eta, blocks)[blocks.block]  # per stratum: cancels in the likelihood, keeps exp in range
+    risk = np.exp(np.maximum(eta, SMALLEST_ETA))
+    s0 = _backward(np.add.reduceat(risk, blocks.starts), blocks)
+    s1 = _backward(block_sums(x, risk, blocks.starts), blocks)
+    tied = risk[blocks.events]
+    d0 = np.add.reduceat(tied, blocks.event_starts)
+    d1 = np.add.reduceat(x[:, blocks.events] * tied, blocks.event_starts, axis=1)
+    return _RiskSets(x, eta, risk, s1, d1, tie_sums(ties, blocks.index, s0, d0))
+
+
 def site_sums(rows: Rows, ties: Ties, params: Params) -> Totals:
     """Log partial likelihood, score and information of this site's strata at `coefficients`."""
     columns, scale = turned(rows, params)
@@ -114,24 +139,32 @@ def site_sums(rows: Rows, ties: Ties, params: Params) -> Totals:
     blocks = own_blocks(rows)
     if len(blocks.starts) == 0:
         return Totals(0.0, np.zeros(size), np.zeros((size, size)), Weights(0.0, 0.0, 0.0, size))
-    x = columns if isinstance(blocks.rows, slice) else columns[:, blocks.rows]
-    eta = (params["coefficients"] / scale) @ x
-    eta -= _largest(eta, blocks)[blocks.block]  # per stratum: cancels in the likelihood, keeps exp in range
-    risk = np.exp(np.maximum(eta, SMALLEST_ETA))
-    s0 = _backward(np.add.reduceat(risk, blocks.starts), blocks)
-    s1 = _backward(block_sums(x, risk, blocks.starts), blocks)
-    tied, tied_x = risk[blocks.events], x[:, blocks.events]
-    d0 = np.add.reduceat(tied, blocks.event_starts)
-    d1 = np.add.reduceat(tied_x * tied, blocks.event_starts, axis=1)
-    sums = tie_sums(ties, blocks.index, s0, d0)
-    score = tied_x.sum(axis=1) - s1 @ sums.first + d1 @ sums.first_f
-    weight = risk * _forward(sums.first, blocks)[blocks.block]
+    at = _risk_sets(columns, scale, blocks, ties, params)
+    sums, s1, d1 = at.sums, at.s1, at.d1
+    score = at.x[:, blocks.events].sum(axis=1) - s1 @ sums.first + d1 @ sums.first_f
+    tied = at.risk[blocks.events]
+    weight = at.risk * _forward(sums.first, blocks)[blocks.block]
     weight[blocks.events] -= tied * np.repeat(sums.first_f, np.diff(np.append(blocks.event_starts, len(tied))))
     np.maximum(weight, 0.0, out=weight)
     cross = (s1 * sums.second_f) @ d1.T
-    information = weighted_gram(x, weight) - (s1 * sums.second) @ s1.T + cross + cross.T - (d1 * sums.second_ff) @ d1.T
-    loglik = float(eta[blocks.events].sum()) - sums.logs
+    information = (
+        weighted_gram(at.x, weight) - (s1 * sums.second) @ s1.T + cross + cross.T - (d1 * sums.second_ff) @ d1.T
+    )
+    loglik = float(at.eta[blocks.events].sum()) - sums.logs
     return Totals(loglik, score / scale, information / np.outer(scale, scale), weights(weight, size))
+
+
+def site_meat(rows: Rows, ties: Ties, params: Params) -> tuple[FloatArray, Weights]:
+    """The middle of the sandwich over this site's strata; rows never at risk at an event have no residual."""
+    columns, scale = turned(rows, params)
+    blocks = own_blocks(rows)
+    if len(blocks.starts) == 0:
+        return np.zeros((len(columns), len(columns))), Weights(0.0, 0.0, 0.0, len(columns))
+    sets = _risk_sets(columns, scale, blocks, ties, params)
+    at = cox_robust.moments(sets.sums, blocks.index.counts, sets.s1, sets.d1)
+    summed = replace(at, hazard=_forward(at.hazard, blocks), mean=_forward(at.mean, blocks))
+    found = cox_robust.residuals(sets.x, sets.risk, blocks.block, summed, at, blocks.events)
+    return cox_robust.meat(found, scale)
 
 
 def turned(rows: Rows, params: Params) -> tuple[FloatArray, FloatArray]:
@@ -184,10 +217,11 @@ def _backward(values: FloatArray, blocks: Blocks) -> FloatArray:
 
 
 def _forward(values: FloatArray, blocks: Blocks) -> FloatArray:
+    """Cumulate blocks (..., K) from the first time to the last, within strata."""
     made = np.empty_like(values)
     for low, high in pairwise(blocks.bounds.tolist()):
         if high > low:
-            made[low:high] = np.add.accumulate(values[low:high])
+            made[..., low:high] = np.add.accumulate(values[..., low:high], axis=-1)
     return made
 
 
