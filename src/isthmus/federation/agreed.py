@@ -12,7 +12,9 @@ from typing import Any
 
 from isthmus.crypto.keys import SigningKey
 from isthmus.data.dictionary import read_codebook
-from isthmus.data.source import open_source
+from isthmus.data.persons import check_person
+from isthmus.data.source import Source, open_source
+from isthmus.federation.book import SqlBook
 from isthmus.federation.config import Config, read_config, resolve
 from isthmus.federation.control import Clock
 from isthmus.federation.desk import Desk, Note, Request, Seat
@@ -24,12 +26,13 @@ from isthmus.federation.identity import Identity, load_identity
 from isthmus.federation.node import Means
 from isthmus.federation.plan import study_reads
 from isthmus.federation.protocol.charter import Charter, HubWork
+from isthmus.federation.recall import Enrolled
 from isthmus.federation.request import charter_of, plan_of
 from isthmus.federation.site_node import SiteSetup
 from isthmus.federation.store import Store, open_store
 from isthmus.federation.work import HubWork as OurHubWork
 from isthmus.federation.work import SiteWork as OurSiteWork
-from isthmus.governance.admission import Door, RunRequest, admit, admit_at_hub, sign_request
+from isthmus.governance.admission import Door, RunRequest, admit, admit_at_hub, asker, sign_request
 from isthmus.governance.agreement import Agreement, agreement_digest, check_in_force, shared_rules
 from isthmus.governance.signing import SignedAgreement, check_own_site, check_signatures, read_signed, verify_agreement
 from isthmus.model.canonical import canonical, digest, plain
@@ -72,14 +75,22 @@ class AgreedHub:
 
 @dataclass(frozen=True, slots=True)
 class AgreedSite:
-    """A site's desk. `cache` keeps columns and evidence between runs on the same data."""
+    """A site's desk.
+
+    Attributes:
+        store: the site's own; the history of questions is in it.
+        cache: keeps columns and evidence between runs on the same data.
+        snapshots: ids of the rows of each dataset's last snapshot.
+    """
 
     agreement: Agreement
     name: str
     config: Config
     environ: Mapping[str, str]
     randomness: Callable[[int], bytes]
+    store: Store
     cache: MutableMapping[str, Any] = field(default_factory=dict)
+    snapshots: dict[str, tuple[str, Enrolled]] = field(default_factory=dict)
 
     @property
     def desk(self) -> Desk:
@@ -103,9 +114,23 @@ class AgreedSite:
             randomness=self.randomness,
             cache=self.cache,
             note=note,
+            book=self._book(asked.study.dataset, asker(request, agreement)),
+            codebook=book,
+            person=self._person(asked.study.dataset, book, source),
         )
         work.open()
         return Seat(charter, work, source.fingerprint())
+
+    def _book(self, dataset: str, researcher: str) -> SqlBook:
+        cap = self.agreement.dataset(dataset).questions
+        caps = (None, None) if cap is None else (cap.total, cap.each)
+        return SqlBook(self.store, dataset, researcher, caps, self.snapshots)
+
+    def _person(self, dataset: str, book: Codebook, source: Source) -> str | None:
+        """The person column: as configured, which must be there, or as the codebook calls it, where it is there."""
+        stated = self.config.tables.dataset[dataset].person
+        check_person(source, stated)
+        return stated or (book.person if book.person in source.schema() else None)
 
     def _door(self, request: Request) -> Door:
         agreement = self.agreement
@@ -126,7 +151,7 @@ class AgreedSite:
         entry = self.config.tables.dataset.get(dataset)
         return read_codebook(self.config.path(entry.codebook)) if entry and entry.codebook else None
 
-    def _source(self, dataset: str) -> Any:
+    def _source(self, dataset: str) -> Source | None:
         entry = self.config.tables.dataset.get(dataset)
         if entry is None or entry.source is None:
             return None
@@ -214,7 +239,7 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
     agreement = verify_agreement(signed, custodian, held_agreement(means.store))
     check_own_site(agreement, site.name, means.identity.key.public, custodian)
     means.store.set_fact(HELD, canonical(agreement).decode())
-    desk = AgreedSite(agreement, site.name, config, environ, randomness)
+    desk = AgreedSite(agreement, site.name, config, environ, randomness, means.store)
     return SiteSetup(means, hub_address(agreement, site.hub), desk)
 
 

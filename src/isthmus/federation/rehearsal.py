@@ -28,6 +28,7 @@ from isthmus.federation.protocol.hub_end import Concluded
 from isthmus.federation.protocol.journal import MemoryJournal
 from isthmus.federation.protocol.local import Local
 from isthmus.federation.protocol.site import SiteRun
+from isthmus.federation.recall import Book, MemoryBook
 from isthmus.federation.results import proof_of
 from isthmus.federation.spool import Spool
 from isthmus.federation.work import HubWork, SiteWork
@@ -162,8 +163,10 @@ def _network(
     return Network(hub=hub, sites=sites, spools=spools)
 
 
-def site_work(staged: Stage, plan: Plan, name: str, note: Callable[[str, str], None]) -> SiteWork:
-    """A site's copy of a rehearsal."""
+def site_work(
+    staged: Stage, plan: Plan, name: str, note: Callable[[str, str], None], book: Book | None = None
+) -> SiteWork:
+    """A site's copy of a rehearsal; without a `book` it recalls nothing but the study's own questions."""
     return SiteWork(
         plan=plan,
         site=name,
@@ -173,7 +176,16 @@ def site_work(staged: Stage, plan: Plan, name: str, note: Callable[[str, str], N
         randomness=secrets.token_bytes,
         cache={},
         note=note,
+        book=MemoryBook() if book is None else book,
+        codebook=staged.dictionary,
+        person=_person(staged, name),
     )
+
+
+def _person(staged: Stage, name: str) -> str | None:
+    """The person column, where the file has it."""
+    person = staged.dictionary.person
+    return person if person in staged.sources[name].schema() else None
 
 
 def candid(body: dict[str, Any], staged: Stage) -> dict[str, Any]:

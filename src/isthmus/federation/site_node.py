@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from isthmus.federation.book import check_history, history_head
 from isthmus.federation.control import Control
 from isthmus.federation.desk import Seat, SiteDesk
 from isthmus.federation.grpc_site import HubAddress, SiteClient
@@ -29,7 +30,7 @@ from isthmus.federation.protocol.site import Concluded, Left, SiteRun
 from isthmus.federation.reasons import error_of, facts, text
 from isthmus.federation.store import Mark, RunRow
 from isthmus.federation.worker import Worker
-from isthmus.ledger.log import head_of
+from isthmus.ledger.log import Log, head_of
 from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import Invalid, IsthmusError, Unavailable, Untrusted
 
@@ -45,6 +46,8 @@ class SiteNode:
         # ledger whose head does grows by the same entries whatever the site answers.
         self.private = Ledger(means.store, f"site/{means.identity.name}/private", means.clock)
         self._means = means
+        self._sealed = last_head(self.ledger.log)
+        check_history(means.store, self._sealed)
         self._hub = hub
         self._desk = desk
         self._tell = tell
@@ -171,6 +174,13 @@ class SiteNode:
         self.ledger.append("decision", decision)
         self._means.store.add_run(row)
 
+    def _seal(self, run: str) -> None:
+        """The ledger takes the head of the history before the vote that moved it leaves."""
+        head = history_head(self._means.store)
+        if head is not None and head != self._sealed:
+            self.ledger.append("history", {"run": run, "head": head})
+            self._sealed = head
+
     def _declined(self, name: str, error: IsthmusError) -> None:
         self._log.warning("run %s declined: %s", name[:19], error)
         self.ledger.append("decision", {"run": name[:80], "verdict": "declined", "code": error.code})
@@ -183,6 +193,8 @@ class SiteNode:
             raise Invalid("E-RUN", "a message of a run that this site was not invited to")
         try:
             answers = await self._worker.run(job_name(message), run.receive, self._means.own(message))
+            if message.kind == "round":
+                self._seal(message.run)
         except Unavailable:
             # Memory may be ahead of the journal: throw it away. The hub invites again, and the journal says where.
             self._runs.pop(message.run, None)
@@ -257,6 +269,15 @@ class SiteNode:
         if what != self._said:
             self._log.log(level, what)
         self._said = what
+
+
+def last_head(log: Log) -> str | None:
+    """The head of the history that a site's ledger took last."""
+    for index in range(log.head().size - 1, -1, -1):
+        entry = log.entry(index)
+        if entry.event == "history":
+            return str(entry.facts["head"])
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,46 +12,45 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from isthmus.federation.tables import METADATA, NAMES, ORDER
 from isthmus.model.errors import Unavailable
 from isthmus.model.record import record
 
 SCHEMA = "1"
+T = TypeVar("T")
 
 RunState = Literal["running", "waiting", "closing", "concluded", "refused", "failed"]
 UNFINISHED: tuple[RunState, ...] = ("running", "waiting", "closing")
 
-METADATA = sa.MetaData()
-_NAMES = sa.String(255)
-META = sa.Table("meta", METADATA, sa.Column("name", _NAMES, primary_key=True), sa.Column("value", sa.Text))
-_ORDER = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite counts rows in INTEGER columns alone
+META = sa.Table("meta", METADATA, sa.Column("name", NAMES, primary_key=True), sa.Column("value", sa.Text))
 JOURNAL = sa.Table(
     "journal",
     METADATA,
-    sa.Column("id", _ORDER, primary_key=True, autoincrement=True),
-    sa.Column("run", _NAMES, nullable=False, index=True),
-    sa.Column("key", _NAMES, nullable=False),
+    sa.Column("id", ORDER, primary_key=True, autoincrement=True),
+    sa.Column("run", NAMES, nullable=False, index=True),
+    sa.Column("key", NAMES, nullable=False),
     sa.Column("blob", sa.LargeBinary, nullable=False),
 )
 LEAVES = sa.Table(
     "leaves",
     METADATA,
-    sa.Column("log", _NAMES, primary_key=True),
-    sa.Column("position", _ORDER, primary_key=True, autoincrement=False),
+    sa.Column("log", NAMES, primary_key=True),
+    sa.Column("position", ORDER, primary_key=True, autoincrement=False),
     sa.Column("leaf", sa.LargeBinary, nullable=False),
 )
 RUNS = sa.Table(
     "runs",
     METADATA,
-    sa.Column("run", _NAMES, primary_key=True),
+    sa.Column("run", NAMES, primary_key=True),
     sa.Column("number", sa.Integer, nullable=False),
-    sa.Column("study", _NAMES, nullable=False),
-    sa.Column("created", _NAMES, nullable=False),
-    sa.Column("state", _NAMES, nullable=False),
+    sa.Column("study", NAMES, nullable=False),
+    sa.Column("created", NAMES, nullable=False),
+    sa.Column("state", NAMES, nullable=False),
     sa.Column("note", sa.Text, nullable=False),
     sa.Column("request", sa.LargeBinary, nullable=False),
     sa.Column("charter", sa.LargeBinary, nullable=False),
@@ -59,25 +58,25 @@ RUNS = sa.Table(
 BUNDLES = sa.Table(
     "bundles",
     METADATA,
-    sa.Column("run", _NAMES, primary_key=True),
+    sa.Column("run", NAMES, primary_key=True),
     sa.Column("raw", sa.LargeBinary, nullable=False),
     sa.Column("audit", sa.LargeBinary, nullable=False),
 )
 MARKS = sa.Table(
     "marks",
     METADATA,
-    sa.Column("peer", _NAMES, primary_key=True),
+    sa.Column("peer", NAMES, primary_key=True),
     sa.Column("size", sa.BigInteger, nullable=False),
-    sa.Column("root", _NAMES, nullable=False),
+    sa.Column("root", NAMES, nullable=False),
 )
 
 OPENED = sa.Table(
     "opened",
     METADATA,
-    sa.Column("id", _ORDER, primary_key=True, autoincrement=True),
-    sa.Column("agreement", _NAMES, nullable=False),
-    sa.Column("snapshot", _NAMES, nullable=False),
-    sa.Column("study", _NAMES, nullable=False),
+    sa.Column("id", ORDER, primary_key=True, autoincrement=True),
+    sa.Column("agreement", NAMES, nullable=False),
+    sa.Column("snapshot", NAMES, nullable=False),
+    sa.Column("study", NAMES, nullable=False),
     sa.Column("survivors", sa.Text, nullable=False),
 )
 
@@ -165,6 +164,11 @@ class Store:
         with self._lock, _guarded(self.engine), self.engine.begin() as connection:
             for statement in statements:
                 connection.execute(statement)
+
+    def transact(self, work: Callable[[sa.Connection], T]) -> T:
+        """`work` in one transaction: all of it or nothing, and nobody writes in between."""
+        with self._lock, _guarded(self.engine), self.engine.begin() as connection:
+            return work(connection)
 
     def add_run(self, row: RunRow) -> None:
         """Keep a new run; a run already kept stays as it is."""

@@ -14,14 +14,18 @@ import numpy as np
 
 from isthmus.data.frame import Frame, Mask, fetch_frame
 from isthmus.data.indicators import side_counts
+from isthmus.data.persons import positions, read_keys, same_rows
 from isthmus.data.source import Source
 from isthmus.disclosure.gate import Clearance, Release, clear, release, release_vote
+from isthmus.disclosure.history import People
 from isthmus.disclosure.site import consider, reasons, weigh
 from isthmus.federation.audit import transcript
 from isthmus.federation.plan import POPULATION, VOTE, Plan, Question
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.protocol.context import packing
+from isthmus.federation.recall import Book, judge
 from isthmus.federation.results import released
+from isthmus.federation.rowsets import Asked, IdArray, asked_for, row_sets
 from isthmus.federation.script import Script
 from isthmus.model.canonical import digest, plain
 from isthmus.model.codebook import Codebook
@@ -85,6 +89,8 @@ class SiteWork:
     `rules` are this site's own effective rules, at least as strict as the plan's, which the output gate applies.
     `cache` outlives the run, so that columns, designs and evidence are built once per question and data snapshot.
     `note` takes the exact reason of a local refusal to the site's own ledger, never to the wire.
+    `book` is this site's record of earlier questions on the dataset, `codebook` the dataset's own, `person` the column
+    that tells people apart.
     """
 
     plan: Plan
@@ -95,6 +101,9 @@ class SiteWork:
     randomness: Callable[[int], bytes]
     cache: Cache
     note: Callable[[str, str], None]
+    book: Book
+    codebook: Codebook
+    person: str | None
     script: Script = field(init=False)
     faults: dict[str, Invalid] = field(default_factory=dict)
     _firsts: dict[tuple[str, int], Answer] = field(default_factory=dict)
@@ -152,7 +161,7 @@ class SiteWork:
             Refused: E-DISCLOSURE, the same text whatever the rule.
         """
         if step.question == VOTE:
-            return release_vote(step.layout, [self._agrees(q, rung) for q, rung in self.plan.words], self.randomness)
+            return release_vote(step.layout, self._votes(), self.randomness)
         question = self.plan.question(step.question)
         rung = self.script.agreed[question.name]
         clearance = self._clearances.get((question.name, rung))
@@ -172,10 +181,45 @@ class SiteWork:
     def learn(self, step: Step, pooled: Summary) -> None:
         """Advance this site's own flow."""
         self.script.learn(step, pooled)
+        if step.question == VOTE:
+            self.book.settle(self.plan.name, self.script.agreed)
 
     def conclude(self, survivors: tuple[str, ...]) -> dict[str, Any]:
         """The released result, as this site computes it."""
         return released(self.script, survivors)
+
+    def _votes(self) -> list[bool]:
+        """A yes or no to each word of the vote. When this returns, what was answered yes is in the history."""
+        agrees = [self._agrees(question, rung) for question, rung in self.plan.words]
+        if not self._guarded:
+            return agrees
+        willing = {question.name for (question, _), yes in zip(self.plan.words, agrees, strict=True) if yes}
+        rows = self.book.enrol(
+            self.source.fingerprint(), lambda secret: read_keys(self.source, self.codebook, self.person, secret)
+        )
+        places = positions(self.source, self.plan.study, self.plan.dictionary, self.country)
+        same_rows(places, self._frame().rows)
+        ids, floor = rows.ids[places], self.rules.minimum_count or 1
+        asked = [self._asked(q, ids, rows.people) for q in self.plan.questions if q.name in willing]
+        charged = [self._key(question) for question in self.plan.questions[1:]]
+        refused = judge(self.book, self.plan.name, rows, floor, asked, charged)
+        for name, why in refused.items():
+            self.note(name, why)
+        return [yes and q.name not in refused for (q, _), yes in zip(self.plan.words, agrees, strict=True)]
+
+    def _key(self, question: Question) -> str:
+        """Equal for the same question on the same snapshot."""
+        return digest([question.digest, self._snapshot])
+
+    def _asked(self, question: Question, ids: IdArray, people: People) -> Asked:
+        """The question as the history sees it; `ids` are those of the frame's rows."""
+        frame = self._frame()
+        kept = self._kept(question.where, frame)
+        sets = [asked_for(ids[kept])]
+        if question.name != POPULATION:
+            enter = ids[kept & frame.complete(self._needed(question))]
+            sets += row_sets(question, self._inputs(question), enter, people, self.rules.minimum_count or 1)
+        return Asked(question.name, self._key(question), tuple(sets))
 
     def _agrees(self, question: Question, rung: int) -> bool:
         """Whether every disclosure rule admits this question on this rung; the reason stays here."""

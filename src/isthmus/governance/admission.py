@@ -149,6 +149,13 @@ def open_request(envelope: Mapping[str, Any], agreement: Agreement) -> RunReques
     return request
 
 
+def asker(envelope: Mapping[str, Any], agreement: Agreement) -> str:
+    """The researcher who signed an admitted request, by name; the first of several."""
+    names = {p.key: p.person for p in agreement.people if "researcher" in p.roles}
+    _, signers = open_envelope(envelope, PAYLOAD_TYPE, {key: bytes.fromhex(key) for key in names})
+    return names[signers[0]]
+
+
 def _check_clock(request: RunRequest, now: datetime) -> None:
     try:
         created = datetime.fromisoformat(request.created)

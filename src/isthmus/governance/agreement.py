@@ -68,10 +68,19 @@ class HubEntry:
 
 
 @record
+class Questions:
+    """How many different questions each site answers or refuses: in `total`, and for `each` researcher if stated."""
+
+    total: int
+    each: int | None = None
+
+
+@record
 class DatasetEntry:
     """A dataset: its codebook's digest, the sites that hold it, and rules stricter than the floor, if any.
 
     `variables` narrows what a study may read; left out, every variable of the codebook (the person id never).
+    `questions` is a hard cap; left out, there is none.
     """
 
     dataset: str
@@ -79,6 +88,7 @@ class DatasetEntry:
     sites: tuple[str, ...]
     variables: tuple[str, ...] | None = None
     rules: Rules | None = None
+    questions: Questions | None = None
 
 
 @record

@@ -100,6 +100,9 @@ def _datasets(agreement: Agreement) -> Problems:
             yield place, "the codebook is not a digest written sha256: and 64 hex digits"
         if not entry.sites or len(set(entry.sites)) != len(entry.sites):
             yield place, "sites is empty or names one twice"
+        caps = () if entry.questions is None else (entry.questions.total, entry.questions.each)
+        if any(cap is not None and cap < 1 for cap in caps):
+            yield place, "a cap on questions is at least 1"
         for site in entry.sites:
             if site not in known:
                 yield place, f"site {site!r} is not among the sites"

@@ -22,6 +22,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "study": "a signed study was admitted and its run chartered",
         "decision": "a party, or its standing rule, allowed or refused a study",
         "round": "a round was opened: question, number, context digest, survivors",
+        "history": "row sets and charges were kept before a vote: run, keyed head of the history",
         "release": "a result left, signed by the sites",
         "refusal": "a rule stopped a question or a study: its code, never the value",
     }

@@ -1,0 +1,320 @@
+"""The differencing history: may these rows be asked about, after all that was asked before?
+
+Two sums over nearly the same rows give away, by subtraction, the few that differ. So a site remembers the row set of
+every question, not its text, and refuses a question whose sets leave few people when set against earlier ones.
+
+    near     two sets differ, and by fewer people than the floor: in all, or, for two populations, on either side
+    family   one set is nearly the union of two or three nearly disjoint ones: what is left over, counted with
+             what overlaps, is fewer people than the floor. The new set may be the whole or a member.
+
+Docs: docs/adr says why these two catch every sum and difference of two, three and (with a union) four sets.
+Rows are ids of a site's own making; nothing here leaves the site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+Track = Literal["asked", "rows"]
+WordArray: TypeAlias = NDArray[np.uint64]
+IndexArray: TypeAlias = NDArray[np.intp]
+BoolArray: TypeAlias = NDArray[np.bool_]
+
+SAMPLE = 8192  # ids whose membership is compared before any set is loaded: 1 KiB a set
+WORDS = SAMPLE // 64
+BLOCK = 1 << 14  # combinations looked at together
+NEAR = "differencing: nearly an earlier set"
+FAMILY = "differencing: nearly a union of earlier sets"
+
+
+@dataclass(frozen=True, slots=True)
+class RowSet:
+    """Rows of one question at this site.
+
+    Attributes:
+        track: `asked` for what filters keep, before missing values; `rows` for what enters the sums. Only sets of
+            one track are compared: missing values are not the asker's choice.
+        population: all rows of a question, as against a level, a cell or an indicator within them.
+        rows: ids.
+    """
+
+    track: Track
+    population: bool
+    rows: BitMap
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What is kept in memory of a set: its size and which of the first `SAMPLE` ids are in it."""
+
+    track: Track
+    population: bool
+    size: int
+    sample: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Who stands behind the ids.
+
+    Attributes:
+        person: id -> person, as any number that is equal for equal persons.
+        most: the most ids that one person has.
+    """
+
+    person: NDArray[np.uint64]
+    most: int
+
+    def count(self, rows: BitMap) -> int:
+        """Persons behind some rows."""
+        if self.most <= 1:
+            return len(rows)
+        return len(np.unique(self.person[np.asarray(rows.to_array(), dtype=np.intp)]))
+
+
+def people_of(person: NDArray[np.uint64]) -> People:
+    """Of the person of each id."""
+    return People(person, int(np.unique(person, return_counts=True)[1].max()) if len(person) else 1)
+
+
+_FIRST = BitMap(range(SAMPLE))
+
+
+def trace_of(rows: RowSet) -> Trace:
+    """The trace of a set."""
+    bits = np.zeros(SAMPLE, dtype=np.uint8)
+    bits[np.asarray((rows.rows & _FIRST).to_array(), dtype=np.intp)] = 1
+    return Trace(rows.track, rows.population, len(rows.rows), np.packbits(bits).tobytes())
+
+
+@dataclass(slots=True)
+class _Table:
+    """Traces of one track as arrays that grow."""
+
+    keys: list[int] = field(default_factory=list)
+    sizes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(64, dtype=np.int64))
+    whole: BoolArray = field(default_factory=lambda: np.zeros(64, dtype=np.bool_))
+    words: WordArray = field(default_factory=lambda: np.zeros((64, WORDS), dtype=np.uint64))
+
+    def add(self, key: int, trace: Trace) -> None:
+        n = len(self.keys)
+        if n == len(self.sizes):
+            self.sizes, self.whole = np.resize(self.sizes, 2 * n), np.resize(self.whole, 2 * n)
+            self.words = np.resize(self.words, (2 * n, WORDS))
+        self.keys.append(key)
+        self.sizes[n], self.whole[n] = trace.size, trace.population
+        self.words[n] = np.frombuffer(trace.sample, dtype=np.uint64)
+
+
+class Past:
+    """The sets of earlier questions. Traces are in memory; rows are loaded when a trace cannot tell.
+
+    Args:
+        people: who stands behind the ids.
+        floor: `minimum_count`.
+        load: the rows of a set by its key.
+    """
+
+    def __init__(self, people: People, floor: int, load: Callable[[int], BitMap]) -> None:
+        self._people = people
+        self._floor = floor
+        self._most = (floor - 1) * people.most  # ids that fewer people than the floor can have
+        self._load = load
+        self._held: dict[int, BitMap] = {}
+        self._tables: dict[Track, _Table] = {"asked": _Table(), "rows": _Table()}
+
+    def add(self, key: int, trace: Trace) -> None:
+        """Remember a set whose rows `load` knows."""
+        self._tables[trace.track].add(key, trace)
+
+    def hold(self, rows: RowSet) -> None:
+        """Remember a set that no store has yet."""
+        key = -1 - len(self._held)
+        self._held[key] = rows.rows
+        self.add(key, trace_of(rows))
+
+    def clash(self, new: RowSet) -> str | None:
+        """Why `new` may not be asked about, as a text without any number; None when it may."""
+        if self._floor <= 1 or not new.rows:
+            return None
+        look = _Look(self, self._tables[new.track], new)
+        if look.near():
+            return NEAR
+        if new.track == "rows" and look.family():
+            return FAMILY
+        return None
+
+    def rows(self, key: int) -> BitMap:
+        """The rows of a set."""
+        found = self._held.get(key)
+        return self._load(key) if found is None else found
+
+    def few(self, rows: BitMap) -> bool:
+        """Whether 1 to floor - 1 people stand behind `rows`."""
+        return 0 < len(rows) <= self._most and self._people.count(rows) < self._floor
+
+    @property
+    def most(self) -> int:
+        """Ids that fewer people than the floor can have: a difference of more ids is of enough people."""
+        return self._most
+
+
+class _Look:
+    """One new set beside all earlier ones of its track. `out` and `over` are lower bounds, in ids, of what an earlier
+    set has beyond the new one and the other way about; exact once the rows were loaded."""
+
+    def __init__(self, past: Past, table: _Table, new: RowSet) -> None:
+        self._past = past
+        self._new = new
+        n = len(table.keys)
+        used = min(WORDS, max(1, -(-_extent(new.rows, table, n) // 64)))
+        self._keys, self._sizes, self._whole = table.keys, table.sizes[:n], table.whole[:n]
+        self._words = table.words[:n, :used]
+        trace = trace_of(new)
+        self._word = np.frombuffer(trace.sample, dtype=np.uint64)[:used]
+        size = len(new.rows)
+        common = _bits(self._words & self._word)
+        self._out = np.maximum(_bits(self._words) - common, self._sizes - size)
+        self._over = np.maximum(int(_bits(self._word)) - common, size - self._sizes)
+
+    def near(self) -> bool:
+        """Whether an earlier set differs by few people: in all, or between two populations on one side."""
+        most, new = self._past.most, self._new.rows
+        inside, around = self._out <= most, self._over <= most
+        strict = self._whole & self._new.population
+        for i in np.flatnonzero(np.where(strict, inside | around, inside & around)):
+            old = self._past.rows(self._keys[i])
+            both = old.intersection_cardinality(new)
+            self._out[i], self._over[i] = len(old) - both, len(new) - both
+            if strict[i] and (self._few(old, new, self._out[i]) or self._few(new, old, self._over[i])):
+                return True
+            if not strict[i] and self._out[i] + self._over[i] <= most and self._past.few(old ^ new):
+                return True
+        return False
+
+    def family(self) -> bool:
+        """Whether the new set is nearly a union of earlier ones, or with one or two earlier ones nearly another."""
+        inside = np.flatnonzero((self._out <= self._past.most) & (self._sizes > 0))
+        size = len(self._new.rows)
+        if any(self._left(None, members) for members in self._covers(inside, size, 2)):
+            return True
+        if self._new.population and any(
+            self._left(None, m) for m in self._covers(inside[self._whole[inside]], size, 3)
+        ):
+            return True
+        return self._completes()
+
+    def _completes(self) -> bool:
+        """Whether an earlier set is nearly the new one and one or two earlier ones."""
+        apart = np.flatnonzero((_bits(self._words & self._word) <= self._past.most) & (self._sizes > 0))
+        for i in np.flatnonzero((self._over <= self._past.most) & (self._sizes > 0)):
+            rest = int(self._sizes[i]) - len(self._new.rows)
+            if any(self._left(i, members) for members in self._covers(apart, rest, 1)):
+                return True
+            if not (self._new.population and self._whole[i]):
+                continue
+            if any(self._left(i, members) for members in self._covers(apart[self._whole[apart]], rest, 2)):
+                return True
+        return False
+
+    def _covers(self, among: IndexArray, size: int, k: int) -> Iterator[IndexArray]:
+        """(m, k) blocks of k different sets of `among` whose sizes add up to nearly `size`.
+
+        Where at most `slack` ids are left over or overlap, and each overlaps at most three times, the sum of sizes is
+        at least size - slack and at most size + 3 slack.
+        """
+        if len(among) < k:
+            return
+        slack = self._past.most
+        order = among[np.argsort(self._sizes[among], kind="stable")]
+        sizes = self._sizes[order]
+        if k == 1:
+            yield from _blocks(order[_between(sizes, size - slack, size + 3 * slack)][:, None])
+        elif k == 2:
+            yield from (order[pairs] for pairs in _pairs(sizes, 0, size - slack, size + 3 * slack))
+        else:
+            for first in range(len(order) - 2):
+                if 3 * sizes[first] > size + 3 * slack:
+                    return
+                rest = size - int(sizes[first])
+                for pairs in _pairs(sizes, first + 1, rest - slack, rest + 3 * slack):
+                    yield np.column_stack([np.full(len(pairs), order[first]), order[pairs]])
+
+    def _left(self, whole: np.intp | None, members: IndexArray) -> bool:
+        """Whether some row of `members` (with the new set where `whole` is an earlier one) nearly makes the whole."""
+        parts = [self._words[members[:, j]] for j in range(members.shape[1])]
+        if whole is None:
+            top: WordArray = self._word
+        else:
+            top, parts = self._words[whole], [np.broadcast_to(self._word, parts[0].shape), *parts]
+        union, once = _union_once(parts)
+        likely = _bits((union | top) & ~(once & top)) <= self._past.most
+        return any(self._exactly(whole, members[m]) for m in np.flatnonzero(likely))
+
+    def _exactly(self, whole: np.intp | None, members: IndexArray) -> bool:
+        sets = [self._past.rows(self._keys[m]) for m in members]
+        top = self._new.rows if whole is None else self._past.rows(self._keys[whole])
+        sets = sets if whole is None else [self._new.rows, *sets]
+        seen, twice = BitMap(), BitMap()
+        for rows in sets:
+            twice |= seen & rows
+            seen |= rows
+        return self._past.few((seen | top) - ((seen - twice) & top))
+
+    def _few(self, more: BitMap, less: BitMap, bound: np.int64) -> bool:
+        return 0 < int(bound) <= self._past.most and self._past.few(more - less)
+
+
+def _extent(rows: BitMap, table: _Table, n: int) -> int:
+    """Ids beyond which no sample has a bit."""
+    top = int(rows.max()) + 1
+    used = np.flatnonzero(table.words[:n].any(axis=0))
+    return max(min(top, SAMPLE), 64 * (int(used[-1]) + 1) if len(used) else 0)
+
+
+def _union_once(parts: list[WordArray]) -> tuple[WordArray, WordArray]:
+    """Of k word arrays: what is in any, and what is in exactly one."""
+    union = np.zeros_like(parts[0])
+    twice = np.zeros_like(parts[0])
+    for words in parts:
+        twice |= union & words
+        union |= words
+    return union, union & ~twice
+
+
+def _bits(words: WordArray) -> NDArray[np.int64]:
+    """Bits set, over the last axis."""
+    counts: NDArray[np.int64] = np.bitwise_count(words).sum(axis=-1, dtype=np.int64)
+    return counts
+
+
+def _between(sizes: NDArray[np.int64], low: int, high: int) -> slice:
+    return slice(int(np.searchsorted(sizes, low, "left")), int(np.searchsorted(sizes, high, "right")))
+
+
+def _pairs(sizes: NDArray[np.int64], start: int, low: int, high: int) -> Iterator[IndexArray]:
+    """(m, 2) blocks of i < j, both from `start` on, with low <= sizes[i] + sizes[j] <= high; `sizes` increase."""
+    i = np.arange(start, len(sizes))
+    first = np.maximum(np.searchsorted(sizes, low - sizes[start:], "left"), i + 1)
+    count = np.maximum(np.searchsorted(sizes, high - sizes[start:], "right") - first, 0)
+    ends = np.cumsum(count)
+    at = 0
+    while at < len(i):
+        stop = max(int(np.searchsorted(ends, (ends[at - 1] if at else 0) + BLOCK, "right")), at + 1)
+        many = count[at:stop]
+        if many.any():
+            left = np.repeat(i[at:stop], many)
+            within = np.arange(int(many.sum())) - np.repeat(np.cumsum(many) - many, many)
+            yield np.column_stack([left, np.repeat(first[at:stop], many) + within])
+        at = stop
+
+
+def _blocks(members: IndexArray) -> Iterator[IndexArray]:
+    for at in range(0, len(members), BLOCK):
+        yield members[at : at + BLOCK]

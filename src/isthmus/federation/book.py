@@ -1,0 +1,236 @@
+"""A site's durable record of the questions on one dataset (`recall.Book`), in its store, bound to its ledger.
+
+Every vote is one transaction: charges, sets, uses, and one link of a chain whose head is a keyed digest over the link
+before and all that was written with it. The site's ledger takes the head before the vote leaves, so a history that was
+cut short or put back from an older copy no longer holds what the ledger names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from pyroaring import BitMap
+
+from isthmus.data.persons import KeyArray, Keys
+from isthmus.disclosure.history import Past, People, RowSet, Trace, trace_of
+from isthmus.federation.recall import Enrolled, enrolled
+from isthmus.federation.rowsets import Asked
+from isthmus.federation.store import Store
+from isthmus.federation.tables import CHAIN, CHARGES, ENTRIES, SETS, USES
+from isthmus.model.canonical import canonical
+from isthmus.model.errors import Untrusted
+
+SALT = "history-secret"  # in the store, by this name: keys every id and digest of the history
+BATCH = 1 << 20  # ids in one row of the table
+START = "0" * 64
+
+
+@dataclass(slots=True)
+class SqlBook:
+    """The record of one dataset.
+
+    Args:
+        store: the site's own.
+        dataset: its name in the agreement.
+        researcher: who asks now.
+        cap: questions on this dataset by everyone, and by one researcher; None for no cap.
+        snapshots: what `enrol` made of the last snapshot; shared by the books of one process.
+    """
+
+    store: Store
+    dataset: str
+    researcher: str
+    cap: tuple[int | None, int | None]
+    snapshots: dict[str, tuple[str, Enrolled]] = field(default_factory=dict)
+
+    def enrol(self, snapshot: str, read: Callable[[bytes], Keys]) -> Enrolled:
+        """Ids of a snapshot's rows."""
+        held = self.snapshots.get(self.dataset)
+        if held is not None and held[0] == snapshot:
+            return held[1]
+        keys = read(secret(self.store))
+        made, new = enrolled(*self._entries(), keys)
+        batches = [
+            {
+                "dataset": self.dataset,
+                "number": len(rows),
+                "rows": rows.tobytes(),
+                "persons": new.persons[at : at + BATCH].tobytes(),
+            }
+            for at in range(0, len(new.rows), BATCH)
+            for rows in [new.rows[at : at + BATCH]]
+        ]
+        self.store.write(*(sa.insert(ENTRIES).values(batch) for batch in batches))
+        self.snapshots[self.dataset] = (snapshot, made)
+        return made
+
+    def past(self, people: People, floor: int) -> Past:
+        """Every set that some question uses."""
+        past = Past(people, floor, self._rows)
+        live = sa.select(USES.c.set).where(USES.c.live)
+        columns = (SETS.c.id, SETS.c.track, SETS.c.population, SETS.c.size, SETS.c.sample)
+        query = sa.select(*columns).where(SETS.c.dataset == self.dataset, SETS.c.id.in_(live)).order_by(SETS.c.id)
+        for key, track, population, size, sample in self.store.rows(query):
+            past.add(key, Trace(track, population, size, bytes(sample)))
+        return past
+
+    def record(self, run: str, charged: Sequence[str], admitted: Sequence[Asked]) -> frozenset[str]:
+        """Charge, and keep the sets of what is within the cap; one link of the chain."""
+        key = secret(self.store)
+        packed = [(one, [(rows, *_packed(rows, key)) for rows in one.sets]) for one in admitted]
+
+        def work(connection: sa.Connection) -> frozenset[str]:
+            before = connection.execute(sa.select(CHAIN.c.head).order_by(CHAIN.c.id.desc()).limit(1)).scalar() or START
+            event = _added(connection, CHAIN, {"run": run, "ids": self._known(connection), "head": ""})
+            stopped = self._charge(connection, event, charged)
+            for one, sets in packed:
+                if one.key not in stopped:
+                    for rows, raw, name in sets:
+                        use = {"event": event, "set": self._set(connection, rows, raw, name), "run": run}
+                        connection.execute(sa.insert(USES).values(**use, question=one.name, live=True))
+            content = _contents(connection, event)[event]
+            connection.execute(sa.update(CHAIN).where(CHAIN.c.id == event).values(head=_head(key, before, content)))
+            return stopped
+
+        return self.store.transact(work)
+
+    def settle(self, run: str, agreed: Collection[str]) -> None:
+        """Sets of questions that are not asked count no longer."""
+        unasked = sa.and_(USES.c.run == run, USES.c.question.not_in(list(agreed)))
+        self.store.write(sa.update(USES).where(unasked).values(live=False))
+
+    # -- small things ----------------------------------------------------------------------------------------------
+
+    def _entries(self) -> tuple[KeyArray, KeyArray]:
+        query = sa.select(ENTRIES.c.rows, ENTRIES.c.persons).where(ENTRIES.c.dataset == self.dataset)
+        held = self.store.rows(query.order_by(ENTRIES.c.id))
+        rows, persons = (b"".join(bytes(row[j]) for row in held) for j in (0, 1))
+        return np.frombuffer(rows, dtype=np.uint64), np.frombuffer(persons, dtype=np.uint64)
+
+    def _known(self, connection: sa.Connection) -> int:
+        query = sa.select(sa.func.coalesce(sa.func.sum(ENTRIES.c.number), 0))
+        return int(connection.execute(query).scalar_one())
+
+    def _rows(self, key: int) -> BitMap:
+        found = self.store.rows(sa.select(SETS.c.rows).where(SETS.c.id == key))
+        return BitMap.deserialize(bytes(found[0][0]))
+
+    def _charge(self, connection: sa.Connection, event: int, charged: Sequence[str]) -> frozenset[str]:
+        """Charge the new ones of `charged` up to the cap; gives those beyond it."""
+        mine = CHARGES.c.dataset == self.dataset
+        held = connection.execute(sa.select(CHARGES.c.question, CHARGES.c.researcher).where(mine)).all()
+        known, total = {row[0] for row in held}, len(held)
+        own = sum(row[1] == self.researcher for row in held)
+        stopped = set()
+        for question in dict.fromkeys(charged):
+            if question in known:
+                continue
+            if _reached(total, self.cap[0]) or _reached(own, self.cap[1]):
+                stopped.add(question)
+                continue
+            values = {"event": event, "dataset": self.dataset, "question": question, "researcher": self.researcher}
+            connection.execute(sa.insert(CHARGES).values(values))
+            total, own = total + 1, own + 1
+        return frozenset(stopped)
+
+    def _set(self, connection: sa.Connection, rows: RowSet, raw: bytes, name: str) -> int:
+        """The key of a set, kept once."""
+        same = sa.and_(SETS.c.dataset == self.dataset, SETS.c.digest == name)
+        held = connection.execute(sa.select(SETS.c.id).where(same).limit(1)).scalar()
+        if held is not None:
+            return int(held)
+        trace = trace_of(rows)
+        values = {"track": trace.track, "population": trace.population, "size": trace.size, "sample": trace.sample}
+        return _added(connection, SETS, {**values, "dataset": self.dataset, "rows": raw, "digest": name})
+
+
+def secret(store: Store) -> bytes:
+    """The store's own secret, made when it is first asked for."""
+    held = store.fact(SALT)
+    if held is None:
+        held = secrets.token_hex(32)
+        store.set_fact(SALT, held)
+    return bytes.fromhex(held)
+
+
+def history_head(store: Store) -> str | None:
+    """The head of the chain, for the ledger; None before the first vote."""
+    found = store.rows(sa.select(CHAIN.c.head).order_by(CHAIN.c.id.desc()).limit(1))
+    return str(found[0][0]) if found else None
+
+
+def check_history(store: Store, remembered: str | None) -> None:
+    """The history is whole, and holds the head that the ledger took last.
+
+    Raises:
+        Untrusted: E-ROLLBACK.
+    """
+    key, head, ids = secret(store), START, 0
+    heads: set[str | None] = {None}
+
+    def read(connection: sa.Connection) -> tuple[Sequence[Any], Mapping[int, Any], int]:
+        chain = connection.execute(sa.select(CHAIN.c.id, CHAIN.c.ids, CHAIN.c.head).order_by(CHAIN.c.id)).all()
+        total = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(ENTRIES.c.number), 0))).scalar_one()
+        return chain, _contents(connection), int(total)
+
+    chain, contents, total = store.transact(read)
+    for event, known, stated in chain:
+        head, ids = _head(key, head, contents.get(event, {})), int(known)
+        if head != stated:
+            raise _rolled_back()
+        heads.add(head)
+    if remembered not in heads or ids > total:
+        raise _rolled_back()
+
+
+def _rolled_back() -> Untrusted:
+    return Untrusted(
+        "E-ROLLBACK",
+        "the history of questions is older than this site's ledger, or damaged",
+        "restore the newest state",
+    )
+
+
+def _contents(connection: sa.Connection, event: int | None = None) -> dict[int, Any]:
+    """What each link of the chain (one of them, or all) stands for."""
+    links = sa.select(CHAIN.c.id, CHAIN.c.run, CHAIN.c.ids)
+    uses = sa.select(USES.c.event, SETS.c.digest, USES.c.question).join_from(USES, SETS, USES.c.set == SETS.c.id)
+    charges = sa.select(CHARGES.c.event, CHARGES.c.dataset, CHARGES.c.question, CHARGES.c.researcher)
+    if event is not None:
+        links, uses = links.where(CHAIN.c.id == event), uses.where(USES.c.event == event)
+        charges = charges.where(CHARGES.c.event == event)
+    found: dict[int, Any] = {
+        row[0]: {"run": row[1], "ids": row[2], "sets": [], "charges": []} for row in connection.execute(links)
+    }
+    for name, query, order in (("sets", uses, USES.c.id), ("charges", charges, CHARGES.c.id)):
+        for row in connection.execute(query.order_by(order)):
+            found.get(row[0], {name: []})[name].append(list(row[1:]))
+    return found
+
+
+def _head(key: bytes, before: str, content: Any) -> str:
+    return hmac.digest(key, before.encode() + canonical(content), "sha256").hex()
+
+
+def _packed(rows: RowSet, key: bytes) -> tuple[bytes, str]:
+    """The bytes of a set and its keyed name."""
+    rows.rows.run_optimize()
+    raw = rows.rows.serialize()
+    kind = f"{rows.track} {rows.population} ".encode()
+    return raw, hashlib.blake2b(kind + raw, digest_size=24, key=key).hexdigest()
+
+
+def _added(connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> int:
+    key = connection.execute(sa.insert(table).values(values)).inserted_primary_key
+    return int(key[0])  # type: ignore[index]
+
+
+def _reached(number: int, cap: int | None) -> bool:
+    return cap is not None and number >= cap

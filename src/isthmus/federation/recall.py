@@ -1,0 +1,134 @@
+"""What a site recalls of earlier questions when it votes, and what it keeps of this run's.
+
+A question counts from the moment its vote may leave: its sets are kept before that, and forgotten only when the vote
+shows that it will not be asked. A refused question leaves its charge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from isthmus.data.persons import KeyArray, Keys
+from isthmus.disclosure.history import Past, People, RowSet, people_of, trace_of
+from isthmus.federation.plan import POPULATION
+from isthmus.federation.rowsets import Asked, IdArray
+
+CAP = "questions: the agreement's number of questions on this dataset is used up"
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """The rows of a snapshot by id.
+
+    Attributes:
+        ids: (n,) in the source's order.
+        people: who stands behind every id there is, of earlier snapshots too.
+    """
+
+    ids: IdArray
+    people: People
+
+
+class Book(Protocol):
+    """A site's own record of one dataset."""
+
+    def enrol(self, snapshot: str, read: Callable[[bytes], Keys]) -> Enrolled:
+        """The ids of a snapshot's rows, new ones for rows not seen before; durable.
+
+        Args:
+            snapshot: fingerprint.
+            read: makes the keys from the book's own secret; not asked again for the snapshot it knows.
+        """
+
+    def past(self, people: People, floor: int) -> Past:
+        """Every set that counts."""
+
+    def record(self, run: str, charged: Sequence[str], admitted: Sequence[Asked]) -> frozenset[str]:
+        """Charge questions by key (a key once) and keep the sets of those admitted; all or nothing, durable.
+
+        Returns:
+            Keys beyond the cap: they are not charged, and their sets are not kept.
+        """
+
+    def settle(self, run: str, agreed: Collection[str]) -> None:
+        """The vote is counted: sets of this run's questions whose names are not among `agreed` count no longer."""
+
+
+def judge(
+    book: Book, run: str, rows: Enrolled, floor: int, asked: Sequence[Asked], charged: Sequence[str]
+) -> dict[str, str]:
+    """Which of `asked` this site refuses, and why (for its own log): earlier questions first, then those listed before.
+
+    When this returns, the rest count as asked.
+    """
+    past = book.past(rows.people, floor)
+    past.hold(RowSet("asked", True, BitMap(np.sort(rows.ids))))
+    refused: dict[str, str] = {}
+    for one in asked:
+        why = next((found for found in map(past.clash, one.sets) if found is not None), None)
+        if why is not None:
+            refused[one.name] = why
+            continue
+        for rowset in one.sets:
+            past.hold(rowset)
+    if POPULATION in refused:
+        refused |= {one.name: refused[POPULATION] for one in asked}
+    stopped = book.record(run, charged, [one for one in asked if one.name not in refused])
+    return {one.name: CAP for one in asked if one.key in stopped} | refused
+
+
+def enrolled(known: KeyArray, persons: KeyArray, keys: Keys) -> tuple[Enrolled, Keys]:
+    """Ids of `keys`, after those `known` (by id, with their `persons`); and the keys that are new, in order of their ids.
+
+    Keys are keyed hashes, so new ids come in an order that has nothing to do with the data.
+    """
+    order = np.argsort(known)
+    at = np.searchsorted(known, keys.rows, sorter=order)
+    place = order[np.minimum(at, max(len(known) - 1, 0))] if len(known) else np.zeros(len(keys.rows), dtype=np.intp)
+    old = known[place] == keys.rows if len(known) else np.zeros(len(keys.rows), dtype=np.bool_)
+    fresh = np.flatnonzero(~old)
+    fresh = fresh[np.argsort(keys.rows[fresh])]
+    ids = place.astype(np.uint32)
+    ids[fresh] = np.arange(len(known), len(known) + len(fresh), dtype=np.uint32)
+    new = Keys(keys.rows[fresh], keys.persons[fresh])
+    return Enrolled(ids, people_of(np.concatenate([persons, new.persons]))), new
+
+
+@dataclass(slots=True)
+class MemoryBook:
+    """A record that lives as long as it is held: for a rehearsal, one run."""
+
+    rows: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
+    persons: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
+    kept: list[tuple[str, str, RowSet]] = field(default_factory=list)
+
+    def enrol(self, snapshot: str, read: Callable[[bytes], Keys]) -> Enrolled:
+        """Ids of rows."""
+        made, new = enrolled(self.rows, self.persons, read(b""))
+        self.rows = np.concatenate([self.rows, new.rows])
+        self.persons = np.concatenate([self.persons, new.persons])
+        return made
+
+    def past(self, people: People, floor: int) -> Past:
+        """Every set kept."""
+        held = [rows for _, _, rows in self.kept]
+        past = Past(people, floor, lambda key: held[key].rows)
+        for key, rows in enumerate(held):
+            past.add(key, trace_of(rows))
+        return past
+
+    def record(self, run: str, charged: Sequence[str], admitted: Sequence[Asked]) -> frozenset[str]:
+        """Keep the sets; nobody counts questions here."""
+        del charged
+        self.kept += [(run, one.name, rows) for one in admitted for rows in one.sets]
+        return frozenset()
+
+    def settle(self, run: str, agreed: Collection[str]) -> None:
+        """Forget what will not be asked."""
+        self.kept = [kept for kept in self.kept if kept[0] != run or kept[1] in agreed]

@@ -1,0 +1,112 @@
+"""The row sets of a question at a site: who entered its sums, and who stands in each group, cell and indicator.
+
+Built from what every question kind declares (its categories and its design), not in each statistic. Nothing here leaves
+the site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+from isthmus.disclosure.history import People, RowSet
+from isthmus.federation.plan import Question
+from isthmus.statistics.contract import Inputs
+from isthmus.statistics.indicators import marked
+from isthmus.statistics.unusual import two_values
+
+MOST_PARTS = 256  # levels and indicators come first, then cells, larger ones first; what lies beyond is not remembered
+_CROSSED = frozenset({"count", "crosstab"})  # kinds whose answer is the full cross-classification of their categories
+
+IdArray = NDArray[np.uint32]
+Marks = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question as the history sees it.
+
+    Attributes:
+        name: in the study.
+        key: equal for the same question on the same snapshot, whatever the study is called.
+        sets: the populations first.
+    """
+
+    name: str
+    key: str
+    sets: tuple[RowSet, ...]
+
+
+def asked_for(ids: IdArray) -> RowSet:
+    """The population that filters keep, before missing values."""
+    return RowSet("asked", True, BitMap(np.sort(ids)))
+
+
+def row_sets(question: Question, inputs: Inputs, ids: IdArray, people: People, floor: int) -> tuple[RowSet, ...]:
+    """What enters the sums of a question: its population and, of `floor` people or more, the parts of it.
+
+    Args:
+        question: with its arguments.
+        inputs: its complete rows at this site.
+        ids: (rows,) of `inputs`.
+        people: who stands behind the ids.
+        floor: `minimum_count`; smaller cells pass, or do not, by the rules for cells.
+    """
+    heavy = _heavy(question.arguments, inputs)
+    order = np.argsort(ids[heavy])
+    places = np.flatnonzero(heavy)[order]
+    sorted_ids = ids[places]
+    everyone = RowSet("rows", True, BitMap(sorted_ids))
+    parts: list[RowSet] = []
+    seen = {len(places): [everyone.rows]}
+    for marks in _parts(question, inputs):
+        rows = BitMap(sorted_ids[marks[places]])
+        same = seen.setdefault(len(rows), [])
+        if len(rows) >= floor and people.count(rows) >= floor and rows not in same:
+            same.append(rows)
+            parts.append(RowSet("rows", False, rows))
+        if len(parts) == MOST_PARTS:
+            break
+    return (everyone, *parts)
+
+
+def _heavy(arguments: Any, inputs: Inputs) -> Marks:
+    """Rows that weigh anything."""
+    weights = getattr(arguments, "weights", None)
+    if weights is None:
+        return np.ones(inputs.rows, dtype=np.bool_)
+    heavy: Marks = inputs.numbers[weights.variable] != 0.0
+    return heavy
+
+
+def _parts(question: Question, inputs: Inputs) -> Iterator[Marks]:
+    """(rows,) masks of levels, indicators, two-valued numbers and cells."""
+    groups = [codes == level for codes in inputs.codes.values() for level in np.unique(codes)]
+    yield from groups
+    design = question.base.design
+    found = [] if design is None or inputs.design is None else marked(design, inputs.design)
+    indicators = [values == 1.0 for _, values in found]
+    yield from indicators
+    for numbers in inputs.numbers.values():
+        values = two_values(numbers) if numbers.size else None
+        if values is not None:
+            yield numbers == values[1]
+    if question.statistic.kind in _CROSSED:
+        yield from _cells(inputs)
+    elif getattr(question.arguments, "by", None) is not None:
+        yield from (group & marks for group in groups for marks in indicators)
+
+
+def _cells(inputs: Inputs) -> Iterator[Marks]:
+    """Cells of all categories crossed, larger first."""
+    if len(inputs.codes) < 2:
+        return
+    table = np.column_stack([*inputs.codes.values()])
+    _, cell, sizes = np.unique(table, axis=0, return_inverse=True, return_counts=True)
+    for at in np.argsort(-sizes, kind="stable"):
+        yield cell.reshape(-1) == at

@@ -1,0 +1,39 @@
+"""Attack 1: the total of a variable over a ward, then over the same ward but one patient; the difference is the patient's.
+
+Every population is large, and both sides of every comparison hold enough people. Defence: a site remembers the row set
+of every question on a dataset, and refuses one that differs from an earlier one by fewer people than the floor.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from history_lab import VICTIM, VICTIMS_AGE, Forgetful, Recalling
+
+from isthmus.disclosure.history import NEAR
+
+WITH, WITHOUT = f"AGE <= {VICTIMS_AGE}", f"AGE < {VICTIMS_AGE}"
+PRESSURE = {"glm": {"formula": "SBP ~ 1", "family": "gaussian"}}
+SUM, SCALE = "right", 128.0  # of a column that ranges to 400, sums are over a power of two
+
+
+def recovered(sites: Forgetful) -> float:
+    more, less = sites.ask(WITH, m=PRESSURE), sites.ask(WITHOUT, m=PRESSURE)
+    assert not more.refused("m")
+    assert not less.refused("m")
+    return SCALE * (more.total("m", SUM) - less.total("m", SUM))
+
+
+def test_it_works_on_sites_that_forget() -> None:
+    sites = Forgetful()
+    victim = sites.tables["leeds"]["SBP"][VICTIM].as_py()
+    assert recovered(sites) == pytest.approx(victim, rel=1e-9)
+
+
+@pytest.mark.parametrize(("first", "second"), [(WITH, WITHOUT), (WITHOUT, WITH)])
+def test_through_the_site_the_second_study_is_refused(tmp_path: Path, first: str, second: str) -> None:
+    sites = Recalling(folder=tmp_path)
+    assert not sites.ask(first, m=PRESSURE).refused("m")
+    assert sites.ask(second, m=PRESSURE).refused("m")
+    assert {(site, why) for site, _, why in sites.notes} == {("leeds", NEAR)}

@@ -1,0 +1,124 @@
+"""The rule of the differencing history: which set may follow which, whatever the order, and by people, not rows."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from pyroaring import BitMap
+
+from isthmus.disclosure.history import FAMILY, NEAR, SAMPLE, Past, RowSet, Track, people_of, trace_of
+
+FLOOR = 5
+
+
+def past(people: int = 400, of: int = 1, floor: int = FLOOR) -> Past:
+    """`of` rows for each person; every set is held in memory."""
+    person = np.arange(people * of, dtype=np.uint64) // np.uint64(of)
+    return Past(people_of(person), floor, lambda _key: BitMap())
+
+
+def population(*ranges: tuple[int, int], track: Track = "rows") -> RowSet:
+    return RowSet(track, True, BitMap(i for low, high in ranges for i in range(low, high)))
+
+
+def part(*ranges: tuple[int, int]) -> RowSet:
+    return RowSet("rows", False, population(*ranges).rows)
+
+
+def verdict(*sets: RowSet, held: Past | None = None) -> str | None:
+    """What the last of them meets, when those before were asked."""
+    history = held or past()
+    for one in sets[:-1]:
+        assert history.clash(one) is None
+        history.hold(one)
+    return history.clash(sets[-1])
+
+
+ALL, MOST = population((0, 400)), population((0, 397))
+
+POPULATIONS = [
+    ([ALL, MOST], NEAR),
+    ([MOST, ALL], NEAR),
+    ([ALL, population((0, 395))], None),  # five people: the floor
+    ([ALL, ALL], None),
+    ([population((0, 200)), population((100, 300))], None),
+    ([population((0, 200)), population((3, 300))], NEAR),  # three of the first are not in the second
+    ([population((0, 200)), population((200, 400))], None),
+    ([population((0, 200)), population((197, 400))], None),  # three in common, and their union was not asked for
+    ([ALL, population((0, 200)), population((197, 400))], FAMILY),  # it was: 1 to 200 + 197 to 400 - all = three people
+    ([population((0, 200)), population((197, 400)), ALL], FAMILY),
+    ([population((0, 200)), population((200, 400)), ALL], None),  # the union of what was answered tells nothing new
+    ([population((0, 200)), population((200, 397)), ALL], FAMILY),  # the complement of a subgroup, but for three
+    ([ALL, population((0, 200)), population((200, 397))], FAMILY),
+    ([population((0, 100)), population((100, 250)), population((250, 397)), ALL], FAMILY),
+    ([ALL, population((0, 100)), population((100, 250)), population((250, 397))], FAMILY),
+    ([population((0, 100)), population((100, 250)), population((250, 400)), ALL], None),
+]
+
+
+@pytest.mark.parametrize(("sets", "expected"), POPULATIONS)
+def test_populations(sets, expected):
+    assert verdict(*sets) == expected
+
+
+def test_the_order_does_not_matter():
+    whole, two = [ALL, population((0, 200)), population((200, 397))], [MOST, ALL]
+    three = [population((0, 100)), population((100, 250)), population((250, 397)), ALL]
+    for sets in (whole, two, three):
+        assert {verdict(*order) is not None for order in permutations(sets)} == {True}
+
+
+PARTS = [
+    ([ALL, part((0, 397))], NEAR),
+    ([part((0, 200)), part((0, 197))], NEAR),
+    ([part((0, 200)), part((3, 300))], None),  # two ordinary cells: they differ by enough people in all
+    ([part((0, 200)), population((3, 300))], None),
+    ([part((0, 200)), part((0, 198), (398, 400))], NEAR),
+    ([ALL, part((0, 200)), part((200, 397))], FAMILY),
+]
+
+
+@pytest.mark.parametrize(("sets", "expected"), PARTS)
+def test_parts(sets, expected):
+    assert verdict(*sets) == expected
+
+
+def test_what_filters_keep_is_not_compared_with_complete_cases():
+    assert verdict(population((0, 400), track="asked"), MOST) is None
+    assert verdict(population((0, 400), track="asked"), population((0, 397), track="asked")) == NEAR
+    halves = population((0, 200), track="asked"), population((200, 397), track="asked")
+    assert verdict(population((0, 400), track="asked"), *halves) is None  # no sum over the whole was asked for
+
+
+def test_people_count_not_rows():
+    """Three people with four rows each are three people."""
+    everyone, without = population((0, 400)), population((0, 388))
+    assert verdict(everyone, without, held=past(100, of=4)) == NEAR
+    assert verdict(everyone, without) is None
+    one_visit = RowSet("rows", True, everyone.rows - BitMap([4 * i for i in range(4)]))
+    assert verdict(everyone, one_visit, held=past(100, of=4)) == NEAR
+
+
+def test_a_floor_of_one_refuses_nothing():
+    assert verdict(ALL, MOST, held=past(floor=1)) is None
+
+
+def test_beyond_the_sample_rows_are_looked_at():
+    big = past(4 * SAMPLE)
+    everyone = population((0, 4 * SAMPLE))
+    assert verdict(everyone, population((0, 4 * SAMPLE - 3)), held=big) == NEAR
+    big = past(4 * SAMPLE)
+    halves = population((0, 3 * SAMPLE)), population((3 * SAMPLE, 4 * SAMPLE - 2))
+    assert verdict(*halves, everyone, held=big) == FAMILY
+
+
+def test_sets_of_a_store_are_loaded_only_when_the_sample_cannot_tell():
+    loaded = []
+    kept = {1: population((0, 200)), 2: population((100, 300)), 3: population((0, 203))}
+    history = Past(people_of(np.arange(400, dtype=np.uint64)), FLOOR, lambda key: loaded.append(key) or kept[key].rows)
+    for key, rows in kept.items():
+        history.add(key, trace_of(rows))
+    assert history.clash(population((0, 200))) == NEAR
+    assert 2 not in loaded
