@@ -7,6 +7,7 @@ from bench.table import Target
 ISTHMUS = "Isthmus"
 GLM, COX_SITE, COX_ONE = "GLM binomial", "Cox Efron, strata = site", "Cox Efron, one baseline"
 ROUND_SMALL, ROUND_BIG, MEMORY = "round, 1 KB", "round, 8 MB", "ten summaries of 80 MB"
+SUPPRESSION = "suppression, 20 x 20"
 
 TARGETS = (
     Target(GLM, ISTHMUS, 1.5, "numpy IRLS (floor)"),
@@ -20,4 +21,5 @@ TARGETS = (
     Target(ROUND_BIG, "10 sites", 2.5),
     Target(MEMORY, "hub, peak", 400),
     Target(MEMORY, "site, peak above its columns", 300),
+    *(Target(SUPPRESSION, f"mean count {rate}", 1) for rate in (2, 4, 8, 15)),
 )

@@ -58,22 +58,6 @@ def test_a_lone_count_is_only_itself():
     np.testing.assert_array_equal(gated("cells", [12]), [12])
 
 
-tables = st.lists(st.lists(st.integers(0, 60), min_size=3, max_size=3), min_size=3, max_size=3)
-
-
-@given(tables)
-def test_no_line_of_a_table_gives_a_small_cell_back(cells):
-    exact = np.asarray(cells)
-    shown = gated("cells", cells)
-    assert not np.any((shown > 0) & (shown < 10))
-    for line, seen in [*zip(exact, shown, strict=True), *zip(exact.T, shown.T, strict=True)]:
-        hidden = np.isnan(seen)
-        small = np.any((line[hidden] > 0) & (line[hidden] < 10))
-        if small and not hidden.all():
-            assert hidden.sum() >= 2
-            assert line[hidden].sum() >= 10
-
-
 # ---- curves
 
 

@@ -16,7 +16,7 @@ from isthmus.disclosure.curve import gate_curve
 from isthmus.disclosure.gate import refusal
 from isthmus.disclosure.rounding import round_counts
 from isthmus.disclosure.rules import Finding, Status
-from isthmus.disclosure.table import gate_table
+from isthmus.disclosure.suppression import gate_table
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
 from isthmus.model.rules import MAXIMUM_DIGITS, Rules, applies
@@ -107,7 +107,7 @@ def _suppress(counts: Counts, least: _Least) -> FloatArray:
         return values
     if counts.kind == "survival":
         return gate_curve(values, least.floor, least.bars_zero)
-    return gate_table(values, least.too_small(values), least.floor)
+    return gate_table(values, least.too_small(values), least.floor, least.bars_zero)
 
 
 def _lost(counts: Counts) -> bool:
