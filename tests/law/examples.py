@@ -75,6 +75,10 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"time": "time", "event": "event", "by": "arm", "at": [30, 60], "conf_type": "log-log"},
         {"time": "time", "event": "event", "grid": {"every": 20, "to": 200}},
     ],
+    "rmst": [
+        {"time": "time", "event": "event", "by": "arm", "tau": 60},
+        {"time": "time", "event": "event", "tau": 90, "grid": {"every": 15, "to": 150}},
+    ],
     "log_rank": [
         {"time": "time", "event": "event", "by": "stage"},
         {"time": "time", "event": "event", "by": "arm", "strata": ["region"]},

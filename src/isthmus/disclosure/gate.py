@@ -140,6 +140,7 @@ _COULD: Mapping[str, tuple[str, ...]] = {
     "quantiles": _TABLE,
     "kaplan_meier": _CURVE,
     "log_rank": _CURVE,
+    "rmst": _CURVE,
 }
 
 _MODEL_HINT = "fewer terms, merged levels of rare categories, or a wider population"
@@ -154,4 +155,5 @@ _HINTS: Mapping[str, str] = {
     "cox": _MODEL_HINT + "; with one baseline also a coarser grid or strata: [site]",
     "kaplan_meier": _CURVE_HINT,
     "log_rank": _CURVE_HINT,
+    "rmst": _CURVE_HINT,
 }

@@ -13,7 +13,7 @@ from isthmus import strict
 from isthmus.model.errors import Invalid
 from isthmus.model.record import record
 from isthmus.model.study import Study
-from isthmus.statistics import count, cox, crosstab, glm, kaplan_meier, log_rank, table_one
+from isthmus.statistics import count, cox, crosstab, glm, kaplan_meier, log_rank, rmst, table_one
 from isthmus.statistics.contract import Statistic
 
 CATALOGUE: Mapping[str, Statistic] = {
@@ -23,6 +23,7 @@ CATALOGUE: Mapping[str, Statistic] = {
     "glm": glm.STATISTIC,
     "kaplan_meier": kaplan_meier.STATISTIC,
     "log_rank": log_rank.STATISTIC,
+    "rmst": rmst.STATISTIC,
     "cox": cox.STATISTIC,
 }
 

@@ -1,7 +1,7 @@
 """Kaplan-Meier curves (kind `kaplan_meier`), as R's `survfit`: Greenwood's error, interval `log` unless stated.
 
 Result keys: `curves`: per group `group`, `n`, `time`, `at_risk`, `events`, `censored`, `survival`, `std_error` (of the
-survival), `conf_low`, `conf_high`, `median`, and where `at` asks `survival_at` (rows of `time`, `at_risk`,
+survival), `cumulative_hazard` (Nelson-Aalen), `conf_low`, `conf_high`, `median`, and where `at` asks `survival_at` (rows of `time`, `at_risk`,
 `survival`, `conf_low`, `conf_high`); `n`, `events`, `conf_level`, `conf_type`; `grid` and `bound` where `exactness` is
 `grid`: no survival differs by more than `bound` from the curve with all censoring of a step before its events.
 
@@ -172,7 +172,7 @@ def _report(question: KaplanMeier, setting: Setting, estimate: Estimate) -> dict
     if estimate.exactness == "grid":
         body["grid"] = {"edges": list(_grid(setting).edges)}
         tables = [estimate.counts[f"curve:{i}"].values for i in range(len(levels))]
-        body["bound"] = max((_bound(np.asarray(table, dtype=np.float64)) for table in tables), default=0.0)
+        body["bound"] = max((bound(np.asarray(table, dtype=np.float64)) for table in tables), default=0.0)
     return body
 
 
@@ -192,6 +192,7 @@ def _curve_body(question: KaplanMeier, setting: Setting, estimate: Estimate, i: 
         "censored": counts(table[2]),
         "survival": numbers(curve.survival),
         "std_error": numbers(curve.error),
+        "cumulative_hazard": numbers(nelson_aalen(table)),
         "conf_low": numbers(curve.low),
         "conf_high": numbers(curve.high),
         "median": median(curve.time, curve.survival),
@@ -217,6 +218,14 @@ def fitted(time: FloatArray, table: FloatArray, conf_level: float, conf_type: st
         error = alive * log_error
     blank = [np.where(shown, column, np.nan) for column in (alive, error, low, high)]
     return Curve(time, *blank)
+
+
+def nelson_aalen(table: FloatArray) -> FloatArray:
+    """Cumulative hazard (steps,) of a (3, steps) table: the sum of events over at risk; NaN where not shown."""
+    risk, events, _ = table
+    shown = np.isfinite(risk) & np.isfinite(events) & (risk > 0.0)
+    added = np.add.accumulate(np.where(shown, np.minimum(events, risk) / np.where(shown, risk, 1.0), 0.0))
+    return np.where(shown, added, np.nan)
 
 
 def median(time: FloatArray, alive: FloatArray) -> float | None:
@@ -267,7 +276,7 @@ def _at(curve: Curve, risk: FloatArray, time: float) -> dict[str, Any]:
     return {"time": time, **dict(zip(keys, (people, *shape), strict=True))}
 
 
-def _bound(table: FloatArray) -> float:
+def bound(table: FloatArray) -> float:
     """Largest difference to the curve with each step's censoring before its events."""
     risk, events, censored = (np.where(np.isfinite(row), row, 0.0) for row in table)
     usual = np.where(risk > 0.0, np.minimum(events / np.maximum(risk, 1.0), 1.0), 0.0)
