@@ -45,6 +45,14 @@ def table(rows: int = ROWS, seed: int = 7) -> dict[str, Any]:
 QUESTIONS: dict[str, list[dict[str, Any]]] = {
     "count": [{"by": ["arm", "stage"]}, {}],
     "crosstab": [{"rows": "arm", "columns": "stage"}],
+    "histogram": [
+        {"variable": "age", "by": "arm", "grid": {"every": 10, "to": 90}},
+        {"variable": "pressure"},
+    ],
+    "quantiles": [
+        {"variable": "age", "by": "stage"},
+        {"variable": "pressure", "probs": [0.1, 0.5, 0.95], "grid": {"every": 10, "to": 220}},
+    ],
     "table_one": [{"variables": ["age", "stage", "pressure"], "by": "arm", "smd": True}, {"variables": ["year"]}],
     "glm": [
         {"formula": "died ~ age + arm + stage", "family": "binomial", "robust": "HC0"},

@@ -23,7 +23,7 @@ from isthmus.model.rules import MAXIMUM_DIGITS, Rules, applies
 from isthmus.summary import FloatArray
 
 # Lists of a result that come from the study and the codebook, not from rows: shown as they are.
-PUBLIC = frozenset({"time", "grid", "edges", "at", "tau", "conf_level", "threshold"})
+PUBLIC = frozenset({"time", "grid", "edges", "from", "to", "prob", "at", "tau", "conf_level", "threshold"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ TITLES = {
     "log_rank": "Log-rank test",
     "crosstab": "Cross-tabulation",
     "count": "Count",
+    "histogram": "Histogram",
+    "quantiles": "Quantiles",
 }
 _FAMILIES = {
     "binomial": "Logistic regression",
@@ -40,7 +42,7 @@ _FAMILIES = {
     "quasipoisson": "Quasi-Poisson regression",
 }
 _MANY_STEPS = 12
-_COUNTED = ("count", "n", "percent")
+_COUNTED = ("prob", "value", "from", "to", "count", "n", "percent")
 _FIRST = ("statistic", "df", "p_value")
 
 

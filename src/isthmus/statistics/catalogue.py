@@ -13,13 +13,26 @@ from isthmus import strict
 from isthmus.model.errors import Invalid
 from isthmus.model.record import record
 from isthmus.model.study import Study
-from isthmus.statistics import count, cox, crosstab, glm, kaplan_meier, log_rank, rmst, table_one
+from isthmus.statistics import (
+    count,
+    cox,
+    crosstab,
+    glm,
+    histogram,
+    kaplan_meier,
+    log_rank,
+    quantiles,
+    rmst,
+    table_one,
+)
 from isthmus.statistics.contract import Statistic
 
 CATALOGUE: Mapping[str, Statistic] = {
     "count": count.STATISTIC,
     "table_one": table_one.STATISTIC,
     "crosstab": crosstab.STATISTIC,
+    "histogram": histogram.STATISTIC,
+    "quantiles": quantiles.STATISTIC,
     "glm": glm.STATISTIC,
     "kaplan_meier": kaplan_meier.STATISTIC,
     "log_rank": log_rank.STATISTIC,

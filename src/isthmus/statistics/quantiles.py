@@ -1,0 +1,242 @@
+"""Quantiles of a number (kind `quantiles`): R's type 7 of the pooled rows, to the printed grid.
+
+Result keys: `cells`: per group and probability `prob`, `value`, `from`, `to`; `n`; where `exactness` is `grid` also `bound`,
+the largest distance between a value and the ends of its interval, and `grid`.
+
+Only counts on public cells leave. The cells that hold the two order statistics of a type 7 quantile say where it lies:
+between `from` and `to`, never outside. `value` interpolates inside by the counts that people may see. Where the cells
+are the recorded values themselves (open rules), or hold a single whole number, the quantile is exact.
+
+Nobody's own value is asked for: the smallest and the largest (0 and 1) are refused, and `minimum_count` people lie on each
+side of every quantile. Reference: Hyndman & Fan (1996), Am Stat 50:361, definition 7.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from isthmus.evidence import Counts, Evidence
+from isthmus.model.codebook import Codebook
+from isthmus.model.errors import Invalid, Refused
+from isthmus.model.record import record
+from isthmus.statistics import grids
+from isthmus.statistics.contract import (
+    Answer,
+    Estimate,
+    Exactness,
+    Flow,
+    Grid,
+    Inputs,
+    Needs,
+    Round,
+    Setting,
+    Statistic,
+)
+from isthmus.statistics.histogram import grid_of, group, levels
+from isthmus.statistics.show import number, size
+from isthmus.statistics.survival import GridWish
+from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
+
+MOST_BINS = 2000
+
+
+@record
+class Quantiles:
+    """Arguments of `quantiles`: a number, probabilities between 0 and 1, perhaps `by` a category and a `grid`."""
+
+    variable: str
+    probs: tuple[float, ...] = (0.25, 0.5, 0.75)
+    by: str | None = None
+    grid: GridWish | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One site's rows."""
+
+    values: FloatArray
+    group: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where one quantile lies: the cells of its two order statistics, and the share of the second."""
+
+    first: int
+    second: int
+    share: float
+
+
+def _needs(question: Quantiles) -> Needs:
+    if not question.probs or not all(0.0 <= p <= 1.0 for p in question.probs):
+        raise Invalid("E-PROBABILITY", "probs lie between 0 and 1", "for example [0.25, 0.5, 0.75]")
+    if not all(0.0 < p < 1.0 for p in question.probs):
+        raise Refused(
+            "E-ENDPOINT",
+            "the smallest and the largest value are one person's: probs 0 and 1 are not answered",
+            "ask for the 5th and 95th percentile: probs [0.05, 0.95]",
+        )
+    by = () if question.by is None else (question.by,)
+    return Needs(numbers=(question.variable,), categories=by, times=(question.variable,))
+
+
+def _rungs(question: Quantiles, dictionary: Codebook) -> tuple[Grid, ...]:
+    stated = grids.rungs(question.variable, question.grid, dictionary, MOST_BINS)
+    return stated if question.grid is not None else (*grids.recorded(question.variable, dictionary), *stated)
+
+
+def _prepare(question: Quantiles, setting: Setting, inputs: Inputs) -> Rows:
+    return Rows(inputs.numbers[question.variable], group(question.by, setting, inputs))
+
+
+def _counts(question: Quantiles, setting: Setting, rows: Rows) -> IntArray:
+    grid = grid_of(setting)
+    cell = grids.cells(question.variable, rows.values, grid)
+    return grids.tally(cell, len(grid.edges) + 1, rows.group, len(levels(question.by, setting)))
+
+
+def _evidence(question: Quantiles, setting: Setting, prepared: Rows) -> Evidence:
+    names, counts = levels(question.by, setting), _counts(question, setting, prepared)
+    cells = {f"{question.variable} {name}".strip(): counts[i] for i, name in enumerate(names)}
+    groups = {} if question.by is None else {question.by: counts.sum(axis=1)}
+    return Evidence(rows=int(prepared.values.size), groups=groups, cells=cells)
+
+
+def _flow(question: Quantiles, setting: Setting) -> Flow:
+    grid = grid_of(setting)
+    shape = (len(levels(question.by, setting)), len(grid.edges) + 1)
+    pooled = yield Round(Layout(fields=(Field(name="cells", shape=shape, kind="histogram"),)), {"step": "cells"})
+    found = pooled["cells"].astype(np.int64)
+    n = int(found.sum())
+    if not n:
+        raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
+    counts = {"n": Counts("size", np.array([n]))}
+    spots = []
+    for i, row in enumerate(found):
+        counts[f"cells:{i}"] = Counts("cells", row)
+        counts[f"sides:{i}"] = Counts("implied", _sides(question.probs, int(row.sum())))
+        spots.append([spot(row, p) for p in question.probs])
+    intervals = [_interval(s, grid, _whole(question, setting)) for line in spots for s in line if s is not None]
+    exactness: Exactness = "exact" if grid.recorded or all(a == b for a, b in intervals) else "grid"
+    return Estimate("quantiles", exactness, n, rounds=1, counts=counts, values={"spots": spots})
+
+
+def _summarise(question: Quantiles, setting: Setting, prepared: Rows, asked: Round) -> Answer:
+    return Answer(Summary(asked.layout, {"cells": _counts(question, setting, prepared)}))
+
+
+def spot(counts: IntArray, prob: float) -> Spot | None:
+    """Cells of the order statistics around (n - 1) prob, of the pooled counts (cells,); None without rows."""
+    running = np.add.accumulate(counts)
+    n = int(running[-1])
+    if not n:
+        return None
+    place = (n - 1) * prob
+    first = math.floor(place)
+    at = np.searchsorted(running, [first, min(first + 1, n - 1)], side="right")
+    share = place - first
+    return Spot(int(at[0]), int(at[1]) if share > 0.0 else int(at[0]), share)
+
+
+def _sides(probs: tuple[float, ...], n: int) -> IntArray:
+    """Rows up to each quantile and beyond it."""
+    below = [math.floor((n - 1) * p) + 1 for p in probs] if n else [0] * len(probs)
+    return np.array([[k, n - k] for k in below], dtype=np.int64).reshape(-1)
+
+
+def _whole(question: Quantiles, setting: Setting) -> bool:
+    return grids.declared(question.variable, setting.dictionary).type == "integer"
+
+
+def _interval(found: Spot, grid: Grid, whole: bool) -> tuple[float, float]:
+    """Least and largest value the quantile can have."""
+    edges = np.array([-math.inf, *grid.edges, math.inf])
+    if grid.recorded:
+        low, high = edges[found.first], edges[found.second]
+        value = low + found.share * (high - low) if found.second != found.first else low
+        return float(value), float(value)
+    low, high = float(edges[found.first]), float(edges[found.second + 1])
+    if whole and math.isfinite(low):
+        low = float(math.ceil(low))
+    if whole and math.isfinite(high):
+        high = float(math.ceil(high) - 1)
+    return low, high
+
+
+def _report(question: Quantiles, setting: Setting, estimate: Estimate) -> dict[str, Any]:
+    cells = []
+    for i, name in enumerate(levels(question.by, setting)):
+        label = {} if question.by is None else {question.by: name}
+        counts = np.asarray(estimate.counts[f"cells:{i}"].values, dtype=np.float64)
+        for prob, found in zip(question.probs, estimate.values["spots"][i], strict=True):
+            cells.append({**label, "prob": prob, **_shown(question, setting, counts, prob, found)})
+    body: dict[str, Any] = {
+        "kind": estimate.kind,
+        "exactness": estimate.exactness,
+        "n": size(estimate.counts["n"]),
+        "rounds": estimate.rounds,
+        "cells": cells,
+    }
+    if estimate.exactness == "grid":
+        body["bound"] = _bound(cells)
+        body["grid"] = {"edges": list(grid_of(setting).edges)}
+    return body
+
+
+def _shown(
+    question: Quantiles, setting: Setting, counts: FloatArray, prob: float, found: Spot | None
+) -> dict[str, float | None]:
+    """`value`, `from` and `to` of one quantile, from counts (cells,) as the gate left them."""
+    if found is None:
+        return {"value": None, "from": None, "to": None}
+    grid = grid_of(setting)
+    if grid.recorded:
+        value = number(_interval(found, grid, whole=False)[0])
+        return {"value": value, "from": value, "to": value}
+    low, high = _interval(_widened(found, counts), grid, _whole(question, setting))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return {"value": None, "from": number(low), "to": number(high)}
+    value = min(max(_interpolated(counts, grid, prob), low), high)
+    return {"value": value, "from": low, "to": high}
+
+
+def _widened(found: Spot, counts: FloatArray) -> Spot:
+    """The cells of `found` and, where the gate blanked one, those beyond up to one that it shows."""
+    first, second = found.first, found.second
+    while first > 0 and math.isnan(counts[first]):
+        first -= 1
+    while second < counts.size - 1 and math.isnan(counts[second]):
+        second += 1
+    return Spot(first, second, found.share)
+
+
+def _interpolated(counts: FloatArray, grid: Grid, prob: float) -> float:
+    """The quantile if the rows of each cell were spread evenly; open cells hold theirs at their edge."""
+    kept = np.nan_to_num(counts)
+    running = np.add.accumulate(kept)[:-1]  # rows below each edge
+    return float(np.interp((float(kept.sum()) - 1.0) * prob + 0.5, running, np.array(grid.edges)))
+
+
+def _bound(cells: list[dict[str, Any]]) -> float | None:
+    """Largest distance from a value to an end of its interval; None where one is open."""
+    known = [c for c in cells if c["from"] is not None or c["to"] is not None]
+    if any(c["value"] is None for c in known):
+        return None
+    return max((max(c["value"] - c["from"], c["to"] - c["value"]) for c in known), default=0.0)
+
+
+STATISTIC = Statistic(
+    kind="quantiles",
+    question=Quantiles,
+    needs=_needs,
+    rungs=_rungs,
+    prepare=_prepare,
+    evidence=_evidence,
+    flow=_flow,
+    summarise=_summarise,
+    report=_report,
+)
