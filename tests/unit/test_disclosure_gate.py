@@ -222,4 +222,5 @@ def test_the_gate_shows_only_what_is_needed():
         "release",
         "release_vote",
         "refusal",
+        "could_apply",
     }

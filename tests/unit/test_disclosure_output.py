@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from isthmus.disclosure.gate import refusal
 from isthmus.disclosure.output import check_fit, gate_counts, round_numbers
-from isthmus.disclosure.report import findings_json, passed_at_every_site
+from isthmus.disclosure.report import blocked, findings_json, passed_at_every_site
 from isthmus.disclosure.rules import Finding
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid, Refused
@@ -236,9 +236,28 @@ def test_each_rule_is_reported_once_with_its_worst_status_and_whose_it_is():
     ]
 
 
+def test_a_refused_question_lists_what_could_have_refused_it():
+    shown = [f.rule for f in blocked("crosstab", replace(OPEN, minimum_count=5, maximum_leverage=0.5))]
+    assert shown == ["minimum_count"]  # in force, and of this kind: leverage is not
+
+
+def test_a_table_of_three_variables_that_lost_cells_is_for_a_person_to_look_at():
+    counts = np.full((2, 3, 4), 40)
+    assert statuses("cells", counts)["minimum_count"] == "Passed"
+    counts[0, 0, 0] = 2
+    assert statuses("cells", counts)["minimum_count"] == "Look"
+
+
+def test_a_site_floor_that_subtraction_undoes_is_for_a_person_to_look_at():
+    found = passed_at_every_site(replace(OPEN, minimum_count=10, minimum_count_site=5))
+    assert {f.rule: f.status for f in found} == {"minimum_count": "Passed", "minimum_count_site": "Look"}
+
+
 def test_a_unanimous_vote_passes_every_site_rule_that_restricts():
     assert passed_at_every_site(OPEN) == ()
-    assert [f.rule for f in passed_at_every_site(replace(OPEN, minimum_count=5, maximum_weight_share=0.2))] == [
+    rules = replace(OPEN, minimum_count=5, minimum_count_site=5, maximum_weight_share=0.2)
+    assert [f.rule for f in passed_at_every_site(rules) if f.status == "Passed"] == [
         "minimum_count",
+        "minimum_count_site",
         "maximum_weight_share",
     ]

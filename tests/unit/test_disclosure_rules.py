@@ -4,9 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from isthmus.disclosure.rules import check_at_least, check_rules, is_open, read_rules, strictest
+from isthmus.disclosure.rules import (
+    check_at_least,
+    check_rules,
+    is_open,
+    read_rules,
+    strictest,
+    subtraction_floor,
+    subtraction_safe,
+    with_own,
+)
 from isthmus.model.errors import Invalid, Refused
-from isthmus.model.rules import OPEN, Dominance, Rules
+from isthmus.model.rules import OPEN, Dominance, OwnRules, Rules
 
 FLOOR = Rules(
     minimum_count=11,
@@ -133,3 +142,45 @@ def test_open_rules_are_known_as_such():
     assert is_open(OPEN)
     assert not is_open(replace(OPEN, minimum_count=2))
     assert not is_open(replace(OPEN, digits=4))
+
+
+# ---- a site's own rules, and subtraction
+
+
+def test_own_rules_are_stricter_or_change_nothing():
+    assert with_own(FLOOR, None) == FLOOR
+    own = OwnRules(minimum_count=20, maximum_leverage=0.9, zeros="barred", dominance=Dominance(n=1, k=0.5, p=0.2))
+    held = with_own(FLOOR, own)
+    assert held == replace(FLOOR, minimum_count=20, zeros="barred", dominance=Dominance(n=2, k=0.5, p=0.2))
+
+
+def test_own_rules_are_within_range():
+    with pytest.raises(Invalid, match="E-RULES"):
+        with_own(FLOOR, OwnRules(maximum_leverage=2.0))
+
+
+@pytest.mark.parametrize(
+    ("changes", "least"),
+    [
+        ({}, 11),  # with zeros, all of the rest may be one party's
+        ({"zeros": "barred"}, 6),
+        ({"zeros": "barred", "minimum_sites": 4}, 4),
+        ({"zeros": "barred", "minimum_sites": 2}, 11),
+        ({"minimum_count": None}, 1),
+    ],
+)
+def test_the_floor_of_a_site_that_holds_after_subtraction(changes, least):
+    rules = replace(FLOOR, **changes)
+    assert subtraction_floor(rules) == least
+    assert subtraction_safe(replace(rules, minimum_count_site=least))
+    assert least == 1 or not subtraction_safe(replace(rules, minimum_count_site=least - 1))
+
+
+@pytest.mark.parametrize("zeros", ["allowed", "barred"])
+def test_the_floor_of_a_site_is_the_least_that_implies_it(zeros):
+    """Every way that two other parties can hold the rest of a cell, each 0 (where allowed) or at least the floor."""
+    rules = replace(FLOOR, minimum_count=5, zeros=zeros)
+    for stated in range(1, 7):
+        parts = [k for k in range(13) if k >= stated or (k == 0 and zeros == "allowed")]
+        rests = {a + b for a in parts for b in parts}
+        assert subtraction_safe(replace(rules, minimum_count_site=stated)) == all(r == 0 or r >= 5 for r in rests)

@@ -40,6 +40,7 @@ from isthmus.governance.signing import (
 )
 from isthmus.model.canonical import canonical, plain
 from isthmus.model.errors import Invalid, IsthmusError, Refused, Untrusted
+from isthmus.model.rules import Dominance
 
 
 def code_of(action) -> str:
@@ -191,6 +192,27 @@ def test_the_dataset_may_be_stricter_and_is_named():
     effective = shared_rules(draft(datasets=(strict,)), "trial")
     assert effective.rules.minimum_count == 20
     assert (effective.whose["minimum_count"], effective.whose["round_to"]) == ("dataset", "agreement")
+
+
+def test_a_site_may_be_stricter_in_public_and_is_named():
+    strict = replace(FLOOR, minimum_count=20, minimum_sites=3, dominance=Dominance(n=2, k=0.8, p=0.1))
+    made = draft(site_rules={"oslo": strict}, datasets=(replace(ENTRY, rules=replace(FLOOR, round_to=10)),))
+    effective = shared_rules(made, "trial")
+    assert (effective.rules.minimum_count, effective.rules.round_to, effective.rules.dominance.k) == (20, 10, 0.8)
+    whose = [effective.whose[rule] for rule in ("minimum_count", "round_to", "digits", "dominance")]
+    assert whose == ["site oslo", "dataset", "agreement", "agreement and site oslo"]
+    assert verify_agreement(signed_by_all(made), OWN_CUSTODIAN).site("oslo").rules == strict
+
+
+def test_a_sites_rules_do_not_hold_for_data_it_has_not():
+    other = replace(ENTRY, sites=("leeds", "boston"))
+    made = draft(site_rules={"oslo": replace(FLOOR, minimum_count=20)}, datasets=(other,))
+    assert shared_rules(made, "trial").rules.minimum_count == 11
+
+
+def test_a_site_may_not_be_weaker_and_must_exist():
+    assert code_of(lambda: draft(site_rules={"oslo": replace(FLOOR, minimum_count=10)})) == "E-RULES-FLOOR"
+    assert code_of(lambda: draft(site_rules={"rome": FLOOR})) == "E-AGREEMENT"
 
 
 def test_two_sites_of_one_party_are_one_legal_entity():

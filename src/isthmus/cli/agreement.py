@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from isthmus.cli.screen import Screen
 from isthmus.model.errors import Untrusted
 
 if TYPE_CHECKING:
+    from isthmus.governance.agreement import Agreement
     from isthmus.governance.signing import SignedAgreement
 
 File = Annotated[Path, typer.Argument(metavar="AGREEMENT", help="The agreement file.")]
@@ -45,9 +46,10 @@ def check(file: File, json: Json = False, quiet: Quiet = False) -> None:
     screen = Screen.of(json=json, quiet=quiet)
     agreement = check_signatures(_read(file))
     if screen.json:
-        screen.document(
-            {"schema": "isthmus/agreement-check/1", "agreement": agreement_digest(agreement), "signed": True}
-        )
+        rules = {entry.dataset: _effective(agreement, entry.dataset) for entry in agreement.datasets}
+        digest = agreement_digest(agreement)
+        screen.document({"schema": "isthmus/agreement-check/1", "agreement": digest, "signed": True, "rules": rules})
+    _say_rules(screen, agreement)
     screen.say(f"ok  consistent, signed by all {len(agreement.parties)} parties", style="green")
 
 
@@ -78,16 +80,43 @@ def show(file: File, json: Json = False, quiet: Quiet = False) -> None:
     agreement = signed.agreement
     digest = agreement_digest(agreement)
     if screen.json:
-        screen.document({"schema": "isthmus/agreement-show/1", "digest": digest, **plain(agreement)})
+        rules = {entry.dataset: _effective(agreement, entry.dataset) for entry in agreement.datasets}
+        screen.document({"schema": "isthmus/agreement-show/1", "digest": digest, **plain(agreement), "rules": rules})
         return
     screen.say(f"{agreement.title} ({agreement.id}, version {agreement.version})", style="bold")
     screen.say(f"{agreement.starts} to {agreement.expires}; {digest}", style="dim")
     screen.say(f"Questions: {', '.join(agreement.analyses)}")
     sites = tuple((s.site, s.party, s.country, s.facility) for s in agreement.sites)
     screen.table(Table(title="Sites", headings=("Site", "Party", "Country", "Facility"), rows=sites, labels=4))
-    rules = tuple((name, str(value)) for name, value in plain(agreement.disclosure).items())
-    screen.table(Table(title="Disclosure floor", headings=("Rule", "Value"), rows=rules, labels=2))
+    _say_rules(screen, agreement)
     screen.say(_state(signed))
+
+
+def _effective(agreement: Agreement, dataset: str) -> dict[str, Any]:
+    """Rule -> its strictest value and whose it is: the agreement's, the dataset's or a site's."""
+    from isthmus.governance.agreement import shared_rules
+    from isthmus.model.canonical import plain
+
+    found = shared_rules(agreement, dataset)
+    return {rule: {"value": value, "whose": found.whose[rule]} for rule, value in plain(found.rules).items()}
+
+
+def _say_rules(screen: Screen, agreement: Agreement) -> None:
+    from isthmus.disclosure.rules import subtraction_floor, subtraction_safe
+    from isthmus.governance.agreement import shared_rules
+    from isthmus.sdk.tables import Table
+
+    for entry in agreement.datasets:
+        found = _effective(agreement, entry.dataset)
+        rows = tuple((rule, str(held["value"]), held["whose"]) for rule, held in found.items())
+        title = f"Disclosure rules in force: {entry.dataset}"
+        screen.table(Table(title=title, headings=("Rule", "Value", "Whose"), rows=rows, labels=3))
+        rules = shared_rules(agreement, entry.dataset).rules
+        if not subtraction_safe(rules):
+            screen.say(
+                f"look: minimum_count_site below {subtraction_floor(rules)}: a site that subtracts its own part from a"
+                " pooled cell may be left with fewer people than minimum_count"
+            )
 
 
 def _read(file: Path) -> SignedAgreement:

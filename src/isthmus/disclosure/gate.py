@@ -114,13 +114,17 @@ def refusal(kind: str) -> Refused:
 
     It depends on the kind alone, never on the rule that failed, on the site or on how many refused.
     """
-    could = _COULD.get(kind, _FIT)
     return Refused(
         "E-DISCLOSURE",
         "not answered: not every site's disclosure rules allow this question; rules that could apply: "
-        + ", ".join(could),
+        + ", ".join(could_apply(kind)),
         _HINTS.get(kind, "ask for larger groups, fewer terms or a coarser grid"),
     )
+
+
+def could_apply(kind: str) -> tuple[str, ...]:
+    """Rules that could refuse a question of this kind, whatever did."""
+    return _COULD.get(kind, _FIT)
 
 
 def _only_here(token: object) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from isthmus.disclosure.rules import Finding, Status
+from isthmus.disclosure.gate import could_apply
+from isthmus.disclosure.rules import Finding, Status, subtraction_safe
 from isthmus.disclosure.site import SITE_RULES
 from isthmus.model.rules import Rules, applies
 
@@ -12,9 +13,20 @@ _WORST_LAST: tuple[Status, ...] = ("Passed", "Passed after suppression", "Look",
 
 
 def passed_at_every_site(rules: Rules) -> tuple[Finding, ...]:
-    """What a unanimous vote shows people: every site rule that restricts, passed at every site."""
+    """What a unanimous vote shows people: every site rule that restricts, passed at every site.
+
+    `minimum_count_site` asks for a look where a party that subtracts its own part may be left with few people.
+    """
     names = (*SITE_RULES, "maximum_weight_share")
-    return tuple(Finding(rule=rule, status="Passed") for rule in names if applies(rules, rule))
+    found = {rule: Finding(rule=rule, status="Passed") for rule in names if applies(rules, rule)}
+    if not subtraction_safe(rules):
+        found["minimum_count_site"] = Finding(rule="minimum_count_site", status="Look")
+    return tuple(found.values())
+
+
+def blocked(kind: str, rules: Rules) -> tuple[Finding, ...]:
+    """What people see of a refused question: every rule that could have refused this kind, never which did."""
+    return tuple(Finding(rule=rule, status="Blocked") for rule in could_apply(kind) if applies(rules, rule))
 
 
 def findings_json(findings: Iterable[Finding], whose: Mapping[str, str]) -> list[dict[str, str]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Literal
 
 from isthmus.model.errors import Invalid, Refused
 from isthmus.model.record import record
-from isthmus.model.rules import MAXIMUM_DIGITS, Dominance, Rules, applies
+from isthmus.model.rules import MAXIMUM_DIGITS, Dominance, OwnRules, Rules, applies
 from isthmus.strict import parse
 
 Mode = Literal["rehearsal", "federated"]
@@ -81,6 +81,34 @@ def strictest(stated: Mapping[str, Rules]) -> Effective:
     chosen = {rule: _strictest_of(rule, {who: getattr(r, rule) for who, r in stated.items()}) for rule in RULES}
     rules = Rules(**{rule: value for rule, (value, _) in chosen.items()})
     return Effective(rules=rules, whose={rule: who for rule, (_, who) in chosen.items() if who is not None})
+
+
+def with_own(agreed: Rules, own: OwnRules | None) -> Rules:
+    """The agreed rules, stricter where a site's own are; a weaker one of its own changes nothing.
+
+    Raises:
+        Invalid: E-RULES, a value outside its range.
+    """
+    stated = {f.name: getattr(own, f.name) for f in fields(OwnRules)} if own else {}
+    mine = replace(agreed, **{rule: value for rule, value in stated.items() if value is not None})
+    check_rules(mine, "rehearsal")
+    return strictest({"agreed": agreed, "own": mine}).rules
+
+
+def subtraction_floor(rules: Rules) -> int:
+    """The least `minimum_count_site` at which a pooled cell less any one party's part is 0 or reaches `minimum_count`.
+
+    With zeros barred every other party holds some: the floor is shared among at least `minimum_sites` - 1 of them.
+    Where zeros are allowed all of the rest may come from one party.
+    """
+    floor = rules.minimum_count if rules.minimum_count is not None and applies(rules, "minimum_count") else 1
+    return -(-floor // (rules.minimum_sites - 1)) if rules.zeros == "barred" else floor
+
+
+def subtraction_safe(rules: Rules) -> bool:
+    """Whether no party that subtracts its own part from a pooled cell is left with a few people of the others."""
+    stated = rules.minimum_count_site if rules.minimum_count_site is not None else 1
+    return stated >= subtraction_floor(rules)
 
 
 def check_at_least(rules: Rules, floor: Rules) -> None:

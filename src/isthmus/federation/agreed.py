@@ -14,6 +14,7 @@ from isthmus.crypto.keys import SigningKey
 from isthmus.data.dictionary import read_codebook
 from isthmus.data.persons import check_person
 from isthmus.data.source import Source, open_source
+from isthmus.disclosure.rules import with_own
 from isthmus.federation.book import SqlBook
 from isthmus.federation.config import Config, read_config, resolve
 from isthmus.federation.control import Clock
@@ -38,6 +39,7 @@ from isthmus.governance.signing import SignedAgreement, check_own_site, check_si
 from isthmus.model.canonical import canonical, digest, plain
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Unavailable
+from isthmus.model.rules import Rules
 from isthmus.model.study import Study
 from isthmus.strict import parse
 
@@ -110,7 +112,7 @@ class AgreedSite:
             site=self.name,
             country=agreement.site(self.name).country,
             source=source,
-            rules=shared_rules(agreement, asked.study.dataset).rules,
+            rules=self._rules(asked.study.dataset),
             randomness=self.randomness,
             cache=self.cache,
             note=note,
@@ -136,16 +138,19 @@ class AgreedSite:
         agreement = self.agreement
         dataset = _dataset_of(request)
         known = {entry.dataset for entry in agreement.datasets}
-        rules = shared_rules(agreement, dataset).rules if dataset in known else agreement.disclosure
         book = self._codebook(dataset)
         return Door(
             agreement=agreement,
             site=self.name,
             mode="federated",
-            rules=rules,
+            rules=self._rules(dataset) if dataset in known else agreement.disclosure,
             codebook=book,
             reads=lambda study: study_reads(study, book) if book else (),
         )
+
+    def _rules(self, dataset: str) -> Rules:
+        """What this site holds rows against: as agreed, or stricter by its own configuration."""
+        return with_own(shared_rules(self.agreement, dataset).rules, self.config.site().rules)
 
     def _codebook(self, dataset: str) -> Codebook | None:
         entry = self.config.tables.dataset.get(dataset)
@@ -238,6 +243,7 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
     signed = _read_agreement(config, site.agreement)
     agreement = verify_agreement(signed, custodian, held_agreement(means.store))
     check_own_site(agreement, site.name, means.identity.key.public, custodian)
+    with_own(agreement.disclosure, site.rules)  # out of range: said now, not when a study comes
     means.store.set_fact(HELD, canonical(agreement).decode())
     desk = AgreedSite(agreement, site.name, config, environ, randomness, means.store)
     return SiteSetup(means, hub_address(agreement, site.hub), desk)

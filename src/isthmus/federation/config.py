@@ -1,6 +1,6 @@
 """`isthmus.toml`: strict, found by going up, overridden by `ISTHMUS_*`. Secrets are references, never values.
 
-    [site] name, hub, key, agreement, custodian, facility     [hub] name, listen, key, agreement
+    [site] name, hub, key, agreement, custodian, facility, rules     [hub] name, listen, key, agreement
     [researcher] name, hub, key, agreement                    [dataset.NAME] source, table, person, codebook
     [store] path
 
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from isthmus.model.errors import Invalid, Unavailable
 from isthmus.model.record import record
+from isthmus.model.rules import OwnRules
 from isthmus.strict import parse
 
 FILE = "isthmus.toml"
@@ -32,6 +33,7 @@ class SiteConfig:
         key: `file:` reference to the directory that `isthmus init` made, or to the key file in it.
         agreement: path of the signed agreement.
         custodian: hex Ed25519 key this site trusts to sign agreements, set here and nowhere else.
+        rules: stricter than those agreed on, kept to itself.
     """
 
     name: str
@@ -40,6 +42,7 @@ class SiteConfig:
     agreement: str | None = None
     custodian: str | None = None
     facility: str | None = None
+    rules: OwnRules | None = None
 
 
 @record
@@ -188,7 +191,7 @@ _TABLES: Mapping[str, type[Any]] = {
 
 
 def _overrides(environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    known = [(table, f.name) for table, kind in _TABLES.items() for f in fields(kind)]
+    known = [(table, f.name) for table, kind in _TABLES.items() for f in fields(kind) if f.name != "rules"]
     names = [(f"{table}.{key}", f"ISTHMUS_{table}_{key}".upper()) for table, key in known]
     return [(name, environ[variable]) for name, variable in names if variable in environ]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from isthmus.disclosure.gate import refusal
 from isthmus.disclosure.output import check_fit, gate_counts, round_numbers
-from isthmus.disclosure.report import findings_json, passed_at_every_site
+from isthmus.disclosure.report import blocked, findings_json, passed_at_every_site
 from isthmus.evidence import Counts
 from isthmus.federation.plan import POPULATION, Plan, Question
 from isthmus.federation.script import Ended, Errored, Outcome, Script, estimates
@@ -73,8 +73,10 @@ def _analysis(question: Question, script: Script, excluded: Mapping[str, Any]) -
             case _:
                 raise refusal(kind)
     except IsthmusError as error:
-        status = "refused" if isinstance(error, Refused) else "failed"
-        return {"kind": kind, "status": status, "error": error.to_dict()}
+        if not isinstance(error, Refused):
+            return {"kind": kind, "status": "failed", "error": error.to_dict()}
+        could = findings_json(blocked(kind, script.plan.rules), script.plan.whose)
+        return {"kind": kind, "status": "refused", "error": error.to_dict(), "disclosure": could}
 
 
 def _report(question: Question, script: Script, estimate: Estimate, excluded: Mapping[str, Any]) -> dict[str, Any]:

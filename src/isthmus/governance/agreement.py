@@ -44,7 +44,10 @@ class Person:
 
 @record
 class SiteEntry:
-    """A node beside data: its party, country and facility, Ed25519 key, transport certificate and pin."""
+    """A node beside data: its party, country and facility, Ed25519 key, transport certificate and pin.
+
+    `rules` are stricter than the floor, and public: every party of a run in which the site takes part applies them.
+    """
 
     site: str
     party: str
@@ -53,6 +56,7 @@ class SiteEntry:
     key: str
     certificate: str
     tls: str
+    rules: Rules | None = None
 
 
 @record
@@ -161,13 +165,15 @@ def check_in_force(agreement: Agreement, now: datetime) -> None:
 
 
 def shared_rules(agreement: Agreement, dataset: str) -> Effective:
-    """The rules every party of a run applies: the strictest of the agreement's floor and the dataset's own.
+    """The rules every party of a run applies: the strictest of the agreement's floor, the dataset's and its sites'.
 
     Raises:
         Refused: E-DATASET.
     """
-    own = agreement.dataset(dataset).rules
-    return strictest({"agreement": agreement.disclosure} | ({"dataset": own} if own else {}))
+    entry = agreement.dataset(dataset)
+    stated = {"agreement": agreement.disclosure, "dataset": entry.rules}
+    stated |= {f"site {name}": agreement.site(name).rules for name in sorted(entry.sites)}
+    return strictest({whose: rules for whose, rules in stated.items() if rules is not None})
 
 
 def legal_entities(agreement: Agreement, sites: Iterable[str]) -> frozenset[str]:

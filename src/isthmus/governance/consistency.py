@@ -32,10 +32,10 @@ def check_agreement(agreement: Agreement) -> None:
     _keys(agreement)
     least = TWO_PARTIES if agreement.two_party else FLOORS["minimum_sites"]
     check_rules(agreement.disclosure, "federated", least)
-    for entry in agreement.datasets:
-        if entry.rules is not None:
-            check_rules(entry.rules, "federated", least)
-            check_at_least(entry.rules, agreement.disclosure)
+    for rules in (*(d.rules for d in agreement.datasets), *(s.rules for s in agreement.sites)):
+        if rules is not None:
+            check_rules(rules, "federated", least)
+            check_at_least(rules, agreement.disclosure)
 
 
 Problems = Iterator[tuple[str, str]]  # (place, what is wrong)

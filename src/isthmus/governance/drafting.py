@@ -41,21 +41,26 @@ class Terms:
     two_party: bool
     facilities: Mapping[str, str]
     names: Mapping[str, str]
+    site_rules: Mapping[str, Rules] | None = None
 
 
 def new_agreement(terms: Terms, cards: Iterable[Card], previous: Agreement | None = None) -> Agreement:
     """An unsigned agreement from cards and terms; the next version when there is a previous one.
 
     Args:
-        terms: `facilities`: site -> facility; `names`: party -> full name (its short name where left out).
+        terms: `facilities`: site -> facility; `names`: party -> full name (its short name where left out);
+            `site_rules`: site -> rules stricter than the floor.
         cards: checked cards of one hub, the sites and the people.
         previous: the version it replaces.
 
     Raises:
-        Invalid: E-AGREEMENT, not exactly one hub, or what `check_agreement` finds.
+        Invalid: E-AGREEMENT, not exactly one hub, rules of no site, or what `check_agreement` finds.
     """
     cards = tuple(cards)
     hubs = [c for c in cards if c.role == "hub"]
+    unknown = set(terms.site_rules or {}) - {c.name for c in cards if c.role == "site"}
+    if unknown:
+        raise Invalid("E-AGREEMENT", "site_rules names no site of the cards", "pass the site's card", min(unknown))
     if len(hubs) != 1:
         raise Invalid("E-AGREEMENT", "an agreement names exactly one hub", "pass one card of role hub", "hub")
     decided = {key: getattr(terms, key) for key in _DECIDED}
@@ -78,6 +83,7 @@ def new_agreement(terms: Terms, cards: Iterable[Card], previous: Agreement | Non
                 key=c.key,
                 certificate=c.certificate,
                 tls=c.tls,
+                rules=(terms.site_rules or {}).get(c.name),
             )
             for c in cards
             if c.role == "site"

@@ -33,6 +33,24 @@ class Rules:
     digits: int | None = None
 
 
+@record
+class OwnRules:
+    """What one site keeps to itself: rules stricter than those agreed on; one left out is as agreed.
+
+    They act where the site itself decides, on its vote and its rounds. What follows from pooled sums must be the same
+    at every party, so rounding, digits and the number of sites can only be agreed on.
+    """
+
+    minimum_count: int | None = None
+    minimum_count_site: int | None = None
+    zeros: Literal["barred"] | None = None
+    dominance: Dominance | None = None
+    minimum_dof: int | None = None
+    parameters_per_row: float | None = None
+    maximum_leverage: float | None = None
+    maximum_weight_share: float | None = None
+
+
 MAXIMUM_DIGITS = 17  # all of a float64
 
 
