@@ -53,7 +53,7 @@ class Counts:
 
     Attributes:
         kind: `cells`: any table; each value alone is a cell. `survival`: a (3, steps) array of at_risk, events,
-            censored of one curve, in time order. `implied`: never shown, each 0 or >= minimum_count.
+            censored of one curve, in time order; with competing causes a line of events for each. `implied`: never shown, each 0 or >= minimum_count.
             `size`: populations, shown rounded.
         values: int64; after the gate float64 with NaN for a suppressed value.
     """

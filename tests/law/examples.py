@@ -39,6 +39,7 @@ def table(rows: int = ROWS, seed: int = 7) -> dict[str, Any]:
         "copies": draw.integers(1, 4, rows).astype(float),
         "time": np.minimum(time, censor),
         "event": (time <= censor).astype(float),
+        "cause": np.where(time <= censor, np.where(np.arange(rows) % 3 == 0, "2", "1"), "0").astype(object),
     }
 
 
@@ -82,6 +83,10 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
     "kaplan_meier": [
         {"time": "time", "event": "event", "by": "arm", "at": [30, 60], "conf_type": "log-log"},
         {"time": "time", "event": "event", "grid": {"every": 20, "to": 200}},
+    ],
+    "cumulative_incidence": [
+        {"time": "time", "cause": "cause", "causes": {"1": "relapse", "2": "death"}, "by": "arm", "at": [30, 60]},
+        {"time": "time", "cause": "cause", "causes": {"1": "relapse", "2": "death"}, "grid": {"every": 20, "to": 200}},
     ],
     "rmst": [
         {"time": "time", "event": "event", "by": "arm", "tau": 60},

@@ -15,23 +15,23 @@ def gate_curve(values: FloatArray, floor: int, bars_zero: bool) -> FloatArray:
     first shown step with fewer than `floor` at risk, the curve ends.
 
     Args:
-        values: (3, steps) at risk before the step, events, censored, in time order.
+        values: (3 or more, steps) at risk before the step, events (a line per cause), censored, in time order.
         floor: minimum_count.
         bars_zero: zeros are barred.
 
     Returns:
-        (3, steps), NaN where a step is merged away or cut. At risk is that of the first merged step.
+        The same shape, NaN where a step is merged away or cut. At risk is that of the first merged step.
     """
-    at_risk, events, censored = values
+    at_risk, leaving = values[0], values[1:]
     shown = np.full(values.shape, np.nan)
     start = 0
     for stop in range(at_risk.size):
         if at_risk[start] < floor:
             break
-        lost, left = float(events[start : stop + 1].sum()), float(censored[start : stop + 1].sum())
-        remain = float(at_risk[stop] - events[stop] - censored[stop])
-        if all(_fits(count, floor, bars_zero) for count in (lost, left, remain)):
-            shown[:, stop] = at_risk[start], lost, left
+        lost = leaving[:, start : stop + 1].sum(axis=1).tolist()
+        remain = float(at_risk[stop] - leaving[:, stop].sum())
+        if all(_fits(count, floor, bars_zero) for count in (*lost, remain)):
+            shown[:, stop] = at_risk[start], *lost
             start = stop + 1
     return shown
 

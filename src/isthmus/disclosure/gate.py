@@ -145,6 +145,7 @@ _COULD: Mapping[str, tuple[str, ...]] = {
     "kaplan_meier": _CURVE,
     "log_rank": _CURVE,
     "rmst": _CURVE,
+    "cumulative_incidence": _CURVE,
 }
 
 _MODEL_HINT = "fewer terms, merged levels of rare categories, or a wider population"
@@ -160,4 +161,5 @@ _HINTS: Mapping[str, str] = {
     "kaplan_meier": _CURVE_HINT,
     "log_rank": _CURVE_HINT,
     "rmst": _CURVE_HINT,
+    "cumulative_incidence": _CURVE_HINT,
 }

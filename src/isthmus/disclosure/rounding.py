@@ -32,7 +32,7 @@ def _round_curve(values: FloatArray, step: int) -> FloatArray:
     until = int(np.argmax(at_risk == 0)) if np.any(at_risk == 0) else kept.size
     kept, at_risk = kept[:until], at_risk[:until]
     rounded[0, kept] = at_risk
-    for line in (1, 2):
+    for line in range(1, len(values)):
         running = _nearest(np.cumsum(values[line, kept]), step)
         rounded[line, kept] = np.minimum(np.diff(running, prepend=0.0), at_risk)
     return rounded

@@ -145,7 +145,7 @@ def _curves(name: str, body: Mapping[str, Any]) -> list[Table]:
     overview = tuple(_overview(curve) for curve in body["curves"])
     first = Table(
         title=title(name, body),
-        headings=("Group", "At start", "Events", "Last time", "Survival", f"{percent(body)} CI", "Median"),
+        headings=("Group", "At start", "Events", "Last time", _followed(body), f"{percent(body)} CI", "Median"),
         rows=overview,
         notes=(f"n = {significant(body.get('n'))}; {body['exactness']}",),
     )
@@ -155,34 +155,44 @@ def _curves(name: str, body: Mapping[str, Any]) -> list[Table]:
 
 def group(curve: Mapping[str, Any]) -> str:
     """A curve's group as people read it: its levels, `all` where there are none."""
-    return ", ".join(str(v) for v in curve.get("group", {}).values()) or "all"
+    words = [*curve.get("group", {}).values(), *([curve["cause"]] if "cause" in curve else [])]
+    return ", ".join(str(v) for v in words) or "all"
 
 
 def shown_steps(curve: Mapping[str, Any]) -> list[int]:
     """Indices of the steps that the output gate left; it merges steps of few people and cuts the tail."""
-    return [i for i, value in enumerate(curve["survival"]) if value is not None]
+    return [i for i, value in enumerate(curve[followed(curve)]) if value is not None]
+
+
+def followed(curve: Mapping[str, Any]) -> str:
+    """What a curve shows: `survival`, or `incidence` of one of several causes."""
+    return "incidence" if "incidence" in curve else "survival"
+
+
+def _followed(body: Mapping[str, Any]) -> str:
+    return next((followed(curve).capitalize() for curve in body["curves"]), "Survival")
 
 
 def _overview(curve: Mapping[str, Any]) -> tuple[str, ...]:
     steps = shown_steps(curve)
     if not steps:
         return (group(curve), *"------")
-    last = {k: curve[k][steps[-1]] for k in ("time", "survival", "conf_low", "conf_high")}
+    last = {k: curve[k][steps[-1]] for k in ("time", followed(curve), "conf_low", "conf_high")}
     events = sum(curve["events"][i] for i in steps)
     limits = f"{significant(last['conf_low'])} to {significant(last['conf_high'])}"
-    numbers = (curve.get("n", curve["at_risk"][steps[0]]), events, last["time"], last["survival"])
+    numbers = (curve.get("n", curve["at_risk"][steps[0]]), events, last["time"], last[followed(curve)])
     return (group(curve), *(significant(v) for v in numbers), limits, significant(curve.get("median")))
 
 
 def _life_table(body: Mapping[str, Any]) -> Table:
     rows = [
-        (group(curve), *(significant(curve[k][i]) for k in ("time", "at_risk", "events", "censored", "survival")))
+        (group(curve), *(significant(curve[k][i]) for k in ("time", "at_risk", "events", "censored", followed(curve))))
         for curve in body["curves"]
         for i in shown_steps(curve)
     ]
     return Table(
         title="Life table",
-        headings=("Group", "Until", "At risk", "Events", "Censored", "Survival"),
+        headings=("Group", "Until", "At risk", "Events", "Censored", _followed(body)),
         rows=tuple(rows),
     )
 

@@ -17,6 +17,7 @@ from isthmus.statistics import (
     count,
     cox,
     crosstab,
+    cumulative_incidence,
     glm,
     histogram,
     kaplan_meier,
@@ -37,6 +38,7 @@ CATALOGUE: Mapping[str, Statistic] = {
     "kaplan_meier": kaplan_meier.STATISTIC,
     "log_rank": log_rank.STATISTIC,
     "rmst": rmst.STATISTIC,
+    "cumulative_incidence": cumulative_incidence.STATISTIC,
     "cox": cox.STATISTIC,
 }
 
