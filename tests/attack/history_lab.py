@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from isthmus.crypto.keys import SigningKey
+from isthmus.data.source import Source
 from isthmus.disclosure.rules import read_rules
 from isthmus.federation.book import SqlBook
 from isthmus.federation.memory import Network
@@ -26,6 +27,7 @@ from isthmus.federation.protocol.local import Local
 from isthmus.federation.protocol.site import SiteRun
 from isthmus.federation.recall import Book, MemoryBook
 from isthmus.federation.rehearsal import ORIGIN, Stage, charter_of, result_body, site_work, stage
+from isthmus.federation.snapshots import Lineage
 from isthmus.federation.spool import Spool
 from isthmus.federation.store import Store, open_store
 from isthmus.federation.work import HubWork
@@ -35,7 +37,7 @@ from isthmus.model.study import Study
 from isthmus.strict import parse
 from isthmus.summary import Summary
 
-RULES = {
+RULES: dict[str, Any] = {
     "minimum_count": 11,
     "minimum_count_site": 11,
     "round_to": 5,
@@ -110,6 +112,11 @@ class Forgetful:
         del site
         return MemoryBook()
 
+    def served(self, site: str, source: Source) -> Source:
+        """What the site answers from."""
+        del site
+        return source
+
     def ask(self, where: str | None = None, **analyses: Mapping[str, Any]) -> Asked:
         """One study over all sites."""
         stated = {
@@ -121,7 +128,8 @@ class Forgetful:
         }
         study = parse(Study, stated | ({"population": {"where": where}} if where else {}))
         staged = stage(study, self.tables, rules=read_rules(RULES, "rehearsal"), countries=None, codebook=BOOK)
-        return self._run(staged)
+        served = {name: self.served(name, source) for name, source in staged.sources.items()}
+        return self._run(replace(staged, sources=served))
 
     def _run(self, staged: Stage) -> Asked:
         keys, hub_key = {name: SigningKey.generate() for name in staged.sources}, SigningKey.generate()
@@ -169,6 +177,11 @@ class Recalling(Forgetful):
     def book(self, site: str) -> Book:
         self.stores.append(open_store(self.folder / f"{site}.db"))
         return SqlBook(self.stores[-1], "ward", "ada", self.cap)
+
+    def served(self, site: str, source: Source) -> Source:
+        self.stores.append(open_store(self.folder / f"{site}.db"))
+        folder = self.folder / site
+        return Lineage(self.stores[-1], folder, "ward", BOOK, "id", RULES["minimum_count"]).served(source)
 
     def ask(self, where: str | None = None, **analyses: Mapping[str, Any]) -> Asked:
         try:

@@ -30,6 +30,7 @@ from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.recall import Enrolled
 from isthmus.federation.request import charter_of, plan_of
 from isthmus.federation.site_node import SiteSetup
+from isthmus.federation.snapshots import Lineage
 from isthmus.federation.store import Store, open_store
 from isthmus.federation.work import HubWork as OurHubWork
 from isthmus.federation.work import SiteWork as OurSiteWork
@@ -107,18 +108,23 @@ class AgreedSite:
         if book is None or source is None:
             raise Invalid("E-DATASET", "this site does not map the dataset", "add [dataset.NAME] to isthmus.toml")
         charter = charter_of(asked, agreement)
+        rules = self._rules(asked.study.dataset)
+        person = self._person(asked.study.dataset, book, source)
+        folder = self.config.base / "snapshots"
+        lineage = Lineage(self.store, folder, asked.study.dataset, book, person, rules.minimum_count or 1)
+        source = lineage.served(source)
         work = OurSiteWork(
             plan=plan_of(charter, asked, agreement, book),
             site=self.name,
             country=agreement.site(self.name).country,
             source=source,
-            rules=self._rules(asked.study.dataset),
+            rules=rules,
             randomness=self.randomness,
             cache=self.cache,
             note=note,
             book=self._book(asked.study.dataset, asker(request, agreement)),
             codebook=book,
-            person=self._person(asked.study.dataset, book, source),
+            person=person,
         )
         work.open()
         return Seat(charter, work, source.fingerprint())

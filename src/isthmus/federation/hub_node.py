@@ -116,6 +116,8 @@ class HubNode:
             await self._declined(site, item.body)
         elif item.kind == "done" and item.body.get("run") in self.runs:
             held = self.runs[str(item.body["run"])]
+            if item.body.get("ledger") is not None:
+                self._remember(site, item.body["ledger"])  # it has grown since the hello
             held.confirmed.add(site)
             await self._after(held)
 

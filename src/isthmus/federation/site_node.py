@@ -230,7 +230,7 @@ class SiteNode:
         self._log.info("run %s ended: %s", name[:19], event)
         self._tell({"ended": name, "event": event})
         if self._link is not None:
-            self._link.say("done", {"run": name})
+            self._link.say("done", {"run": name, "ledger": self.ledger.head()})
 
     def _done(self, body: Mapping[str, Any]) -> None:
         """The hub says that a run is over which this site believes open: its secrets go."""

@@ -1,4 +1,5 @@
-"""Tables of the differencing history: ids of rows, row sets, who used them, charges, and the chain over all of it."""
+"""Tables of the differencing history: ids of rows, row sets, who used them, charges, the chain over all
+of it, and the lineage of snapshots."""
 
 from __future__ import annotations
 
@@ -62,4 +63,14 @@ CHARGES = sa.Table(
     _named("question"),
     _named("researcher"),
     sa.UniqueConstraint("dataset", "question"),
+)
+# States of a source: `served` (a frozen copy answers), `held` (too few people changed), `past`.
+SNAPSHOTS = sa.Table(
+    "history_snapshots",
+    METADATA,
+    _numbered(),
+    _named("dataset"),
+    _named("fingerprint"),
+    _named("file"),
+    _named("state"),
 )
