@@ -3,6 +3,7 @@
 #   make demo      six sites and a hub on this machine answer a real question      (about a minute after install)
 #   make test      all tests but the long ones
 #   make test-all  the long ones too (minutes), and those that need Spark
+#   make attack    every attack, twice: what leaks without the defence, and what stops it
 #   make check     format, lint, types, architecture, tests: what a change must pass
 #   make bench     the timing table, beside statsmodels, scikit-learn, lifelines and R
 #
@@ -21,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 export OPENBLAS_NUM_THREADS = 1
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo test test-all check check-static format bench clean help
+.PHONY: demo test test-all attack check check-static format bench clean help
 
 demo: $(DEMO)
 	$(BIN)/isthmus demo
@@ -31,6 +32,9 @@ test: $(DEV)
 
 test-all: $(DEV)
 	HYPOTHESIS_PROFILE=explore $(PYTEST) -m "not bench"
+
+attack: $(DEV)
+	$(PYTEST) -q -m "not long" tests/attack --attack-table docs/attacks.md
 
 check: check-static test
 
@@ -55,7 +59,7 @@ $(VENV)/.installed-%: pyproject.toml tools/venv.sh
 	@touch $@
 
 help:
-	@sed -n '3,7s/^# *//p' Makefile
+	@sed -n '3,8s/^# *//p' Makefile
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

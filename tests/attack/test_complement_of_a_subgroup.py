@@ -14,24 +14,30 @@ import pytest
 from history_lab import VICTIM, VICTIMS_AGE, Forgetful, Recalling
 from test_differencing import PRESSURE, SCALE, SUM
 
+from attack import Attack, Say
 from isthmus.disclosure.history import FAMILY
+
+ATTACK = Attack("A subgroup and its complement but for one", "history: near a union of earlier sets")
+
 
 WHOLE, BELOW, ABOVE = None, f"AGE < {VICTIMS_AGE}", f"AGE > {VICTIMS_AGE}"
 
 
-def test_it_works_on_sites_that_forget() -> None:
+def test_it_works_on_sites_that_forget(leak: Say) -> None:
     sites = Forgetful()
     totals = [sites.ask(where, m=PRESSURE).total("m", SUM) for where in (WHOLE, BELOW, ABOVE)]
     assert SCALE * (totals[0] - totals[1] - totals[2]) == pytest.approx(
         sites.tables["leeds"]["SBP"][VICTIM].as_py(), rel=1e-9
     )
+    leak("one patient's pressure, exactly")
 
 
 @pytest.mark.parametrize("order", list(permutations((WHOLE, BELOW, ABOVE))))
-def test_through_the_site_the_third_study_is_refused(tmp_path: Path, order: tuple[str | None, ...]) -> None:
+def test_through_the_site_the_third_study_is_refused(stop: Say, tmp_path: Path, order: tuple[str | None, ...]) -> None:
     sites = Recalling(folder=tmp_path)
     assert [sites.ask(where, m=PRESSURE).refused("m") for where in order] == [False, False, True]
     assert {(site, why) for site, _, why in sites.notes} == {("leeds", FAMILY)}
+    stop("the third study is refused, in all six orders")
 
 
 def test_nor_within_one_study() -> None:

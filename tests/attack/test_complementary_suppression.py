@@ -3,7 +3,13 @@
 import numpy as np
 from hole_lab import ONLY_SUMS, ask
 
+from attack import Attack
 from isthmus.disclosure.audit import audit
+
+ATTACK = Attack(
+    "Complementary suppression: a hidden cell from the margins", "secondary suppression, audited", number=19
+)
+
 
 FLOOR = 11
 SMALL = np.array([[3, 4, 160], [5, 2, 180], [190, 195, 199]])
@@ -26,7 +32,7 @@ def shown(counts):
     return answer, np.array(cells, dtype=float).reshape(counts.shape)
 
 
-def test_one_hidden_cell_comes_back_by_subtraction():
+def test_one_hidden_cell_comes_back_by_subtraction(leak):
     counts = np.array([[3, 50, 60], [70, 40, 80], [90, 95, 99]])
     alone = counts < FLOOR
     low, high = audit(counts, alone, 0)
@@ -34,9 +40,10 @@ def test_one_hidden_cell_comes_back_by_subtraction():
     _, seen = shown(counts)
     low, high = audit(counts, np.isnan(seen), 1)
     assert high[0, 0] - low[0, 0] >= FLOOR
+    leak("a cell of 3, exactly")
 
 
-def test_two_hidden_cells_in_each_line_are_solved_together():
+def test_two_hidden_cells_in_each_line_are_solved_together(leak, stop):
     """Every line has two hidden cells, and together they hold the floor in no way that helps: all four are within 2."""
     alone = SMALL < FLOOR
     low, high = audit(SMALL, alone, 1)
@@ -48,3 +55,5 @@ def test_two_hidden_cells_in_each_line_are_solved_together():
     assert np.min((high - low)[np.isnan(seen)]) >= FLOOR
     status = {entry["rule"]: entry["status"] for entry in answer["disclosure"]}
     assert status["minimum_count"] == "Passed after suppression"
+    stop(f"every hidden cell lies anywhere in at least {FLOOR + 1} values")
+    leak("four cells to within 5, all known to be below the floor")

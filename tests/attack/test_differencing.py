@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 from history_lab import VICTIM, VICTIMS_AGE, Forgetful, Recalling
 
+from attack import Attack, Say
 from isthmus.disclosure.history import NEAR
+
+ATTACK = Attack("Differencing: a ward, and the ward without one patient", "history: near an earlier set", number=1)
+
 
 WITH, WITHOUT = f"AGE <= {VICTIMS_AGE}", f"AGE < {VICTIMS_AGE}"
 PRESSURE = {"glm": {"formula": "SBP ~ 1", "family": "gaussian"}}
@@ -25,15 +29,17 @@ def recovered(sites: Forgetful) -> float:
     return SCALE * (more.total("m", SUM) - less.total("m", SUM))
 
 
-def test_it_works_on_sites_that_forget() -> None:
+def test_it_works_on_sites_that_forget(leak: Say) -> None:
     sites = Forgetful()
     victim = sites.tables["leeds"]["SBP"][VICTIM].as_py()
     assert recovered(sites) == pytest.approx(victim, rel=1e-9)
+    leak(f"one patient's pressure, {victim:.0f}, exactly")
 
 
 @pytest.mark.parametrize(("first", "second"), [(WITH, WITHOUT), (WITHOUT, WITH)])
-def test_through_the_site_the_second_study_is_refused(tmp_path: Path, first: str, second: str) -> None:
+def test_through_the_site_the_second_study_is_refused(stop: Say, tmp_path: Path, first: str, second: str) -> None:
     sites = Recalling(folder=tmp_path)
     assert not sites.ask(first, m=PRESSURE).refused("m")
     assert sites.ask(second, m=PRESSURE).refused("m")
     assert {(site, why) for site, _, why in sites.notes} == {("leeds", NEAR)}
+    stop("the second study is refused, in either order")

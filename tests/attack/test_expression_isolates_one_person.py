@@ -9,6 +9,13 @@ import pyarrow as pa
 import pytest
 
 import isthmus
+from attack import Attack, Say
+
+ATTACK = Attack(
+    "An expression that one patient meets (CASE WHEN age > 97)",
+    "minimum_count on both sides of everything an expression decides",
+)
+
 
 FLOOR: dict[str, Any] = {
     "minimum_count": 11,
@@ -58,9 +65,10 @@ def ask(derived: str, rules: dict[str, Any], **keys: Any) -> dict[str, Any]:
     return answer
 
 
-def test_bare_the_mean_is_the_patients_value() -> None:
+def test_bare_the_mean_is_the_patients_value(leak: Say) -> None:
     answer = ask("CASE WHEN AGE > 97 THEN CHOL ELSE 0 END", OPEN)
     assert answer["terms"][0]["estimate"] * 900 == pytest.approx(SECRET)
+    leak(f"the patient's cholesterol, {SECRET:.0f}, exactly")
 
 
 @pytest.mark.parametrize(
@@ -82,10 +90,11 @@ def test_bare_the_mean_is_the_patients_value() -> None:
         "CHOL + COALESCE(LN(97 - AGE), 0)",
     ],
 )
-def test_under_a_floor_it_is_refused(derived: str) -> None:
+def test_under_a_floor_it_is_refused(stop: Say, derived: str) -> None:
     answer = ask(derived, FLOOR)
     assert answer["status"] == "refused"
     assert answer["error"]["code"] == "E-DISCLOSURE"
+    stop("refused in all forms: CASE, IN, BETWEEN, GREATEST, ABS, FLOOR, division, SQRT, COALESCE")
 
 
 def test_a_population_that_leaves_one_out_is_refused() -> None:

@@ -17,6 +17,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 from governance_alliance import CODEBOOK, NOW, draft, key_of, signed_by_all
 
+from attack import Attack, Say
 from isthmus.federation.request import charter_of
 from isthmus.governance.admission import RunRequest, sign_request
 from isthmus.governance.agreement import Agreement, agreement_digest
@@ -28,6 +29,9 @@ from isthmus.model.canonical import digest, plain
 from isthmus.model.errors import Untrusted
 from isthmus.model.study import Purpose, Study
 from isthmus.sdk.bundle import verify
+
+ATTACK = Attack("A forged result under the genuine agreement", "verify: the charter follows from a signed request")
+
 
 AGREEMENT = draft()
 ASKED = RunRequest(
@@ -107,14 +111,16 @@ FORGERIES = [one_site, no_request, anothers_request, another_study, too_few_site
 
 
 @pytest.mark.parametrize("forge", FORGERIES)
-def test_without_the_check_a_forgery_passes(forge: Any) -> None:
+def test_without_the_check_a_forgery_passes(leak: Say, forge: Any) -> None:
     assert verify_bundle(forge(), ()).signers
+    leak("a made-up result verifies")
 
 
 @pytest.mark.parametrize("forge", FORGERIES)
-def test_a_forgery_does_not_verify(forge: Any) -> None:
+def test_a_forgery_does_not_verify(stop: Say, forge: Any) -> None:
     with pytest.raises(Untrusted, match="E-BUNDLE"):
         verify(forge())
+    stop("E-BUNDLE")
 
 
 def test_the_genuine_one_does() -> None:

@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 from hole_lab import ONLY_SUMS, STRICT, answered, ask, estimates, refused, sites
 
+from attack import Attack
+
+ATTACK = Attack("The two-by-two cells behind an estimate", "implied cells at the output gate")
+
 
 def rare(high: float = 1.0):
     """Four people of each site's x = 1 ... two, two and four have the outcome: eight in all."""
@@ -28,7 +32,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_cell_of_eight(name):
+def test_a_cell_of_eight(leak, stop, name):
     kind, question = MODELS[name]
     tables = rare()
     for table in tables:
@@ -37,6 +41,8 @@ def test_a_cell_of_eight(name):
         marked = sum(table["X"].sum() for table in tables)
         assert marked * sum(estimates(ask(kind, question, tables))) == pytest.approx(8)
     assert refused(kind, question, tables, ONLY_SUMS)
+    stop("refused for every family")
+    leak("a cell of 8, exactly")
 
 
 def test_an_outcome_of_other_values():

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from disclosure_lab import Lab, failing, patients
 
+from attack import Attack
 from isthmus.disclosure.gate import refusal
 from isthmus.model.errors import Refused
 from isthmus.statistics.glm import STATISTIC as GLM
+
+ATTACK = Attack("A dummy that isolates one patient", "minimum_count on supports; maximum_leverage", number=6)
 
 
 def victim_in(site: dict[str, np.ndarray], mark: np.ndarray) -> dict[str, np.ndarray]:
@@ -24,20 +27,22 @@ def sites() -> list[dict[str, np.ndarray]]:
     return made
 
 
-def test_bare_the_coefficients_are_the_outcome():
+def test_bare_the_coefficients_are_the_outcome(leak):
     data = sites()
     lab = Lab("cost ~ age + mark", "gaussian", data)
     intercept, slope, mark = lab.bare().values["estimates"]
     secret = data[0]["cost"][0]
     assert intercept + slope * 103.0 + mark == pytest.approx(secret, abs=1e-6)
+    leak(f"the patient's cost, {secret:.4f}, to {abs(intercept + slope * 103.0 + mark - secret):.0e}")
 
 
-def test_through_the_site_it_is_refused():
+def test_through_the_site_it_is_refused(stop):
     lab = Lab("cost ~ age + mark", "gaussian", sites())
     with pytest.raises(Refused) as caught:
         lab.gated(0)
     assert caught.value.to_dict() == refusal("glm").to_dict()
     assert {"minimum_count", "maximum_leverage"} <= failing(lab.considered(0))
+    stop("refused at the site")
 
 
 def test_bare_one_call_of_the_sites_part_tells_whether_the_patient_died():

@@ -6,12 +6,21 @@ from dataclasses import replace
 import pytest
 from hole_lab import STRICT, ask, sites
 
-from isthmus.disclosure.rules import with_own
+from attack import Attack
+from isthmus.disclosure.report import findings_json
+from isthmus.disclosure.rules import Finding, read_rules, strictest, with_own
 from isthmus.federation import rehearsal
 from isthmus.model.rules import OwnRules
 
+ATTACK = Attack("A site's private rule read off a result", "constant refusal; the report names agreed rules alone")
+
+
 QUESTION = {"variables": ["AGE", "HIV"], "by": "ARM"}
 OWN = OwnRules(minimum_count=250)  # an arm has about 200 people at each site
+
+
+def rules_of(stated):
+    return read_rules(stated, "rehearsal")
 
 
 def with_private(monkeypatch, name, own):
@@ -30,8 +39,16 @@ def answer(monkeypatch, name, own):
         return ask("table_one", QUESTION, sites(), STRICT)
 
 
+def test_bare_a_report_that_names_whose_rule_decided_tells_the_sites_floor(leak):
+    stated = {"agreement": rules_of(STRICT), "s1": with_own(rules_of(STRICT), OWN)}
+    found = strictest(stated)
+    shown = findings_json([Finding(rule="minimum_count", status="Passed")], found.whose)
+    assert shown == [{"rule": "minimum_count", "status": "Passed", "whose": "s1"}]
+    leak("that s1 has a stricter floor than it agreed")
+
+
 @pytest.mark.parametrize("name", ["s0", "s2"])
-def test_a_sites_own_rule_refuses_and_the_text_is_the_same(monkeypatch, name):
+def test_a_sites_own_rule_refuses_and_the_text_is_the_same(stop, monkeypatch, name):
     assert "n" in ask("table_one", QUESTION, sites(), STRICT)
     found = answer(monkeypatch, name, OWN)
     assert found["status"] == "refused"
@@ -39,6 +56,7 @@ def test_a_sites_own_rule_refuses_and_the_text_is_the_same(monkeypatch, name):
     assert found["error"] == plain["error"]
     assert found == answer(monkeypatch, "s1", OWN)
     assert "250" not in json.dumps(found)
+    stop("the same text as any refusal")
 
 
 def test_a_result_that_a_stricter_site_let_pass_is_the_same(monkeypatch):

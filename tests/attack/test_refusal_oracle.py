@@ -11,12 +11,18 @@ import numpy as np
 import pytest
 from disclosure_lab import FLOOR, Lab, failing, patients
 
+from attack import Attack
 from isthmus.disclosure.gate import clear, refusal, release, release_vote
 from isthmus.disclosure.site import consider
 from isthmus.evidence import Evidence, Weights
 from isthmus.model.canonical import digest
 from isthmus.model.errors import Refused
 from isthmus.summary import Field, Layout, Summary, add
+
+ATTACK = Attack(
+    "Refusals, errors and sizes as an oracle", "zero is refused as one is; constant text; masked vote", number=22
+)
+
 
 QUESTION = digest("count of people with the victim's age, postcode and a diagnosis")
 
@@ -34,12 +40,14 @@ def gated(members: int) -> str:
     return "answered"
 
 
-def test_bare_a_threshold_tells_whether_the_victim_has_the_diagnosis():
+def test_bare_a_threshold_tells_whether_the_victim_has_the_diagnosis(leak):
     assert naive(1) != naive(0)
+    leak("0 is answered and 1 refused: one person's diagnosis")
 
 
-def test_through_the_site_both_are_refused_alike():
+def test_through_the_site_both_are_refused_alike(stop):
     assert gated(1) == gated(0) == str(refusal("count").to_dict())
+    stop("0 and 1 are refused alike")
 
 
 EVIDENCE = {
@@ -76,7 +84,7 @@ def test_each_rule_was_tried(reason):
     assert expected in failing(consider(EVIDENCE[reason], STRICT))
 
 
-def test_what_the_hub_sees_of_a_vote_has_one_shape():
+def test_what_the_hub_sees_of_a_vote_has_one_shape(stop):
     layout = Layout(fields=(Field(name="vote", shape=(3,), kind="vote"),))
     votes = [
         release_vote(layout, answers, secrets.token_bytes).summary
@@ -86,6 +94,7 @@ def test_what_the_hub_sees_of_a_vote_has_one_shape():
     assert {v.values["vote"].nbytes for v in votes} == {24}
     pooled = add(add(votes[0], votes[1]), votes[2]).values["vote"]
     assert (pooled != 0).all()  # the words of one refuser and of two look alike: uniform
+    stop("the hub sees uniform words of one size")
 
 
 def test_an_honest_question_still_passes():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from attack import Attack, Say
 from isthmus.crypto.ring import Checksum
 from isthmus.federation.memory import Network
 from isthmus.federation.messages import HUB, BytesPayload, Message, read_all
@@ -18,6 +19,8 @@ from isthmus.federation.protocol import hub_rounds
 from isthmus.federation.protocol.context import Turn
 from isthmus.model.errors import Untrusted
 from secagg_lab import Lab, lab
+
+ATTACK = Attack("Messages altered on the way", "signature on every message")
 
 
 def until(network: Network, link: tuple[str, str], kind: str) -> Message:
@@ -53,7 +56,7 @@ def changed(made: Lab) -> tuple[Network, Message]:
     return network, five_more(message, network.sites["b"].state.rounds.current.turn)
 
 
-def test_it_works_where_signatures_are_not_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_works_where_signatures_are_not_checked(leak: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_rounds, "check_signature", lambda *_: None)
     made = lab(tmp_path, questions={"count": 1}, vote=False)
     network, message = changed(made)
@@ -61,13 +64,15 @@ def test_it_works_where_signatures_are_not_checked(tmp_path: Path, monkeypatch: 
     network.settle()
     (learned,) = network.hub._work.script.sums["count"]
     assert learned.values["n_count"][0] == sum(round(made.value(name)) for name in made.names) + 5
+    leak("a total moved by 5")
 
 
-def test_the_hub_refuses_an_altered_reply(tmp_path: Path) -> None:
+def test_the_hub_refuses_an_altered_reply(stop: Say, tmp_path: Path) -> None:
     network, message = changed(lab(tmp_path, questions={"count": 1}, vote=False))
     with pytest.raises(Untrusted) as caught:
         network.hub.receive(message)
     assert caught.value.code == "E-SIGNATURE"
+    stop("E-SIGNATURE")
 
 
 @pytest.mark.parametrize("part", ["header", "body", "enclosed", "signature", "kind"])

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from secagg_evil import Evil, same, without_standing
 
+from attack import Attack, Say
 from isthmus.model.errors import Untrusted
+
+ATTACK = Attack("Both masks of one site", "final is a one-way door")
 
 
 def opened(evil: Evil) -> bytes:
@@ -18,17 +21,20 @@ def opened(evil: Evil) -> bytes:
     return evil.seed({site: evil.open(site, "abcd", signatures)["a"] for site in "bcd"})
 
 
-def test_it_works_on_sites_that_forget_what_they_signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_works_on_sites_that_forget_what_they_signed(
+    leak: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     without_standing(monkeypatch)
     evil = Evil(tmp_path)
     seed = opened(evil)
     signatures = {site: evil.sign(site, "bcd", final=False) for site in "bcd"}
     keys = {site: evil.recover(site, "bcd", signatures)["a"] for site in "bcd"}
     assert same(evil.value("a", seed, keys), evil.truth("a"))
+    leak("one site's sum opened")
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_no_mask_key_after_the_final_set(tmp_path: Path, restart: bool) -> None:
+def test_no_mask_key_after_the_final_set(stop: Say, tmp_path: Path, restart: bool) -> None:
     evil = Evil(tmp_path)
     opened(evil)
     forged = {site: evil.traitor_signs(site, "bcd", final=False) for site in "bcd"}
@@ -41,6 +47,7 @@ def test_no_mask_key_after_the_final_set(tmp_path: Path, restart: bool) -> None:
         with pytest.raises(Untrusted) as caught:  # even if t sites had signed it
             evil.recover(site, "bcd", forged)
         assert caught.value.code == "E-SURVIVORS"
+    stop("E-SURVIVORS, after a restart too")
 
 
 def test_no_self_seed_of_a_dropped_site(tmp_path: Path) -> None:

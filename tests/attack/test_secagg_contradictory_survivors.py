@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 from secagg_evil import Evil, same, without_quorums
 
+from attack import Attack, Say
 from isthmus.model.errors import Untrusted
+
+ATTACK = Attack("Contradictory survivor sets", "t signatures on one set")
+
 
 LIES = {"a": ("abd", False), "b": ("bcd", False), "c": ("abcd", True)}
 
 
-def test_it_works_on_sites_that_skip_the_quorum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_works_on_sites_that_skip_the_quorum(leak: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_quorums(monkeypatch)
     evil = Evil(tmp_path)
     keys = {
@@ -30,9 +34,10 @@ def test_it_works_on_sites_that_skip_the_quorum(tmp_path: Path, monkeypatch: pyt
         "d": evil.traitor_share("d", "a"),
     }
     assert same(evil.value("a", evil.seed(shares), keys), evil.truth("a"))
+    leak("one site's sum opened")
 
 
-def test_no_lie_gets_a_quorum(tmp_path: Path) -> None:
+def test_no_lie_gets_a_quorum(stop: Say, tmp_path: Path) -> None:
     evil = Evil(tmp_path)
     signatures: dict[tuple[str, bool], dict[str, str]] = {lie: {} for lie in LIES.values()}
     for lie in LIES.values():
@@ -52,3 +57,4 @@ def test_no_lie_gets_a_quorum(tmp_path: Path) -> None:
         with pytest.raises(Untrusted) as caught:
             act(site, survivors, signatures[survivors, final])
         assert caught.value.code == "E-QUORUM"
+    stop("no set gets a quorum")

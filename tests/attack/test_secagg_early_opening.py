@@ -10,23 +10,28 @@ from pathlib import Path
 import pytest
 from secagg_evil import Evil, same, without_quorums
 
+from attack import Attack, Say
 from isthmus.federation.protocol import site_rounds
 from isthmus.model.errors import Untrusted
 
+ATTACK = Attack("Opening before the quorum", "t valid signatures of distinct survivors")
 
-def test_it_works_on_sites_that_open_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+def test_it_works_on_sites_that_open_at_once(leak: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_quorums(monkeypatch)
     monkeypatch.setattr(site_rounds.Rounds, "_move", lambda *_: None)  # and do not note what they opened
     evil = Evil(tmp_path)
     seed = evil.seed({site: evil.open(site, "abcd", {})["a"] for site in "bcd"})
     keys = {site: evil.recover(site, "bcd", {})["a"] for site in "bcd"}
     assert same(evil.value("a", seed, keys), evil.truth("a"))
+    leak("one site's sum opened")
 
 
-def test_fewer_than_t_signatures_open_nothing(tmp_path: Path) -> None:
+def test_fewer_than_t_signatures_open_nothing(stop: Say, tmp_path: Path) -> None:
     evil = Evil(tmp_path)
     signatures = {site: evil.sign(site, "abcd", final=True) for site in "ab"}
     refused(evil, "abcd", signatures)
+    stop("nothing is opened")
 
 
 def test_signatures_that_do_not_count(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from attack import Attack, Say
 from isthmus.crypto.ring import pack
 from isthmus.federation.memory import Network
 from isthmus.federation.messages import HUB, Author, BytesPayload, Message, read_all
@@ -17,6 +18,8 @@ from isthmus.federation.protocol.sums import restored
 from isthmus.model.errors import Untrusted
 from isthmus.summary import Summary
 from secagg_lab import Lab, lab
+
+ATTACK = Attack("A false sum to steer the next round", "sites add up the signed replies themselves")
 
 
 def second_round(made: Lab) -> tuple[Network, Message]:
@@ -39,7 +42,7 @@ def forged(made: Lab, message: Message, body: bytes, **changes: object) -> Messa
     return Author(made.mode, made.run, HUB, made.keys[HUB]).say("round", header, BytesPayload(body))
 
 
-def test_it_works_on_a_site_that_takes_the_hubs_sum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_works_on_a_site_that_takes_the_hubs_sum(leak: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def believe(_binding, turn, _survivors, _block, body, _own):
         return restored(turn, body), read_all(body)
 
@@ -54,13 +57,14 @@ def test_it_works_on_a_site_that_takes_the_hubs_sum(tmp_path: Path, monkeypatch:
     with pytest.raises(Untrusted, match="another step"):  # the hub's own transcript is not the false one; it could be
         network.sites["a"].receive(forged(made, message, words))
     assert made.works["a"].script.sums["model"][0]["x"][0] == 1e6  # the hub chose the next parameters
+    leak("the next parameters are the hub's choice")
 
 
 CASES = ["another reply", "another seed", "another signature", "a reply left out", "own reply changed", "shorter"]
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_false_sum_is_refused(tmp_path: Path, case: str) -> None:
+def test_every_false_sum_is_refused(stop: Say, tmp_path: Path, case: str) -> None:
     made = lab(tmp_path, questions={"model": 2}, vote=False)
     network, message = second_round(made)
     with pytest.raises(Untrusted) as caught:
@@ -68,6 +72,7 @@ def test_every_false_sum_is_refused(tmp_path: Path, case: str) -> None:
     assert caught.value.code == "E-SUM"
     assert made.works["a"].script.sums == {}  # nothing was learned from it
     assert network.sites["a"].receive(message)[0].kind == "masked"  # and the true one is still taken
+    stop("E-SUM")
 
 
 def falsified(made: Lab, message: Message, case: str) -> Message:

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from attack import Attack, Say
 from isthmus.federation.memory import Network
 from isthmus.federation.messages import HUB, Author
 from isthmus.federation.protocol import hub_rounds, site_rounds
 from isthmus.federation.protocol.hub_phases import Asking
 from isthmus.model.errors import Untrusted
 from secagg_lab import Lab, lab
+
+ATTACK = Attack("Differencing through dropouts", "survivors of the first opened round bind the run", number=2)
 
 
 def second_round(made: Lab) -> Network:
@@ -33,7 +36,7 @@ def second_round(made: Lab) -> Network:
         network.step(link)
 
 
-def test_it_works_where_every_round_may_lose_a_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_works_where_every_round_may_lose_a_site(leak: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Free:
         """The binding set, always empty."""
 
@@ -52,6 +55,7 @@ def test_it_works_where_every_round_may_lose_a_site(tmp_path: Path, monkeypatch:
     sums = network.hub._work.script.sums
     difference = sums["count"][0]["x"] - sums["again"][0]["x"]
     assert difference == pytest.approx(made.works["d"].part(made.script().step("count"))["x"], rel=1e-14)
+    leak("the lost site's sum, exactly")
 
 
 def test_the_hub_waits(tmp_path: Path) -> None:
@@ -62,7 +66,7 @@ def test_the_hub_waits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("final", [False, True])
-def test_sites_sign_no_smaller_set(tmp_path: Path, restart: bool, final: bool) -> None:
+def test_sites_sign_no_smaller_set(stop: Say, tmp_path: Path, restart: bool, final: bool) -> None:
     made = lab(tmp_path, 4, questions={"count": 1, "again": 1}, vote=False)
     network = second_round(made)
     phase = network.hub.state.rounds.phase
@@ -75,3 +79,4 @@ def test_sites_sign_no_smaller_set(tmp_path: Path, restart: bool, final: bool) -
         with pytest.raises(Untrusted) as caught:
             network.sites[name].receive(hub.say("survivors", header))
         assert caught.value.code == "E-SURVIVORS"
+    stop("E-SURVIVORS; the run waits")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from secagg_evil import Evil
 
+from attack import Attack, Say
 from isthmus.crypto.masking import mask_key
 from isthmus.federation.messages import HUB, Author, BytesPayload, Message
 from isthmus.federation.protocol.charter import Step
@@ -22,6 +23,8 @@ from isthmus.federation.protocol.sums import Masks, lifted, summed
 from isthmus.model.errors import Untrusted
 from isthmus.summary import Summary
 from secagg_lab import Drawn, lab
+
+ATTACK = Attack("Another question to one site", "the step enters the mask keys; sites derive each step", number=15)
 
 
 class Unbound(Circle):
@@ -61,18 +64,20 @@ def asked_apart(evil: Evil, naive: bool) -> tuple[Summary, Summary]:
     return sums[0], sums[1]
 
 
-def test_it_works_where_masks_are_not_bound_to_the_question(tmp_path: Path) -> None:
+def test_it_works_where_masks_are_not_bound_to_the_question(leak: Say, tmp_path: Path) -> None:
     first, second = asked_apart(Evil(tmp_path, 3), naive=True)
     high = (second[9] - first[9]).view(np.int64)  # the whole part of the fifth number
     assert high == 118  # 123.456 - 5
+    leak("one site's number, exactly")
 
 
-def test_bound_masks_do_not_cancel(tmp_path: Path) -> None:
+def test_bound_masks_do_not_cancel(stop: Say, tmp_path: Path) -> None:
     evil = Evil(tmp_path, 3)
     _, second = asked_apart(evil, naive=False)
     with pytest.raises(Untrusted) as caught:
         summed(evil.turn, iter([second]), lambda _: None)
     assert caught.value.code == "E-CHECKSUM"
+    stop("masks do not cancel: E-CHECKSUM")
 
 
 def question(tmp_path: Path, number: int):
@@ -107,7 +112,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_a_site_answers_only_the_step_it_derives(tmp_path: Path, what: str) -> None:
+def test_a_site_answers_only_the_step_it_derives(stop: Say, tmp_path: Path, what: str) -> None:
     site, message, hub = question(tmp_path, 3)
     changed, code = CHANGES[what]
     header = {**message.header, "descriptor": {**message.header["descriptor"], what: changed}}
@@ -115,6 +120,7 @@ def test_a_site_answers_only_the_step_it_derives(tmp_path: Path, what: str) -> N
         site.receive(hub.say("round", header, message.body))
     assert caught.value.code == code
     assert site.receive(message)[0].kind == "masked"
+    stop("another step is refused")
 
 
 def test_a_round_before_the_last_one_is_settled_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from secagg_evil import Evil, same, without_standing
 
+from attack import Attack, Say
 from isthmus.model.errors import Untrusted
+
+ATTACK = Attack("A site pretended dropped and taken back", "survivor lists only shrink")
 
 
 def dropped(evil: Evil) -> dict[str, str]:
@@ -24,14 +27,17 @@ def taken_back(evil: Evil) -> bytes:
     return evil.seed({site: evil.open(site, "abcd", signatures)["a"] for site in "bcd"})
 
 
-def test_it_works_on_sites_that_forget_what_they_signed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_works_on_sites_that_forget_what_they_signed(
+    leak: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     without_standing(monkeypatch)
     evil = Evil(tmp_path)
     keys = dropped(evil)
     assert same(evil.value("a", taken_back(evil), keys), evil.truth("a"))
+    leak("one site's sum opened")
 
 
-def test_a_dropped_site_cannot_come_back(tmp_path: Path) -> None:
+def test_a_dropped_site_cannot_come_back(stop: Say, tmp_path: Path) -> None:
     evil = Evil(tmp_path)
     dropped(evil)
     for site in "bcd":
@@ -39,6 +45,7 @@ def test_a_dropped_site_cannot_come_back(tmp_path: Path) -> None:
             with pytest.raises(Untrusted, match="dropped") as caught:
                 evil.sign(site, "abcd", final)
             assert caught.value.code == "E-SURVIVORS"
+    stop("E-SURVIVORS")
 
 
 def test_not_even_after_a_restart(tmp_path: Path) -> None:

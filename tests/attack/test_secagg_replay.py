@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from secagg_evil import Evil
 
+from attack import Attack, Say
 from isthmus.crypto.ring import subtract_into
 from isthmus.disclosure.gate import release_vote
 from isthmus.federation.messages import HUB, Message, read_all
@@ -20,6 +21,8 @@ from isthmus.federation.protocol.masking import masked
 from isthmus.federation.protocol.sums import Masks, lifted
 from isthmus.model.errors import Untrusted
 from secagg_lab import Drawn, lab
+
+ATTACK = Attack("Replay of a round", "one reply per round, durable; old rounds are not answered", number=17)
 
 
 def difference(evil: Evil, agrees: bool) -> np.ndarray:
@@ -37,10 +40,11 @@ def difference(evil: Evil, agrees: bool) -> np.ndarray:
     return words[0]
 
 
-def test_it_works_on_a_site_that_answers_afresh(tmp_path: Path) -> None:
+def test_it_works_on_a_site_that_answers_afresh(leak: Say, tmp_path: Path) -> None:
     evil = Evil(tmp_path)
     assert not difference(evil, agrees=True).any()
     assert difference(evil, agrees=False)[0] != 0  # this site refused the first rung
+    leak("whether this site refused")
 
 
 def vote_question(evil_lab_path: Path):
@@ -57,12 +61,13 @@ def vote_question(evil_lab_path: Path):
     return made, network, asked
 
 
-def test_asked_again_the_bytes_are_the_same(tmp_path: Path) -> None:
+def test_asked_again_the_bytes_are_the_same(stop: Say, tmp_path: Path) -> None:
     made, network, asked = vote_question(tmp_path)
     first = answer(network.sites["a"], asked)
     assert same_bytes(first, answer(network.sites["a"], asked))
     network.sites["a"] = made.site("a")  # with fresh randomness
     assert same_bytes(first, answer(network.sites["a"], asked))
+    stop("the same bytes again, after a restart too")
 
 
 def answer(site, asked: Message) -> Message:

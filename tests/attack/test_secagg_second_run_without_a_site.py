@@ -13,12 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from attack import Attack, Say
 from isthmus.federation.history import SqlHistory
 from isthmus.federation.memory import Network
 from isthmus.federation.protocol.hub import Concluded, Failed
 from isthmus.federation.protocol.local import History
 from isthmus.federation.store import open_store
 from secagg_lab import Lab, lab
+
+ATTACK = Attack("A second run without one site", "opened survivor sets are remembered across runs")
+
 
 Histories = Mapping[str, History]
 
@@ -49,19 +53,21 @@ def code(network: Network) -> str:
     return network.hub.state.code if isinstance(network.hub.state, Failed) else type(network.hub.state).__name__
 
 
-def test_it_works_on_sites_that_forget(tmp_path: Path) -> None:
+def test_it_works_on_sites_that_forget(leak: Say, tmp_path: Path) -> None:
     made, one = concluded(tmp_path, 1, 4, "", {})
     _, two = concluded(tmp_path, 2, 4, "d", {})
     sums = [network.hub._work.script.sums["count"][0]["x"] for network in (one, two)]
     assert sums[0] - sums[1] == pytest.approx(made.value("d") * np.arange(1, 6), rel=1e-13)
+    leak("the missing site's sum, exactly")
 
 
-def test_no_site_signs(tmp_path: Path) -> None:
+def test_no_site_signs(stop: Say, tmp_path: Path) -> None:
     concluded(tmp_path, 1, 4, "", remembering(tmp_path, "abcd"))
     _, network = concluded(tmp_path, 2, 4, "d", remembering(tmp_path, "abcd"))  # the stores are opened anew
     assert code(network) == "E-SURVIVORS"
     assert {r.receiver for r in network.refusals} == set("abc")
     assert not network.hub._work.script.sums.get("count")
+    stop("E-SURVIVORS")
 
 
 def test_nor_where_the_lost_site_comes_back(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from attack import Attack, Say
 from isthmus.crypto.exchange import ExchangeKeys
 from isthmus.crypto.keys import SigningKey
 from isthmus.federation.memory import Network
@@ -22,8 +23,10 @@ from isthmus.federation.protocol.witness import NOTHING
 from isthmus.model.errors import Invalid, Untrusted
 from secagg_lab import Drawn, Lab, lab
 
+ATTACK = Attack("Sybil sites", "the signed roster; distinct legal entities are counted", number=16)
 
-def test_it_works_on_a_site_that_takes_the_roster_from_the_hub(tmp_path: Path) -> None:
+
+def test_it_works_on_a_site_that_takes_the_roster_from_the_hub(leak: Say, tmp_path: Path) -> None:
     made = lab(tmp_path)  # every charter here is the hub's invention: b and c are the hub
     made.value = lambda name: {"a": 10.1}.get(name, 0.0)
     network: Network = made.network()
@@ -31,6 +34,7 @@ def test_it_works_on_a_site_that_takes_the_roster_from_the_hub(tmp_path: Path) -
     assert isinstance(network.hub.state, Concluded)
     own = 10.1 * (1 + 2 + 3 + 4 + 5)
     assert network.hub.state.result["sums"]["count"] == pytest.approx([own], rel=1e-15)
+    leak(f"the one honest site's sum, {own:.1f}, exactly")
 
 
 def cards(made: Lab, sites: dict[str, SiteRun], forge: str) -> Message:
@@ -65,12 +69,13 @@ def cards(made: Lab, sites: dict[str, SiteRun], forge: str) -> Message:
         ("too few", "E-MIN-SITES"),
     ],
 )
-def test_the_roster_is_the_charters(tmp_path: Path, forge: str, code: str) -> None:
+def test_the_roster_is_the_charters(stop: Say, tmp_path: Path, forge: str, code: str) -> None:
     made = lab(tmp_path)
     sites = {name: made.site(name) for name in made.names}
     with pytest.raises(Untrusted) as caught:
         sites["a"].receive(cards(made, sites, forge))
     assert caught.value.code == code
+    stop("another roster is refused, and so are many nodes of one party")
 
 
 def test_many_nodes_of_one_party_are_one(tmp_path: Path) -> None:

@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from attack import Attack, Say
 from isthmus.crypto.keys import SigningKey
 from isthmus.federation.messages import HUB, Author, Message, header_digest, signed_bytes
 from isthmus.federation.protocol import hub
 from isthmus.model.errors import Untrusted
 from secagg_lab import Drawn, lab
+
+ATTACK = Attack("A stranger speaks", "pinned identities")
+
 
 STRANGER = SigningKey.from_bytes(Drawn("stranger")(32))
 
@@ -23,16 +27,17 @@ def keys_of(made, name: str) -> Message:
     return made.site(name).connected()[0]
 
 
-def test_it_works_on_a_hub_that_does_not_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_works_on_a_hub_that_does_not_look(leak: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "check_signature", lambda *_: None)
     made = lab(tmp_path)
     run = made.hub()
     theirs = keys_of(made, "a")
     run.receive(Author(made.mode, made.run, "a", STRANGER).say("keys", theirs.header))
     assert set(run.state.cards) == {"a"}  # the stranger's exchange keys would go to every site
+    leak("a stranger's keys stand for a site's")
 
 
-def test_a_stranger_is_nobody(tmp_path: Path) -> None:
+def test_a_stranger_is_nobody(stop: Say, tmp_path: Path) -> None:
     made = lab(tmp_path)
     run, theirs = made.hub(), keys_of(made, "a")
     for name, code in (("z", "E-ROSTER"), (HUB, "E-ROSTER"), ("a", "E-SIGNATURE")):
@@ -40,6 +45,7 @@ def test_a_stranger_is_nobody(tmp_path: Path) -> None:
             run.receive(Author(made.mode, made.run, name, STRANGER).say("keys", theirs.header))
         assert caught.value.code == code
     assert run.state.cards == {}
+    stop("E-ROSTER, E-SIGNATURE")
 
 
 def test_a_site_hears_the_hub_alone(tmp_path: Path) -> None:

@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 from hole_lab import ROWS, TARGET, answered, ask, refused, sites
 
+from attack import Attack
+
+ATTACK = Attack("Strata of one or two", "minimum_count on strata, groups and events in them")
+
 
 def paired(positive: float):
     tables = sites()
@@ -17,12 +21,14 @@ def paired(positive: float):
     return tables
 
 
-def test_a_stratum_of_two_tells_who_is_positive():
+def test_a_stratum_of_two_tells_who_is_positive(leak, stop):
     question = {"time": "T", "event": "HIV", "by": "ARM", "strata": ["site", "S"]}
     assert ask("log_rank", question, paired(1.0))["fit"]["statistic"] == pytest.approx(1.0)
     assert refused("log_rank", question, paired(1.0))
     assert refused("log_rank", question, paired(0.0))
     assert refused("cox", {"formula": "Surv(T, HIV) ~ ARM", "strata": ["site", "S"]}, paired(1.0))
+    stop("refused, for log-rank and Cox")
+    leak("chi-square 1.0: who of two is positive")
 
 
 def test_a_number_that_is_constant_but_for_one_person_of_a_stratum():

@@ -14,6 +14,15 @@ import pytest
 from history_lab import ROWS, Forgetful, Recalling, ward
 from test_differencing import PRESSURE, SCALE, SUM
 
+from attack import Attack, Say
+
+ATTACK = Attack(
+    "Snapshot differencing: before and after one patient came",
+    "history: the earlier snapshot is served until the floor of people changed",
+    number=20,
+)
+
+
 NEWCOMER = {"id": "new", "AGE": 55.0, "SBP": 181.0, "DIED": 0, "ARM": "A"}
 
 
@@ -28,19 +37,21 @@ def total(sites: Forgetful) -> float:
     return SCALE * sites.ask(m=PRESSURE).total("m", SUM)
 
 
-def test_it_works_on_sites_that_forget() -> None:
+def test_it_works_on_sites_that_forget(leak: Say) -> None:
     sites = Forgetful()
     before = total(sites)
     admit(sites, 1)
     assert total(sites) - before == pytest.approx(NEWCOMER["SBP"], rel=1e-9)
+    leak(f"the newcomer's pressure, {NEWCOMER['SBP']:.0f}, exactly")
 
 
-def test_through_the_site_the_answer_is_the_earlier_one(tmp_path: Path) -> None:
+def test_through_the_site_the_answer_is_the_earlier_one(stop: Say, tmp_path: Path) -> None:
     sites = Recalling(folder=tmp_path)
     before = total(sites)
     for patients in (1, 10):
         admit(sites, patients)
         assert total(sites) == before
+    stop("the same answer as before")
 
 
 def test_enough_new_patients_make_a_new_snapshot(tmp_path: Path) -> None:

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from disclosure_lab import FLOOR, IDENTITY, Lab, patients
 
+from attack import Attack
 from isthmus.disclosure.gate import refusal
 from isthmus.disclosure.site import weigh
 from isthmus.model.errors import Refused
 from isthmus.statistics.contract import Round
+
+ATTACK = Attack("Steered parameters: one row dominates", "weight guard", number=13)
 
 
 def lab_and_steered_round(steepness: float):
@@ -27,7 +30,7 @@ def lab_and_steered_round(steepness: float):
     return data, lab, Round(layout, {**IDENTITY, **place, "coefficients": beta})
 
 
-def test_bare_one_information_matrix_is_one_patients_row():
+def test_bare_one_information_matrix_is_one_patients_row(leak):
     data, lab, asked = lab_and_steered_round(40.0)
     information = lab.answer(0, asked).summary["gram"]
     row = information[0] / information[0, 0]
@@ -35,9 +38,10 @@ def test_bare_one_information_matrix_is_one_patients_row():
     assert row[2] == pytest.approx(data[0]["pressure"][5])
     score = lab.answer(0, asked).summary["score"]
     assert np.isfinite(score).all()
+    leak(f"one patient's row: age {row[1]:.1f}, pressure {row[2]:.1f}")
 
 
-def test_through_the_site_the_round_is_refused():
+def test_through_the_site_the_round_is_refused(stop):
     _, lab, asked = lab_and_steered_round(40.0)
     with pytest.raises(Refused) as caught:
         lab.gated(0, asked)
@@ -45,6 +49,7 @@ def test_through_the_site_the_round_is_refused():
     weights = lab.answer(0, asked).weights
     broken = {v.rule for v in weigh(weights, FLOOR).verdicts if v.broken}
     assert broken == {"minimum_count", "parameters_per_row", "maximum_weight_share"}
+    stop("the round is refused")
 
 
 @pytest.mark.parametrize("steepness", [1.0, 5.0, 1000.0])

@@ -3,6 +3,13 @@
 import numpy as np
 from hole_lab import STRICT, ask, refused
 
+from attack import Attack
+
+ATTACK = Attack(
+    "A party subtracts its own part from the total", "minimum_count_site; the report says Look where it is not implied"
+)
+
+
 ROWS = 300
 CELL = ("rare", "yes")
 
@@ -34,13 +41,15 @@ def test_a_floor_shared_among_the_others_is_undone_where_one_of_them_has_all():
     assert rest({**STRICT, "minimum_count_site": 6}, (40, 6, 0)) == (6, "Look")
 
 
-def test_only_sums_leave_and_a_sum_less_one_part_is_anything():
+def test_only_sums_leave_and_a_sum_less_one_part_is_anything(leak):
     assert rest({**STRICT, "minimum_count_site": 1}, (40, 1, 0)) == (1, "Look")
+    leak("a cell of 1 at another site (and the report says Look)")
 
 
-def test_the_full_floor_at_each_site_holds():
+def test_the_full_floor_at_each_site_holds(stop):
     assert refused("crosstab", QUESTION, tables((40, 6, 0)))
     assert rest(STRICT, (40, 12, 0)) == (12, "Passed")
+    stop("refused, or 12 and more are left")
 
 
 def test_a_shared_floor_holds_where_nobody_may_have_none():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from disclosure_lab import FLOOR, failing
 
+from attack import Attack
 from isthmus.disclosure.output import gate_counts
 from isthmus.disclosure.site import consider
 from isthmus.evidence import Counts, Evidence
@@ -14,6 +15,11 @@ from isthmus.model.rules import OPEN
 from isthmus.statistics.contract import Grid, Inputs, Setting
 from isthmus.statistics.kaplan_meier import STATISTIC as KM
 from isthmus.statistics.kaplan_meier import KaplanMeier
+
+ATTACK = Attack(
+    "Kaplan-Meier steps of one person", "minimum_count_site on steps; merged steps and a cut tail", number=9
+)
+
 
 # 200 patients: 60 events on distinct days, censored in the end
 DAYS = np.arange(60) * 3 + 1
@@ -28,11 +34,12 @@ def drops(survival: np.ndarray) -> np.ndarray:
     return np.rint((before - survival) / before * AT_RISK)
 
 
-def test_bare_every_event_is_one_person_on_a_known_day():
+def test_bare_every_event_is_one_person_on_a_known_day(leak):
     survival = np.cumprod(1.0 - EVENTS / AT_RISK)
     assert (drops(survival) == 1).all()
     open_counts = gate_counts({"all": Counts("survival", CURVE)}, OPEN).counts["all"].values
     np.testing.assert_array_equal(open_counts, CURVE)
+    leak(f"{EVENTS.size} of {EVENTS.size} event days, one person each")
 
 
 def test_the_site_refuses_the_grid_of_recorded_days_and_takes_a_coarse_one():
@@ -42,13 +49,14 @@ def test_the_site_refuses_the_grid_of_recorded_days_and_takes_a_coarse_one():
     assert consider(coarse, FLOOR).holds
 
 
-def test_the_output_gate_shows_no_step_of_fewer_than_the_floor():
+def test_the_output_gate_shows_no_step_of_fewer_than_the_floor(stop):
     exact = replace(FLOOR, round_to=1)
     shown = gate_counts({"all": Counts("survival", CURVE)}, exact).counts["all"].values
     kept = shown[:, ~np.isnan(shown[0])]
     np.testing.assert_array_equal(kept[1], [11, 11, 11, 11, 11])
     rounded = gate_counts({"all": Counts("survival", CURVE)}, FLOOR).counts["all"].values
     assert (rounded[:, ~np.isnan(rounded[0])] % 5 == 0).all()
+    stop("no step of fewer than 11; the recorded days are refused")
 
 
 def test_the_last_patients_are_cut_off():

@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 from hole_lab import ROWS, TARGET, answered, ask, estimates, refused, sites
 
+from attack import Attack
+
+ATTACK = Attack("An outcome or a column that one person has", "effective rows of outcomes and columns; dominance")
+
 
 def spike(tables, name, base, values):
     """`base` of each site, and `values` in the first rows from TARGET on of the first site."""
@@ -14,7 +18,7 @@ def spike(tables, name, base, values):
 
 
 @pytest.mark.parametrize("base", [0.0, 10.0])
-def test_an_outcome_that_one_person_has(base):
+def test_an_outcome_that_one_person_has(leak, stop, base):
     tables = sites()
     tables = spike(tables, "V", lambda t: np.full(ROWS, base), [base + tables[0]["CHOL"][TARGET]])
     question = {"formula": "V ~ 1", "family": "gaussian"}
@@ -22,6 +26,8 @@ def test_an_outcome_that_one_person_has(base):
     assert (mean - base) * 3 * ROWS == pytest.approx(tables[0]["CHOL"][TARGET])
     assert refused("glm", question, tables)
     assert refused("glm", {**question, "family": "poisson"}, tables)
+    stop("refused")
+    leak("one person's cholesterol, exactly")
 
 
 def test_an_outcome_that_is_noise_but_for_one_person():

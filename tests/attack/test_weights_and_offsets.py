@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 from hole_lab import ROWS, STRICT, TARGET, answered, ask, estimates, refused, sites
 
+from attack import Attack
 
-def test_frequency_weights_are_no_sum():
+ATTACK = Attack(
+    "Weights that carry labels (hub-chosen weights cannot be said)",
+    "supports, spread and dominance of weights; no weights from outside",
+    number=12,
+)
+
+
+def test_frequency_weights_are_no_sum(leak, stop):
     tables = sites()
     for table in tables:
         table["W"] = np.full(ROWS, 10.0)
@@ -14,6 +22,8 @@ def test_frequency_weights_are_no_sum():
     found = ask("glm", question, tables)["fit"]["df_residual"] + 1 - 30 * ROWS
     assert found == tables[0]["CHOL"][TARGET]
     assert refused("glm", question, tables)
+    stop("refused")
+    leak("one person's cholesterol out of the degrees of freedom, exactly")
 
 
 def test_degrees_of_freedom_follow_the_rounded_size():
@@ -37,11 +47,12 @@ def hidden(light: float, family: str) -> list:
 
 
 @pytest.mark.parametrize("light", [0.0, 1e-9])
-def test_light_rows_hide_nobody(light):
+def test_light_rows_hide_nobody(stop, light):
     tables = hidden(light, "gaussian")
     question = {"formula": "CHOL ~ X", "family": "gaussian", "weights": {"variable": "W", "kind": "precision"}}
     assert sum(estimates(ask("glm", question, tables))) == pytest.approx(tables[0]["CHOL"][TARGET], rel=1e-3)
     assert refused("glm", question, tables)
+    stop("light rows do not hide the rest")
 
 
 def test_an_offset_silences_nobody():
