@@ -22,6 +22,7 @@ from isthmus.model.rules import OPEN
 
 DATA = ("aSAH", "dat_bcg", "heart4", "indo_rct", "ist", "opt", "strep_tb", "surv_lung", "surv_veteran")
 PROBS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+FLOOR = plain(OPEN) | {"minimum_count": 11, "minimum_count_site": 11, "round_to": 5, "minimum_sites": 3}
 NUMBERS = ("DOUBLE", "BIGINT", "INTEGER", "FLOAT", "HUGEINT")
 
 
@@ -36,11 +37,23 @@ def columns(path: Path) -> dict[str, np.ndarray]:
     return {name: values for name, values in arrays.items() if np.isfinite(values).any()}
 
 
+def dealt(rows: int) -> np.ndarray:
+    """Sites (rows,) numbered 0 to 2."""
+    return np.random.default_rng(5).integers(0, 3, rows)
+
+
+def typed(values: np.ndarray) -> pa.Array:
+    """Integers where every value is whole."""
+    known = values[np.isfinite(values)]
+    whole = bool(np.all(known == np.rint(known)))
+    return pa.array(values, from_pandas=True).cast(pa.int64() if whole else pa.float64())
+
+
 def ask(table: dict[str, np.ndarray], probs: tuple[float, ...], rules: dict[str, Any]) -> dict[str, Any]:
     """One study that asks quantiles of every column."""
     names = {f"v{i}": name for i, name in enumerate(table)}
-    rows = pa.table({short: pa.array(table[name], from_pandas=True) for short, name in names.items()})
-    site = np.random.default_rng(5).integers(0, 3, rows.num_rows)
+    rows = pa.table({short: typed(table[name]) for short, name in names.items()})
+    site = dealt(rows.num_rows)
     study = isthmus.Study(
         title="quantiles",
         dataset="d",
@@ -61,6 +74,27 @@ def test_exact_at_a_floor_of_one(shared: Path, data: str) -> None:
         expected = np.quantile(values[np.isfinite(values)], PROBS, method="linear")
         assert answers[name]["exactness"] == "exact", (name, answers[name])
         np.testing.assert_allclose([c["value"] for c in answers[name]["cells"]], expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_within_the_printed_interval_at_a_floor_of_eleven(shared: Path, data: str) -> None:
+    """Answered wherever each site has 11 rows and 11 lie on each side; then the interval holds R's value."""
+    table = columns(shared / "data" / f"{data}.parquet")
+    answers = ask(table, PROBS, FLOOR)
+    for name, values in table.items():
+        known, answer = np.isfinite(values), answers[name]
+        expected = np.quantile(values[known], PROBS, method="linear")
+        least = min(np.count_nonzero(known & (dealt(len(values)) == k)) for k in range(3))
+        if least < 11 or min(np.count_nonzero(known) * p for p in (PROBS[0], 1 - PROBS[-1])) < 11:
+            assert answer.get("status") == "refused" or np.count_nonzero(known) * PROBS[0] > 10
+            continue
+        for cell, value in zip(answer["cells"], expected, strict=True):
+            low = -np.inf if cell["from"] is None else cell["from"]
+            high = np.inf if cell["to"] is None else cell["to"]
+            assert low <= value <= high, (name, cell, value)
+            if cell["value"] is not None and answer.get("bound") is not None:
+                assert abs(cell["value"] - value) <= answer["bound"] * (1 + 1e-12), (name, cell, value)
+        assert answer["exactness"] == "exact" or "grid" in answer
 
 
 def test_equal_to_r_itself(shared: Path) -> None:

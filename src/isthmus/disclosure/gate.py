@@ -4,6 +4,7 @@
     clearance  = clear(question, considered, kind)             Refused unless every rule holds
     vote       = release_vote(layout, agreed, randomness)      masked: only "all agree" is learned
     sent       = release(summary, weights, clearance, rules)   every round, after the weight guard
+    sent       = release_ballot(layout, choices, ...)          a round that asks which finer cells all sites may show
 
 `Clearance` and `Release` refuse to be made anywhere else: their constructor asks for a token that only this module
 holds and that is not stored in the value, so neither copying, `replace` nor unpickling makes one. A test reads the
@@ -18,12 +19,12 @@ from dataclasses import InitVar, dataclass
 
 import numpy as np
 
-from isthmus.disclosure.site import SITE_RULES, Considered, weigh
+from isthmus.disclosure.site import SITE_RULES, Considered, admits, shows, weigh
 from isthmus.evidence import Weights
 from isthmus.model.errors import Invalid, Refused, Untrusted
 from isthmus.model.names import Digest
 from isthmus.model.rules import Rules
-from isthmus.summary import Layout, Summary
+from isthmus.summary import IntArray, Layout, Summary
 
 _TOKEN = object()
 WORD = 8  # bytes of a vote word, in Z_2^64
@@ -44,7 +45,7 @@ class Clearance:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A summary that may leave the site. Made by `release` and `release_vote` alone."""
+    """A summary that may leave the site. Made by `release`, `release_ballot` and `release_vote` alone."""
 
     summary: Summary
     token: InitVar[object]
@@ -67,7 +68,13 @@ def clear(question: Digest, considered: Considered, kind: str = "") -> Clearance
     return Clearance(question, kind, considered.rules, _TOKEN)
 
 
-def release(summary: Summary, weights: Weights | None, clearance: Clearance, rules: Rules) -> Release:
+def release(
+    summary: Summary,
+    weights: Weights | None,
+    clearance: Clearance,
+    rules: Rules,
+    cells: Mapping[str, IntArray] | None = None,
+) -> Release:
     """One round's summary as a release, after the weight guard.
 
     Args:
@@ -75,6 +82,7 @@ def release(summary: Summary, weights: Weights | None, clearance: Clearance, rul
         weights: working weights of the round, where it has any.
         clearance: of the question that the round belongs to.
         rules: this site's effective rules; those of the clearance.
+        cells: counts that the round shows beyond those the clearance was given for.
 
     Raises:
         Refused: E-DISCLOSURE, constant text; `reasons(weigh(weights, rules))` is for the site's own ledger.
@@ -83,12 +91,38 @@ def release(summary: Summary, weights: Weights | None, clearance: Clearance, rul
     """
     if not isinstance(clearance, Clearance) or clearance.rules != rules:
         raise Untrusted("E-GATE", "this clearance was not given under these rules", "clear the question again")
-    if not weigh(weights, rules).holds:
+    if not weigh(weights, rules).holds or not shows(cells or {}, rules).holds:
         raise refusal(clearance.kind)
     floats = (value for value in summary.values.values() if value.dtype.kind == "f")
     if not all(np.all(np.isfinite(value)) for value in floats):
         raise Invalid("E-RANGE", "a sum is not finite", "check the ranges of the variables in the codebook")
     return Release(summary, _TOKEN)
+
+
+def release_ballot(
+    layout: Layout,
+    choices: Sequence[IntArray],
+    clearance: Clearance,
+    rules: Rules,
+    randomness: Callable[[int], bytes],
+) -> Release:
+    """This site's words of a ballot inside a question: as in the vote, nobody learns more than which words all agree to.
+
+    Args:
+        layout: one field of kind `vote`.
+        choices: blocks (words, k) of the counts that each word would show.
+        clearance: of the question that the round belongs to.
+        rules: this site's effective rules; those of the clearance.
+        randomness: cryptographic, `secrets.token_bytes`.
+
+    Raises:
+        Untrusted: E-GATE, no clearance, or one given under other rules.
+        Invalid: E-LAYOUT, another layout or number of words.
+    """
+    if not isinstance(clearance, Clearance) or clearance.rules != rules:
+        raise Untrusted("E-GATE", "this clearance was not given under these rules", "clear the question again")
+    agreed = [bool(yes) for block in choices for yes in admits(block, rules)]
+    return release_vote(layout, agreed, randomness)
 
 
 def release_vote(layout: Layout, agreed: Sequence[bool], randomness: Callable[[int], bytes]) -> Release:

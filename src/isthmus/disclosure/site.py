@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isthmus.evidence import Evidence, Weights
 from isthmus.model.record import record
@@ -64,6 +65,23 @@ def weigh(weights: Weights | None, rules: Rules) -> Considered:
         ("maximum_weight_share", _too_heavy),
     )
     return Considered(rules=rules, verdicts=tuple(_verdict(r, rules, check(weights, rules)) for r, check in checks))
+
+
+def shows(cells: Mapping[str, IntArray], rules: Rules) -> Considered:
+    """The rules for cells on what one round shows beyond the evidence."""
+    evidence = Evidence(rows=0, cells=cells)
+    checks = (("minimum_count_site", minimum_count_site), ("zeros", zeros))
+    return Considered(rules=rules, verdicts=tuple(_verdict(r, rules, check(evidence, rules)) for r, check in checks))
+
+
+def admits(block: IntArray, rules: Rules) -> NDArray[np.bool_]:
+    """Per row of `block` (words, k): whether counts of this site in all its cells may be shown, by the rules for cells."""
+    allowed = np.ones(len(block), dtype=np.bool_)
+    if rules.minimum_count_site is not None and applies(rules, "minimum_count_site"):
+        allowed &= ~np.any((block != 0) & (block < rules.minimum_count_site), axis=1)
+        if applies(rules, "zeros"):
+            allowed &= ~np.any(block == 0, axis=1)
+    return allowed
 
 
 def reasons(considered: Considered) -> list[dict[str, Any]]:

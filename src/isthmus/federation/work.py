@@ -16,7 +16,7 @@ from isthmus.data.frame import Frame, Mask, fetch_frame
 from isthmus.data.indicators import side_counts
 from isthmus.data.persons import positions, read_keys, same_rows
 from isthmus.data.source import Source
-from isthmus.disclosure.gate import Clearance, Release, clear, release, release_vote
+from isthmus.disclosure.gate import Clearance, Release, clear, release, release_ballot, release_vote
 from isthmus.disclosure.history import People
 from isthmus.disclosure.site import consider, reasons, weigh
 from isthmus.federation.audit import transcript
@@ -171,8 +171,11 @@ class SiteWork:
         if answer is None:
             asked = self.script.outcomes[question.name]
             answer = self._summarised(question, rung, asked.round)  # type: ignore[union-attr]
+        clearance = self._clearances[question.name, rung]
+        if answer.choices is not None:
+            return release_ballot(step.layout, answer.choices, clearance, self.rules, self.randomness)
         try:
-            return release(answer.summary, answer.weights, self._clearances[question.name, rung], self.rules)
+            return release(answer.summary, answer.weights, clearance, self.rules, answer.cells)
         except Refused:
             if answer.weights is not None:
                 self.note(question.name, str(reasons(weigh(answer.weights, self.rules))))

@@ -25,7 +25,7 @@ from isthmus.evidence import Counts, Evidence, Weights
 from isthmus.model.codebook import Codebook
 from isthmus.model.formula import Design, Formula
 from isthmus.model.record import record
-from isthmus.summary import FloatArray, Layout, Summary
+from isthmus.summary import FloatArray, IntArray, Layout, Summary
 
 CodeArray: TypeAlias = NDArray[np.int32]
 Exactness = Literal["exact", "grid", "approximate"]
@@ -105,10 +105,19 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A site's part, and the working weights of the round where it has any (for the weight guard)."""
+    """A site's part of one round, and what the gate checks of it before it may leave.
+
+    Attributes:
+        summary: words of a ballot (kind `vote`) are 0 here; the gate fills in what this site votes.
+        weights: working weights of the round, where it has any (for the weight guard).
+        cells: name -> counts that the round shows and that the evidence, on the first grid, does not.
+        choices: of a ballot, blocks (words, k) of the counts that each word would show if every site agreed to it.
+    """
 
     summary: Summary
     weights: Weights | None = None
+    cells: Mapping[str, IntArray] = field(default_factory=dict)
+    choices: tuple[IntArray, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,9 @@ Only counts on public cells leave. The cells that hold the two order statistics 
 between `from` and `to`, never outside. `value` interpolates inside by the counts that people may see. Where the cells
 are the recorded values themselves (open rules), or hold a single whole number, the quantile is exact.
 
+Round 1 counts on the agreed grid. Unless the study states that grid, a ballot follows over the public cuts inside the
+cells that hold a quantile (`halving.py`), then the counts with the cuts that every site admits; four times at most; most often once or twice.
+
 Nobody's own value is asked for: the smallest and the largest (0 and 1) are refused, and `minimum_count` people lie on each
 side of every quantile. Reference: Hyndman & Fan (1996), Am Stat 50:361, definition 7.
 """
@@ -14,16 +17,17 @@ side of every quantile. Reference: Hyndman & Fan (1996), Am Stat 50:361, definit
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from isthmus.evidence import Counts, Evidence
-from isthmus.model.codebook import Codebook
+from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.errors import Invalid, Refused
 from isthmus.model.record import record
-from isthmus.statistics import grids
+from isthmus.statistics import grids, halving
 from isthmus.statistics.contract import (
     Answer,
     Estimate,
@@ -41,7 +45,7 @@ from isthmus.statistics.show import number, size
 from isthmus.statistics.survival import GridWish
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
-MOST_BINS = 2000
+STAGES = 4  # ballots: each cuts a cell into up to 1,024, or in two where its rows are lopsided
 
 
 @record
@@ -85,48 +89,119 @@ def _needs(question: Quantiles) -> Needs:
 
 
 def _rungs(question: Quantiles, dictionary: Codebook) -> tuple[Grid, ...]:
-    stated = grids.rungs(question.variable, question.grid, dictionary, MOST_BINS)
-    return stated if question.grid is not None else (*grids.recorded(question.variable, dictionary), *stated)
+    variable = grids.declared(question.variable, dictionary)
+    if question.grid is not None or (variable.grid is None and variable.range is None):
+        return grids.rungs(question.variable, question.grid, dictionary, 1)
+    ladder = (
+        (Grid((), recorded=False),) if variable.grid is None else grids.rungs(question.variable, None, dictionary, 1)
+    )
+    return (*grids.recorded(question.variable, dictionary), *ladder)
 
 
 def _prepare(question: Quantiles, setting: Setting, inputs: Inputs) -> Rows:
     return Rows(inputs.numbers[question.variable], group(question.by, setting, inputs))
 
 
-def _counts(question: Quantiles, setting: Setting, rows: Rows) -> IntArray:
-    grid = grid_of(setting)
+def _counts(question: Quantiles, setting: Setting, rows: Rows, grid: Grid) -> IntArray:
     cell = grids.cells(question.variable, rows.values, grid)
     return grids.tally(cell, len(grid.edges) + 1, rows.group, len(levels(question.by, setting)))
 
 
+def _named(question: Quantiles, setting: Setting, counts: IntArray) -> dict[str, IntArray]:
+    names = levels(question.by, setting)
+    return {f"{question.variable} {name}".strip(): counts[i] for i, name in enumerate(names)}
+
+
 def _evidence(question: Quantiles, setting: Setting, prepared: Rows) -> Evidence:
-    names, counts = levels(question.by, setting), _counts(question, setting, prepared)
-    cells = {f"{question.variable} {name}".strip(): counts[i] for i, name in enumerate(names)}
+    counts = _counts(question, setting, prepared, grid_of(setting))
     groups = {} if question.by is None else {question.by: counts.sum(axis=1)}
+    cells = _named(question, setting, counts)
     return Evidence(rows=int(prepared.values.size), groups=groups, cells=cells)
 
 
 def _flow(question: Quantiles, setting: Setting) -> Flow:
-    grid = grid_of(setting)
-    shape = (len(levels(question.by, setting)), len(grid.edges) + 1)
-    pooled = yield Round(Layout(fields=(Field(name="cells", shape=shape, kind="histogram"),)), {"step": "cells"})
-    found = pooled["cells"].astype(np.int64)
-    n = int(found.sum())
-    if not n:
+    grid, rounds = grid_of(setting), 1
+    found = yield from _counted(question, setting, grid)
+    if not found.sum():
         raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
+    for _ in range(0 if grid.recorded or question.grid is not None else STAGES):
+        chosen = _open_cells(question, setting, grid, found)
+        if not chosen.size:
+            break
+        trees = _trees(question, setting, grid, chosen)
+        words = sum(made.words for _, made in trees)
+        layout = Layout(fields=(Field(name="cuts", shape=(words,), kind="vote"),))
+        votes = yield Round(layout, {"step": "ballot", "edges": np.array(grid.edges), "cells": chosen})
+        finer = halving.refined(grid.edges, tuple(made for _, made in trees), votes.values["cuts"] == 0)
+        rounds += 1
+        if finer == grid.edges:
+            break
+        grid = Grid(finer, recorded=False)
+        found = yield from _counted(question, setting, grid)
+        rounds += 1
+    return _estimate(question, setting, grid, found, rounds)
+
+
+def _counted(question: Quantiles, setting: Setting, grid: Grid) -> Generator[Round, Summary, IntArray]:
+    shape = (len(levels(question.by, setting)), len(grid.edges) + 1)
+    layout = Layout(fields=(Field(name="cells", shape=shape, kind="histogram"),))
+    pooled = yield Round(layout, {"step": "cells", "edges": np.array(grid.edges)})
+    return pooled["cells"].astype(np.int64)
+
+
+def _estimate(question: Quantiles, setting: Setting, grid: Grid, found: IntArray, rounds: int) -> Estimate:
+    n = int(found.sum())
     counts = {"n": Counts("size", np.array([n]))}
     spots = []
     for i, row in enumerate(found):
         counts[f"cells:{i}"] = Counts("cells", row)
         counts[f"sides:{i}"] = Counts("implied", _sides(question.probs, int(row.sum())))
         spots.append([spot(row, p) for p in question.probs])
-    intervals = [_interval(s, grid, _whole(question, setting)) for line in spots for s in line if s is not None]
-    exactness: Exactness = "exact" if grid.recorded or all(a == b for a, b in intervals) else "grid"
-    return Estimate("quantiles", exactness, n, rounds=1, counts=counts, values={"spots": spots})
+    whole = _variable(question, setting).type == "integer"
+    intervals = [_interval(s, grid, whole) for line in spots for s in line if s is not None]
+    exactness: Exactness = "exact" if all(a == b for a, b in intervals) else "grid"
+    return Estimate("quantiles", exactness, n, rounds, counts=counts, values={"spots": spots, "grid": grid})
+
+
+def _open_cells(question: Quantiles, setting: Setting, grid: Grid, found: IntArray) -> FloatArray:
+    """Cells that hold a quantile and can be cut, in order."""
+    spots = [spot(row, p) for row in found for p in question.probs]
+    held = sorted({cell for s in spots if s is not None for cell in (s.first, s.second)})
+    return np.array([cell for cell in held if _tree(question, setting, grid, cell, 1) is not None], dtype=np.float64)
+
+
+def _tree(question: Quantiles, setting: Setting, grid: Grid, cell: int, times: int) -> halving.Tree | None:
+    edges = (-math.inf, *grid.edges, math.inf)
+    return halving.tree(edges[cell], edges[cell + 1], _variable(question, setting), times)
+
+
+def _trees(
+    question: Quantiles, setting: Setting, grid: Grid, chosen: FloatArray
+) -> tuple[tuple[int, halving.Tree], ...]:
+    """The chosen cells with their cuts."""
+    times = halving.depth(chosen.size)
+    made = [(int(cell), _tree(question, setting, grid, int(cell), times)) for cell in chosen.tolist()]
+    return tuple((cell, tree) for cell, tree in made if tree is not None)
+
+
+def _variable(question: Quantiles, setting: Setting) -> Variable:
+    return grids.declared(question.variable, setting.dictionary)
 
 
 def _summarise(question: Quantiles, setting: Setting, prepared: Rows, asked: Round) -> Answer:
-    return Answer(Summary(asked.layout, {"cells": _counts(question, setting, prepared)}))
+    edges: Any = asked.params["edges"]
+    grid = Grid(tuple(edges.tolist()), recorded=grid_of(setting).recorded)
+    if asked.params["step"] == "cells":
+        counts = _counts(question, setting, prepared, grid)
+        return Answer(Summary(asked.layout, {"cells": counts}), cells=_named(question, setting, counts))
+    chosen: Any = asked.params["cells"]
+    at, groups = grids.cells(question.variable, prepared.values, grid), len(levels(question.by, setting))
+    blocks: list[IntArray] = []
+    for cell, tree in _trees(question, setting, grid, chosen):
+        inside = at == cell
+        blocks += halving.choices(prepared.values[inside], prepared.group[inside], groups, tree)
+    blank = np.zeros(sum(len(block) for block in blocks), dtype=np.uint64)
+    return Answer(Summary(asked.layout, {"cuts": blank}), choices=tuple(blocks))
 
 
 def spot(counts: IntArray, prob: float) -> Spot | None:
@@ -148,10 +223,6 @@ def _sides(probs: tuple[float, ...], n: int) -> IntArray:
     return np.array([[k, n - k] for k in below], dtype=np.int64).reshape(-1)
 
 
-def _whole(question: Quantiles, setting: Setting) -> bool:
-    return grids.declared(question.variable, setting.dictionary).type == "integer"
-
-
 def _interval(found: Spot, grid: Grid, whole: bool) -> tuple[float, float]:
     """Least and largest value the quantile can have."""
     edges = np.array([-math.inf, *grid.edges, math.inf])
@@ -169,11 +240,12 @@ def _interval(found: Spot, grid: Grid, whole: bool) -> tuple[float, float]:
 
 def _report(question: Quantiles, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     cells = []
+    grid, whole = estimate.values["grid"], _variable(question, setting).type == "integer"
     for i, name in enumerate(levels(question.by, setting)):
         label = {} if question.by is None else {question.by: name}
         counts = np.asarray(estimate.counts[f"cells:{i}"].values, dtype=np.float64)
         for prob, found in zip(question.probs, estimate.values["spots"][i], strict=True):
-            cells.append({**label, "prob": prob, **_shown(question, setting, counts, prob, found)})
+            cells.append({**label, "prob": prob, **_shown(grid, whole, counts, prob, found)})
     body: dict[str, Any] = {
         "kind": estimate.kind,
         "exactness": estimate.exactness,
@@ -183,21 +255,18 @@ def _report(question: Quantiles, setting: Setting, estimate: Estimate) -> dict[s
     }
     if estimate.exactness == "grid":
         body["bound"] = _bound(cells)
-        body["grid"] = {"edges": list(grid_of(setting).edges)}
+        body["grid"] = {"edges": list(grid.edges)}
     return body
 
 
-def _shown(
-    question: Quantiles, setting: Setting, counts: FloatArray, prob: float, found: Spot | None
-) -> dict[str, float | None]:
+def _shown(grid: Grid, whole: bool, counts: FloatArray, prob: float, found: Spot | None) -> dict[str, float | None]:
     """`value`, `from` and `to` of one quantile, from counts (cells,) as the gate left them."""
     if found is None:
         return {"value": None, "from": None, "to": None}
-    grid = grid_of(setting)
     if grid.recorded:
-        value = number(_interval(found, grid, whole=False)[0])
+        value = number(_interval(found, grid, whole)[0])
         return {"value": value, "from": value, "to": value}
-    low, high = _interval(_widened(found, counts), grid, _whole(question, setting))
+    low, high = _interval(_widened(found, counts), grid, whole)
     if not (math.isfinite(low) and math.isfinite(high)):
         return {"value": None, "from": number(low), "to": number(high)}
     value = min(max(_interpolated(counts, grid, prob), low), high)
