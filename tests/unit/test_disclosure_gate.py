@@ -223,4 +223,5 @@ def test_the_gate_shows_only_what_is_needed():
         "release_vote",
         "refusal",
         "could_apply",
+        "release_ballot",
     }

@@ -3,7 +3,8 @@
 A cell [low, high) is halved again and again, `depth` times. Whether a cut may be shown is voted on, one masked word a
 cut: a site agrees where the counts of both halves, and of the halves of every larger cell around them, may be shown by
 its own rules. So what passes is always a partition whose cells every site may show, and of a cut that fails nobody
-learns at which site or by how many; below it no word tells anything. Where the first cut fails because one half is
+learns at which site or by how many; below it no word tells anything. A half without rows may be shown where zeros
+may, so that a smallest value is known to lie in a cell of enough people of its site, and no better. Where the first cut fails because one half is
 sparse, the cut of `SINGLE` equal parts nearest the middle that leaves enough rows on both sides is taken instead: a
 side without rows counts as too few there, else those words would tell where the smallest and the largest value lie.
 
@@ -80,16 +81,15 @@ def _outwards(parts: int) -> Cells:
 
 
 def span(variable: Variable) -> tuple[float, float]:
-    """The range as a width that is a power of two, from a multiple of its 1,024th (of 1 for whole numbers)."""
+    """About the middle of the range, a width that is a power of two, by steps of its 1,024th (of 1 for whole numbers)."""
     if variable.range is None:
         return 0.0, 0.0
     low, high = variable.range
-    whole = variable.type == "integer"
     width = 2.0 ** math.ceil(math.log2(high - low)) if high > low else 1.0
     while True:
-        step = 1.0 if whole else width * 2.0**-DEEPEST
-        start = math.floor(low / step) * step
-        if high < start + width:
+        step = 1.0 if variable.type == "integer" else width * 2.0**-DEEPEST
+        start = math.floor(((low + high) / 2.0 - width / 2.0) / step) * step
+        if start <= low and high < start + width:
             return start, start + width
         width *= 2.0
 

@@ -239,13 +239,15 @@ def _interval(found: Spot, grid: Grid, whole: bool) -> tuple[float, float]:
 
 
 def _report(question: Quantiles, setting: Setting, estimate: Estimate) -> dict[str, Any]:
-    cells = []
-    grid, whole = estimate.values["grid"], _variable(question, setting).type == "integer"
+    cells: list[dict[str, Any]] = []
+    held: list[dict[str, Any]] = []  # of groups with rows
+    grid, variable = estimate.values["grid"], _variable(question, setting)
     for i, name in enumerate(levels(question.by, setting)):
         label = {} if question.by is None else {question.by: name}
         counts = np.asarray(estimate.counts[f"cells:{i}"].values, dtype=np.float64)
         for prob, found in zip(question.probs, estimate.values["spots"][i], strict=True):
-            cells.append({**label, "prob": prob, **_shown(grid, whole, counts, prob, found)})
+            cells.append({**label, "prob": prob, **_shown(grid, variable, counts, prob, found)})
+            held += cells[-1:] if found is not None else []
     body: dict[str, Any] = {
         "kind": estimate.kind,
         "exactness": estimate.exactness,
@@ -254,23 +256,36 @@ def _report(question: Quantiles, setting: Setting, estimate: Estimate) -> dict[s
         "cells": cells,
     }
     if estimate.exactness == "grid":
-        body["bound"] = _bound(cells)
-        body["grid"] = {"edges": list(grid.edges)}
+        body["bound"] = _bound(held)
+        body["grid"] = {"edges": _held(estimate, grid)}
     return body
 
 
-def _shown(grid: Grid, whole: bool, counts: FloatArray, prob: float, found: Spot | None) -> dict[str, float | None]:
+def _shown(
+    grid: Grid, variable: Variable, counts: FloatArray, prob: float, found: Spot | None
+) -> dict[str, float | None]:
     """`value`, `from` and `to` of one quantile, from counts (cells,) as the gate left them."""
     if found is None:
         return {"value": None, "from": None, "to": None}
+    whole = variable.type == "integer"
     if grid.recorded:
         value = number(_interval(found, grid, whole)[0])
         return {"value": value, "from": value, "to": value}
     low, high = _interval(_widened(found, counts), grid, whole)
     if not (math.isfinite(low) and math.isfinite(high)):
         return {"value": None, "from": number(low), "to": number(high)}
-    value = min(max(_interpolated(counts, grid, prob), low), high)
+    edges = np.array(grid.edges)
+    if variable.range is not None:  # cells may reach beyond what is plausible
+        edges = np.clip(edges, *variable.range)
+    value = min(max(_interpolated(counts, edges, prob), low), high)
     return {"value": value, "from": low, "to": high}
+
+
+def _held(estimate: Estimate, grid: Grid) -> list[float]:
+    """Edges of the cells that hold rows."""
+    tables = [c.values for name, c in estimate.counts.items() if name.startswith("cells:")]
+    full = np.any(np.array(tables) != 0, axis=0)  # a blanked cell is NaN, and held
+    return [edge for edge, below, above in zip(grid.edges, full[:-1], full[1:], strict=True) if below or above]
 
 
 def _widened(found: Spot, counts: FloatArray) -> Spot:
@@ -283,19 +298,18 @@ def _widened(found: Spot, counts: FloatArray) -> Spot:
     return Spot(first, second, found.share)
 
 
-def _interpolated(counts: FloatArray, grid: Grid, prob: float) -> float:
+def _interpolated(counts: FloatArray, edges: FloatArray, prob: float) -> float:
     """The quantile if the rows of each cell were spread evenly; open cells hold theirs at their edge."""
     kept = np.nan_to_num(counts)
     running = np.add.accumulate(kept)[:-1]  # rows below each edge
-    return float(np.interp((float(kept.sum()) - 1.0) * prob + 0.5, running, np.array(grid.edges)))
+    return float(np.interp((float(kept.sum()) - 1.0) * prob + 0.5, running, edges))
 
 
 def _bound(cells: list[dict[str, Any]]) -> float | None:
     """Largest distance from a value to an end of its interval; None where one is open."""
-    known = [c for c in cells if c["from"] is not None or c["to"] is not None]
-    if any(c["value"] is None for c in known):
+    if any(c["value"] is None for c in cells):
         return None
-    return max((max(c["value"] - c["from"], c["to"] - c["value"]) for c in known), default=0.0)
+    return max((max(c["value"] - c["from"], c["to"] - c["value"]) for c in cells), default=0.0)
 
 
 STATISTIC = Statistic(

@@ -1,0 +1,102 @@
+"""The ballot that finds fine cells around a quantile: its words must not tell one person's value, nor its cells few people."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from disclosure_lab import FLOOR
+
+from isthmus.disclosure.gate import clear, release, release_ballot
+from isthmus.disclosure.site import admits, consider
+from isthmus.evidence import Evidence
+from isthmus.model.canonical import digest
+from isthmus.model.codebook import Codebook, Variable
+from isthmus.model.errors import Refused, Untrusted
+from isthmus.model.rules import OPEN
+from isthmus.statistics import halving
+from isthmus.statistics.contract import Grid, Inputs, Round, Setting
+from isthmus.statistics.quantiles import STATISTIC, Quantiles
+from isthmus.summary import Field, Layout
+
+VARIABLE = Variable(type="number", range=(0.0, 100.0))
+TREE = halving.tree(0.0, 100.0, VARIABLE, 8)
+ONE = np.zeros(500, dtype=np.intp)
+CLEARED = clear(digest("q"), consider(Evidence(rows=400), FLOOR), "quantiles")
+
+
+def values(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(50.0, 12.0, 400)
+
+
+def words(rows: np.ndarray) -> np.ndarray:
+    """Which words a site with these rows agrees to."""
+    blocks = halving.choices(rows, ONE[: rows.size], 1, TREE)
+    return np.concatenate([admits(block, FLOOR) for block in blocks])
+
+
+def naive(rows: np.ndarray) -> np.ndarray:
+    """A word a cut: may both sides be shown, zero rows being allowed?"""
+    below = np.searchsorted(np.sort(rows), TREE.cuts)
+    return admits(np.column_stack([below, rows.size - below]), FLOOR)
+
+
+@pytest.mark.parametrize("smallest", [2.0, 7.0, 12.0])
+def test_bare_a_word_for_each_cut_tells_the_smallest_value(smallest: float) -> None:
+    rows = np.concatenate([[smallest], np.maximum(values(1), 20.0)])
+    first_no = TREE.cuts[int(np.flatnonzero(~naive(rows))[0])]
+    assert abs(first_no - smallest) < 100.0 / 2**8
+
+
+@pytest.mark.parametrize("smallest", [2.0, 7.0, 12.0])
+def test_single_cuts_do_not_depend_on_the_smallest_value(smallest: float) -> None:
+    rest = np.maximum(values(1), 20.0)
+    found = [words(np.concatenate([[x], rest]))[len(TREE.cuts) :] for x in (smallest, 18.0)]
+    assert found[0].any()
+    assert np.array_equal(found[0], found[1])
+
+
+def test_cells_that_pass_hold_enough_people_at_every_site() -> None:
+    for seed in range(20):
+        sites = [values(3 * seed + k) ** (1 + seed % 3) / 100.0 ** (seed % 3) for k in range(3)]
+        passed = np.all([words(rows) for rows in sites], axis=0)
+        edges = halving.refined((), (TREE,), passed)
+        assert edges
+        for rows in sites:
+            counts = np.bincount(np.searchsorted(edges, rows, side="right"))
+            assert np.all((counts == 0) | (counts >= 11))  # also the cell of the smallest value
+
+
+def lab(rows: np.ndarray):
+    book = Codebook(name="lab", variables={"x": VARIABLE})
+    setting = Setting(sites=3, dictionary=book, levels={}, conf_level=0.95, grid=Grid((), recorded=False))
+    question = Quantiles(variable="x")
+    prepared = STATISTIC.prepare(question, setting, Inputs(rows=rows.size, numbers={"x": rows}, codes={}))
+    return question, setting, prepared
+
+
+def test_a_grid_that_did_not_pass_is_refused_when_its_counts_are_asked_for() -> None:
+    """A hub that opens a false ballot gets no counts: each site checks the cells again."""
+    question, setting, prepared = lab(values(1))
+    layout = Layout(fields=(Field(name="cells", shape=(1, 102), kind="histogram"),))
+    asked = Round(layout, {"step": "cells", "edges": np.arange(0.0, 101.0)})
+    answer = STATISTIC.summarise(question, setting, prepared, asked)
+    counts = next(iter(answer.cells.values()))
+    assert 0 < counts[counts > 0].min() < 11  # what would leak
+    assert release(answer.summary, None, clear(digest("q"), consider(Evidence(rows=400), OPEN)), OPEN, answer.cells)
+    with pytest.raises(Refused):
+        release(answer.summary, None, CLEARED, FLOOR, answer.cells)
+
+
+def test_a_ballot_needs_a_clearance_and_hides_which_words_were_drawn() -> None:
+    blocks = halving.choices(values(1), ONE[:400], 1, TREE)
+    layout = Layout(fields=(Field(name="cuts", shape=(TREE.words,), kind="vote"),))
+    with pytest.raises(Untrusted):
+        release_ballot(layout, blocks, CLEARED, replace(FLOOR, minimum_count_site=1), secrets.token_bytes)
+    drawn = [release_ballot(layout, blocks, CLEARED, FLOOR, secrets.token_bytes).summary.values["cuts"] for _ in "ab"]
+    assert np.array_equal(drawn[0] == 0, drawn[1] == 0)
+    refused = drawn[0] != 0
+    assert refused.any()
+    assert not np.any(drawn[0][refused] == drawn[1][refused])
