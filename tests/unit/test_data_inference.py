@@ -139,3 +139,11 @@ def test_categories_of_a_formula() -> None:
         "d",
         "e",
     )  # main effects first
+
+
+def test_a_variable_that_only_an_analysis_filters_by_is_learned() -> None:
+    reads = Reads(names=("arm",), conditions=("age > 58",))
+    assert learn(reads=reads).variables["age"].range == (55.5, 80.0)
+    with pytest.raises(Invalid) as caught:
+        learn(reads=Reads(names=("age",), conditions=("arm = 'maybe'",)))
+    assert caught.value.code == "E-LEVEL"

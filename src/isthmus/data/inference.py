@@ -42,11 +42,12 @@ _TYPES: Mapping[ColumnKind, Kind] = {
 
 @record
 class Reads:
-    """What the analyses read: every name; which are used as categories; which as times."""
+    """What the analyses read: every name; which are used as categories; which as times; their own filters."""
 
     names: tuple[str, ...]
     categories: tuple[str, ...] = ()
     times: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
 
 
 def formula_reads(formula: Formula) -> tuple[str, ...]:
@@ -62,7 +63,7 @@ def infer(study: Study, sources: Mapping[str, Source], reads: Reads, countries: 
     Args:
         study: its population and derived variables are applied.
         sources: site -> rows.
-        reads: variables of the analyses; what `where`, `derive` and `subgroups` read is added here.
+        reads: variables and filters of the analyses; what `where`, `derive` and `subgroups` read is added here.
         countries: site -> country.
 
     Raises:
@@ -78,7 +79,7 @@ def infer(study: Study, sources: Mapping[str, Source], reads: Reads, countries: 
             raise Invalid("E-CODEBOOK", f"derived variable {name!r} is already a column", "choose another name")
     derived = derived_expressions(study, typed)
     chosen = {n: derived[n] if n in derived else column(n, typed) for n in reads.names if n not in RESERVED}
-    conditions = (*(step for _, step in population(study, typed)), *_subgroups(study, typed, derived))
+    conditions = (*(step for _, step in population(study, typed)), *_conditions(study, reads, typed, derived))
     used = [n for e in (*chosen.values(), *derived.values(), *conditions) for n in e.names if n not in RESERVED]
     needed = {n: column(n, typed) for n in dict.fromkeys(used)}
     _check_agreement({name: kinds[name] for name in needed})
@@ -87,7 +88,7 @@ def infer(study: Study, sources: Mapping[str, Source], reads: Reads, countries: 
     variables = {n: _variable(n, e, facts[n], reads) for n, e in (needed | derived).items() if n in facts}
     unread = {n: e.variable for n, e in derived.items() if n not in facts}
     whole = replace(typed, variables=variables | unread | _country(countries))
-    _check_literals(study, whole, facts)
+    _check_literals(study, reads, whole, facts)
     return whole
 
 
@@ -110,9 +111,11 @@ def _country(countries: Mapping[str, str]) -> dict[str, Variable]:
     return {"country": country_variable(countries.values())}
 
 
-def _subgroups(study: Study, typed: Codebook, derived: Mapping[str, Expression]) -> list[Expression]:
+def _conditions(study: Study, reads: Reads, typed: Codebook, derived: Mapping[str, Expression]) -> list[Expression]:
+    """The study's subgroups and the analyses' own filters."""
     base = base_codebook(study, typed)
-    return [parse_condition(text, base, derived) for text in (study.subgroups or {}).values()]
+    texts = (*(study.subgroups or {}).values(), *reads.conditions)
+    return [parse_condition(text, base, derived) for text in texts]
 
 
 def _kinds(sources: Mapping[str, Source]) -> dict[str, dict[str, ColumnKind]]:
@@ -216,7 +219,7 @@ def _check_count(name: str, levels: int, reads: Reads) -> None:
         raise Invalid("E-LEVELS", f"{name!r} has more than {MAX_LEVELS} levels", "is it a name or a free text?")
 
 
-def _check_literals(study: Study, whole: Codebook, facts: Mapping[str, _Fact]) -> None:
+def _check_literals(study: Study, reads: Reads, whole: Codebook, facts: Mapping[str, _Fact]) -> None:
     """A literal that no row of any site has is a slip of the pen."""
     seen = {
         name: replace(v, levels=tuple(sorted(facts[name].everywhere))) if _is_raw_text(name, v, facts) else v
@@ -225,7 +228,7 @@ def _check_literals(study: Study, whole: Codebook, facts: Mapping[str, _Fact]) -
     checked = replace(whole, variables=seen, inferred=False)
     derived = derived_expressions(study, checked)
     population(study, checked)
-    _subgroups(study, checked, derived)
+    _conditions(study, reads, checked, derived)
 
 
 def _is_raw_text(name: str, variable: Variable, facts: Mapping[str, _Fact]) -> bool:

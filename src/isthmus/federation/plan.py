@@ -110,12 +110,14 @@ def study_needs(study: Study) -> tuple[tuple[Analysis, Needs], ...]:
 
 def inferred_reads(study: Study) -> Reads:
     """What the analyses read, and as what: for the dictionary of a rehearsal without a codebook."""
-    every = [needs for _, needs in study_needs(study)]
+    asked = study_needs(study)
+    every = [needs for _, needs in asked]
     inside = [name for needs in every if needs.formula for name in formula_reads(needs.formula)]
     return Reads(
         names=tuple(dict.fromkeys(name for needs in every for name in reads(needs))),
         categories=tuple(dict.fromkeys((*(name for needs in every for name in needs.categories), *inside))),
         times=tuple(dict.fromkeys(name for needs in every for name in needs.times)),
+        conditions=tuple(dict.fromkeys(a.where for a, _ in asked if a.where)),
     )
 
 
