@@ -54,6 +54,15 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"variable": "age", "by": "stage"},
         {"variable": "pressure", "probs": [0.1, 0.5, 0.95], "grid": {"every": 10, "to": 220}},
     ],
+    "roc": [
+        {"marker": "age", "outcome": "died", "partial": [0.8, 1.0]},
+        {"marker": "pressure", "outcome": "died", "direction": "lower", "grid": {"every": 10, "to": 220}},
+        {"marker": "age", "outcome": "died", "compare": {"marker": "pressure"}},
+    ],
+    "accuracy": [
+        {"marker": "age", "outcome": "died", "threshold": 65},
+        {"marker": "event", "outcome": "died"},
+    ],
     "table_one": [{"variables": ["age", "stage", "pressure"], "by": "arm", "smd": True}, {"variables": ["year"]}],
     "glm": [
         {"formula": "died ~ age + arm + stage", "family": "binomial", "robust": "HC0"},

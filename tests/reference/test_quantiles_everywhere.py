@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-import secrets
 from dataclasses import replace
-from functools import lru_cache, reduce
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,16 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+from reference_cases import through_gates
 
 import isthmus
-from isthmus.disclosure.gate import clear, release, release_ballot
 from isthmus.disclosure.output import gate_counts
-from isthmus.disclosure.site import consider
-from isthmus.model.canonical import digest, plain
+from isthmus.model.canonical import plain
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.errors import Refused
 from isthmus.model.rules import OPEN
 from isthmus.statistics.contract import Inputs, Setting
 from isthmus.statistics.quantiles import STATISTIC, Quantiles
-from isthmus.summary import add
 
 DATA = ("aSAH", "dat_bcg", "heart4", "indo_rct", "ist", "opt", "strep_tb", "surv_lung", "surv_veteran")
 PROBS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
@@ -93,35 +90,14 @@ def gated(values: np.ndarray, site: np.ndarray) -> dict[str, Any] | None:
     stated = Variable(type="integer" if whole else "number", range=(float(values.min()), float(values.max())))
     book = Codebook(name="d", variables={"x": stated})
     question = Quantiles(variable="x", probs=PROBS)
-    rung = STATISTIC.rungs(question, book)[0]
-    setting = Setting(sites=3, dictionary=book, levels={}, conf_level=0.95, grid=rung)
-    parts = [values[site == k] for k in range(3)]
-    inputs = [Inputs(rows=part.size, numbers={"x": part}, codes={}) for part in parts]
-    prepared = [STATISTIC.prepare(question, setting, own) for own in inputs]
-    flow = STATISTIC.flow(question, setting)
+    setting = Setting(sites=3, dictionary=book, levels={}, conf_level=0.95, grid=STATISTIC.rungs(question, book)[0])
+    inputs = [Inputs(rows=int(np.sum(site == k)), numbers={"x": values[site == k]}, codes={}) for k in range(3)]
     try:
-        cleared = [clear(digest("q"), consider(STATISTIC.evidence(question, setting, p), RULES)) for p in prepared]
-        asked = next(flow)
-        while True:
-            sums = [sent(p, question, setting, asked, c) for p, c in zip(prepared, cleared, strict=True)]
-            asked = flow.send(reduce(add, sums))
-    except StopIteration as ended:
-        estimate = ended.value
-    except Refused:
-        return None
-    try:
+        estimate = through_gates(STATISTIC, question, setting, inputs, RULES)
         counts = gate_counts(estimate.counts, RULES).counts
     except Refused:
         return None
     return STATISTIC.report(question, setting, replace(estimate, counts=counts))
-
-
-def sent(prepared: Any, question: Any, setting: Setting, asked: Any, clearance: Any) -> Any:
-    """One site's release of one round."""
-    answer = STATISTIC.summarise(question, setting, prepared, asked)
-    if answer.choices is not None:
-        return release_ballot(asked.layout, answer.choices, clearance, RULES, secrets.token_bytes).summary
-    return release(answer.summary, None, clearance, RULES, answer.cells).summary
 
 
 @pytest.mark.parametrize("data", DATA)

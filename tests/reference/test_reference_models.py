@@ -26,6 +26,8 @@ NAMES = [
     "ist_logrank_asp",
     "ist_logrank_asp_strat",
     "lung_sex curves",
+    "ist EXPD14 AUC",
+    "aSAH s100b AUC",
 ]
 
 

@@ -31,6 +31,8 @@ TITLES = {
     "count": "Count",
     "histogram": "Histogram",
     "quantiles": "Quantiles",
+    "roc": "ROC curve",
+    "accuracy": "Diagnostic accuracy",
 }
 _FAMILIES = {
     "binomial": "Logistic regression",

@@ -14,6 +14,7 @@ from isthmus.model.errors import Invalid
 from isthmus.model.record import record
 from isthmus.model.study import Study
 from isthmus.statistics import (
+    accuracy,
     count,
     cox,
     crosstab,
@@ -24,6 +25,7 @@ from isthmus.statistics import (
     log_rank,
     quantiles,
     rmst,
+    roc,
     table_one,
 )
 from isthmus.statistics.contract import Statistic
@@ -34,6 +36,8 @@ CATALOGUE: Mapping[str, Statistic] = {
     "crosstab": crosstab.STATISTIC,
     "histogram": histogram.STATISTIC,
     "quantiles": quantiles.STATISTIC,
+    "roc": roc.STATISTIC,
+    "accuracy": accuracy.STATISTIC,
     "glm": glm.STATISTIC,
     "kaplan_meier": kaplan_meier.STATISTIC,
     "log_rank": log_rank.STATISTIC,

@@ -24,6 +24,7 @@ from isthmus.statistics.grids import Cells, tally
 from isthmus.summary import FloatArray, IntArray
 
 MOST_WORDS = 16_384  # of one ballot: 128 kB a site
+FINEST = 2.0**-11  # of the range: a cell of one person of all sites is still no order statistic
 DEEPEST = 10  # 1,024 parts of a cell
 SINGLE = 16  # parts whose ends are offered as single cuts, and towards each end halves of the outermost
 
@@ -54,7 +55,7 @@ def tree(low: float, high: float, variable: Variable, times: int) -> Tree | None
     """Cuts of [low, high); None where there is nothing to cut.
 
     Without both ends, it is halved as the declared range. Without one, so that the first cut is the end of that range.
-    A whole number is not cut below 1, another not below a millionth of its range.
+    Nothing is cut below `FINEST`, whole numbers not below 1.
     """
     start, stop = span(variable)
     if math.isinf(low) and math.isinf(high):
@@ -63,7 +64,9 @@ def tree(low: float, high: float, variable: Variable, times: int) -> Tree | None
         low = 2.0 * start - high if start < high else high
     elif math.isinf(high):
         high = 2.0 * stop - low if low < stop else low
-    least = 1.0 if variable.type == "integer" else (stop - start) * 2.0**-20
+    least = (stop - start) * FINEST
+    if variable.type == "integer":
+        least = max(least, 1.0)
     if not high - low > least:
         return None
     levels = min(times, max(1, math.ceil(math.log2((high - low) / least))))

@@ -17,7 +17,6 @@ side of every quantile. Reference: Hyndman & Fan (1996), Am Stat 50:361, definit
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +26,7 @@ from isthmus.evidence import Counts, Evidence
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.errors import Invalid, Refused
 from isthmus.model.record import record
-from isthmus.statistics import grids, halving
+from isthmus.statistics import cutting, grids
 from isthmus.statistics.contract import (
     Answer,
     Estimate,
@@ -40,10 +39,11 @@ from isthmus.statistics.contract import (
     Setting,
     Statistic,
 )
+from isthmus.statistics.cutting import Counted, Cut
 from isthmus.statistics.histogram import grid_of, group, levels
 from isthmus.statistics.show import number, size
 from isthmus.statistics.survival import GridWish
-from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
+from isthmus.summary import FloatArray, IntArray
 
 STAGES = 4  # ballots: each cuts a cell into up to 1,024, or in two where its rows are lopsided
 
@@ -89,119 +89,59 @@ def _needs(question: Quantiles) -> Needs:
 
 
 def _rungs(question: Quantiles, dictionary: Codebook) -> tuple[Grid, ...]:
-    variable = grids.declared(question.variable, dictionary)
-    if question.grid is not None or (variable.grid is None and variable.range is None):
-        return grids.rungs(question.variable, question.grid, dictionary, 1)
-    ladder = (
-        (Grid((), recorded=False),) if variable.grid is None else grids.rungs(question.variable, None, dictionary, 1)
-    )
-    return (*grids.recorded(question.variable, dictionary), *ladder)
+    return cutting.ladder(question.variable, dictionary, question.grid)
+
+
+def _cut(question: Quantiles, setting: Setting) -> Cut:
+    variable = grids.declared(question.variable, setting.dictionary)
+    return Cut(question.variable, variable, levels(question.by, setting))
 
 
 def _prepare(question: Quantiles, setting: Setting, inputs: Inputs) -> Rows:
     return Rows(inputs.numbers[question.variable], group(question.by, setting, inputs))
 
 
-def _counts(question: Quantiles, setting: Setting, rows: Rows, grid: Grid) -> IntArray:
-    cell = grids.cells(question.variable, rows.values, grid)
-    return grids.tally(cell, len(grid.edges) + 1, rows.group, len(levels(question.by, setting)))
-
-
-def _named(question: Quantiles, setting: Setting, counts: IntArray) -> dict[str, IntArray]:
-    names = levels(question.by, setting)
-    return {f"{question.variable} {name}".strip(): counts[i] for i, name in enumerate(names)}
-
-
 def _evidence(question: Quantiles, setting: Setting, prepared: Rows) -> Evidence:
-    counts = _counts(question, setting, prepared, grid_of(setting))
+    grid, what = grid_of(setting), _cut(question, setting)
+    cell = grids.cells(question.variable, prepared.values, grid)
+    counts = grids.tally(cell, len(grid.edges) + 1, prepared.group, len(what.groups))
     groups = {} if question.by is None else {question.by: counts.sum(axis=1)}
-    cells = _named(question, setting, counts)
-    return Evidence(rows=int(prepared.values.size), groups=groups, cells=cells)
+    return Evidence(rows=int(prepared.values.size), groups=groups, cells=cutting.named(what, counts))
 
 
 def _flow(question: Quantiles, setting: Setting) -> Flow:
-    grid, rounds = grid_of(setting), 1
-    found = yield from _counted(question, setting, grid)
-    if not found.sum():
+    what = _cut(question, setting)
+    at = yield from cutting.counted(what, grid_of(setting))
+    if not at.counts.sum():
         raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
-    for _ in range(0 if grid.recorded or question.grid is not None else STAGES):
-        chosen = _open_cells(question, setting, grid, found)
-        if not chosen.size:
-            break
-        trees = _trees(question, setting, grid, chosen)
-        words = sum(made.words for _, made in trees)
-        layout = Layout(fields=(Field(name="cuts", shape=(words,), kind="vote"),))
-        votes = yield Round(layout, {"step": "ballot", "edges": np.array(grid.edges), "cells": chosen})
-        finer = halving.refined(grid.edges, tuple(made for _, made in trees), votes.values["cuts"] == 0)
-        rounds += 1
-        if finer == grid.edges:
-            break
-        grid = Grid(finer, recorded=False)
-        found = yield from _counted(question, setting, grid)
-        rounds += 1
-    return _estimate(question, setting, grid, found, rounds)
+    if question.grid is None and not at.grid.recorded:
+        at = yield from cutting.refined(what, at, lambda counts: _held(question.probs, counts), STAGES)
+    return _estimate(question, what.variable, at)
 
 
-def _counted(question: Quantiles, setting: Setting, grid: Grid) -> Generator[Round, Summary, IntArray]:
-    shape = (len(levels(question.by, setting)), len(grid.edges) + 1)
-    layout = Layout(fields=(Field(name="cells", shape=shape, kind="histogram"),))
-    pooled = yield Round(layout, {"step": "cells", "edges": np.array(grid.edges)})
-    return pooled["cells"].astype(np.int64)
+def _held(probs: tuple[float, ...], counts: IntArray) -> list[int]:
+    """Cells that hold a quantile of a group, in order."""
+    spots = [spot(row, p) for row in counts for p in probs]
+    return sorted({cell for s in spots if s is not None for cell in (s.first, s.second)})
 
 
-def _estimate(question: Quantiles, setting: Setting, grid: Grid, found: IntArray, rounds: int) -> Estimate:
-    n = int(found.sum())
+def _estimate(question: Quantiles, variable: Variable, at: Counted) -> Estimate:
+    n = int(at.counts.sum())
     counts = {"n": Counts("size", np.array([n]))}
     spots = []
-    for i, row in enumerate(found):
+    for i, row in enumerate(at.counts):
         counts[f"cells:{i}"] = Counts("cells", row)
         counts[f"sides:{i}"] = Counts("implied", _sides(question.probs, int(row.sum())))
         spots.append([spot(row, p) for p in question.probs])
-    whole = _variable(question, setting).type == "integer"
-    intervals = [_interval(s, grid, whole) for line in spots for s in line if s is not None]
+    whole = variable.type == "integer"
+    intervals = [_interval(s, at.grid, whole) for line in spots for s in line if s is not None]
     exactness: Exactness = "exact" if all(a == b for a, b in intervals) else "grid"
-    return Estimate("quantiles", exactness, n, rounds, counts=counts, values={"spots": spots, "grid": grid})
-
-
-def _open_cells(question: Quantiles, setting: Setting, grid: Grid, found: IntArray) -> FloatArray:
-    """Cells that hold a quantile and can be cut, in order."""
-    spots = [spot(row, p) for row in found for p in question.probs]
-    held = sorted({cell for s in spots if s is not None for cell in (s.first, s.second)})
-    return np.array([cell for cell in held if _tree(question, setting, grid, cell, 1) is not None], dtype=np.float64)
-
-
-def _tree(question: Quantiles, setting: Setting, grid: Grid, cell: int, times: int) -> halving.Tree | None:
-    edges = (-math.inf, *grid.edges, math.inf)
-    return halving.tree(edges[cell], edges[cell + 1], _variable(question, setting), times)
-
-
-def _trees(
-    question: Quantiles, setting: Setting, grid: Grid, chosen: FloatArray
-) -> tuple[tuple[int, halving.Tree], ...]:
-    """The chosen cells with their cuts."""
-    times = halving.depth(chosen.size)
-    made = [(int(cell), _tree(question, setting, grid, int(cell), times)) for cell in chosen.tolist()]
-    return tuple((cell, tree) for cell, tree in made if tree is not None)
-
-
-def _variable(question: Quantiles, setting: Setting) -> Variable:
-    return grids.declared(question.variable, setting.dictionary)
+    return Estimate("quantiles", exactness, n, at.rounds, counts=counts, values={"spots": spots, "grid": at.grid})
 
 
 def _summarise(question: Quantiles, setting: Setting, prepared: Rows, asked: Round) -> Answer:
-    edges: Any = asked.params["edges"]
-    grid = Grid(tuple(edges.tolist()), recorded=grid_of(setting).recorded)
-    if asked.params["step"] == "cells":
-        counts = _counts(question, setting, prepared, grid)
-        return Answer(Summary(asked.layout, {"cells": counts}), cells=_named(question, setting, counts))
-    chosen: Any = asked.params["cells"]
-    at, groups = grids.cells(question.variable, prepared.values, grid), len(levels(question.by, setting))
-    blocks: list[IntArray] = []
-    for cell, tree in _trees(question, setting, grid, chosen):
-        inside = at == cell
-        blocks += halving.choices(prepared.values[inside], prepared.group[inside], groups, tree)
-    blank = np.zeros(sum(len(block) for block in blocks), dtype=np.uint64)
-    return Answer(Summary(asked.layout, {"cuts": blank}), choices=tuple(blocks))
+    recorded = grid_of(setting).recorded
+    return cutting.summarised(_cut(question, setting), prepared.values, prepared.group, recorded, asked)
 
 
 def spot(counts: IntArray, prob: float) -> Spot | None:
@@ -241,7 +181,7 @@ def _interval(found: Spot, grid: Grid, whole: bool) -> tuple[float, float]:
 def _report(question: Quantiles, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     cells: list[dict[str, Any]] = []
     held: list[dict[str, Any]] = []  # of groups with rows
-    grid, variable = estimate.values["grid"], _variable(question, setting)
+    grid, variable = estimate.values["grid"], grids.declared(question.variable, setting.dictionary)
     for i, name in enumerate(levels(question.by, setting)):
         label = {} if question.by is None else {question.by: name}
         counts = np.asarray(estimate.counts[f"cells:{i}"].values, dtype=np.float64)
@@ -257,7 +197,7 @@ def _report(question: Quantiles, setting: Setting, estimate: Estimate) -> dict[s
     }
     if estimate.exactness == "grid":
         body["bound"] = _bound(held)
-        body["grid"] = {"edges": _held(estimate, grid)}
+        body["grid"] = {"edges": _shown_edges(estimate, grid)}
     return body
 
 
@@ -281,7 +221,7 @@ def _shown(
     return {"value": value, "from": low, "to": high}
 
 
-def _held(estimate: Estimate, grid: Grid) -> list[float]:
+def _shown_edges(estimate: Estimate, grid: Grid) -> list[float]:
     """Edges of the cells that hold rows."""
     tables = [c.values for name, c in estimate.counts.items() if name.startswith("cells:")]
     full = np.any(np.array(tables) != 0, axis=0)  # a blanked cell is NaN, and held

@@ -1,0 +1,305 @@
+"""ROC curve of a marker (kind `roc`): AUC with DeLong's error, partial area, comparison of two markers, as `pROC`.
+
+Result keys: `fit`: `auc`, `std_error`, `conf_low`, `conf_high`, `n_pos`, `n_neg`; `partial_auc` where `partial` asks, and where
+`compare` does `other_auc`, `difference`, `difference_error`, `statistic`, `p_value`. `curve`: `threshold`, `sensitivity`,
+`specificity`; `bound` and `grid` where `exactness` is `grid`: no order of the rows inside the cells moves the AUC by more.
+
+Rows are counted per class on public cells of the marker: recorded values (open rules), a stated grid, or the finest cuts
+that every site's rules allow, found by ballots (`cutting.py`). Each cell of each class is 0 or enough people at each site,
+and both classes are enough people. The curve follows from the counts as the gate leaves them: steps of few people merge.
+
+A comparison counts the other marker the same way, then asks for sums of products of placements (one round).
+References: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44:837; McClish (1989), Med Decis Making 9:190.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.evidence import Counts, Evidence, Weights
+from isthmus.model.codebook import Codebook
+from isthmus.model.errors import Invalid
+from isthmus.model.record import record
+from isthmus.statistics import cutting, grids, roc_area
+from isthmus.statistics.accuracy import binary
+from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
+from isthmus.statistics.cutting import Asking, Counted, Cut
+from isthmus.statistics.grids import Cells
+from isthmus.statistics.histogram import grid_of
+from isthmus.statistics.inference import quantile, two_sided
+from isthmus.statistics.roc_area import Area
+from isthmus.statistics.show import number, numbers, size
+from isthmus.statistics.survival import GridWish
+from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
+
+STAGES = 6  # ballots a marker; the stroke trial's score, floor 11: bound 0.0147, 0.0125, 0.0042 after 1, 3, 6
+PAIRS = Layout(fields=(Field(name="products", shape=(2,), kind="sum"),))
+Direction = Literal["higher", "lower"]
+
+
+@record
+class Other:
+    """A second marker on the same rows."""
+
+    marker: str
+    direction: Direction = "higher"
+
+
+@record
+class Roc:
+    """Arguments of `roc`.
+
+    `outcome` is 0 or 1; `direction`: the values that suggest 1; `partial`: (low, high) specificity of the partial area;
+    `compare`: another marker, tested against the first on the same rows.
+    """
+
+    marker: str
+    outcome: str
+    grid: GridWish | None = None
+    direction: Direction = "higher"
+    partial: tuple[float, float] | None = None
+    compare: Other | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One site's rows; `other` is empty where nothing is compared."""
+
+    marker: FloatArray
+    outcome: Cells
+    other: FloatArray
+
+
+def _needs(question: Roc) -> Needs:
+    if question.partial is not None and not 0.0 <= question.partial[0] < question.partial[1] <= 1.0:
+        raise Invalid("E-PROBABILITY", "partial is a range of specificity between 0 and 1", "for example [0.9, 1]")
+    markers = (question.marker, *(() if question.compare is None else (question.compare.marker,)))
+    names = (*markers, question.outcome)
+    if len(set(names)) < len(names):
+        raise Invalid("E-VARIABLE", "markers and outcome are different variables")
+    return Needs(numbers=names, times=markers)
+
+
+def _rungs(question: Roc, dictionary: Codebook) -> tuple[Grid, ...]:
+    return cutting.ladder(question.marker, dictionary, question.grid)
+
+
+def _cut(name: str, question: Roc, setting: Setting) -> Cut:
+    groups = tuple(f"{question.outcome} {level}" for level in (0, 1))
+    return Cut(name, grids.declared(name, setting.dictionary), groups)
+
+
+def _prepare(question: Roc, setting: Setting, inputs: Inputs) -> Rows:
+    outcome = binary(question.outcome, inputs.numbers[question.outcome]).astype(np.intp)
+    other = np.zeros(0) if question.compare is None else inputs.numbers[question.compare.marker]
+    return Rows(inputs.numbers[question.marker], outcome, other)
+
+
+def _evidence(question: Roc, setting: Setting, prepared: Rows) -> Evidence:
+    grid = grid_of(setting)
+    cell = grids.cells(question.marker, prepared.marker, grid)
+    counts = grids.tally(cell, len(grid.edges) + 1, prepared.outcome, 2)
+    return Evidence(
+        rows=int(prepared.marker.size),
+        groups={question.outcome: counts.sum(axis=1)},
+        cells=cutting.named(_cut(question.marker, question, setting), counts),
+    )
+
+
+def _flow(question: Roc, setting: Setting) -> Flow:
+    grid = grid_of(setting)
+    first = yield from _fine(_cut(question.marker, question, setting), grid, question.grid is None)
+    _check(question, first.counts)
+    values: dict[str, Any] = {"area": _area(question.marker, question.direction, setting, first)}
+    if question.partial is not None:
+        values["partial"] = roc_area.partial(_ordered(first.counts, question.direction), *question.partial)
+    rounds = first.rounds
+    if question.compare is not None:
+        second = yield from _fine(_cut(question.compare.marker, question, setting), _start(question, setting), True)
+        values["other"] = _area(question.compare.marker, question.compare.direction, setting, second)
+        pooled = yield _pairs((first.grid, second.grid), (values["area"], values["other"]))
+        values["products"] = pooled["products"]
+        rounds += second.rounds + 1
+    return _estimate(question, first, values, rounds)
+
+
+def _fine(what: Cut, grid: Grid, cut: bool) -> Asking:
+    """Counts on the finest grid that passes, from `grid` on; with `cut` false on `grid` itself."""
+    at = yield from cutting.counted(what, grid)
+    if cut and not grid.recorded:
+        at = yield from cutting.refined(what, at, lambda counts: np.flatnonzero(counts.min(axis=0)).tolist(), STAGES)
+    return at
+
+
+def _start(question: Roc, setting: Setting) -> Grid:
+    """The first grid of the other marker: its recorded values where the first has its own, else one cell."""
+    name = "" if question.compare is None else question.compare.marker
+    found = grids.recorded(name, setting.dictionary) if grid_of(setting).recorded else ()
+    return found[0] if found else Grid((), recorded=False)
+
+
+def _check(question: Roc, counts: IntArray) -> None:
+    sizes = counts.sum(axis=1)
+    if not sizes.sum():
+        raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
+    if not sizes.all():
+        raise Invalid("E-ONE-GROUP", f"{question.outcome!r} is the same in every row", "a ROC curve needs both classes")
+
+
+def _ordered(counts: IntArray, direction: Direction) -> IntArray:
+    """Cells from least to most suggestive of 1."""
+    return counts if direction == "higher" else counts[:, ::-1]
+
+
+def _area(name: str, direction: Direction, setting: Setting, at: Counted) -> Area:
+    """The area, its placements by cell of the grid."""
+    single = _single(at.grid, grids.declared(name, setting.dictionary).type == "integer")
+    if direction == "higher":
+        return roc_area.area(at.counts, single)
+    found = roc_area.area(at.counts[:, ::-1], single[::-1])
+    turned = (found.positive[::-1], found.negative[::-1])
+    return Area(found.auc, found.variance, found.spread, *turned, found.bound)
+
+
+def _single(grid: Grid, whole: bool) -> NDArray[np.bool_]:
+    """Cells that stand for one value: recorded ones, or a single whole number."""
+    if grid.recorded:
+        return np.ones(len(grid.edges) + 1, dtype=np.bool_)
+    ends = np.array([-math.inf, *grid.edges, math.inf])
+    held = np.ceil(ends[1:]) - np.ceil(ends[:-1])
+    return np.asarray(held <= 1.0, dtype=np.bool_) if whole else np.zeros(held.size, dtype=np.bool_)
+
+
+def _pairs(on: tuple[Grid, Grid], areas: tuple[Area, Area]) -> Round:
+    params: dict[str, Any] = {"step": "pairs", "of": "both"}
+    for i, (grid, area) in enumerate(zip(on, areas, strict=True)):
+        params |= {f"edges {i}": np.array(grid.edges), f"recorded {i}": int(grid.recorded)}
+        params |= {f"positive {i}": area.positive, f"negative {i}": area.negative}
+    return Round(PAIRS, params)
+
+
+def _estimate(question: Roc, at: Counted, values: dict[str, Any], rounds: int) -> Estimate:
+    sizes = at.counts.sum(axis=1)
+    n = int(sizes.sum())
+    shown = np.any(at.counts > 0, axis=0) if at.grid.recorded else np.ones(at.counts.shape[1], dtype=np.bool_)
+    neg, pos = at.counts[:, shown]
+    if question.direction == "higher":  # from the most suggestive cell on
+        neg, pos = neg[::-1], pos[::-1]
+    left = n - np.add.accumulate(neg + pos) + neg + pos
+    counts = {
+        "n": Counts("size", np.array([n])),
+        "n_neg": Counts("size", sizes[:1]),
+        "n_pos": Counts("size", sizes[1:]),
+        "curve": Counts("survival", np.array([left, pos, neg])),
+    }
+    values |= {"grid": at.grid, "cells": np.flatnonzero(shown), "sizes": (int(sizes[0]), int(sizes[1]))}
+    exact = values["area"].bound == 0.0 and ("other" not in values or values["other"].bound == 0.0)
+    return Estimate("roc", "exact" if exact else "grid", n, rounds, counts=counts, values=values)
+
+
+def _summarise(question: Roc, setting: Setting, prepared: Rows, asked: Round) -> Answer:
+    if asked.params["step"] == "pairs":
+        return _products(question, prepared, asked)
+    name = str(asked.params["of"])
+    values = prepared.marker if name == question.marker else prepared.other
+    recorded = grid_of(setting).recorded and bool(grids.recorded(name, setting.dictionary))
+    return cutting.summarised(_cut(name, question, setting), values, prepared.outcome, recorded, asked)
+
+
+def _products(question: Roc, rows: Rows, asked: Round) -> Answer:
+    """Sums over the positive and the negative rows of the product of both markers' placements."""
+    params: Any = asked.params
+    product, places = np.ones(rows.marker.size), {}
+    names = (question.marker, "" if question.compare is None else question.compare.marker)
+    for i, (name, values) in enumerate(zip(names, (rows.marker, rows.other), strict=True)):
+        grid = Grid(tuple(params[f"edges {i}"].tolist()), recorded=bool(params[f"recorded {i}"]))
+        cell = grids.cells(name, values, grid)
+        places[i] = np.where(rows.outcome == 1, params[f"positive {i}"][cell], params[f"negative {i}"][cell])
+        product = product * places[i]
+    sums = np.bincount(1 - rows.outcome, weights=product, minlength=2).astype(np.float64)
+    total, squares = float(product.sum()), float(product @ product)
+    weights = Weights(total, squares, float(product.max(initial=0.0)), parameters=1)
+    return Answer(Summary(asked.layout, {"products": sums}), weights=weights)
+
+
+def _report(question: Roc, setting: Setting, estimate: Estimate) -> dict[str, Any]:
+    found: Area = estimate.values["area"]
+    error, z = math.sqrt(found.variance) if found.variance >= 0.0 else math.nan, quantile(setting.conf_level)
+    fit = {
+        "auc": found.auc,
+        "std_error": number(error),
+        "conf_low": number(max(found.auc - z * error, 0.0)),
+        "conf_high": number(min(found.auc + z * error, 1.0)),
+        "n_pos": size(estimate.counts["n_pos"]),
+        "n_neg": size(estimate.counts["n_neg"]),
+    }
+    if question.partial is not None:
+        fit["partial_auc"] = estimate.values["partial"]
+    body: dict[str, Any] = {
+        "kind": estimate.kind,
+        "exactness": estimate.exactness,
+        "n": size(estimate.counts["n"]),
+        "rounds": estimate.rounds,
+        "conf_level": setting.conf_level,
+        "fit": fit | _compared(estimate),
+        "curve": _curve(question, estimate),
+    }
+    if estimate.exactness == "grid":
+        body |= {"bound": found.bound, "grid": {"edges": body["curve"]["threshold"]}}
+    return body
+
+
+def _compared(estimate: Estimate) -> dict[str, Any]:
+    """The test of two markers, as `pROC::roc.test(paired = TRUE)`."""
+    if "other" not in estimate.values:
+        return {}
+    first, second = estimate.values["area"], estimate.values["other"]
+    shared = roc_area.covariance(estimate.values["products"], first, second, estimate.values["sizes"])
+    variance = first.variance + second.variance - 2.0 * shared
+    error = math.sqrt(variance) if variance > 0.0 else math.nan
+    difference = first.auc - second.auc
+    statistic = difference / error
+    return {
+        "other_auc": second.auc,
+        "difference": difference,
+        "difference_error": number(error),
+        "statistic": number(statistic),
+        "p_value": number(two_sided(statistic)),
+    }
+
+
+def _curve(question: Roc, estimate: Estimate) -> dict[str, Any]:
+    """The steps that the gate left, from the most suggestive cell on."""
+    _, pos, neg = np.asarray(estimate.counts["curve"].values, dtype=np.float64)
+    kept = np.isfinite(pos) & (pos + neg > 0.0)
+    grid, cells = estimate.values["grid"], estimate.values["cells"]
+    ends = np.array([-math.inf, *grid.edges, math.inf])
+    upwards = question.direction == "higher"  # else the marker is below the threshold; at most a recorded value
+    steps = ends[cells[::-1]] if upwards else ends[cells if grid.recorded else cells + 1]
+    sizes = [float(estimate.counts[name].values[0]) for name in ("n_pos", "n_neg")]
+    found, true = (
+        np.minimum(np.add.accumulate(line[kept]) / n, 1.0) for line, n in zip((pos, neg), sizes, strict=True)
+    )
+    return {
+        "threshold": numbers(steps[kept].tolist()),
+        "sensitivity": numbers(found.tolist()),
+        "specificity": numbers((1.0 - true).tolist()),
+    }
+
+
+STATISTIC = Statistic(
+    kind="roc",
+    question=Roc,
+    needs=_needs,
+    rungs=_rungs,
+    prepare=_prepare,
+    evidence=_evidence,
+    flow=_flow,
+    summarise=_summarise,
+    report=_report,
+)

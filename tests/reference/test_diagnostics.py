@@ -1,0 +1,135 @@
+"""ROC curves and accuracy against pROC, binom.test and the stored results of R: bare, over rows dealt to sites."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from reference_cases import codebook, rows, run, through_gates, truth, worst
+
+from isthmus.model.rules import OPEN
+from isthmus.statistics.accuracy import proportion
+from isthmus.statistics.contract import Inputs, Setting
+from isthmus.statistics.roc import STATISTIC, Roc
+
+HEART = "select site as place, thalach, oldpeak, exang, disease from t"
+ASAH = "select s100b, ndka, wfns::integer as wfns, case when outcome = 'Poor' then 1 else 0 end as poor from t"
+IST = "select COUNTRY as nation, EXPD14, ID14 from t"
+PLACES = ("budapest_hu", "cleveland_us", "longbeach_va_us", "zurich_basel_ch")
+PARTIAL = {"partial": [0.9, 1.0]}
+
+
+def check(fit: dict[str, Any], block: dict[str, Any], gate: float = 1e-12) -> None:
+    assert worst(fit["auc"], block["auc"]) < gate
+    assert worst(fit["std_error"] ** 2, block["delong_var"]) < 1e3 * gate
+    assert worst([fit["conf_low"], fit["conf_high"]], block["ci_delong"]) < 1e3 * gate
+    assert fit["n_pos"] == block["n_pos"]
+    assert fit["n_neg"] == block["n"] - block["n_pos"]
+    assert worst(fit["partial_auc"], block["partial_auc_spec_0.9_1"]) < 1e3 * gate
+
+
+@pytest.mark.parametrize(("marker", "direction"), [("thalach", "lower"), ("oldpeak", "higher")])
+def test_heart(shared, marker, direction) -> None:
+    block = truth(shared)["diagnostics_validation"]["heart4"][f"{marker}_pooled"]
+    asked = {"marker": marker, "outcome": "disease", "direction": direction, **PARTIAL}
+    found = run("roc", asked, rows(shared, "heart4.parquet", HEART, "hash(thalach) % 4")).report
+    assert (found["exactness"], found["rounds"]) == ("exact", 1)
+    check(found["fit"], block)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_heart_by_site(shared, place) -> None:
+    block = truth(shared)["diagnostics_validation"]["heart4"][place]["thalach"]
+    table = rows(shared, "heart4.parquet", f"{HEART} where site = '{place}'", "exang")
+    asked = {"marker": "thalach", "outcome": "disease", "direction": "lower", **PARTIAL}
+    check(run("roc", asked, table).report["fit"], block)
+
+
+@pytest.mark.parametrize("marker", ["s100b", "ndka", "wfns"])
+def test_subarachnoid_haemorrhage(shared, marker) -> None:
+    block = truth(shared)["diagnostics_validation"]["aSAH"][marker]
+    asked = {"marker": marker, "outcome": "poor", **PARTIAL}
+    check(run("roc", asked, rows(shared, "aSAH.parquet", ASAH, "wfns % 2")).report["fit"], block)
+
+
+@pytest.mark.parametrize("nation", ["pooled", "UK", "USA"])
+def test_stroke_trial(shared, nation) -> None:
+    block = truth(shared)["diagnostics_validation"]["ist_EXPD14_validation"][nation]["auc"]
+    where = "" if nation == "pooled" else f" where COUNTRY = '{nation}'"
+    asked = {"marker": "EXPD14", "outcome": "ID14", **PARTIAL}
+    check(run("roc", asked, rows(shared, "ist.parquet", IST + where, "hash(EXPD14) % 3")).report["fit"], block)
+
+
+def test_wilson_where_all_but_one_are_positive() -> None:
+    """Hmisc, behind the stored values, then takes 1 + log(1 - alpha) / n instead; Wilson's formula does not."""
+    n, z, share = 8.0, 1.959963984540054, 7.0 / 8.0
+    roots = np.roots([1.0 + z * z / n, -(2.0 * share + z * z / n), share * share])  # of Wilson's quadratic
+    found = proportion("specificity", 7.0, 8.0, 0.95)
+    assert worst([found["conf_low"], found["conf_high"]], sorted(roots.tolist())) < 1e-12
+
+
+def test_paired_comparison(shared) -> None:
+    block = truth(shared)["diagnostics_validation"]["aSAH"]["s100b_vs_wfns"]
+    asked = {"marker": "s100b", "outcome": "poor", "compare": {"marker": "wfns"}}
+    found = run("roc", asked, rows(shared, "aSAH.parquet", ASAH, "wfns % 2")).report
+    assert found["rounds"] == 3
+    assert worst([found["fit"]["statistic"], found["fit"]["p_value"]], [block["Z"], block["p"]]) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("data", "key", "where", "asked"),
+    [
+        *(
+            ("heart4", (place, "exang"), f"site = '{place}'", {"marker": "exang", "outcome": "disease"})
+            for place in PLACES
+        ),
+        ("aSAH", ("s100b_ge_0.21",), "true", {"marker": "s100b", "outcome": "poor", "threshold": 0.21}),
+    ],
+)
+def test_accuracy(shared, data, key, where, asked) -> None:
+    block = truth(shared)["diagnostics_validation"][data]
+    for part in key:
+        block = block[part]
+    query = f"{HEART} where {where}" if data == "heart4" else ASAH
+    found = run("accuracy", asked, rows(shared, f"{data}.parquet", query, "hash(1) % 1")).report
+    terms = {term["term"]: term for term in found["terms"]}
+    names = {"sensitivity": "sens", "specificity": "spec", "ppv": "ppv", "npv": "npv", "accuracy": "accuracy"}
+    for name, r in names.items():
+        term = terms[name]
+        assert worst(term["estimate"], block[r]["est"]) < 1e-12
+        low, high = block[r]["wilson"]
+        if key[0] != "zurich_basel_ch" or name not in {"specificity", "ppv"}:  # 7 of 8, 53 of 54: see below
+            assert worst([term["conf_low"], term["conf_high"]], [low, high]) < 1e-12
+        assert worst([term["exact_low"], term["exact_high"]], block[r]["clopper_pearson"]) < 1e-9
+    for name, r in {"lr_positive": "LRpos", "lr_negative": "LRneg"}.items():
+        expected = [block[r][k] for k in ("est", "lower", "upper")]
+        assert worst([terms[name][k] for k in ("estimate", "conf_low", "conf_high")], expected) < 1e-9
+    assert worst(terms["odds_ratio"]["estimate"], block["DOR"]) < 1e-12
+    reach = np.log(terms["odds_ratio"]["conf_high"] / terms["odds_ratio"]["estimate"])
+    assert worst(float(reach) / 1.959963984540054, block["log_DOR_se"]) < 1e-9
+    assert worst(found["fit"]["youden"], block["youden_J"]) < 1e-12
+    assert [c["count"] for c in found["cells"]] == [block[k] for k in ("TP", "FP", "FN", "TN")]
+
+
+@pytest.mark.parametrize(("sites", "most"), [("0", 0.005), ("hash(AGE) % 4", 0.05)])
+def test_the_bound_covers_the_area_at_a_floor_of_eleven(shared, sites, most) -> None:
+    """The stroke trial's score with 11 in each cell of each class at each site: the exact area lies within `bound`."""
+    block = truth(shared)["diagnostics_validation"]["ist_EXPD14_validation"]["pooled"]["auc"]
+    table = rows(shared, "ist.parquet", "select AGE, EXPD14, ID14 from t", sites)
+    question = Roc(marker="EXPD14", outcome="ID14")
+    site = np.unique(table["site_"], return_inverse=True)[1]
+    book = codebook({name: table[name].astype(float) for name in ("EXPD14", "ID14")}, recorded=False)
+    setting = Setting(sites=4, dictionary=book, levels={}, conf_level=0.95, grid=STATISTIC.rungs(question, book)[0])
+    parts = [
+        Inputs(
+            rows=int(np.sum(site == k)),
+            numbers={n: table[n][site == k].astype(float) for n in book.variables},
+            codes={},
+        )
+        for k in range(site.max() + 1)
+    ]
+    rules = replace(OPEN, minimum_count=11, minimum_count_site=11)
+    found = through_gates(STATISTIC, question, setting, parts, rules).values["area"]
+    assert abs(found.auc - block["auc"]) <= found.bound <= most
