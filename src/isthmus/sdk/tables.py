@@ -99,6 +99,8 @@ def percent(body: Mapping[str, Any]) -> str:
 
 
 def _terms(name: str, body: Mapping[str, Any]) -> list[Table]:
+    if body["kind"] == "accuracy":
+        return [_measures(name, body)]
     ratio, letter = frames.ratio(body), str(body.get("test", "z"))
     shown = (ratio,) if ratio else ()
     headings = ("Term", *shown, f"{percent(body)} CI", "Estimate", "SE", letter, "p")
@@ -110,6 +112,20 @@ def _terms(name: str, body: Mapping[str, Any]) -> list[Table]:
             notes=_fit_notes(body),
         )
     ]
+
+
+def _measures(name: str, body: Mapping[str, Any]) -> Table:
+    ends = (("conf_low", "conf_high"), ("exact_low", "exact_high"))
+    rows = [
+        (
+            str(term["term"]).replace("_", " "),
+            significant(term["estimate"]),
+            *(" to ".join(significant(term.get(k), 3) for k in pair) for pair in ends),
+        )
+        for term in body["terms"]
+    ]
+    headings = ("Measure", "Estimate", f"{percent(body)} CI", "Exact CI")
+    return Table(title=title(name, body), headings=headings, rows=tuple(rows), notes=_size(body))
 
 
 def _term(term: Mapping[str, Any], ratio: str | None) -> tuple[str, ...]:
@@ -222,7 +238,8 @@ def _scalars(name: str, body: Mapping[str, Any]) -> Table:
 
 
 def _size(body: Mapping[str, Any]) -> tuple[str, ...]:
-    return (f"n = {significant(body.get('n'))}; {body.get('exactness', '')}",)
+    bound = f", bound {significant(body['bound'])}" if body.get("bound") is not None else ""
+    return (f"n = {significant(body.get('n'))}; {body.get('exactness', '')}{bound}",)
 
 
 def _refusal(name: str, body: Mapping[str, Any], error: Mapping[str, str]) -> Table:
