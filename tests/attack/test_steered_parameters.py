@@ -4,6 +4,8 @@ At a logistic model's coefficients with a steep slope through one patient's age,
 patient's row. Every round is weighed at the site, so such a round is refused however it came about.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from disclosure_lab import FLOOR, IDENTITY, Lab, patients
@@ -13,6 +15,7 @@ from isthmus.disclosure.gate import refusal
 from isthmus.disclosure.site import weigh
 from isthmus.model.errors import Refused
 from isthmus.statistics.contract import Round
+from isthmus.summary import Field, Layout
 
 ATTACK = Attack("Steered parameters: one row dominates", "weight guard", number=13)
 
@@ -57,6 +60,27 @@ def test_milder_and_harder_steering_is_refused_too(steepness):
     _, lab, asked = lab_and_steered_round(steepness)
     with pytest.raises(Refused):
         lab.gated(0, asked)
+
+
+@pytest.mark.parametrize("steepness", [1.0, 5.0, 40.0])
+def test_steering_is_refused_under_a_wider_share_too(steepness):
+    """maximum_weight_share 0.2, as a small trial states it for a Cox model: effective rows still stop it."""
+    _, lab, asked = lab_and_steered_round(steepness)
+    with pytest.raises(Refused):
+        lab.gated(0, asked, replace(FLOOR, maximum_weight_share=0.2))
+
+
+def test_the_sandwich_of_one_row_is_refused():
+    """At steered coefficients one squared residual is 1 and the others vanish: the meat is that row."""
+    data, lab, asked = lab_and_steered_round(40.0)
+    data[0]["died"][:] = 0.0  # all predicted but the oldest
+    lab.prepared[0] = lab._prepare(data[0])
+    meat = Round(Layout(fields=(Field(name="meat", shape=(3, 3), kind="moment"),)), {**asked.params, "step": "meat"})
+    bare = lab.answer(0, meat)
+    row = bare.summary["meat"][0] / bare.summary["meat"][0, 0]
+    assert row[1] == pytest.approx(95.0)
+    assert row[2] == pytest.approx(data[0]["pressure"][5])
+    assert not weigh(bare.weights, FLOOR).holds
 
 
 def test_an_honest_round_passes():

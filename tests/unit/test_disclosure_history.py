@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pyroaring import BitMap
 
-from isthmus.disclosure.history import FAMILY, NEAR, SAMPLE, Past, RowSet, Track, people_of, trace_of
+from isthmus.disclosure.history import FAMILY, NEAR, SAMPLE, Floors, Past, RowSet, Track, people_of, trace_of
 
 FLOOR = 5
 
@@ -16,7 +16,7 @@ FLOOR = 5
 def past(people: int = 400, of: int = 1, floor: int = FLOOR) -> Past:
     """`of` rows for each person; every set is held in memory."""
     person = np.arange(people * of, dtype=np.uint64) // np.uint64(of)
-    return Past(people_of(person), floor, lambda _key: BitMap())
+    return Past(people_of(person), Floors(floor, floor), lambda _key: BitMap())
 
 
 def population(*ranges: tuple[int, int], track: Track = "rows") -> RowSet:
@@ -117,8 +117,36 @@ def test_beyond_the_sample_rows_are_looked_at():
 def test_sets_of_a_store_are_loaded_only_when_the_sample_cannot_tell():
     loaded = []
     kept = {1: population((0, 200)), 2: population((100, 300)), 3: population((0, 203))}
-    history = Past(people_of(np.arange(400, dtype=np.uint64)), FLOOR, lambda key: loaded.append(key) or kept[key].rows)
+    history = Past(
+        people_of(np.arange(400, dtype=np.uint64)),
+        Floors(FLOOR, FLOOR),
+        lambda key: loaded.append(key) or kept[key].rows,
+    )
     for key, rows in kept.items():
         history.add(key, trace_of(rows))
     assert history.clash(population((0, 200))) == NEAR
     assert 2 not in loaded
+
+
+def cell(*ranges: tuple[int, int]) -> RowSet:
+    return RowSet("cells", False, population(*ranges).rows)
+
+
+LEVEL = (0, 120)  # a level of 120 people; a cell of it with 113, the other with 7
+CELLS = [
+    ([part(LEVEL), cell((0, 113))], None),  # the other cell of the table: 7 people, by the rule for cells
+    ([cell((0, 113)), part(LEVEL)], None),
+    ([part(LEVEL), cell((0, 117))], NEAR),  # 3 people: fewer than a cell may have
+    ([part(LEVEL), part((0, 113))], NEAR),  # sums over both give the sum over 7 people
+    ([part(LEVEL), population((0, 113))], NEAR),
+    ([cell((0, 113)), cell((0, 200)), part((113, 207))], None),
+    ([cell((0, 113)), cell((0, 200)), part((113, 203))], FAMILY),
+    ([part((0, 113)), part((0, 200)), part((113, 207))], FAMILY),
+]
+
+
+@pytest.mark.parametrize(("sets", "expected"), CELLS)
+def test_where_only_a_number_leaves_the_floor_is_that_of_cells(sets: list[RowSet], expected: str | None) -> None:
+    person = np.arange(400, dtype=np.uint64)
+    held = Past(people_of(person), Floors(11, 4), lambda _key: BitMap())
+    assert verdict(*sets, held=held) == expected

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from isthmus.data.persons import Keys
-from isthmus.disclosure.history import NEAR, RowSet
+from isthmus.disclosure.history import NEAR, Floors, RowSet
 from isthmus.federation.book import SqlBook, check_history, history_head
 from isthmus.federation.recall import CAP, Enrolled, MemoryBook, judge
 from isthmus.federation.rowsets import Asked
@@ -18,7 +18,7 @@ from isthmus.federation.store import open_store
 from isthmus.federation.tables import CHAIN, CHARGES, ENTRIES, SETS, USES
 from isthmus.model.errors import Untrusted
 
-FLOOR = 5
+FLOOR = Floors(5, 5)
 ROWS = np.arange(1, 101, dtype=np.uint64) * np.uint64(7919)
 
 

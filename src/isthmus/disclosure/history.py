@@ -13,7 +13,7 @@ Rows are ids of a site's own making; nothing here leaves the site.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-Track = Literal["asked", "rows"]
+Track = Literal["asked", "rows", "cells"]
 WordArray: TypeAlias = NDArray[np.uint64]
 IndexArray: TypeAlias = NDArray[np.intp]
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -38,8 +38,9 @@ class RowSet:
     """Rows of one question at this site.
 
     Attributes:
-        track: `asked` for what filters keep, before missing values; `rows` for what enters the sums. Only sets of
-            one track are compared: missing values are not the asker's choice.
+        track: `asked` for what filters keep, before missing values; `rows` for what enters the sums; `cells` for
+            those of whom only a number leaves. The first is compared with its own kind alone: missing values are
+            not the asker's choice.
         population: all rows of a question, as against a level, a cell or an indicator within them.
         rows: ids.
     """
@@ -57,6 +58,14 @@ class Trace:
     population: bool
     size: int
     sample: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Floors:
+    """The least people of a difference, or none: `people`, and `cells` where a set of which only a number leaves is in it."""
+
+    people: int
+    cells: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +109,16 @@ class _Table:
     keys: list[int] = field(default_factory=list)
     sizes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(64, dtype=np.int64))
     whole: BoolArray = field(default_factory=lambda: np.zeros(64, dtype=np.bool_))
+    cells: BoolArray = field(default_factory=lambda: np.zeros(64, dtype=np.bool_))
     words: WordArray = field(default_factory=lambda: np.zeros((64, WORDS), dtype=np.uint64))
 
     def add(self, key: int, trace: Trace) -> None:
         n = len(self.keys)
         if n == len(self.sizes):
             self.sizes, self.whole = np.resize(self.sizes, 2 * n), np.resize(self.whole, 2 * n)
-            self.words = np.resize(self.words, (2 * n, WORDS))
+            self.cells, self.words = np.resize(self.cells, 2 * n), np.resize(self.words, (2 * n, WORDS))
         self.keys.append(key)
-        self.sizes[n], self.whole[n] = trace.size, trace.population
+        self.sizes[n], self.whole[n], self.cells[n] = trace.size, trace.population, trace.track == "cells"
         self.words[n] = np.frombuffer(trace.sample, dtype=np.uint64)
 
 
@@ -117,17 +127,18 @@ class Past:
 
     Args:
         people: who stands behind the ids.
-        floor: `minimum_count`.
+        floors: `minimum_count`, and for cells `minimum_count_site` where that is lower.
         load: the rows of a set by its key.
     """
 
-    def __init__(self, people: People, floor: int, load: Callable[[int], BitMap]) -> None:
+    def __init__(self, people: People, floors: Floors, load: Callable[[int], BitMap]) -> None:
         self._people = people
-        self._floor = floor
-        self._most = (floor - 1) * people.most  # ids that fewer people than the floor can have
+        self._floors = floors
+        self._most = (floors.people - 1) * people.most  # ids that fewer people than the floor can have
         self._load = load
         self._held: dict[int, BitMap] = {}
-        self._tables: dict[Track, _Table] = {"asked": _Table(), "rows": _Table()}
+        summed = _Table()
+        self._tables: dict[Track, _Table] = {"asked": _Table(), "rows": summed, "cells": summed}
 
     def add(self, key: int, trace: Trace) -> None:
         """Remember a set whose rows `load` knows."""
@@ -141,12 +152,12 @@ class Past:
 
     def clash(self, new: RowSet) -> str | None:
         """Why `new` may not be asked about, as a text without any number; None when it may."""
-        if self._floor <= 1 or not new.rows:
+        if self._floors.people <= 1 or not new.rows:
             return None
         look = _Look(self, self._tables[new.track], new)
         if look.near():
             return NEAR
-        if new.track == "rows" and look.family():
+        if new.track != "asked" and look.family():
             return FAMILY
         return None
 
@@ -155,9 +166,13 @@ class Past:
         found = self._held.get(key)
         return self._load(key) if found is None else found
 
-    def few(self, rows: BitMap) -> bool:
+    def few(self, rows: BitMap, floor: int) -> bool:
         """Whether 1 to floor - 1 people stand behind `rows`."""
-        return 0 < len(rows) <= self._most and self._people.count(rows) < self._floor
+        return 0 < len(rows) <= self._most and self._people.count(rows) < floor
+
+    def floor(self, cells: bool) -> int:
+        """The floor of a difference, by whether a set of `cells` is in it."""
+        return self._floors.cells if cells else self._floors.people
 
     @property
     def most(self) -> int:
@@ -175,6 +190,7 @@ class _Look:
         n = len(table.keys)
         used = min(WORDS, max(1, -(-_extent(new.rows, table, n) // 64)))
         self._keys, self._sizes, self._whole = table.keys, table.sizes[:n], table.whole[:n]
+        self._cells, self._cell = table.cells[:n], new.track == "cells"
         self._words = table.words[:n, :used]
         trace = trace_of(new)
         self._word = np.frombuffer(trace.sample, dtype=np.uint64)[:used]
@@ -194,7 +210,7 @@ class _Look:
             self._out[i], self._over[i] = len(old) - both, len(new) - both
             if strict[i] and (self._few(old, new, self._out[i]) or self._few(new, old, self._over[i])):
                 return True
-            if not strict[i] and self._out[i] + self._over[i] <= most and self._past.few(old ^ new):
+            if not strict[i] and self._out[i] + self._over[i] <= most and self._past.few(old ^ new, self._floor([i])):
                 return True
         return False
 
@@ -265,10 +281,14 @@ class _Look:
         for rows in sets:
             twice |= seen & rows
             seen |= rows
-        return self._past.few((seen | top) - ((seen - twice) & top))
+        earlier = members if whole is None else [whole, *members]
+        return self._past.few((seen | top) - ((seen - twice) & top), self._floor(earlier))
+
+    def _floor(self, earlier: Sequence[np.intp] | IndexArray) -> int:
+        return self._past.floor(self._cell or any(self._cells[i] for i in earlier))
 
     def _few(self, more: BitMap, less: BitMap, bound: np.int64) -> bool:
-        return 0 < int(bound) <= self._past.most and self._past.few(more - less)
+        return 0 < int(bound) <= self._past.most and self._past.few(more - less, self._past.floor(cells=False))
 
 
 def _extent(rows: BitMap, table: _Table, n: int) -> int:

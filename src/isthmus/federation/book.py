@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from isthmus.data.persons import KeyArray, Keys
-from isthmus.disclosure.history import Past, People, RowSet, Trace, trace_of
+from isthmus.disclosure.history import Floors, Past, People, RowSet, Trace, trace_of
 from isthmus.federation.recall import Enrolled, enrolled
 from isthmus.federation.rowsets import Asked
 from isthmus.federation.store import Store
@@ -71,9 +71,9 @@ class SqlBook:
         self.snapshots[self.dataset] = (snapshot, made)
         return made
 
-    def past(self, people: People, floor: int) -> Past:
+    def past(self, people: People, floors: Floors) -> Past:
         """Every set that some question uses."""
-        past = Past(people, floor, self._rows)
+        past = Past(people, floors, self._rows)
         live = sa.select(USES.c.set).where(USES.c.live)
         columns = (SETS.c.id, SETS.c.track, SETS.c.population, SETS.c.size, SETS.c.sample)
         query = sa.select(*columns).where(SETS.c.dataset == self.dataset, SETS.c.id.in_(live)).order_by(SETS.c.id)

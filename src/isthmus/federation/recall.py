@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from isthmus.data.persons import KeyArray, Keys
-from isthmus.disclosure.history import Past, People, RowSet, people_of, trace_of
+from isthmus.disclosure.history import Floors, Past, People, RowSet, people_of, trace_of
 from isthmus.federation.plan import POPULATION
 from isthmus.federation.rowsets import Asked, IdArray
 
@@ -46,7 +46,7 @@ class Book(Protocol):
             read: makes the keys from the book's own secret; not asked again for the snapshot it knows.
         """
 
-    def past(self, people: People, floor: int) -> Past:
+    def past(self, people: People, floors: Floors) -> Past:
         """Every set that counts."""
 
     def record(self, run: str, charged: Sequence[str], admitted: Sequence[Asked]) -> frozenset[str]:
@@ -61,13 +61,13 @@ class Book(Protocol):
 
 
 def judge(
-    book: Book, run: str, rows: Enrolled, floor: int, asked: Sequence[Asked], charged: Sequence[str]
+    book: Book, run: str, rows: Enrolled, floors: Floors, asked: Sequence[Asked], charged: Sequence[str]
 ) -> dict[str, str]:
     """Which of `asked` this site refuses, and why (for its own log): earlier questions first, then those listed before.
 
     When this returns, the rest count as asked.
     """
-    past = book.past(rows.people, floor)
+    past = book.past(rows.people, floors)
     past.hold(RowSet("asked", True, BitMap(np.sort(rows.ids))))
     refused: dict[str, str] = {}
     for one in asked:
@@ -115,10 +115,10 @@ class MemoryBook:
         self.persons = np.concatenate([self.persons, new.persons])
         return made
 
-    def past(self, people: People, floor: int) -> Past:
+    def past(self, people: People, floors: Floors) -> Past:
         """Every set kept."""
         held = [rows for _, _, rows in self.kept]
-        past = Past(people, floor, lambda key: held[key].rows)
+        past = Past(people, floors, lambda key: held[key].rows)
         for key, rows in enumerate(held):
             past.add(key, trace_of(rows))
         return past

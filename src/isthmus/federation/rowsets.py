@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from isthmus.disclosure.history import People, RowSet
+from isthmus.disclosure.history import People, RowSet, Track
 from isthmus.federation.plan import Question
 from isthmus.statistics.contract import Inputs
 from isthmus.statistics.indicators import marked
@@ -64,12 +64,12 @@ def row_sets(question: Question, inputs: Inputs, ids: IdArray, people: People, f
     everyone = RowSet("rows", True, BitMap(sorted_ids))
     parts: list[RowSet] = []
     seen = {len(places): [everyone.rows]}
-    for marks in _parts(question, inputs):
+    for track, marks in _parts(question, inputs):
         rows = BitMap(sorted_ids[marks[places]])
         same = seen.setdefault(len(rows), [])
         if len(rows) >= floor and people.count(rows) >= floor and rows not in same:
             same.append(rows)
-            parts.append(RowSet("rows", False, rows))
+            parts.append(RowSet(track, False, rows))
         if len(parts) == MOST_PARTS:
             break
     return (everyone, *parts)
@@ -84,22 +84,23 @@ def _heavy(arguments: Any, inputs: Inputs) -> Marks:
     return heavy
 
 
-def _parts(question: Question, inputs: Inputs) -> Iterator[Marks]:
-    """(rows,) masks of levels, indicators, two-valued numbers and cells."""
+def _parts(question: Question, inputs: Inputs) -> Iterator[tuple[Track, Marks]]:
+    """(rows,) masks of levels, indicators, two-valued numbers and cells; `cells` where only their number leaves."""
+    counted = question.statistic.kind in _CROSSED
     groups = [codes == level for codes in inputs.codes.values() for level in np.unique(codes)]
-    yield from groups
+    yield from (("cells" if counted else "rows", group) for group in groups)
     design = question.base.design
     found = [] if design is None or inputs.design is None else marked(design, inputs.design)
     indicators = [values == 1.0 for _, values in found]
-    yield from indicators
+    yield from (("rows", marks) for marks in indicators)
     for numbers in inputs.numbers.values():
         values = two_values(numbers) if numbers.size else None
         if values is not None:
-            yield numbers == values[1]
-    if question.statistic.kind in _CROSSED:
-        yield from _cells(inputs)
+            yield "rows", numbers == values[1]
+    if counted:
+        yield from (("cells", marks) for marks in _cells(inputs))
     elif getattr(question.arguments, "by", None) is not None:
-        yield from (group & marks for group in groups for marks in indicators)
+        yield from (("cells", group & marks) for group in groups for marks in indicators)
 
 
 def _cells(inputs: Inputs) -> Iterator[Marks]:

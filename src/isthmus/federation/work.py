@@ -17,7 +17,7 @@ from isthmus.data.indicators import side_counts
 from isthmus.data.persons import positions, read_keys, same_rows
 from isthmus.data.source import Source
 from isthmus.disclosure.gate import Clearance, Release, clear, release, release_ballot, release_vote
-from isthmus.disclosure.history import People
+from isthmus.disclosure.history import Floors, People
 from isthmus.disclosure.site import consider, reasons, weigh
 from isthmus.federation.audit import transcript
 from isthmus.federation.plan import POPULATION, VOTE, Plan, Question
@@ -202,13 +202,18 @@ class SiteWork:
         )
         places = positions(self.source, self.plan.study, self.plan.dictionary, self.country)
         same_rows(places, self._frame().rows)
-        ids, floor = rows.ids[places], self.rules.minimum_count or 1
+        ids = rows.ids[places]
         asked = [self._asked(q, ids, rows.people) for q in self.plan.questions if q.name in willing]
         charged = [self._key(question) for question in self.plan.questions[1:]]
-        refused = judge(self.book, self.plan.name, rows, floor, asked, charged)
+        refused = judge(self.book, self.plan.name, rows, self._floors, asked, charged)
         for name, why in refused.items():
             self.note(name, why)
         return [yes and q.name not in refused for (q, _), yes in zip(self.plan.words, agrees, strict=True)]
+
+    @property
+    def _floors(self) -> Floors:
+        people = self.rules.minimum_count or 1
+        return Floors(people, min(people, self.rules.minimum_count_site or 1))
 
     def _key(self, question: Question) -> str:
         """Equal for the same question on the same snapshot."""
