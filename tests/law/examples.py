@@ -59,6 +59,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"marker": "pressure", "outcome": "died", "direction": "lower", "grid": {"every": 10, "to": 220}},
         {"marker": "age", "outcome": "died", "compare": {"marker": "pressure"}},
     ],
+    "correlation": [{"variables": ["age", "pressure", "year"]}, {"variables": ["died", "event"]}],
     "accuracy": [
         {"marker": "age", "outcome": "died", "threshold": 65},
         {"marker": "event", "outcome": "died"},

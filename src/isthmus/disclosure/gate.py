@@ -195,6 +195,7 @@ _HINTS: Mapping[str, str] = {
     "roc": "a coarser grid, or a population with more people of both classes",
     "accuracy": "a wider population, or another threshold",
     "glm": _MODEL_HINT,
+    "correlation": "fewer variables, or a wider population",
     "cox": _MODEL_HINT + "; with one baseline also a coarser grid or strata: [site]",
     "kaplan_meier": _CURVE_HINT,
     "log_rank": _CURVE_HINT,

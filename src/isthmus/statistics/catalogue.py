@@ -15,6 +15,7 @@ from isthmus.model.record import record
 from isthmus.model.study import Study
 from isthmus.statistics import (
     accuracy,
+    correlation,
     count,
     cox,
     crosstab,
@@ -38,6 +39,7 @@ CATALOGUE: Mapping[str, Statistic] = {
     "quantiles": quantiles.STATISTIC,
     "roc": roc.STATISTIC,
     "accuracy": accuracy.STATISTIC,
+    "correlation": correlation.STATISTIC,
     "glm": glm.STATISTIC,
     "kaplan_meier": kaplan_meier.STATISTIC,
     "log_rank": log_rank.STATISTIC,
