@@ -16,15 +16,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass
+from fractions import Fraction
 
 import numpy as np
 
+from isthmus.disclosure.budget import Purse
+from isthmus.disclosure.noise import discrete_gaussian
 from isthmus.disclosure.site import SITE_RULES, Considered, admits, shows, weigh
 from isthmus.evidence import Weights
 from isthmus.model.errors import Invalid, Refused, Untrusted
 from isthmus.model.names import Digest
+from isthmus.model.privacy import LEAST_VARIANCE, Allowance, FieldNoise, Noise
 from isthmus.model.rules import Rules
-from isthmus.summary import IntArray, Layout, Summary
+from isthmus.summary import WHOLE, IntArray, Layout, Summary
 
 _TOKEN = object()
 WORD = 8  # bytes of a vote word, in Z_2^64
@@ -32,11 +36,15 @@ WORD = 8  # bytes of a vote word, in Z_2^64
 
 @dataclass(frozen=True, slots=True)
 class Clearance:
-    """Every site rule holds for one question at this site, under these rules. Made by `clear` alone."""
+    """Every site rule holds for one question at this site, under these rules. Made by `clear` alone.
+
+    With an `allowance`, nothing is released without noise.
+    """
 
     question: Digest
     kind: str
     rules: Rules
+    allowance: Allowance | None
     token: InitVar[object]
 
     def __post_init__(self, token: object) -> None:
@@ -54,7 +62,7 @@ class Release:
         _only_here(token)
 
 
-def clear(question: Digest, considered: Considered, kind: str = "") -> Clearance:
+def clear(question: Digest, considered: Considered, kind: str = "", allowance: Allowance | None = None) -> Clearance:
     """Permission for the rounds of one question, from what `site.consider` found.
 
     Raises:
@@ -65,7 +73,24 @@ def clear(question: Digest, considered: Considered, kind: str = "") -> Clearance
         raise Untrusted("E-GATE", "not every disclosure rule was considered", "pass what consider returned")
     if not considered.holds:
         raise refusal(kind)
-    return Clearance(question, kind, considered.rules, _TOKEN)
+    return Clearance(question, kind, considered.rules, allowance, _TOKEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Till:
+    """What a release with noise takes: the noise, and the budget that pays for it.
+
+    Attributes:
+        noise: of the round, as every party derived it.
+        purse: this site's budget.
+        key: equal for the same question, round and sums so far on the same rows: paid for once, noised once.
+        randomness: cryptographic, `secrets.token_bytes`.
+    """
+
+    noise: Noise
+    purse: Purse
+    key: str
+    randomness: Callable[[int], bytes]
 
 
 def release(
@@ -74,8 +99,9 @@ def release(
     clearance: Clearance,
     rules: Rules,
     cells: Mapping[str, IntArray] | None = None,
+    till: Till | None = None,
 ) -> Release:
-    """One round's summary as a release, after the weight guard.
+    """One round's summary as a release, after the weight guard; with noise where the clearance asks for it.
 
     Args:
         summary: this site's part; finite.
@@ -83,10 +109,12 @@ def release(
         clearance: of the question that the round belongs to.
         rules: this site's effective rules; those of the clearance.
         cells: counts that the round shows beyond those the clearance was given for.
+        till: noise and budget, where the clearance has an allowance; there alone.
 
     Raises:
         Refused: E-DISCLOSURE, constant text; `reasons(weigh(weights, rules))` is for the site's own ledger.
-        Untrusted: E-GATE, no clearance, or one given under other rules.
+            E-BUDGET, when the privacy budget does not cover it.
+        Untrusted: E-GATE, no clearance, or one given under other rules; noise that is missing or too small.
         Invalid: E-RANGE, a value that is not finite.
     """
     if not isinstance(clearance, Clearance) or clearance.rules != rules:
@@ -96,7 +124,49 @@ def release(
     floats = (value for value in summary.values.values() if value.dtype.kind == "f")
     if not all(np.all(np.isfinite(value)) for value in floats):
         raise Invalid("E-RANGE", "a sum is not finite", "check the ranges of the variables in the codebook")
+    if (till is None) != (clearance.allowance is None):
+        raise Untrusted("E-GATE", "noise is added where the agreement asks for it, and only there")
+    if till is not None and clearance.allowance is not None:
+        _check_noise(summary.layout, till.noise, clearance.allowance)
+        summary = _noised(summary, till)
     return Release(summary, _TOKEN)
+
+
+def _check_noise(layout: Layout, noise: Noise, allowance: Allowance) -> None:
+    """Every field is whole numbers with enough noise on them for what is charged."""
+    rho = Fraction(*noise.rho)
+    sound = (
+        set(noise.fields) == {f.name for f in layout.fields}
+        and all(f.kind in WHOLE and f.kind != "vote" for f in layout.fields)
+        and all(f.variance >= LEAST_VARIANCE for f in noise.fields.values())
+        and noise.honest == allowance.honest
+        and noise.cost() <= rho <= Fraction(*allowance.rho)
+    )
+    if not sound:
+        raise Untrusted("E-GATE", "the noise of this round is not what the agreement asks for")
+
+
+def _noised(summary: Summary, till: Till) -> Summary:
+    """The values with noise on them, as they were paid for the first time."""
+    layout = summary.layout
+
+    def make() -> bytes:
+        parts = (_add_noise(summary, f.name, till.noise.fields[f.name], till.randomness) for f in layout.fields)
+        return b"".join(part.astype("<i8").tobytes() for part in parts)
+
+    kept = np.frombuffer(till.purse.spend(till.key, Fraction(*till.noise.rho), make), dtype="<i8").astype(np.int64)
+    if kept.size != sum(f.size for f in layout.fields):
+        raise Untrusted("E-GATE", "what was kept of this release has another length")
+    values, at = {}, 0
+    for f in layout.fields:
+        values[f.name] = kept[at : at + f.size].reshape(f.shape)
+        at += f.size
+    return Summary(layout, values)
+
+
+def _add_noise(summary: Summary, name: str, noise: FieldNoise, randomness: Callable[[int], bytes]) -> IntArray:
+    value = np.asarray(summary.values[name], dtype=np.int64)
+    return value.reshape(-1) + discrete_gaussian(Fraction(noise.variance), value.size, randomness)
 
 
 def release_ballot(
@@ -121,6 +191,8 @@ def release_ballot(
     """
     if not isinstance(clearance, Clearance) or clearance.rules != rules:
         raise Untrusted("E-GATE", "this clearance was not given under these rules", "clear the question again")
+    if clearance.allowance is not None:
+        raise Untrusted("E-GATE", "a ballot has no noise")
     agreed = [bool(yes) for block in choices for yes in admits(block, rules)]
     return release_vote(layout, agreed, randomness)
 

@@ -14,6 +14,7 @@ from isthmus.crypto.keys import SigningKey
 from isthmus.data.dictionary import read_codebook
 from isthmus.data.persons import check_person
 from isthmus.data.source import Source, open_source
+from isthmus.disclosure.budget import Account
 from isthmus.disclosure.rules import with_own
 from isthmus.federation.book import SqlBook
 from isthmus.federation.config import Config, read_config, resolve
@@ -27,6 +28,7 @@ from isthmus.federation.identity import Identity, load_identity
 from isthmus.federation.node import Means
 from isthmus.federation.plan import study_reads
 from isthmus.federation.protocol.charter import Charter, HubWork
+from isthmus.federation.purse import SqlPurse
 from isthmus.federation.recall import Enrolled
 from isthmus.federation.request import charter_of, plan_of
 from isthmus.federation.site_node import SiteSetup
@@ -125,6 +127,7 @@ class AgreedSite:
             book=self._book(asked.study.dataset, asker(request, agreement)),
             codebook=book,
             person=person,
+            purse=self._purse(asked.study, asker(request, agreement)),
         )
         work.open()
         return Seat(charter, work, source.fingerprint())
@@ -133,6 +136,14 @@ class AgreedSite:
         cap = self.agreement.dataset(dataset).questions
         caps = (None, None) if cap is None else (cap.total, cap.each)
         return SqlBook(self.store, dataset, researcher, caps, self.snapshots)
+
+    def _purse(self, study: Study, researcher: str) -> SqlPurse | None:
+        """The dataset's budget here. A new version of the agreement and a new snapshot draw on the same one."""
+        privacy = self.agreement.dataset(study.dataset).privacy
+        if privacy is None:
+            return None
+        lineage = f"{self.agreement.id} {study.dataset}"
+        return SqlPurse(self.store, lineage, privacy, Account(person=researcher, project=study.project or ""))
 
     def _person(self, dataset: str, book: Codebook, source: Source) -> str | None:
         """The person column: as configured, which must be there, or as the codebook calls it, where it is there."""

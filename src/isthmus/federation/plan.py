@@ -16,8 +16,9 @@ from isthmus.model import formula
 from isthmus.model.canonical import digest
 from isthmus.model.codebook import Codebook
 from isthmus.model.design import category_levels
-from isthmus.model.errors import Invalid
+from isthmus.model.errors import Invalid, Refused
 from isthmus.model.names import Digest
+from isthmus.model.privacy import Allowance, Privacy, exact
 from isthmus.model.rules import Rules, applies
 from isthmus.model.study import Study
 from isthmus.statistics.catalogue import CATALOGUE, Analysis, analyses
@@ -54,6 +55,9 @@ class Question:
             "conf_level": self.base.conf_level,
             "sites": self.base.sites,
         }
+        if self.base.privacy is not None:
+            rho, honest = self.base.privacy.rho, self.base.privacy.honest
+            asked["privacy"] = [*map(str, rho), honest]
         return digest(asked)
 
     def setting(self, rung: int) -> Setting:
@@ -76,6 +80,7 @@ class Plan:
     rules: Rules
     whose: Mapping[str, str]
     questions: tuple[Question, ...]
+    privacy: Privacy | None = None
 
     @cached_property
     def words(self) -> tuple[tuple[Question, int], ...]:
@@ -138,20 +143,31 @@ def study_reads(study: Study, codebook: Codebook) -> frozenset[str]:
     return frozenset(inside.union(*(reads(needs) for _, needs in analysed)))
 
 
-def make_plan(
-    name: str, study: Study, dictionary: Codebook, rules: Rules, whose: Mapping[str, str], sites: int
+def make_plan(  # noqa: PLR0913 - everything public about a run
+    name: str,
+    study: Study,
+    dictionary: Codebook,
+    rules: Rules,
+    whose: Mapping[str, str],
+    sites: int,
+    privacy: Privacy | None = None,
 ) -> Plan:
     """Lay out a run.
 
     Raises:
-        Invalid: a question that the dictionary cannot answer (E-COLUMN, E-FORMULA, E-LEVELS, ...).
+        Invalid: a question that the dictionary cannot answer (E-COLUMN, E-FORMULA, E-LEVELS, ...); E-PRIVACY, an
+            analysis that states no rho where the dataset has a budget, or states one where it has none.
+        Refused: E-PRIVACY-KIND, a kind that has no noisy variant, on a dataset with a budget.
     """
     _offered(study)
-    asked = [_question(a, needs, study, dictionary, rules, sites) for a, needs in study_needs(study)]
+    asked = [
+        _private(_question(a, needs, study, dictionary, rules, sites), a, rules, privacy)
+        for a, needs in study_needs(study)
+    ]
     names = tuple(dict.fromkeys(n for q in asked for n in q.reads))
     everyone = Question(
         name=POPULATION,
-        statistic=population,
+        statistic=population if privacy is None or population.noisy is None else population.noisy,
         arguments=PopulationQuestion(variables=names),
         needs=Needs(),
         base=Setting(
@@ -159,7 +175,27 @@ def make_plan(
         ),
         rungs=(None,),
     )
-    return Plan(name, study, dictionary, rules, whose, (everyone, *asked))
+    return Plan(name, study, dictionary, rules, whose, (everyone, *asked), privacy)
+
+
+def _private(question: Question, analysis: Analysis, rules: Rules, privacy: Privacy | None) -> Question:
+    """The question as it is answered on a dataset with a privacy budget, or as it stands without one."""
+    if privacy is None:
+        if analysis.privacy is not None:
+            hint = "leave it out: its answers are exact, or ask a dataset that has one"
+            raise Invalid("E-PRIVACY", "this dataset has no privacy budget", hint, analysis.name)
+        return question
+    if question.statistic.noisy is None:
+        able = ", ".join(kind for kind, statistic in CATALOGUE.items() if statistic.noisy)
+        message = f"{analysis.kind!r} has no variant that answers with noise"
+        raise Refused("E-PRIVACY-KIND", message, f"on this dataset: {able}", analysis.name)
+    if analysis.privacy is None or not analysis.privacy.rho > 0.0:
+        message = "an analysis on this dataset states what it may spend"
+        raise Invalid("E-PRIVACY", message, "privacy: {rho: 0.1}, above 0", analysis.name)
+    rho = exact(analysis.privacy.rho)
+    honest = max(1, (privacy.minimum_survivors or rules.minimum_sites) - privacy.colluders)
+    allowance = Allowance(rho=(rho.numerator, rho.denominator), honest=honest)
+    return replace(question, statistic=question.statistic.noisy, base=replace(question.base, privacy=allowance))
 
 
 def _offered(study: Study) -> None:

@@ -19,6 +19,7 @@ from isthmus.crypto.shares import threshold_for
 from isthmus.data.dictionary import dictionary
 from isthmus.data.inference import infer
 from isthmus.data.source import Source, open_source
+from isthmus.disclosure.budget import Account, MemoryPurse, check_privacy
 from isthmus.disclosure.rules import check_rules
 from isthmus.federation.memory import Network
 from isthmus.federation.plan import Plan, inferred_reads, make_plan
@@ -36,10 +37,12 @@ from isthmus.ledger.log import Log, MemoryStore
 from isthmus.model.canonical import digest
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Refused, Untrusted
+from isthmus.model.privacy import Privacy
 from isthmus.model.rules import Rules
 from isthmus.model.study import Study, study_digest
 
 ORIGIN = "isthmus.rehearsal/ledger"
+ALONE = Account(person="rehearsal", project="")
 COUNTRY = "GB"  # where none is stated
 Progress = Callable[[Mapping[str, Any]], None]
 
@@ -53,11 +56,12 @@ class Stage:
     countries: Mapping[str, str]
     rules: Rules
     dictionary: Codebook
+    privacy: Privacy | None = None
 
     def plan(self, run: str) -> Plan:
         """The plan that every party of the rehearsal derives."""
         whose = dict.fromkeys(Rules.__dataclass_fields__, "rehearsal")
-        return make_plan(run, self.study, self.dictionary, self.rules, whose, len(self.countries))
+        return make_plan(run, self.study, self.dictionary, self.rules, whose, len(self.countries), self.privacy)
 
 
 def stage(
@@ -67,6 +71,7 @@ def stage(
     rules: Rules,
     countries: Mapping[str, str] | None,
     codebook: Codebook | None,
+    privacy: Privacy | None = None,
 ) -> Stage:
     """Open the sites' files and lay out the dictionary.
 
@@ -75,6 +80,8 @@ def stage(
         Refused: E-MIN-SITES.
     """
     check_rules(rules, "rehearsal")
+    if privacy is not None:
+        check_privacy(privacy, rules.minimum_sites, len(sites))
     if len(sites) < rules.minimum_sites:
         raise Refused("E-MIN-SITES", f"fewer sites than minimum_sites = {rules.minimum_sites}", "add sites")
     sources = {name: open_source(spec) for name, spec in sites.items()}
@@ -83,7 +90,7 @@ def stage(
         known = infer(study, sources, inferred_reads(study), where)
     else:
         known = dictionary(study, codebook, tuple(dict.fromkeys(where.values())))
-    return Stage(study, sources, where, rules, known)
+    return Stage(study, sources, where, rules, known, privacy)
 
 
 def rehearse(  # noqa: PLR0913 - the SDK's options
@@ -94,6 +101,7 @@ def rehearse(  # noqa: PLR0913 - the SDK's options
     countries: Mapping[str, str] | None = None,
     codebook: Codebook | None = None,
     progress: Progress | None = None,
+    privacy: Privacy | None = None,
     now: datetime,
 ) -> dict[str, Any]:
     """Run a study over `sites` (name -> file or Arrow table) in this process; the result of STUDY's format.
@@ -101,7 +109,7 @@ def rehearse(  # noqa: PLR0913 - the SDK's options
     Raises:
         IsthmusError: as `stage`; Untrusted or Unavailable when the run fails.
     """
-    staged = stage(study, sites, rules=rules, countries=countries, codebook=codebook)
+    staged = stage(study, sites, rules=rules, countries=countries, codebook=codebook, privacy=privacy)
     open_all(staged)
     keys = {name: SigningKey.generate() for name in staged.sources}
     hub_key = SigningKey.generate()
@@ -122,7 +130,7 @@ def charter_of(staged: Stage, keys: Mapping[str, bytes], hub_key: bytes, created
     roster = tuple(
         Member(site=name, party=name, country=staged.countries[name], key=keys[name].hex()) for name in staged.countries
     )
-    rules = digest({"rehearsal": staged.rules, "dictionary": staged.dictionary})
+    rules = digest({"rehearsal": staged.rules, "dictionary": staged.dictionary, "privacy": staged.privacy})
     study = study_digest(staged.study)
     return Charter(
         protocol="secagg/1",
@@ -179,6 +187,7 @@ def site_work(
         book=MemoryBook() if book is None else book,
         codebook=staged.dictionary,
         person=_person(staged, name),
+        purse=None if staged.privacy is None else MemoryPurse(staged.privacy, ALONE),
     )
 
 

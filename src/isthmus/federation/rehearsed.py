@@ -35,6 +35,7 @@ from isthmus.ledger.verify import verify_bundle
 from isthmus.model.canonical import plain
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
+from isthmus.model.privacy import Privacy
 from isthmus.model.record import record
 from isthmus.model.rules import Rules
 from isthmus.model.study import Study
@@ -54,6 +55,7 @@ class Staged:
     dictionary: Codebook
     countries: Mapping[str, str]
     created: str
+    privacy: Privacy | None = None
 
 
 def rehearse_processes(  # noqa: PLR0913 - the SDK's options
@@ -64,6 +66,7 @@ def rehearse_processes(  # noqa: PLR0913 - the SDK's options
     countries: Mapping[str, str] | None = None,
     codebook: Codebook | None = None,
     progress: Progress | None = None,
+    privacy: Privacy | None = None,
     now: datetime,
 ) -> dict[str, Any]:
     """As `rehearsal.rehearse`, with each party in a process of its own.
@@ -71,7 +74,7 @@ def rehearse_processes(  # noqa: PLR0913 - the SDK's options
     Raises:
         IsthmusError: as `rehearse`; Unavailable (E-NODE) when a process ends before its time.
     """
-    staged = stage(study, sites, rules=rules, countries=countries, codebook=codebook)
+    staged = stage(study, sites, rules=rules, countries=countries, codebook=codebook, privacy=privacy)
     open_all(staged)
     with tempfile.TemporaryDirectory(prefix="isthmus-") as name:
         folder = Path(name)
@@ -98,6 +101,7 @@ def _set_up(folder: Path, staged: Stage, now: datetime) -> Identity:
         dictionary=staged.dictionary,
         countries=staged.countries,
         created=now.isoformat(),
+        privacy=staged.privacy,
     )
     (folder / SCRIPT).write_text(json.dumps(plain(script)), encoding="utf-8")
     return made(ASKER, "researcher")
@@ -212,7 +216,7 @@ def site(directory: Path, arguments: Mapping[str, Any], tell: Tell) -> int:
 def _read(folder: Path, files: Mapping[str, str]) -> tuple[Stage, Charter]:
     script = parse(Staged, json.loads((folder / SCRIPT).read_text(encoding="utf-8")), "rehearsal")
     sources = {name: open_source(file) for name, file in files.items()}
-    staged = Stage(script.study, sources, script.countries, script.rules, script.dictionary)
+    staged = Stage(script.study, sources, script.countries, script.rules, script.dictionary, script.privacy)
     cards = _cards(folder)
     keys = {name: bytes.fromhex(cards[name].key) for name in script.countries}
     return staged, charter_of(staged, keys, bytes.fromhex(cards["hub"].key), script.created)

@@ -39,6 +39,9 @@ def charter_of(request: RunRequest, agreement: Agreement) -> Charter:
 def plan_of(charter: Charter, request: RunRequest, agreement: Agreement, book: Codebook) -> Plan:
     """The plan that every party derives for itself."""
     countries = tuple(dict.fromkeys(member.country for member in charter.roster))
+    entry = agreement.dataset(request.study.dataset)
     effective = shared_rules(agreement, request.study.dataset)
     known = dictionary(request.study, book, countries)
-    return make_plan(charter.run, request.study, known, effective.rules, effective.whose, len(charter.roster))
+    return make_plan(
+        charter.run, request.study, known, effective.rules, effective.whose, len(charter.roster), entry.privacy
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,16 @@ def _report(question: Question, script: Script, estimate: Estimate, excluded: Ma
         },
         "disclosure": findings_json((*passed_at_every_site(plan.rules), *fit, *gated.findings), plan.whose),
     }
-    return round_numbers(head | body, plan.rules.digits)
+    return round_numbers(head | _privacy(question, estimate, plan) | body, plan.rules.digits)
+
+
+def _privacy(question: Question, estimate: Estimate, plan: Plan) -> dict[str, Any]:
+    """What the answer cost and the noise in it. Epsilon is worked out where it is shown (`sdk.privacy`)."""
+    if plan.privacy is None or question.base.privacy is None:
+        return {}
+    rho = Fraction(*question.base.privacy.rho)
+    told = {"rho": float(rho), "delta": plan.privacy.delta, "sigma": estimate.values["sigma"]}
+    return {"privacy": {**told, "covers": "the released numbers, not the refusals"}}
 
 
 def _excluded(plan: Plan, outcome: Outcome | None) -> dict[str, int | None]:

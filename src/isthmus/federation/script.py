@@ -61,12 +61,16 @@ class Script:
 
     def first(self, question: Question) -> Step:
         """Open a question: its first round needs no sum."""
+        self.open(question)
+        return self.current(question.name)
+
+    def open(self, question: Question) -> None:
+        """Start a question's flow, once."""
         if question.name not in self.outcomes:
             setting = question.setting(self.agreed[question.name])
             flow = question.statistic.flow(question.arguments, setting)
             start = digest({"run": self.plan.name, "question": question.digest, "rung": self.agreed[question.name]})
             self.outcomes[question.name] = _advance(flow, None, 0, start)
-        return self.current(question.name)
 
     def current(self, name: str) -> Step:
         """The open round of a question.
@@ -137,7 +141,7 @@ def estimates(script: Script) -> Mapping[str, Outcome]:
         Untrusted: E-STEP, when a flow has not ended.
     """
     for question in script.order():
-        outcome = script.outcomes.get(question.name)
-        if outcome is None or isinstance(outcome, Asked):
+        script.open(question)  # a flow that asks nothing was never stepped
+        if isinstance(script.outcomes[question.name], Asked):
             raise Untrusted("E-STEP", f"{question.name!r} was not run to its end")
     return script.outcomes

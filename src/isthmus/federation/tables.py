@@ -74,3 +74,16 @@ SNAPSHOTS = sa.Table(
     _named("file"),
     _named("state"),
 )
+# The privacy budget: one release that was paid for, with the noised values as they left. `rho` is a fraction, as text.
+SPENT = sa.Table(
+    "privacy_spent",
+    METADATA,
+    _numbered(),
+    _named("lineage"),
+    _named("key"),
+    _named("person"),
+    _named("project"),
+    sa.Column("rho", sa.Text, nullable=False),
+    sa.Column("noised", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("lineage", "key"),
+)

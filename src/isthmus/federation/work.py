@@ -16,7 +16,8 @@ from isthmus.data.frame import Frame, Mask, fetch_frame
 from isthmus.data.indicators import side_counts
 from isthmus.data.persons import positions, read_keys, same_rows
 from isthmus.data.source import Source
-from isthmus.disclosure.gate import Clearance, Release, clear, release, release_ballot, release_vote
+from isthmus.disclosure.budget import Purse
+from isthmus.disclosure.gate import Clearance, Release, clear, refusal, release, release_ballot, release_vote
 from isthmus.disclosure.history import Floors, People
 from isthmus.disclosure.site import consider, reasons, weigh
 from isthmus.federation.audit import transcript
@@ -27,6 +28,7 @@ from isthmus.federation.recall import Book, judge
 from isthmus.federation.results import released
 from isthmus.federation.rowsets import Asked, IdArray, asked_for, row_sets
 from isthmus.federation.script import Script
+from isthmus.federation.spending import Spending
 from isthmus.model.canonical import digest, plain
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Refused, Untrusted
@@ -90,7 +92,7 @@ class SiteWork:
     `cache` outlives the run, so that columns, designs and evidence are built once per question and data snapshot.
     `note` takes the exact reason of a local refusal to the site's own ledger, never to the wire.
     `book` is this site's record of earlier questions on the dataset, `codebook` the dataset's own, `person` the column
-    that tells people apart.
+    that tells people apart, `purse` its privacy budget where the dataset has one.
     """
 
     plan: Plan
@@ -104,6 +106,7 @@ class SiteWork:
     book: Book
     codebook: Codebook
     person: str | None
+    purse: Purse | None = None
     script: Script = field(init=False)
     faults: dict[str, Invalid] = field(default_factory=dict)
     _firsts: dict[tuple[str, int], Answer] = field(default_factory=dict)
@@ -111,12 +114,15 @@ class SiteWork:
     _at: int = 0
     _rows: Frame | None = None
     _snapshot: str = field(init=False)
+    _spending: Spending = field(init=False)
 
     def __post_init__(self) -> None:
         self.script = Script(self.plan)
         study = self.plan.study
         rows = (study.population, study.derive, study.missing, study.subgroups, self.plan.variables)
         self._snapshot = digest([plain(rows), self.plan.dictionary, self.country, self.source.fingerprint()])
+        kept = digest([self._snapshot, self.site, self.rules])
+        self._spending = Spending(self.purse, kept, self.randomness)
 
     def open(self) -> None:
         """Read the rows, so that data which do not fit the codebook decline the study instead of looking like a refusal.
@@ -168,15 +174,19 @@ class SiteWork:
         if clearance is None and not self._agrees(question, rung):
             raise Untrusted("E-VOTE", f"{question.name!r} was not agreed by this site")
         answer = self._firsts.pop((question.name, rung), None) if step.round == 1 else None
+        asked: Round = self.script.outcomes[question.name].round  # type: ignore[union-attr]
         if answer is None:
-            asked = self.script.outcomes[question.name]
-            answer = self._summarised(question, rung, asked.round)  # type: ignore[union-attr]
+            answer = self._summarised(question, rung, asked)
         clearance = self._clearances[question.name, rung]
         if answer.choices is not None:
             return release_ballot(step.layout, answer.choices, clearance, self.rules, self.randomness)
         try:
-            return release(answer.summary, answer.weights, clearance, self.rules, answer.cells)
-        except Refused:
+            till = self._spending.till(question, rung, step.round, asked)
+            return release(answer.summary, answer.weights, clearance, self.rules, answer.cells, till)
+        except Refused as refused:
+            if refused.code == "E-BUDGET":
+                self.note(question.name, refused.code)
+                raise refusal(question.statistic.kind) from refused
             if answer.weights is not None:
                 self.note(question.name, str(reasons(weigh(answer.weights, self.rules))))
             raise
@@ -184,6 +194,7 @@ class SiteWork:
     def learn(self, step: Step, pooled: Summary) -> None:
         """Advance this site's own flow."""
         self.script.learn(step, pooled)
+        self._spending.hear(step.question, pooled)
         if step.question == VOTE:
             self.book.settle(self.plan.name, self.script.agreed)
 
@@ -246,7 +257,11 @@ class SiteWork:
         if first is not None and not weigh(first.weights, self.rules).holds:
             self.note(question.name, str(reasons(weigh(first.weights, self.rules))))
             return False
-        self._clearances[question.name, rung] = clear(question.digest, considered, question.statistic.kind)
+        if not self._spending.affords(question, rung):
+            self.note(question.name, "E-BUDGET")
+            return False
+        asked = (question.statistic.kind, question.base.privacy)
+        self._clearances[question.name, rung] = clear(question.digest, considered, *asked)
         if first is not None:
             self._firsts[question.name, rung] = first
         return True
@@ -266,7 +281,7 @@ class SiteWork:
         """
         try:
             opening = next(question.statistic.flow(question.arguments, question.setting(rung)))
-        except Invalid:
+        except (Invalid, StopIteration):
             return None
         answer = self._summarised(question, rung, opening)
         bound = packing(opening.layout, question.base.sites).bound

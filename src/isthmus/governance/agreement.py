@@ -15,6 +15,7 @@ from isthmus.disclosure.rules import Effective, strictest
 from isthmus.model.canonical import digest
 from isthmus.model.errors import Refused
 from isthmus.model.names import Digest
+from isthmus.model.privacy import Privacy
 from isthmus.model.record import record
 from isthmus.model.rules import Rules
 
@@ -84,7 +85,8 @@ class DatasetEntry:
     """A dataset: its codebook's digest, the sites that hold it, and rules stricter than the floor, if any.
 
     `variables` narrows what a study may read; left out, every variable of the codebook (the person id never).
-    `questions` is a hard cap; left out, there is none.
+    `questions` is a hard cap; left out, there is none. With `privacy` every answer has noise, within that budget;
+    left out, answers are exact.
     """
 
     dataset: str
@@ -93,6 +95,7 @@ class DatasetEntry:
     variables: tuple[str, ...] | None = None
     rules: Rules | None = None
     questions: Questions | None = None
+    privacy: Privacy | None = None
 
 
 @record

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from itertools import chain
 
+from isthmus.disclosure.budget import check_privacy
 from isthmus.disclosure.rules import FLOORS, TWO_PARTIES, check_at_least, check_rules
-from isthmus.governance.agreement import Agreement
+from isthmus.governance.agreement import Agreement, shared_rules
 from isthmus.governance.card import check_pin, public_key
 from isthmus.model.errors import Invalid
 from isthmus.model.names import site_id
@@ -22,7 +23,7 @@ def check_agreement(agreement: Agreement) -> None:
     """Refuse an agreement that contradicts itself or states too weak a floor.
 
     Raises:
-        Invalid: E-AGREEMENT with the place; E-KEY, E-CERTIFICATE, E-NAME, E-RULES.
+        Invalid: E-AGREEMENT with the place; E-KEY, E-CERTIFICATE, E-NAME, E-RULES, E-PRIVACY.
         Untrusted: E-PIN, a pin that is not its certificate's.
         Refused: E-RULES-FLOOR.
     """
@@ -36,6 +37,10 @@ def check_agreement(agreement: Agreement) -> None:
         if rules is not None:
             check_rules(rules, "federated", least)
             check_at_least(rules, agreement.disclosure)
+    for entry in agreement.datasets:
+        if entry.privacy is not None:
+            sites = shared_rules(agreement, entry.dataset).rules.minimum_sites
+            check_privacy(entry.privacy, sites, len(entry.sites))
 
 
 Problems = Iterator[tuple[str, str]]  # (place, what is wrong)

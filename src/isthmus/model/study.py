@@ -73,7 +73,10 @@ class Groups:
 
 @record
 class Study:
-    """A declarative study. `analyses`: name -> {kind: arguments}; `derive`: name -> closed SQL expression."""
+    """A declarative study. `analyses`: name -> {kind: arguments}; `derive`: name -> closed SQL expression.
+
+    `project` is whose privacy budget it draws on; studies that name none share one.
+    """
 
     isthmus: Literal["study/1"]
     title: str
@@ -94,6 +97,7 @@ class Study:
     conf_level: float = 0.95
     impute: Impute | None = None
     subgroups: Mapping[str, str] | None = None
+    project: str | None = None
 
 
 def study_digest(study: Study) -> Digest:

@@ -11,8 +11,9 @@ from isthmus.model import study as model
 from isthmus.model.codebook import Codebook
 from isthmus.model.names import site_id
 from isthmus.model.rules import Rules
+from isthmus.sdk.privacy import with_epsilon
 from isthmus.sdk.result import Result
-from isthmus.sdk.rules import read_rules
+from isthmus.sdk.rules import read_privacy, read_rules
 from isthmus.sdk.study import Study
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def rehearse(
     Args:
         study: a `Study` or the path of a study file.
         sites: Parquet, CSV, Arrow or DuckDB files (`file.duckdb::table`), or Arrow tables.
-        rules: every disclosure rule, stated by you; see `isthmus.model.rules.Rules`.
+        rules: every disclosure rule, stated by you; see `isthmus.model.rules.Rules`. A `privacy` block beside them
+            makes every answer noisy, as on a dataset with a budget.
         countries: site -> ISO country; GB where not given.
         codebook: a codebook file; inferred from the sites' own files where not given, and the result says so.
         **how: `processes=True` for hub and sites as processes over mutual TLS; `progress`, called with each step;
@@ -57,9 +59,10 @@ def rehearse(
         countries=countries,
         codebook=open_codebook(codebook),
         progress=progress,
+        privacy=read_privacy(rules),
         now=now,
     )
-    return Result(body)
+    return Result(with_epsilon(body))
 
 
 def _in_memory() -> Callable[..., dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from isthmus import strict
 from isthmus.model.errors import Invalid
+from isthmus.model.privacy import Spend
 from isthmus.model.record import record
 from isthmus.model.study import Study
 from isthmus.statistics import (
@@ -61,6 +62,7 @@ class Common:
     conf_level: float | None = None
     reference: Mapping[str, str] | None = None
     for_: tuple[str, ...] | None = None
+    privacy: Spend | None = None
 
 
 @record
@@ -79,10 +81,11 @@ class Analysis:
     conf_level: float | None = None
     reference: Mapping[str, str] | None = None
     outcomes: int = 1
+    privacy: Spend | None = None
 
 
 _WRITTEN = {"for": "for_", "from": "from_"}  # keys that Python reserves
-_COMMON = ("where", "subgroup", "conf_level", "reference", "for")
+_COMMON = ("where", "subgroup", "conf_level", "reference", "for", "privacy")
 
 
 def analyses(study: Study) -> tuple[Analysis, ...]:
@@ -122,6 +125,7 @@ def _read(name: str, stated: Mapping[str, Mapping[str, Any]]) -> list[Analysis]:
                 conf_level=common.conf_level,
                 reference=common.reference,
                 outcomes=len(outcomes),
+                privacy=common.privacy,
             )
         )
     return made

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from isthmus.evidence import Counts, Evidence, Weights
 from isthmus.model.codebook import Codebook
 from isthmus.model.formula import Design, Formula
+from isthmus.model.privacy import Allowance, Noise
 from isthmus.model.record import record
 from isthmus.summary import FloatArray, IntArray, Layout, Summary
 
@@ -68,6 +69,7 @@ class Setting:
         grid: the rung the vote chose.
         conf_level: for example 0.95.
         open_rules: True where no rule restricts (a rehearsal on own files).
+        privacy: what a noisy variant may spend; None for exact answers.
     """
 
     sites: int
@@ -77,6 +79,7 @@ class Setting:
     design: Design | None = None
     grid: Grid | None = None
     open_rules: bool = False
+    privacy: Allowance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +100,14 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One request: the layout of the answer and the parameters every party derived from the sums so far."""
+    """One request: the layout of the answer and the parameters every party derived from the sums so far.
+
+    `noise` is what the gate adds to the answer: in every round of a noisy variant, in no other.
+    """
 
     layout: Layout
     params: Mapping[str, FloatArray | float | int | str] = field(default_factory=dict)
+    noise: Noise | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +152,10 @@ Flow: TypeAlias = Generator[Round, Summary, Estimate]
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """One question kind. `question` is its strict argument record; its docstring names the keys of the result."""
+    """One question kind. `question` is its strict argument record; its docstring names the keys of the result.
+
+    `noisy` is the variant that answers with noise, for datasets with a privacy budget; it takes the same questions.
+    """
 
     kind: str
     question: type[Any]
@@ -156,3 +166,4 @@ class Statistic:
     flow: Callable[[Any, Setting], Flow]
     summarise: Callable[[Any, Setting, Any, Round], Answer]
     report: Callable[[Any, Setting, Estimate], dict[str, Any]]
+    noisy: Statistic | None = None

@@ -5,6 +5,7 @@ Result keys: `cells`: per combination of the levels of `by` its `count`; `n`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.record import record
 from isthmus.statistics import tables
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
+from isthmus.statistics.noisy import tables as noisy
 from isthmus.statistics.show import counts, size
 from isthmus.summary import Field, IntArray, Layout, Summary
 
@@ -72,7 +74,15 @@ def _report(question: Count, setting: Setting, estimate: Estimate) -> dict[str, 
     }
 
 
-STATISTIC = Statistic(
+def _noisy_flow(question: Count, setting: Setting) -> Flow:
+    return noisy.flow("count", tables.shape(_names(question), setting.levels), setting)
+
+
+def _noisy_summarise(question: Count, setting: Setting, prepared: IntArray, asked: Round) -> Answer:
+    return noisy.answer(prepared, asked)
+
+
+_EXACT = Statistic(
     kind="count",
     question=Count,
     needs=_needs,
@@ -83,3 +93,4 @@ STATISTIC = Statistic(
     summarise=_summarise,
     report=_report,
 )
+STATISTIC = replace(_EXACT, noisy=replace(_EXACT, flow=_noisy_flow, summarise=_noisy_summarise))

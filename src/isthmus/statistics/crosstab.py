@@ -8,6 +8,7 @@ without rows do not count for `df`. The test follows from the counts shown: null
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from isthmus.model.record import record
 from isthmus.statistics import tables
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.inference import chi_square_p
+from isthmus.statistics.noisy import tables as noisy
 from isthmus.statistics.show import count, number, size
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
@@ -113,7 +115,21 @@ def pearson(table: FloatArray, correct: bool) -> dict[str, Any]:
     return {"statistic": statistic, "df": df, "p_value": number(chi_square_p(statistic, df)), "corrected": yates}
 
 
-STATISTIC = Statistic(
+def _noisy_flow(question: Crosstab, setting: Setting) -> Flow:
+    return noisy.flow("crosstab", tables.shape(_names(question), setting.levels), setting)
+
+
+def _noisy_summarise(question: Crosstab, setting: Setting, prepared: IntArray, asked: Round) -> Answer:
+    return noisy.answer(prepared, asked)
+
+
+def _noisy_report(question: Crosstab, setting: Setting, estimate: Estimate) -> dict[str, Any]:
+    """No test of independence: its distribution would be that of the cells without noise."""
+    shown = _report(question, setting, estimate)
+    return {**shown, "fit": dict.fromkeys(shown["fit"])}
+
+
+_EXACT = Statistic(
     kind="crosstab",
     question=Crosstab,
     needs=_needs,
@@ -124,3 +140,4 @@ STATISTIC = Statistic(
     summarise=_summarise,
     report=_report,
 )
+STATISTIC = replace(_EXACT, noisy=replace(_EXACT, flow=_noisy_flow, summarise=_noisy_summarise, report=_noisy_report))

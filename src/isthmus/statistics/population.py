@@ -7,6 +7,7 @@ codebook variable is not the asker's choice); what people see of them passes the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def _report(question: PopulationQuestion, setting: Setting, estimate: Estimate) 
     }
 
 
-population = Statistic(
+_EXACT = Statistic(
     kind="population",
     question=PopulationQuestion,
     needs=_needs,
@@ -99,3 +100,13 @@ population = Statistic(
     summarise=_summarise,
     report=_report,
 )
+
+
+def _nothing(question: PopulationQuestion, setting: Setting) -> Flow:
+    """On a dataset with a privacy budget: nothing is sent, so nothing is spent, and `excluded` stays empty."""
+    yield from ()
+    missing = {"missing": [0] * len(question.variables)}
+    return Estimate(kind="population", exactness="approximate", n=0, rounds=0, values=missing)
+
+
+population = replace(_EXACT, noisy=replace(_EXACT, flow=_nothing))

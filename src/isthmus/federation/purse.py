@@ -1,0 +1,62 @@
+"""A site's durable privacy budget (`disclosure.budget.Purse`), in its store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+import sqlalchemy as sa
+
+from isthmus.disclosure.budget import Account, Charge, exhausted, rest
+from isthmus.federation.store import Store
+from isthmus.federation.tables import SPENT
+from isthmus.model.privacy import Privacy
+
+
+@dataclass(frozen=True, slots=True)
+class SqlPurse:
+    """The budget of one dataset.
+
+    Args:
+        store: the site's own.
+        lineage: what shares one budget: the dataset under its agreement's id, whatever version or snapshot.
+        privacy: as agreed.
+        account: who asks now.
+    """
+
+    store: Store
+    lineage: str
+    privacy: Privacy
+    account: Account
+
+    def left(self) -> Fraction:
+        """What may still be spent."""
+        return self.store.transact(self._rest)
+
+    def paid(self, key: str) -> bool:
+        """Whether it was paid for."""
+        return bool(self.store.rows(sa.select(SPENT.c.id).where(SPENT.c.lineage == self.lineage, SPENT.c.key == key)))
+
+    def spend(self, key: str, rho: Fraction, make: Callable[[], bytes]) -> bytes:
+        """Make and pay once. The charge is written before the rest is looked at, so that no other writer comes between."""
+
+        def work(connection: sa.Connection) -> bytes:
+            mine = sa.and_(SPENT.c.lineage == self.lineage, SPENT.c.key == key)
+            held = connection.execute(sa.select(SPENT.c.noised).where(mine)).scalar()
+            if held is not None:
+                return bytes(held)
+            values = {"person": self.account.person, "project": self.account.project, "rho": str(rho)}
+            noised = make()
+            connection.execute(sa.insert(SPENT).values(lineage=self.lineage, key=key, noised=noised, **values))
+            if self._rest(connection) < 0:
+                raise exhausted()
+            return noised
+
+        return self.store.transact(work)
+
+    def _rest(self, connection: sa.Connection) -> Fraction:
+        columns = (SPENT.c.person, SPENT.c.project, SPENT.c.rho)
+        found = connection.execute(sa.select(*columns).where(SPENT.c.lineage == self.lineage))
+        charges = (Charge(account=Account(person=p, project=q), rho=Fraction(rho)) for p, q, rho in found)
+        return rest(self.privacy, self.account, charges)
