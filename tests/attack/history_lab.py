@@ -30,7 +30,7 @@ from isthmus.federation.rehearsal import ORIGIN, Stage, charter_of, result_body,
 from isthmus.federation.snapshots import Lineage
 from isthmus.federation.spool import Spool
 from isthmus.federation.store import Store, open_store
-from isthmus.federation.work import HubWork
+from isthmus.federation.work import HubWork, SiteWork
 from isthmus.ledger.log import Log, MemoryStore
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.study import Study
@@ -117,6 +117,11 @@ class Forgetful:
         del site
         return source
 
+    def work(self, site: str, own: SiteWork) -> Any:
+        """A site's copy of a run, as the protocol gets it."""
+        del site
+        return own
+
     def ask(self, where: str | None = None, **analyses: Mapping[str, Any]) -> Asked:
         """One study over all sites."""
         stated = {
@@ -146,7 +151,7 @@ class Forgetful:
             sites = {}
             for name, key in keys.items():
                 note = lambda question, why, site=name: self.notes.append((site, question, why))  # noqa: E731
-                own = site_work(staged, plan, name, note, self.book(name))
+                own = self.work(name, site_work(staged, plan, name, note, self.book(name)))
                 local = Local(
                     key=key,
                     journal=MemoryJournal(),
