@@ -22,7 +22,6 @@ from isthmus.federation.recall import MemoryBook
 from isthmus.federation.rehearsal import Stage, stage
 from isthmus.model.rules import Rules
 from isthmus.model.study import Study
-from isthmus.statistics.catalogue import CATALOGUE
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "attack"))
 from history_lab import Forgetful
@@ -47,11 +46,6 @@ def listed() -> dict[str, Any]:
     return found
 
 
-def offered(question: Mapping[str, Any]) -> bool:
-    """Whether the catalogue has its kind."""
-    return next(iter(question["analysis"])) in CATALOGUE
-
-
 def asked(name: str, data: Path, **changed: Any) -> dict[str, Any]:
     """One study of the list over its sites' rows, as a rehearsal takes it; `changed` rules instead of the listed ones."""
     every = listed()
@@ -62,7 +56,7 @@ def asked(name: str, data: Path, **changed: Any) -> dict[str, Any]:
         "title": entry["paper"],
         "dataset": entry["data"],
         "purpose": {"duo": "DUO:0000042", "text": "as published"},
-        "analyses": {key: question["analysis"] for key, question in entry["questions"].items() if offered(question)},
+        "analyses": {key: question["analysis"] for key, question in entry["questions"].items()},
         **{key: entry[key] for key in ("derive", "subgroups") if key in entry},
     }
     return {
@@ -112,8 +106,6 @@ def run_all(data: Path, **changed: Any) -> dict[str, dict[str, Outcome]]:
     known: dict[str, Sites] = {}
     found = {}
     for name, entry in listed()["studies"].items():
-        if not any(map(offered, entry["questions"].values())):
-            continue
         sites = known.setdefault(entry["data"], Sites())
         found[name] = sites.outcomes(stage(**asked(name, data, **changed)))
     return found
