@@ -28,6 +28,8 @@ def table(rows: int = ROWS, seed: int = 7) -> dict[str, Any]:
     censor = np.ceil(draw.uniform(5, 250, rows))
     return {
         "age": age,
+        "risk": np.round(1 / (1 + np.exp(-0.03 * (age - 66))), 3),
+        "logit": np.round(0.05 * (age - 60), 2),
         "year": np.round(draw.uniform(2000, 2020, rows)),
         "arm": arm.astype(object),
         "stage": stage.astype(object),
@@ -58,6 +60,10 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"marker": "age", "outcome": "died", "partial": [0.8, 1.0]},
         {"marker": "pressure", "outcome": "died", "direction": "lower", "grid": {"every": 10, "to": 220}},
         {"marker": "age", "outcome": "died", "compare": {"marker": "pressure"}},
+    ],
+    "calibration": [
+        {"prediction": "risk", "outcome": "died"},
+        {"prediction": "logit", "outcome": "died", "scale": "linear"},
     ],
     "correlation": [{"variables": ["age", "pressure", "year"]}, {"variables": ["died", "event"]}],
     "accuracy": [

@@ -133,3 +133,46 @@ def test_the_bound_covers_the_area_at_a_floor_of_eleven(shared, sites, most) -> 
     rules = replace(OPEN, minimum_count=11, minimum_count_site=11)
     found = through_gates(STATISTIC, question, setting, parts, rules).values["area"]
     assert abs(found.auc - block["auc"]) <= found.bound <= most
+
+
+@pytest.mark.parametrize("nation", ["pooled", "UK"])
+def test_calibration_of_the_stroke_trials_score(shared, nation) -> None:
+    where = "" if nation == "pooled" else f" where COUNTRY = '{nation}'"
+    table = rows(shared, "ist.parquet", IST + where, "hash(EXPD14) % 3")
+    found = run("calibration", {"prediction": "EXPD14", "outcome": "ID14"}, table).report
+    calibrated(found, truth(shared)["diagnostics_validation"]["ist_EXPD14_validation"][nation])
+
+
+@pytest.mark.parametrize("place", ["budapest_hu", "longbeach_va_us", "zurich_basel_ch"])
+def test_external_validation_of_a_published_model(shared, place) -> None:
+    block = truth(shared)["diagnostics_validation"]["heart4_external_validation"]
+    b = block["model"]
+    steps = " + ".join(f"case when cp = {k} then {b[f'factor(cp){k}']} else 0 end" for k in (2, 3, 4))
+    names = ("age", "sex", "trestbps", "thalach", "exang", "oldpeak")
+    lp = f"{b['(Intercept)']} + {steps} + " + " + ".join(f"{b[name]} * {name}" for name in names)
+    whole = " and ".join(f"{name} is not null" for name in (*names, "cp"))
+    query = f"select {lp} as lp, disease from t where site = '{place}' and {whole}"
+    asked = {"prediction": "lp", "outcome": "disease", "scale": "linear"}
+    found = run("calibration", asked, rows(shared, "heart4.parquet", query, "hash(lp) % 3")).report
+    calibrated(found, block["external"][place])
+
+
+def calibrated(found: dict[str, Any], block: dict[str, Any]) -> None:
+    """`n`, sums and both models as R has them; the curve counts every row."""
+    terms, fit = {term["term"]: term for term in found["terms"]}, found["fit"]
+    assert (found["n"], found["events"]) == (block["n"], block["events"])
+    assert worst([fit["expected"], fit["observed_expected"]], [block["E"], block["OE"]]) < 1e-12
+    assert worst([fit["brier"], fit["brier_null"]], [block["brier"], block["brier_null"]]) < 1e-12
+    expected = {
+        "calibration in the large": ("citl_offset", "citl_se"),
+        "slope": ("cal_slope", "cal_slope_se"),
+        "intercept": ("cal_intercept_joint", "cal_intercept_joint_se"),
+    }
+    for name, keys in expected.items():
+        assert worst(terms[name]["estimate"], block[keys[0]]) < 1e-9, name
+        # R's glm, at its default epsilon, takes errors from the weights before its last step; the unit test has 1e-9
+        assert worst(terms[name]["std_error"], block[keys[1]]) < 1e-6, name
+    away = (terms["slope"]["estimate"] - 1.0) / terms["slope"]["std_error"]
+    assert worst(terms["slope"]["statistic"], away) < 1e-9
+    assert sum(cell["count"] for cell in found["cells"]) == block["n"]
+    assert sum(cell["observed"] for cell in found["cells"]) == block["events"]

@@ -33,6 +33,7 @@ TITLES = {
     "quantiles": "Quantiles",
     "roc": "ROC curve",
     "accuracy": "Diagnostic accuracy",
+    "calibration": "Calibration",
     "correlation": "Pearson correlation",
 }
 _FAMILIES = {

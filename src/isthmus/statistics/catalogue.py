@@ -16,6 +16,7 @@ from isthmus.model.record import record
 from isthmus.model.study import Study
 from isthmus.statistics import (
     accuracy,
+    calibration,
     correlation,
     count,
     cox,
@@ -40,6 +41,7 @@ CATALOGUE: Mapping[str, Statistic] = {
     "quantiles": quantiles.STATISTIC,
     "roc": roc.STATISTIC,
     "accuracy": accuracy.STATISTIC,
+    "calibration": calibration.STATISTIC,
     "correlation": correlation.STATISTIC,
     "glm": glm.STATISTIC,
     "kaplan_meier": kaplan_meier.STATISTIC,

@@ -23,11 +23,12 @@ from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What is counted: a variable by name and declaration, in the named groups."""
+    """What is counted: a variable by name and declaration, in the named groups; `halvings` of a cell in one ballot."""
 
     name: str
     variable: Variable
     groups: tuple[str, ...]
+    halvings: int = halving.DEEPEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,6 @@ def _tree(what: Cut, edges: tuple[float, ...], cell: int, times: int) -> halving
 
 def _trees(what: Cut, edges: tuple[float, ...], chosen: FloatArray) -> tuple[tuple[int, halving.Tree], ...]:
     """The chosen cells with their cuts."""
-    times = halving.depth(chosen.size)
+    times = min(what.halvings, halving.depth(chosen.size))
     made = [(int(cell), _tree(what, edges, int(cell), times)) for cell in chosen.tolist()]
     return tuple((cell, tree) for cell, tree in made if tree is not None)
