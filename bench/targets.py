@@ -8,6 +8,7 @@ ISTHMUS = "Isthmus"
 GLM, COX_SITE, COX_ONE = "GLM binomial", "Cox Efron, strata = site", "Cox Efron, one baseline"
 ROUND_SMALL, ROUND_BIG, MEMORY = "round, 1 KB", "round, 8 MB", "ten summaries of 80 MB"
 SUPPRESSION = "suppression, 20 x 20"
+HISTORY = "differencing history, 10 M people, 10,000 populations"
 
 TARGETS = (
     Target(GLM, ISTHMUS, 1.5, "numpy IRLS (floor)"),
@@ -19,6 +20,8 @@ TARGETS = (
     Target(ROUND_SMALL, "10 sites", 60),
     Target(ROUND_BIG, "3 sites", 0.7),
     Target(ROUND_BIG, "10 sites", 2.5),
+    Target(HISTORY, "check", 50),
+    Target(HISTORY, "worst check", 2000),
     Target(MEMORY, "hub, peak", 400),
     Target(MEMORY, "site, peak above its columns", 300),
     *(Target(SUPPRESSION, f"mean count {rate}", 1) for rate in (2, 4, 8, 15)),

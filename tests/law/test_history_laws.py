@@ -12,6 +12,7 @@ from pyroaring import BitMap
 from isthmus.disclosure.history import Floors, Past, RowSet, people_of
 
 PEOPLE = 48
+TAGS = np.random.default_rng(1).integers(0, 2**64, size=3 * PEOPLE, dtype=np.uint64)
 
 
 @st.composite
@@ -36,7 +37,7 @@ def brute(sets: list[BitMap], signs: tuple[int, ...], of: int) -> int:
 def accepted(floor: int, of: int, sets: list[tuple[BitMap, bool]]) -> list[tuple[BitMap, bool]]:
     """Those of `sets` that may be asked, one after another."""
     person = np.arange(PEOPLE * of, dtype=np.uint64) // np.uint64(of)
-    past = Past(people_of(person), Floors(floor, floor), lambda _key: BitMap())
+    past = Past(people_of(person, TAGS[: len(person)]), Floors(floor, floor), lambda _key: BitMap())
     kept = []
     for rows, whole in sets:
         if past.clash(RowSet("rows", whole, rows)) is None:

@@ -11,12 +11,13 @@ from pyroaring import BitMap
 from isthmus.disclosure.history import FAMILY, NEAR, SAMPLE, Floors, Past, RowSet, Track, people_of, trace_of
 
 FLOOR = 5
+TAGS = np.random.default_rng(1).integers(0, 2**64, size=5 * SAMPLE, dtype=np.uint64)
 
 
 def past(people: int = 400, of: int = 1, floor: int = FLOOR) -> Past:
     """`of` rows for each person; every set is held in memory."""
     person = np.arange(people * of, dtype=np.uint64) // np.uint64(of)
-    return Past(people_of(person), Floors(floor, floor), lambda _key: BitMap())
+    return Past(people_of(person, TAGS[: len(person)]), Floors(floor, floor), lambda _key: BitMap())
 
 
 def population(*ranges: tuple[int, int], track: Track = "rows") -> RowSet:
@@ -117,13 +118,10 @@ def test_beyond_the_sample_rows_are_looked_at():
 def test_sets_of_a_store_are_loaded_only_when_the_sample_cannot_tell():
     loaded = []
     kept = {1: population((0, 200)), 2: population((100, 300)), 3: population((0, 203))}
-    history = Past(
-        people_of(np.arange(400, dtype=np.uint64)),
-        Floors(FLOOR, FLOOR),
-        lambda key: loaded.append(key) or kept[key].rows,
-    )
+    people = people_of(np.arange(400, dtype=np.uint64), TAGS)
+    history = Past(people, Floors(FLOOR, FLOOR), lambda key: loaded.append(key) or kept[key].rows)
     for key, rows in kept.items():
-        history.add(key, trace_of(rows))
+        history.add(key, trace_of(rows, people))
     assert history.clash(population((0, 200))) == NEAR
     assert 2 not in loaded
 
@@ -148,5 +146,5 @@ CELLS = [
 @pytest.mark.parametrize(("sets", "expected"), CELLS)
 def test_where_only_a_number_leaves_the_floor_is_that_of_cells(sets: list[RowSet], expected: str | None) -> None:
     person = np.arange(400, dtype=np.uint64)
-    held = Past(people_of(person), Floors(11, 4), lambda _key: BitMap())
+    held = Past(people_of(person, TAGS), Floors(11, 4), lambda _key: BitMap())
     assert verdict(*sets, held=held) == expected

@@ -29,6 +29,7 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 SAMPLE = 8192  # ids whose membership is compared before any set is loaded: 1 KiB a set
 WORDS = SAMPLE // 64
 BLOCK = 1 << 14  # combinations looked at together
+FEW_WORDS = 8  # of a sample, looked at first
 NEAR = "differencing: nearly an earlier set"
 FAMILY = "differencing: nearly a union of earlier sets"
 
@@ -52,12 +53,19 @@ class RowSet:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What is kept in memory of a set: its size and which of the first `SAMPLE` ids are in it."""
+    """What is kept in memory of a set.
+
+    Attributes:
+        size: ids.
+        sample: which of the first `SAMPLE` ids are in it, a bit each.
+        total: sum of the tags of its ids, modulo 2**64: sets that add up exactly have totals that do.
+    """
 
     track: Track
     population: bool
     size: int
     sample: bytes
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +82,12 @@ class People:
 
     Attributes:
         person: id -> person, as any number that is equal for equal persons.
+        tag: id -> a number that nobody outside the site can guess.
         most: the most ids that one person has.
     """
 
-    person: NDArray[np.uint64]
+    person: WordArray
+    tag: WordArray
     most: int
 
     def count(self, rows: BitMap) -> int:
@@ -87,19 +97,27 @@ class People:
         return len(np.unique(self.person[np.asarray(rows.to_array(), dtype=np.intp)]))
 
 
-def people_of(person: NDArray[np.uint64]) -> People:
-    """Of the person of each id."""
-    return People(person, int(np.unique(person, return_counts=True)[1].max()) if len(person) else 1)
+def people_of(person: WordArray, tag: WordArray) -> People:
+    """Of the person and the tag of each id."""
+    return People(person, tag, int(np.unique(person, return_counts=True)[1].max()) if len(person) else 1)
 
 
 _FIRST = BitMap(range(SAMPLE))
 
 
-def trace_of(rows: RowSet) -> Trace:
+def trace_of(rows: RowSet, people: People) -> Trace:
     """The trace of a set."""
+    return Trace(rows.track, rows.population, len(rows.rows), _sample(rows.rows), _total(rows.rows, people))
+
+
+def _sample(rows: BitMap) -> bytes:
     bits = np.zeros(SAMPLE, dtype=np.uint8)
-    bits[np.asarray((rows.rows & _FIRST).to_array(), dtype=np.intp)] = 1
-    return Trace(rows.track, rows.population, len(rows.rows), np.packbits(bits).tobytes())
+    bits[np.asarray((rows & _FIRST).to_array(), dtype=np.intp)] = 1
+    return np.packbits(bits).tobytes()
+
+
+def _total(rows: BitMap, people: People) -> int:
+    return int(people.tag[np.asarray(rows.to_array(), dtype=np.uint32)].sum(dtype=np.uint64))
 
 
 @dataclass(slots=True)
@@ -110,16 +128,21 @@ class _Table:
     sizes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(64, dtype=np.int64))
     whole: BoolArray = field(default_factory=lambda: np.zeros(64, dtype=np.bool_))
     cells: BoolArray = field(default_factory=lambda: np.zeros(64, dtype=np.bool_))
+    totals: WordArray = field(default_factory=lambda: np.zeros(64, dtype=np.uint64))
+    ones: NDArray[np.int64] = field(default_factory=lambda: np.zeros(64, dtype=np.int64))
     words: WordArray = field(default_factory=lambda: np.zeros((64, WORDS), dtype=np.uint64))
 
     def add(self, key: int, trace: Trace) -> None:
         n = len(self.keys)
         if n == len(self.sizes):
             self.sizes, self.whole = np.resize(self.sizes, 2 * n), np.resize(self.whole, 2 * n)
-            self.cells, self.words = np.resize(self.cells, 2 * n), np.resize(self.words, (2 * n, WORDS))
+            self.cells, self.totals = np.resize(self.cells, 2 * n), np.resize(self.totals, 2 * n)
+            self.ones, self.words = np.resize(self.ones, 2 * n), np.resize(self.words, (2 * n, WORDS))
         self.keys.append(key)
         self.sizes[n], self.whole[n], self.cells[n] = trace.size, trace.population, trace.track == "cells"
+        self.totals[n] = trace.total
         self.words[n] = np.frombuffer(trace.sample, dtype=np.uint64)
+        self.ones[n] = _bits(self.words[n])
 
 
 class Past:
@@ -148,7 +171,7 @@ class Past:
         """Remember a set that no store has yet."""
         key = -1 - len(self._held)
         self._held[key] = rows.rows
-        self.add(key, trace_of(rows))
+        self.add(key, trace_of(rows, self._people))
 
     def clash(self, new: RowSet) -> str | None:
         """Why `new` may not be asked about, as a text without any number; None when it may."""
@@ -174,6 +197,15 @@ class Past:
         """The floor of a difference, by whether a set of `cells` is in it."""
         return self._floors.cells if cells else self._floors.people
 
+    def total(self, rows: BitMap) -> np.uint64:
+        """Sum of the tags of `rows`."""
+        return np.uint64(_total(rows, self._people))
+
+    @property
+    def ids(self) -> int:
+        """Ids that there are."""
+        return len(self._people.tag)
+
     @property
     def most(self) -> int:
         """Ids that fewer people than the floor can have: a difference of more ids is of enough people."""
@@ -191,13 +223,17 @@ class _Look:
         used = min(WORDS, max(1, -(-_extent(new.rows, table, n) // 64)))
         self._keys, self._sizes, self._whole = table.keys, table.sizes[:n], table.whole[:n]
         self._cells, self._cell = table.cells[:n], new.track == "cells"
+        self._totals = table.totals[:n]
         self._words = table.words[:n, :used]
-        trace = trace_of(new)
-        self._word = np.frombuffer(trace.sample, dtype=np.uint64)[:used]
-        size = len(new.rows)
-        common = _bits(self._words & self._word)
-        self._out = np.maximum(_bits(self._words) - common, self._sizes - size)
-        self._over = np.maximum(int(_bits(self._word)) - common, size - self._sizes)
+        self._word = np.frombuffer(_sample(new.rows), dtype=np.uint64)[:used]
+        self._total: WordArray | None = None
+        size, ids = len(new.rows), past.ids
+        self._common = _bits(self._words & self._word)
+        self._out = np.maximum(table.ones[:n] - self._common, self._sizes - size)
+        self._over = np.maximum(int(_bits(self._word)) - self._common, size - self._sizes)
+        self._known = (self._sizes == ids) | (size == ids)  # beside all ids there are, sizes say everything
+        self._out[self._known] = np.maximum(self._sizes - size, 0)[self._known]
+        self._over[self._known] = np.maximum(size - self._sizes, 0)[self._known]
 
     def near(self) -> bool:
         """Whether an earlier set differs by few people: in all, or between two populations on one side."""
@@ -205,6 +241,8 @@ class _Look:
         inside, around = self._out <= most, self._over <= most
         strict = self._whole & self._new.population
         for i in np.flatnonzero(np.where(strict, inside | around, inside & around)):
+            if self._known[i] and not self._close(i):
+                continue
             old = self._past.rows(self._keys[i])
             both = old.intersection_cardinality(new)
             self._out[i], self._over[i] = len(old) - both, len(new) - both
@@ -228,7 +266,8 @@ class _Look:
 
     def _completes(self) -> bool:
         """Whether an earlier set is nearly the new one and one or two earlier ones."""
-        apart = np.flatnonzero((_bits(self._words & self._word) <= self._past.most) & (self._sizes > 0))
+        apart = np.flatnonzero((self._common <= self._past.most) & (self._sizes > 0))
+        apart = apart[np.argsort(self._sizes[apart], kind="stable")]  # sorting again costs little
         for i in np.flatnonzero((self._over <= self._past.most) & (self._sizes > 0)):
             rest = int(self._sizes[i]) - len(self._new.rows)
             if any(self._left(i, members) for members in self._covers(apart, rest, 1)):
@@ -264,14 +303,27 @@ class _Look:
 
     def _left(self, whole: np.intp | None, members: IndexArray) -> bool:
         """Whether some row of `members` (with the new set where `whole` is an earlier one) nearly makes the whole."""
-        parts = [self._words[members[:, j]] for j in range(members.shape[1])]
-        if whole is None:
-            top: WordArray = self._word
-        else:
-            top, parts = self._words[whole], [np.broadcast_to(self._word, parts[0].shape), *parts]
+        for words in (slice(0, FEW_WORDS), slice(None)):
+            members = members[self._apart(whole, members, words) <= self._past.most]
+            if not len(members):
+                return False
+        return any(self._exactly(whole, row) for row in members[self._uneven(whole, members)])
+
+    def _apart(self, whole: np.intp | None, members: IndexArray, words: slice) -> NDArray[np.int64]:
+        """Of each row of `members`, ids of the sample that are left over or overlap."""
+        parts = [self._words[members[:, j], words] for j in range(members.shape[1])]
+        top: WordArray = self._word[words]
+        if whole is not None:
+            top, parts = self._words[whole, words], [np.broadcast_to(top, parts[0].shape), *parts]
         union, once = _union_once(parts)
-        likely = _bits((union | top) & ~(once & top)) <= self._past.most
-        return any(self._exactly(whole, members[m]) for m in np.flatnonzero(likely))
+        return _bits((union | top) & ~(once & top))
+
+    def _uneven(self, whole: np.intp | None, members: IndexArray) -> BoolArray:
+        """Where totals differ. Equal totals mean equal sets: nothing is left over, and no rows need be loaded."""
+        if self._total is None:
+            self._total = np.array([self._past.total(self._new.rows)])
+        total: WordArray = self._totals[members].sum(axis=1, dtype=np.uint64)
+        return np.asarray(total != (self._total if whole is None else self._totals[whole, None] - self._total))
 
     def _exactly(self, whole: np.intp | None, members: IndexArray) -> bool:
         sets = [self._past.rows(self._keys[m]) for m in members]
@@ -286,6 +338,10 @@ class _Look:
 
     def _floor(self, earlier: Sequence[np.intp] | IndexArray) -> int:
         return self._past.floor(self._cell or any(self._cells[i] for i in earlier))
+
+    def _close(self, i: np.intp) -> bool:
+        """Whether few ids, yet some, are on one side, where what is known is exact."""
+        return bool(0 < self._out[i] <= self._past.most or 0 < self._over[i] <= self._past.most)
 
     def _few(self, more: BitMap, less: BitMap, bound: np.int64) -> bool:
         return 0 < int(bound) <= self._past.most and self._past.few(more - less, self._past.floor(cells=False))
@@ -320,9 +376,10 @@ def _between(sizes: NDArray[np.int64], low: int, high: int) -> slice:
 
 def _pairs(sizes: NDArray[np.int64], start: int, low: int, high: int) -> Iterator[IndexArray]:
     """(m, 2) blocks of i < j, both from `start` on, with low <= sizes[i] + sizes[j] <= high; `sizes` increase."""
-    i = np.arange(start, len(sizes))
-    first = np.maximum(np.searchsorted(sizes, low - sizes[start:], "left"), i + 1)
-    count = np.maximum(np.searchsorted(sizes, high - sizes[start:], "right") - first, 0)
+    last = max(start, int(np.searchsorted(sizes, high // 2, "right")))  # the smaller of a pair
+    i = np.arange(start, last)
+    first = np.maximum(np.searchsorted(sizes, low - sizes[start:last], "left"), i + 1)
+    count = np.maximum(np.searchsorted(sizes, high - sizes[start:last], "right") - first, 0)
     ends = np.cumsum(count)
     at = 0
     while at < len(i):

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from isthmus.data.persons import KeyArray, Keys
-from isthmus.disclosure.history import Floors, Past, People, RowSet, Trace, trace_of
+from isthmus.disclosure.history import SAMPLE, Floors, Past, People, RowSet, Trace, trace_of
 from isthmus.federation.recall import Enrolled, enrolled
 from isthmus.federation.rowsets import Asked
 from isthmus.federation.store import Store
@@ -78,13 +78,15 @@ class SqlBook:
         columns = (SETS.c.id, SETS.c.track, SETS.c.population, SETS.c.size, SETS.c.sample)
         query = sa.select(*columns).where(SETS.c.dataset == self.dataset, SETS.c.id.in_(live)).order_by(SETS.c.id)
         for key, track, population, size, sample in self.store.rows(query):
-            past.add(key, Trace(track, population, size, bytes(sample)))
+            total = int.from_bytes(sample[SAMPLE // 8 :], "big")
+            past.add(key, Trace(track, population, size, bytes(sample[: SAMPLE // 8]), total))
         return past
 
     def record(self, run: str, charged: Sequence[str], admitted: Sequence[Asked]) -> frozenset[str]:
         """Charge, and keep the sets of what is within the cap; one link of the chain."""
         key = secret(self.store)
-        packed = [(one, [(rows, *_packed(rows, key)) for rows in one.sets]) for one in admitted]
+        people = self.snapshots[self.dataset][1].people
+        packed = [(one, [_packed(rows, people, key) for rows in one.sets]) for one in admitted]
 
         def work(connection: sa.Connection) -> frozenset[str]:
             before = connection.execute(sa.select(CHAIN.c.head).order_by(CHAIN.c.id.desc()).limit(1)).scalar() or START
@@ -92,8 +94,8 @@ class SqlBook:
             stopped = self._charge(connection, event, charged)
             for one, sets in packed:
                 if one.key not in stopped:
-                    for rows, raw, name in sets:
-                        use = {"event": event, "set": self._set(connection, rows, raw, name), "run": run}
+                    for trace, raw, name in sets:
+                        use = {"event": event, "set": self._set(connection, trace, raw, name), "run": run}
                         connection.execute(sa.insert(USES).values(**use, question=one.name, live=True))
             content = _contents(connection, event)[event]
             connection.execute(sa.update(CHAIN).where(CHAIN.c.id == event).values(head=_head(key, before, content)))
@@ -140,14 +142,14 @@ class SqlBook:
             total, own = total + 1, own + 1
         return frozenset(stopped)
 
-    def _set(self, connection: sa.Connection, rows: RowSet, raw: bytes, name: str) -> int:
+    def _set(self, connection: sa.Connection, trace: Trace, raw: bytes, name: str) -> int:
         """The key of a set, kept once."""
         same = sa.and_(SETS.c.dataset == self.dataset, SETS.c.digest == name)
         held = connection.execute(sa.select(SETS.c.id).where(same).limit(1)).scalar()
         if held is not None:
             return int(held)
-        trace = trace_of(rows)
-        values = {"track": trace.track, "population": trace.population, "size": trace.size, "sample": trace.sample}
+        sample = trace.sample + trace.total.to_bytes(8, "big")
+        values = {"track": trace.track, "population": trace.population, "size": trace.size, "sample": sample}
         return _added(connection, SETS, {**values, "dataset": self.dataset, "rows": raw, "digest": name})
 
 
@@ -219,12 +221,12 @@ def _head(key: bytes, before: str, content: Any) -> str:
     return hmac.digest(key, before.encode() + canonical(content), "sha256").hex()
 
 
-def _packed(rows: RowSet, key: bytes) -> tuple[bytes, str]:
-    """The bytes of a set and its keyed name."""
+def _packed(rows: RowSet, people: People, key: bytes) -> tuple[Trace, bytes, str]:
+    """A set's trace, bytes and keyed name."""
     rows.rows.run_optimize()
     raw = rows.rows.serialize()
     kind = f"{rows.track} {rows.population} ".encode()
-    return raw, hashlib.blake2b(kind + raw, digest_size=24, key=key).hexdigest()
+    return trace_of(rows, people), raw, hashlib.blake2b(kind + raw, digest_size=24, key=key).hexdigest()
 
 
 def _added(connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> int:

@@ -97,7 +97,7 @@ def enrolled(known: KeyArray, persons: KeyArray, keys: Keys) -> tuple[Enrolled, 
     ids = place.astype(np.uint32)
     ids[fresh] = np.arange(len(known), len(known) + len(fresh), dtype=np.uint32)
     new = Keys(keys.rows[fresh], keys.persons[fresh])
-    return Enrolled(ids, people_of(np.concatenate([persons, new.persons]))), new
+    return Enrolled(ids, people_of(np.concatenate([persons, new.persons]), np.concatenate([known, new.rows]))), new
 
 
 @dataclass(slots=True)
@@ -120,7 +120,7 @@ class MemoryBook:
         held = [rows for _, _, rows in self.kept]
         past = Past(people, floors, lambda key: held[key].rows)
         for key, rows in enumerate(held):
-            past.add(key, trace_of(rows))
+            past.add(key, trace_of(rows, people))
         return past
 
     def record(self, run: str, charged: Sequence[str], admitted: Sequence[Asked]) -> frozenset[str]:
