@@ -6,7 +6,7 @@ the site.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,14 @@ from pyroaring import BitMap
 
 from isthmus.disclosure.history import People, RowSet, Track
 from isthmus.federation.plan import Question
+from isthmus.statistics import grids
 from isthmus.statistics.contract import Inputs
 from isthmus.statistics.indicators import marked
 from isthmus.statistics.unusual import two_values
 
 MOST_PARTS = 256  # levels and indicators come first, then cells, larger ones first; what lies beyond is not remembered
 _CROSSED = frozenset({"count", "crosstab"})  # kinds whose answer is the full cross-classification of their categories
+_BINNED = frozenset({"histogram"})  # kinds whose answer is the numbers in the bins of a grid
 
 IdArray = NDArray[np.uint32]
 Marks = NDArray[np.bool_]
@@ -47,11 +49,14 @@ def asked_for(ids: IdArray) -> RowSet:
     return RowSet("asked", True, BitMap(np.sort(ids)))
 
 
-def row_sets(question: Question, inputs: Inputs, ids: IdArray, people: People, floor: int) -> tuple[RowSet, ...]:
+def row_sets(
+    question: Question, rungs: Sequence[int], inputs: Inputs, ids: IdArray, people: People, floor: int
+) -> tuple[RowSet, ...]:
     """What enters the sums of a question: its population and, of `floor` people or more, the parts of it.
 
     Args:
         question: with its arguments.
+        rungs: those that this site agrees to; any of them may be chosen.
         inputs: its complete rows at this site.
         ids: (rows,) of `inputs`.
         people: who stands behind the ids.
@@ -64,7 +69,7 @@ def row_sets(question: Question, inputs: Inputs, ids: IdArray, people: People, f
     everyone = RowSet("rows", True, BitMap(sorted_ids))
     parts: list[RowSet] = []
     seen = {len(places): [everyone.rows]}
-    for track, marks in _parts(question, inputs):
+    for track, marks in _parts(question, rungs, inputs):
         rows = BitMap(sorted_ids[marks[places]])
         same = seen.setdefault(len(rows), [])
         if len(rows) >= floor and people.count(rows) >= floor and rows not in same:
@@ -84,7 +89,7 @@ def _heavy(arguments: Any, inputs: Inputs) -> Marks:
     return heavy
 
 
-def _parts(question: Question, inputs: Inputs) -> Iterator[tuple[Track, Marks]]:
+def _parts(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[tuple[Track, Marks]]:
     """(rows,) masks of levels, indicators, two-valued numbers and cells; `cells` where only their number leaves."""
     counted = question.statistic.kind in _CROSSED
     groups = [codes == level for codes in inputs.codes.values() for level in np.unique(codes)]
@@ -99,8 +104,20 @@ def _parts(question: Question, inputs: Inputs) -> Iterator[tuple[Track, Marks]]:
             yield "rows", numbers == values[1]
     if counted:
         yield from (("cells", marks) for marks in _cells(inputs))
+    elif question.statistic.kind in _BINNED:
+        for bins in _bins(question, rungs, inputs):
+            yield from (("cells", group & bins) for group in (groups or [bins]))
     elif getattr(question.arguments, "by", None) is not None:
         yield from (("cells", group & marks) for group in groups for marks in indicators)
+
+
+def _bins(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[Marks]:
+    """Bins of the grids of `rungs`."""
+    variable = question.arguments.variable
+    for grid in (question.rungs[rung] for rung in rungs):
+        if grid is not None:
+            cell = grids.cells(variable, inputs.numbers[variable], grid)
+            yield from (cell == at for at in np.unique(cell))
 
 
 def _cells(inputs: Inputs) -> Iterator[Marks]:

@@ -207,14 +207,17 @@ class SiteWork:
         agrees = [self._agrees(question, rung) for question, rung in self.plan.words]
         if not self._guarded:
             return agrees
-        willing = {question.name for (question, _), yes in zip(self.plan.words, agrees, strict=True) if yes}
+        willing: dict[str, list[int]] = {}
+        for (question, rung), yes in zip(self.plan.words, agrees, strict=True):
+            if yes:
+                willing.setdefault(question.name, []).append(rung)
         rows = self.book.enrol(
             self.source.fingerprint(), lambda secret: read_keys(self.source, self.codebook, self.person, secret)
         )
         places = positions(self.source, self.plan.study, self.plan.dictionary, self.country)
         same_rows(places, self._frame().rows)
         ids = rows.ids[places]
-        asked = [self._asked(q, ids, rows.people) for q in self.plan.questions if q.name in willing]
+        asked = [self._asked(q, willing[q.name], ids, rows.people) for q in self.plan.questions if q.name in willing]
         charged = [self._key(question) for question in self.plan.questions[1:]]
         refused = judge(self.book, self.plan.name, rows, self._floors, asked, charged)
         for name, why in refused.items():
@@ -230,14 +233,15 @@ class SiteWork:
         """Equal for the same question on the same snapshot."""
         return digest([question.digest, self._snapshot])
 
-    def _asked(self, question: Question, ids: IdArray, people: People) -> Asked:
+    def _asked(self, question: Question, rungs: Sequence[int], ids: IdArray, people: People) -> Asked:
         """The question as the history sees it; `ids` are those of the frame's rows."""
         frame = self._frame()
         kept = self._kept(question.where, frame)
         sets = [asked_for(ids[kept])]
         if question.name != POPULATION:
             enter = ids[kept & frame.complete(self._needed(question))]
-            sets += row_sets(question, self._inputs(question), enter, people, self.rules.minimum_count or 1)
+            inputs = self._inputs(question)
+            sets += row_sets(question, rungs, inputs, enter, people, self._floors.people)
         return Asked(question.name, self._key(question), tuple(sets))
 
     def _agrees(self, question: Question, rung: int) -> bool:

@@ -1,0 +1,81 @@
+"""Row sets of a question: populations, levels, cells, indicators, bins; what weighs nothing is not in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from pyroaring import BitMap
+
+from isthmus.data.dictionary import dictionary
+from isthmus.disclosure.history import people_of
+from isthmus.federation.plan import Question, make_plan
+from isthmus.federation.rowsets import MOST_PARTS, row_sets
+from isthmus.model.codebook import Codebook, Variable
+from isthmus.model.rules import OPEN
+from isthmus.model.study import Study
+from isthmus.statistics.contract import Inputs
+from isthmus.strict import parse
+
+BOOK = Codebook(
+    name="b",
+    variables={
+        "age": Variable(type="number", range=(0, 100)),
+        "w": Variable(type="number", range=(0, 9)),
+        "arm": Variable(type="category", levels=("A", "B")),
+        "sex": Variable(type="category", levels=("F", "M")),
+    },
+)
+ROWS = 100
+PEOPLE = people_of(np.arange(ROWS, dtype=np.uint64), np.arange(ROWS, dtype=np.uint64))
+ARM, SEX = np.arange(ROWS) % 2, (np.arange(ROWS) >= 50).astype(int)
+AGE = np.arange(ROWS, dtype=np.float64)
+
+
+def question(**analysis: Any) -> Question:
+    stated = {"isthmus": "study/1", "title": "t", "dataset": "b", "purpose": {"duo": "DUO:1", "text": "x"}}
+    study = parse(Study, {**stated, "analyses": {"q": analysis}})
+    rules = replace(OPEN, minimum_count=5)
+    return make_plan("run", study, dictionary(study, BOOK, ("GB",)), rules, {}, 3).questions[1]
+
+
+def sets(asked: Question, floor: int = 5, **inputs: Any) -> list[tuple[str, list[int]]]:
+    ids = np.arange(ROWS, dtype=np.uint32)[::-1].copy()  # ids are in no order of the rows
+    made = Inputs(**{"rows": ROWS, "numbers": {}, "codes": {}, **inputs})
+    found = row_sets(asked, range(len(asked.rungs)), made, ids, PEOPLE, floor)
+    assert found[0].population
+    assert not any(part.population for part in found[1:])
+    return [(rows.track, [ROWS - 1 - i for i in reversed(BitMap(rows.rows).to_array())]) for rows in found]
+
+
+def test_a_cross_table_has_levels_and_cells_of_which_numbers_leave() -> None:
+    found = sets(question(crosstab={"rows": "arm", "columns": "sex"}), codes={"arm": ARM, "sex": SEX})
+    assert found[0] == ("rows", list(range(ROWS)))
+    cells = [ARM == 0, ARM == 1, SEX == 0, SEX == 1, *((a == ARM) & (s == SEX) for a in (0, 1) for s in (0, 1))]
+    assert sorted(found[1:]) == sorted(("cells", np.flatnonzero(cell).tolist()) for cell in cells)
+
+
+def test_a_model_has_indicators_and_what_weighs_nothing_is_not_in() -> None:
+    asked = question(
+        glm={"formula": "age ~ arm", "family": "gaussian", "weights": {"variable": "w", "kind": "precision"}}
+    )
+    design = np.vstack([np.ones(ROWS), ARM.astype(np.float64)])
+    weights = np.where(AGE < 10, 0.0, 1.5)
+    found = sets(asked, numbers={"age": AGE, "w": weights}, design=design)
+    assert found[0] == ("rows", list(range(10, ROWS)))
+    assert ("rows", [i for i in range(10, ROWS) if i % 2]) in found
+
+
+def test_a_histogram_has_bins_of_every_rung_that_may_be_chosen() -> None:
+    asked = question(histogram={"variable": "age", "grid": {"edges": [0, 30, 60, 100]}})
+    found = sets(asked, numbers={"age": AGE})
+    assert found[1:] == [("cells", list(range(low, high))) for low, high in ((0, 30), (30, 60), (60, 100))]
+
+
+def test_parts_below_the_floor_and_beyond_the_most_are_not_kept() -> None:
+    asked = question(count={"by": ["arm", "sex"]})
+    few = np.where(np.arange(ROWS) < 3, 1, 0)
+    assert [3] not in [[len(rows)] for _, rows in sets(asked, codes={"arm": few, "sex": SEX})]
+    many = np.arange(ROWS) % 50
+    assert len(sets(asked, floor=1, codes={"arm": many, "sex": np.arange(ROWS)})) <= MOST_PARTS + 1
