@@ -33,6 +33,7 @@ def table(rows: int = ROWS, seed: int = 7) -> dict[str, Any]:
         "year": np.round(draw.uniform(2000, 2020, rows)),
         "arm": arm.astype(object),
         "stage": stage.astype(object),
+        "treat": (arm == "treated").astype(float),
         "region": draw.choice(["north", "south"], rows).astype(object),
         "died": died,
         "visits": draw.poisson(np.exp(0.4 + 0.01 * (age - 63))).astype(float),
@@ -103,6 +104,12 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
     "cumulative_incidence": [
         {"time": "time", "cause": "cause", "causes": {"1": "relapse", "2": "death"}, "by": "arm", "at": [30, 60]},
         {"time": "time", "cause": "cause", "causes": {"1": "relapse", "2": "death"}, "grid": {"every": 20, "to": 200}},
+    ],
+    "effect": [
+        {"treatment": "treat", "outcome": "died", "adjust": "age + stage", "method": "iptw"},
+        {"treatment": "treat", "outcome": "pressure", "adjust": "age", "method": "iptw", "estimand": "ATO"},
+        {"treatment": "treat", "outcome": "died", "adjust": "age", "method": "aipw", "family": "binomial"},
+        {"treatment": "treat", "outcome": "pressure", "adjust": "age", "method": "gcomputation", "family": "gaussian"},
     ],
     "rmst": [
         {"time": "time", "event": "event", "by": "arm", "tau": 60},

@@ -18,7 +18,6 @@ import pyarrow as pa
 import pytest
 
 import isthmus
-from conftest import SHARED
 from isthmus.model.canonical import plain
 from isthmus.model.rules import OPEN
 

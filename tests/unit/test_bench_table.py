@@ -40,9 +40,11 @@ def test_the_page_says_what_was_missed() -> None:
 
 
 def test_every_target_of_the_project_names_a_part_that_is_measured() -> None:
-    from bench.targets import COX_ONE, COX_SITE, GLM, MEMORY, ROUND_BIG, ROUND_SMALL, TARGETS
+    """The constants of bench/targets.py are what the parts measure under."""
+    from bench import targets
 
-    assert {t.part for t in TARGETS} == {GLM, COX_SITE, COX_ONE, ROUND_SMALL, ROUND_BIG, MEMORY}
+    named = {value for name, value in vars(targets).items() if name.isupper() and isinstance(value, str)}
+    assert {t.part for t in targets.TARGETS} <= named
 
 
 def test_the_two_floors_fit_the_same_model() -> None:

@@ -269,6 +269,7 @@ _HINTS: Mapping[str, str] = {
     "glm": _MODEL_HINT,
     "correlation": "fewer variables, or a wider population",
     "calibration": "a population with more people of both classes, or a coarser grid",
+    "effect": _MODEL_HINT + ", or people who could have had either treatment",
     "cox": _MODEL_HINT + "; with one baseline also a coarser grid or strata: [site]",
     "kaplan_meier": _CURVE_HINT,
     "log_rank": _CURVE_HINT,

@@ -22,6 +22,7 @@ from isthmus.statistics import (
     cox,
     crosstab,
     cumulative_incidence,
+    effect,
     glm,
     histogram,
     kaplan_meier,
@@ -48,6 +49,7 @@ CATALOGUE: Mapping[str, Statistic] = {
     "log_rank": log_rank.STATISTIC,
     "rmst": rmst.STATISTIC,
     "cumulative_incidence": cumulative_incidence.STATISTIC,
+    "effect": effect.STATISTIC,
     "cox": cox.STATISTIC,
 }
 

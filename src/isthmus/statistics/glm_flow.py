@@ -29,7 +29,7 @@ Pooled = Generator[Round, Summary, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class _Start:
+class Start:
     """After the first round: coordinates, coefficients there, and the pooled sums of the outcome."""
 
     place: Coordinates
@@ -40,7 +40,7 @@ class _Start:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fitted:
+class Fitted:
     """After the last scoring round, in coordinates of `start.place`."""
 
     coefficients: FloatArray
@@ -53,8 +53,8 @@ class _Fitted:
 
 def fit(model: Model) -> Flow:
     """The whole flow: start, scoring until the step is below 1e-10 standard errors, the sandwich where asked."""
-    start, rounds = yield from _begin(model)
-    fitted = yield from _score(model, start, rounds)
+    start, rounds = yield from begin(model)
+    fitted = yield from score(model, start, rounds)
     meat = None
     if model.robust is not None:
         params = _params(start, "meat", fitted.coefficients) | _powers(model, fitted)
@@ -63,13 +63,13 @@ def fit(model: Model) -> Flow:
     return _estimate(model, start, fitted, meat)
 
 
-def _powers(model: Model, fitted: _Fitted) -> dict[str, Any]:
+def _powers(model: Model, fitted: Fitted) -> dict[str, Any]:
     """What HC2 and HC3 divide by; the leverage of a row is its site's own, given the pooled inverse information."""
     power = {"HC2": 1, "HC3": 2}.get(model.robust or "")
     return {} if power is None else {"power": power, "inverse": fitted.inverse}
 
 
-def _small_sample(model: Model, start: _Start) -> float:
+def _small_sample(model: Model, start: Start) -> float:
     """HC1's n / (n - p)."""
     count = _rows(model, start)
     return count / (count - model.size) if model.robust == "HC1" else 1.0
@@ -84,7 +84,8 @@ def null_part(model: Model, rows: Rows, params: Params) -> dict[str, Any]:
     return {"null": np.array([score / unit, information, deviance / unit**2])}
 
 
-def _begin(model: Model) -> Pooled:
+def begin(model: Model) -> Pooled:
+    """The first round or two: (`Start`, rounds)."""
     place = coordinates.declared(model.design, model.dictionary)
     place = place if model.design.intercept else place.uncentred()
     _, unit = coordinates.variable_scale(model.outcome, model.dictionary)
@@ -108,7 +109,7 @@ def _begin(model: Model) -> Pooled:
         first = place.moved(linear.solve(lower, pooled["right"]), turned)
         if model.family.bounded and model.design.intercept:
             first = _at_mean(model, turned, sums)
-        return _rescale(_Start(turned, first, unit, sums, pooled["marks"]), model), attempt
+        return _rescale(Start(turned, first, unit, sums, pooled["marks"]), model), attempt
     raise Invalid("E-COLLINEAR", "no start")
 
 
@@ -123,7 +124,7 @@ def _at_mean(model: Model, place: Coordinates, sums: dict[str, float]) -> FloatA
     return first
 
 
-def _rescale(start: _Start, model: Model) -> _Start:
+def _rescale(start: Start, model: Model) -> Start:
     """Gaussian: measure the outcome in a power of two near its standard deviation from now on."""
     if model.family.base != "gaussian":
         return start
@@ -134,11 +135,12 @@ def _rescale(start: _Start, model: Model) -> _Start:
     return replace(start, unit=unit, coefficients=start.coefficients * change, sums=sums)
 
 
-def _params(start: _Start, step: str, coefficients: FloatArray) -> dict[str, Any]:
+def _params(start: Start, step: str, coefficients: FloatArray) -> dict[str, Any]:
     return {"step": step, "response_scale": start.unit, "coefficients": coefficients, **start.place.params()}
 
 
-def _score(model: Model, start: _Start, used: int) -> Pooled:
+def score(model: Model, start: Start, used: int) -> Pooled:
+    """Scoring rounds from `start` until the step is small: `Fitted`."""
     now, before, last, near = start.coefficients, None, math.inf, math.inf
     null = _NullModel.begin(model, start)
     for rounds in range(used + 1, MAX_ROUNDS + used + 1):
@@ -157,7 +159,7 @@ def _score(model: Model, start: _Start, used: int) -> Pooled:
         near = largest_step(step, start.place, max(dispersion, _rounding(model, start)))
         before, last, now = now, deviance, now + step.move
         if near < STEP and null.settled:
-            return _Fitted(now, step.inverse, deviance, dispersion, null.deviance, rounds)
+            return Fitted(now, step.inverse, deviance, dispersion, null.deviance, rounds)
     raise _no_end(model, start, now, before)
 
 
@@ -175,22 +177,22 @@ def _step(model: Model, pooled: Summary, near: bool) -> Step:
         return step
 
 
-def _no_end(model: Model, start: _Start, now: FloatArray, before: FloatArray | None) -> Invalid:
+def _no_end(model: Model, start: Start, now: FloatArray, before: FloatArray | None) -> Invalid:
     move = now if before is None else now - before
     return diverged(start.place, move, now, model.design.names)
 
 
-def _rows(model: Model, start: _Start) -> float:
+def _rows(model: Model, start: Start) -> float:
     """n as degrees of freedom count it: a frequency weight counts its rows."""
     return start.sums["weight"] if model.weighting == "frequency" else start.sums["n"]
 
 
-def _dispersion(model: Model, start: _Start, statistic: float) -> float:
+def _dispersion(model: Model, start: Start, statistic: float) -> float:
     """Pearson's `statistic` (a gaussian's deviance) over the degrees of freedom."""
     return statistic / (_rows(model, start) - model.size) if model.family.estimated else 1.0
 
 
-def _rounding(model: Model, start: _Start) -> float:
+def _rounding(model: Model, start: Start) -> float:
     """Smallest dispersion a step is measured by: a perfect fit leaves rounding alone, and no step gets below that."""
     sums = start.sums
     if model.family.base == "gaussian":
@@ -228,7 +230,7 @@ class _NullModel:
     rate: bool = False
 
     @classmethod
-    def begin(cls, model: Model, start: _Start) -> _NullModel:
+    def begin(cls, model: Model, start: Start) -> _NullModel:
         """Closed form, or the first intercept to evaluate."""
         sums, gaussian = start.sums, model.family.base == "gaussian"
         if not model.null_needs_rounds and not gaussian:
@@ -260,7 +262,7 @@ class _NullModel:
         return replace(self, intercept=self.intercept + step, deviance=deviance, settled=settled, exact_after=left)
 
 
-def _estimate(model: Model, start: _Start, fitted: _Fitted, meat: FloatArray | None) -> Estimate:
+def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | None) -> Estimate:
     count = _rows(model, start)
     unit = start.unit
     df = count - model.size
@@ -303,7 +305,7 @@ def _estimate(model: Model, start: _Start, fitted: _Fitted, meat: FloatArray | N
     )
 
 
-def _loglik(model: Model, start: _Start, deviance: float, count: float) -> float:
+def _loglik(model: Model, start: Start, deviance: float, count: float) -> float:
     """As R's `logLik`: gaussian, gamma and inverse gaussian at dispersion deviance / n, n the sum of weights."""
     sums = start.sums
     if model.family.base == "gaussian":
@@ -322,7 +324,7 @@ def _loglik(model: Model, start: _Start, deviance: float, count: float) -> float
     return sums["constant"] - 0.5 * deviance
 
 
-def _counts(model: Model, start: _Start, count: int) -> dict[str, Counts]:
+def _counts(model: Model, start: Start, count: int) -> dict[str, Counts]:
     found = {"n": Counts("size", np.array([count]))}
     if model.family.base == "binomial" and model.weighting is None:
         events = round(start.sums["response"])
@@ -343,7 +345,7 @@ def _implied(model: Model, marks: FloatArray, count: int) -> dict[str, Counts]:
     return found | implied_cells(model.design, marks, (count, events))
 
 
-def _null_parts(model: Model, start: _Start, null: float) -> dict[str, float] | None:
+def _null_parts(model: Model, start: Start, null: float) -> dict[str, float] | None:
     """What the deviance of the common mean follows from, where it has a closed form in counts that are shown."""
     if model.null_needs_rounds or model.family.base not in {"binomial", "poisson"} or model.weighting is not None:
         return None

@@ -1,0 +1,179 @@
+"""Effect of a treatment: propensity model, weighted or predicted means, and their joint sandwich, from pooled sums.
+
+Every mean is a root of estimating equations stacked on those of the fitted models (Stefanski & Boos 2002): a row's
+influence on it is its own term plus what its score in the models moves. So two rounds follow the fits: sums, then the
+squares of the influences at the pooled means.
+Reference: Lunceford & Davidian (2004), Stat Med 23:2937; Robins, Rotnitzky & Zhao (1994), JASA 89:846.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from isthmus.evidence import Counts
+from isthmus.model.errors import Invalid
+from isthmus.statistics import coordinates, glm_flow, linear
+from isthmus.statistics.contract import Estimate, Flow, Round
+from isthmus.statistics.glm_flow import Fitted, Pooled, Start
+from isthmus.statistics.glm_model import Model
+from isthmus.summary import Field, FloatArray, Layout, Summary
+
+NOUGHT = 1e-12  # a difference this small is rounding: overlap weights balance means exactly
+ARMS = ("treated ", "control ")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Public facts: the propensity model, the outcome models of the arms (None for `iptw`), what is estimated."""
+
+    propensity: Model
+    outcome: Model | None
+    name: str
+    method: str
+    estimand: str
+    stacked: bool
+    unit: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """One fitted model: where it began, where it ended, its parameters by name in later rounds."""
+
+    start: Start
+    fitted: Fitted
+    params: Mapping[str, Any]
+
+
+def weigh_layout(plan: Plan) -> Layout:
+    """Weighted and unweighted sums by arm (see `effect_site.weighed`)."""
+    size = plan.propensity.size
+    return Layout(
+        fields=(
+            Field(name="sums", shape=(2, 5), kind="sum"),
+            Field(name="moments", shape=(2, 2, 2, size), kind="moment"),
+            Field(name="bends", shape=(2, 2, size), kind="score"),
+            Field(name="binary", shape=(3,), kind="sum"),
+        )
+    )
+
+
+def predict_layout(plan: Plan) -> Layout:
+    """Predicted outcomes, summed."""
+    size = plan.propensity.size
+    return Layout(
+        fields=(
+            Field(name="predicted", shape=(2,), kind="sum"),
+            Field(name="slopes", shape=(2, size), kind="score"),
+        )
+    )
+
+
+INFLUENCE = Layout(
+    fields=(Field(name="squares", shape=(2, 2), kind="gram"), Field(name="totals", shape=(2,), kind="score"))
+)
+
+
+def run(plan: Plan) -> Flow:
+    """Fits, sums, influences."""
+    propensity = yield from _fitted(plan.propensity, "ps ")
+    base: dict[str, Any] = {"unit": plan.unit, **propensity.params}
+    pooled = yield Round(weigh_layout(plan), {"step": "weigh", **base})
+    sums, rounds = pooled["sums"], propensity.fitted.rounds + 2
+    if plan.outcome is None:
+        means, denominators = sums[:, 4] / sums[:, 2], sums[:, 2]
+        turns = _turns(plan, propensity, pooled, means)
+        asked = {"step": "influence", **base, "means": means, "turns": turns}
+    else:
+        fits = []
+        for arm in ARMS:
+            fits.append((yield from _fitted(plan.outcome, arm)))
+            rounds += fits[-1].fitted.rounds
+            base |= fits[-1].params
+        base["logit"] = plan.outcome.family.base == "binomial"
+        found = yield Round(predict_layout(plan), {"step": "predict", **base})
+        n = float(sums[:, 0].sum())
+        means, denominators, rounds = found["predicted"] / n, np.array([n, n]), rounds + 1
+        through = [linear.product(fit.fitted.inverse, found["slopes"][i]) for i, fit in enumerate(fits)]
+        asked = {"step": "influence", **base, "means": means, "model turns": np.array(through)}
+    last = yield Round(INFLUENCE, asked)
+    covariance = last["squares"] / np.outer(denominators, denominators)
+    return _estimate(plan, propensity, pooled, (means, covariance), rounds)
+
+
+def _fitted(model: Model, name: str) -> Pooled:
+    start, used = yield from _tagged(glm_flow.begin(model), name)
+    fitted = yield from _tagged(glm_flow.score(model, start, used), name)
+    stated = {"coefficients": fitted.coefficients, "response_scale": start.unit, **start.place.params()}
+    return _Fit(start, fitted, {f"{name}{key}": value for key, value in stated.items()})
+
+
+def _tagged(flow: Pooled, name: str) -> Pooled:
+    """The rounds of a fit, each saying which rows it is over."""
+    asked = next(flow)
+    while True:
+        pooled = yield replace(asked, params={**asked.params, "fit": name})
+        try:
+            asked = flow.send(pooled)
+        except StopIteration as stop:
+            return stop.value
+
+
+def _turns(plan: Plan, propensity: _Fit, pooled: Summary, means: FloatArray) -> FloatArray:
+    """(2, p): how each weighted sum moves with a row's score in the propensity model; 0 for weights taken as known."""
+    bends = pooled["bends"]
+    if not plan.stacked:
+        return np.zeros_like(bends[:, 0])
+    moved = bends[:, 1] - means[:, None] * bends[:, 0]
+    return np.array([linear.product(propensity.fitted.inverse, one) for one in moved])
+
+
+def _estimate(
+    plan: Plan, propensity: _Fit, pooled: Summary, found: tuple[FloatArray, FloatArray], rounds: int
+) -> Estimate:
+    sums = pooled["sums"]
+    n = int(sums[:, 0].sum())
+    means, covariance = found[0] * plan.unit, found[1] * plan.unit**2
+    if not bool(np.all(sums[:, 0] > 0.0)):
+        raise Invalid("E-ONE-GROUP", f"{plan.propensity.outcome!r} has one value only", "compare treated with control")
+    values = {
+        "means": means,
+        "covariance": covariance,
+        "ess": sums[:, 2] ** 2 / sums[:, 3],
+        "balance": balance(pooled["moments"], sums),
+        "propensity": propensity.start.place.raw(propensity.fitted.coefficients),
+        "binary": bool(pooled["binary"][0] == pooled["binary"][1]),
+    }
+    return Estimate("effect", "exact", n, rounds, _counts(plan, pooled), values, parameters=plan.propensity.size)
+
+
+def _counts(plan: Plan, pooled: Summary) -> dict[str, Counts]:
+    arms = np.rint(pooled["sums"][:, 0]).astype(np.int64)
+    found = {"n": Counts("size", np.array([int(arms.sum())])), "arms": Counts("size", arms)}
+    total, squares, treated = pooled["binary"].tolist()
+    if total == squares:  # two values: weighted means of similar people give the cells back, nearly
+        hit = np.array([round(treated), round(total - treated)])
+        found["implied:outcome"] = Counts("implied", np.concatenate([hit, arms - hit]))
+    return found
+
+
+def balance(moments: FloatArray, sums: FloatArray) -> FloatArray:
+    """(2, p) standardised mean differences before and after weighting, both over the unweighted standard deviation.
+
+    The variance is that of each arm (n - 1), averaged, as Austin (2009), Stat Med 28:3083.
+    """
+    n, w = sums[:, 0][:, None], sums[:, 2][:, None]
+    plain, weighted = moments[:, 0, 0] / n, moments[:, 1, 0] / w
+    variance = (moments[:, 0, 1] - n * plain * plain) / np.maximum(n - 1.0, 1.0)
+    spread = np.sqrt(np.maximum((variance[0] + variance[1]) / 2.0, 0.0))
+    safe = np.where(spread > 0.0, spread, 1.0)
+    found = np.array([np.where(spread > 0.0, (m[0] - m[1]) / safe, 0.0) for m in (plain, weighted)])
+    return np.where(np.abs(found) > NOUGHT, found, 0.0)
+
+
+def outcome_unit(name: str, model: Model) -> float:
+    """Scale of the outcome in the sums: 1 for shares, else that of its declared range."""
+    return coordinates.variable_scale(name, model.dictionary)[1]

@@ -1,0 +1,151 @@
+"""Weights, sums and influence values of a treatment effect at one site."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy import special
+
+from isthmus.evidence import Weights
+from isthmus.summary import FloatArray
+
+Estimand = Literal["ATE", "ATT", "ATO"]
+Params = Mapping[str, Any]
+ENDS = 2.0**-40  # a propensity nearer to 0 or 1 gives a weight that no rule would pass
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One site's rows: `columns` (p, n) of the adjustment, treatment and outcome (n,)."""
+
+    columns: FloatArray
+    treated: FloatArray
+    outcome: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Propensity (n,), weights of treated and control (2, n), and their derivatives by the linear predictor (2, n)."""
+
+    propensity: FloatArray
+    weights: FloatArray
+    slopes: FloatArray
+
+
+def turned(columns: FloatArray, params: Params, prefix: str) -> FloatArray:
+    """Columns (p, n) in the coordinates of a fit whose parameters are named `prefix` and so on."""
+    centre, scale = np.asarray(params[f"{prefix}centre"]), np.asarray(params[f"{prefix}scale"])
+    z: FloatArray = (columns - centre[:, None]) / scale[:, None]
+    return z if f"{prefix}rotation" not in params else params[f"{prefix}rotation"] @ z
+
+
+def predictor(columns: FloatArray, params: Params, prefix: str) -> FloatArray:
+    """Linear predictor (n,) of that fit."""
+    found: FloatArray = np.asarray(params[f"{prefix}coefficients"]) @ turned(columns, params, prefix)
+    return found * float(params.get(f"{prefix}response_scale", 1.0))
+
+
+def scored(rows: Rows, estimand: Estimand, params: Params) -> Score:
+    """Hajek weights by estimand: ATE 1/e and 1/(1-e), ATT 1 and e/(1-e), overlap (ATO) 1-e and e.
+
+    Reference: Li, Morgan & Zaslavsky (2018), JASA 113:390.
+    """
+    e = np.clip(special.expit(predictor(rows.columns, params, "ps ")), ENDS, 1.0 - ENDS)
+    odds, spread = e / (1.0 - e), e * (1.0 - e)
+    if estimand == "ATE":
+        weights, slopes = (1.0 / e, 1.0 / (1.0 - e)), (-1.0 / odds, odds)
+    elif estimand == "ATT":
+        weights, slopes = (np.ones_like(e), odds), (np.zeros_like(e), odds)
+    else:
+        weights, slopes = (1.0 - e, e), (-spread, spread)
+    return Score(e, np.array(weights), np.array(slopes))
+
+
+def arms(rows: Rows) -> FloatArray:
+    """(2, n): 1 where treated, then where control."""
+    return np.array([rows.treated, 1.0 - rows.treated])
+
+
+def weighed(rows: Rows, estimand: Estimand, params: Params) -> tuple[dict[str, Any], Weights]:
+    """Per arm: n, sums of y, w, w**2, w y; moments of the columns unweighted and weighted; what each weight's slope adds."""
+    at, inside = scored(rows, estimand, params), arms(rows)
+    z, w = turned(rows.columns, params, "ps "), at.weights * inside
+    unit = float(params["unit"])
+    y = rows.outcome / unit
+    sums = np.array([inside.sum(axis=1), inside @ y, w.sum(axis=1), (w * w).sum(axis=1), w @ y]).T
+    plain = (rows.columns - np.asarray(params["ps centre"])[:, None]) / np.asarray(params["ps scale"])[:, None]
+    moments = [
+        [[v @ plain.T, v @ np.square(plain).T] for v in (one, mine)] for one, mine in zip(inside, w, strict=True)
+    ]
+    slope = at.slopes * inside
+    bends = [[z @ one, z @ (one * y)] for one in slope]
+    total = w.sum(axis=0)
+    guard = Weights(float(total.sum()), float(total @ total), float(total.max(initial=0.0)), len(z))
+    return {"sums": sums, "moments": np.array(moments), "bends": np.array(bends)}, guard
+
+
+def influence(rows: Rows, estimand: Estimand, method: str, params: Params) -> tuple[dict[str, Any], Weights]:
+    """Sums of h1**2, h0**2 and h1 h0, h a row's influence on the mean of each arm times its denominator; and of h."""
+    inside, unit = arms(rows), float(params["unit"])
+    means = np.asarray(params["means"])[:, None]
+    y = rows.outcome / unit
+    if method == "iptw":
+        at = scored(rows, estimand, params)
+        gap = rows.treated - at.propensity
+        h = at.weights * inside * (y - means) + (params["turns"] @ turned(rows.columns, params, "ps ")) * gap
+    else:
+        h = augmented(rows, method, params) - means
+        if method == "gcomputation":
+            h += _through_models(rows, params)
+    size = (h * h).sum(axis=0)
+    guard = Weights(float(size.sum()), float(size @ size), float(size.max(initial=0.0)), len(rows.columns))
+    return {"squares": h @ h.T, "totals": h.sum(axis=1)}, guard
+
+
+def augmented(rows: Rows, method: str, params: Params) -> FloatArray:
+    """(2, n) predicted outcome under treatment and control, in `unit`; for `aipw` with the weighted residual added."""
+    predicted = np.array([_mean(rows, params, "treated "), _mean(rows, params, "control ")])
+    if method != "aipw":
+        return predicted
+    at = scored(rows, "ATE", params)
+    y = rows.outcome / float(params["unit"])
+    found: FloatArray = predicted + at.weights * arms(rows) * (y - predicted)
+    return found
+
+
+def predicted_sums(rows: Rows, method: str, params: Params) -> tuple[dict[str, Any], Weights]:
+    """Sums (2,) of the predicted (augmented) outcomes, and how they turn with the outcome models' coefficients (2, p)."""
+    values = augmented(rows, method, params)
+    turns = [turned(rows.columns, params, arm) @ _slope(rows, params, arm) for arm in ("treated ", "control ")]
+    size = np.ones(rows.treated.size)
+    guard = Weights(float(size.sum()), float(size @ size), float(size.max(initial=0.0)), len(rows.columns))
+    return {"predicted": values.sum(axis=1), "slopes": np.array(turns)}, guard
+
+
+def _mean(rows: Rows, params: Params, arm: str) -> FloatArray:
+    eta = predictor(rows.columns, params, arm)
+    found: FloatArray = special.expit(eta) if params["logit"] else eta
+    return found / float(params["unit"])
+
+
+def _slope(rows: Rows, params: Params, arm: str) -> FloatArray:
+    """Derivative (n,) of the predicted outcome by the linear predictor, in `unit`."""
+    if not params["logit"]:
+        return np.full(rows.treated.size, float(params[f"{arm}response_scale"]) / float(params["unit"]))
+    share = special.expit(predictor(rows.columns, params, arm))
+    found: FloatArray = share * (1.0 - share) / float(params["unit"])
+    return found
+
+
+def _through_models(rows: Rows, params: Params) -> FloatArray:
+    """(2, n): n times what a row's score in its arm's outcome model moves the predicted means."""
+    y, inside = rows.outcome / float(params["unit"]), arms(rows)
+    found = []
+    for at, arm in enumerate(("treated ", "control ")):
+        residual = inside[at] * (y - _mean(rows, params, arm)) * float(params["unit"])
+        residual /= float(params[f"{arm}response_scale"])
+        found.append((params["model turns"][at] @ turned(rows.columns, params, arm)) * residual)
+    return np.array(found)
