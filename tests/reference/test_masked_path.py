@@ -31,6 +31,7 @@ def read_cases(path: Path) -> ModuleType:
     return module
 
 
+SHARED = Path(__file__).resolve().parents[3] / "shared"  # as tests/conftest.py has it
 NAMES = (
     [c["name"] for c in read_cases(SHARED / "checks" / "cases.py").CASES]
     if SHARED.is_dir()
