@@ -122,9 +122,12 @@ class Forgetful:
         del site
         return own
 
-    def ask(self, where: str | None = None, **analyses: Mapping[str, Any]) -> Asked:
-        """One study over all sites."""
+    def ask(
+        self, where: str | None = None, keys: Mapping[str, Any] | None = None, **analyses: Mapping[str, Any]
+    ) -> Asked:
+        """One study over all sites; `keys` are further keys of the study."""
         stated = {
+            **(keys or {}),
             "isthmus": "study/1",
             "title": "t",
             "dataset": "ward",
@@ -188,9 +191,11 @@ class Recalling(Forgetful):
         folder = self.folder / site
         return Lineage(self.stores[-1], folder, "ward", BOOK, "id", RULES["minimum_count"]).served(source)
 
-    def ask(self, where: str | None = None, **analyses: Mapping[str, Any]) -> Asked:
+    def ask(
+        self, where: str | None = None, keys: Mapping[str, Any] | None = None, **analyses: Mapping[str, Any]
+    ) -> Asked:
         try:
-            return super().ask(where, **analyses)
+            return super().ask(where, keys, **analyses)
         finally:
             while self.stores:
                 self.stores.pop().close()

@@ -13,6 +13,7 @@ from isthmus.data.columns import CodeArray, Coded, decode, recode
 from isthmus.data.design_matrix import matrix
 from isthmus.data.dictionary import base_codebook, derived_expressions, population
 from isthmus.data.expressions import Expression, column, parse_condition
+from isthmus.data.figures import figures
 from isthmus.data.indicators import Indicators, indicators, side_codes, side_counts
 from isthmus.data.query import Reading, count, read_columns
 from isthmus.model.errors import Invalid
@@ -147,7 +148,10 @@ def fetch_frame(  # noqa: PLR0913 - `told` is the one choice about how, the othe
     check_faults(source, reading)
     of = _told(derived, wanted, filters) if told else {}
     decided = {text: tree for found in of.values() for text, tree in found.items()}
-    trees = [*(e.tree for e in (*wanted.values(), *filters.values())), *decided.values()] or [exp.Literal.number(1)]
+    parts = {name: figures(e.tree) for name, e in wanted.items() if told and name in derived}
+    combined = {text: tree for found in parts.values() for text, tree in found.items()}
+    made = (*(e.tree for e in (*wanted.values(), *filters.values())), *decided.values(), *combined.values())
+    trees = list(made) or [exp.Literal.number(1)]
     where = exp.and_(*(step.tree.copy() for _, step in steps)) if steps else None
     table = source.fetch(reading.query({f"x{i}": tree for i, tree in enumerate(trees)}, where))
     arrays = iter(table.columns)
@@ -157,7 +161,10 @@ def fetch_frame(  # noqa: PLR0913 - `told` is the one choice about how, the othe
     if told:
         codes = {text: side_codes(next(arrays), tree) for text, tree in decided.items()}
         entry = _entry(source, reading, [step.tree for _, step in steps])
-        seen = Indicators(codes, {name: tuple(found) for name, found in of.items()}, entry)
+        values = {text: decode(next(arrays), "a part") for text in combined}
+        numbers = {text: found for text, found in values.items() if not isinstance(found, Coded)}
+        shown = {name: tuple(text for text in found if text in numbers) for name, found in parts.items()}
+        seen = Indicators(codes, {name: tuple(found) for name, found in of.items()}, entry, numbers, shown)
     return Frame(table.num_rows, columns, masks, _attrition(source, reading, steps, table.num_rows), seen)
 
 

@@ -5,7 +5,8 @@ counts the rows on each side of everything an expression decides (`Evidence.side
 
 * A condition has two sides, true and false. A row where it is unknown is on neither: plain missingness of codebook
   variables is not the asker's choice. `x IS NULL`, OR between such, and the opposite (`x IS NOT NULL AND y IS NOT
-  NULL`) are therefore no indicators; `age > 60 AND x IS NULL` is one.
+  NULL`) are therefore no indicators as a filter or where they make NULL; `age > 60 AND x IS NULL` is one. Where they
+  choose a value (`CASE WHEN x IS NULL THEN chol ELSE 0 END`, COALESCE) the asker made a variable of the few, and it is.
 * AND and OR: the whole condition and each part. A boolean column is a condition where it stands for one.
 * CASE: each arm is "this and no earlier", ELSE is "none". The arm of an unknown condition (missing is not "no") is one.
 * LEAST, GREATEST and ABS bend where two values cross: the rows strictly above and strictly below. `x / y` and NULLIF
@@ -29,7 +30,7 @@ from isthmus.data.expression_rules import fail
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from isthmus.summary import IntArray
+    from isthmus.summary import FloatArray, IntArray
 
 FEW = 12
 Sides: TypeAlias = NDArray[np.int32]
@@ -49,11 +50,15 @@ class Indicators:
         codes: text -> (rows,) which side each row is on, -1 for none.
         of: derived variable, or `where ` and the text of a condition -> the indicators inside it.
         entry: text -> rows of the source on each side of what the population's condition decides.
+        numbers: text -> (rows,) value of a part that is combined with others; NaN where it has none.
+        parts: derived variable -> texts in `numbers`.
     """
 
     codes: Mapping[str, Sides]
     of: Mapping[str, tuple[str, ...]]
     entry: Mapping[str, IntArray]
+    numbers: Mapping[str, FloatArray]
+    parts: Mapping[str, tuple[str, ...]]
 
 
 def indicators(*conditions: exp.Expr) -> dict[str, exp.Expr]:
@@ -67,9 +72,11 @@ def indicators(*conditions: exp.Expr) -> dict[str, exp.Expr]:
     found: dict[str, exp.Expr] = {}
     try:
         for tree in conditions:
-            _visit(tree, found, condition=True)
+            _visit(tree, found, condition=True, filters=True)
         if len(conditions) > 1:
-            arms = [exp.If(this=_not(tree), true=exp.Literal.number(1)) for tree in conditions]
+            arms = [
+                exp.If(this=_not(t), true=exp.Literal.number(1) if i else exp.Null()) for i, t in enumerate(conditions)
+            ]
             _visit_case(exp.Case(ifs=arms, default=exp.Literal.number(0)), found)
     except RecursionError:
         fail("the expression is nested too deeply", "split it over `derive`")
@@ -96,30 +103,40 @@ def side_counts(codes: CodeArray) -> IntArray:
     return np.bincount(codes[codes >= 0], minlength=1).astype(np.int64)
 
 
-def _visit(node: exp.Expr, found: dict[str, exp.Expr], *, condition: bool = False) -> None:
+def _visit(node: exp.Expr, found: dict[str, exp.Expr], *, condition: bool = False, filters: bool = False) -> None:
+    """`filters`: what is missing is left out, not given a value of the asker's."""
     node = node.unnest()
-    if node.find(exp.Column) is None or _is_missingness(node):
+    if node.find(exp.Column) is None:
+        return
+    if _is_missingness(node):
+        if not filters:
+            _add(found, node)
         return
     if isinstance(node, exp.Case):
         _visit_case(node, found)
         return
-    for tree in _RULES[type(node)](node) if type(node) in _RULES else ():
+    for tree in _decided(node, condition=condition):
         _add(found, tree)
-    if condition and isinstance(node, exp.Column):
-        _add(found, node)
-    if isinstance(node, exp.Coalesce):
-        for part in (node.this, *node.expressions[:-1]):
-            _visit(exp.Is(this=_parens(part), expression=exp.Null()), found)
     joined = isinstance(node, exp.Connector | exp.Not)
     for part in list(node.iter_expressions()):
-        _visit(part, found, condition=joined)
+        _visit(part, found, condition=joined, filters=filters and joined)
+
+
+def _decided(node: exp.Expr, *, condition: bool) -> list[exp.Expr]:
+    """What a node that is no CASE decides by itself."""
+    if isinstance(node, exp.Coalesce):
+        parts = (node.this, *node.expressions[:-1])
+        return [exp.Is(this=_parens(part), expression=exp.Null()) for part in parts if part.find(exp.Column)]
+    if condition and isinstance(node, exp.Column):
+        return [node]
+    return _RULES[type(node)](node) if type(node) in _RULES else []
 
 
 def _visit_case(node: exp.Case, found: dict[str, exp.Expr]) -> None:
     """Its conditions and results, and which arm is taken as a number; arms of plain missingness are none."""
     arms = node.args["ifs"]
     for arm in arms:
-        _visit(arm.this, found, condition=True)
+        _visit(arm.this, found, condition=True, filters=isinstance(arm.args["true"], exp.Null))
         _visit(arm.args["true"], found)
     default = node.args.get("default")
     if default is not None:
@@ -138,15 +155,10 @@ def _visit_case(node: exp.Case, found: dict[str, exp.Expr]) -> None:
 
 def _plain_arms(arms: Sequence[exp.Expr]) -> int:
     """How many arms at the beginning only say that a row with a missing value has no value."""
-    plain = 0
-    for arm in arms:
-        unknown = isinstance(arm.args["true"], exp.Null)
-        if not _says_missing(arm.this) or not (unknown or plain == 0):
-            break
-        plain += 1
-        if not unknown:
-            break
-    return plain
+    for plain, arm in enumerate(arms):
+        if not (_says_missing(arm.this) and isinstance(arm.args["true"], exp.Null)):
+            return plain
+    return len(arms)
 
 
 def _add(found: dict[str, exp.Expr], tree: exp.Expr) -> None:
@@ -212,8 +224,6 @@ def _is_strict(node: exp.Expr) -> bool:
     if isinstance(node, exp.Case):
         arms, default = node.args["ifs"], node.args.get("default")
         plain = _plain_arms(arms)
-        if any(not isinstance(arm.args["true"], exp.Null) for arm in arms[:plain]):
-            return False
         rest = [arm.args["true"] for arm in arms[plain:]]
         if not rest:
             return default is not None and _is_strict(default)

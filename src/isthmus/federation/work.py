@@ -34,6 +34,7 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Refused, Untrusted
 from isthmus.model.rules import Rules, applies
 from isthmus.statistics.contract import Answer, Inputs, Round
+from isthmus.statistics.unusual import unusual
 from isthmus.summary import IntArray, Summary
 
 AUDITED = 32 << 20  # bytes of pooled sums that an auditor's bundle carries
@@ -313,7 +314,8 @@ class SiteWork:
         """Rows on each side of what the question's expressions decide.
 
         Of its own `where`: of the population. Of a derived variable: of the rows that enter, and of all that its
-        `where` keeps, for a variable may itself be missing where its maker chose.
+        `where` keeps, for a variable may itself be missing where its maker chose. Of the numbers that it combines:
+        effective rows, as of a number asked for by itself.
         """
         frame = self._frame()
         told = frame.indicators
@@ -330,6 +332,9 @@ class SiteWork:
         for text in dict.fromkeys(text for name in self._needed(question) for text in told.of.get(name, ())):
             codes = told.codes[text]
             counts[f"kept {text}"], counts[text] = side_counts(codes[kept]), side_counts(codes[enters])
+        for text in dict.fromkeys(text for name in self._needed(question) for text in told.parts.get(name, ())):
+            values = told.numbers[text][enters]
+            counts[f"part {text}"] = unusual(values[~np.isnan(values)])
         return counts
 
     def _needed(self, question: Question) -> tuple[str, ...]:
