@@ -66,6 +66,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"prediction": "risk", "outcome": "died"},
         {"prediction": "logit", "outcome": "died", "scale": "linear"},
     ],
+    "decision_curve": [{"prediction": "risk", "outcome": "died", "thresholds": [0.4, 0.5]}],
     "correlation": [{"variables": ["age", "pressure", "year"]}, {"variables": ["died", "event"]}],
     "accuracy": [
         {"marker": "age", "outcome": "died", "threshold": 65},

@@ -143,6 +143,15 @@ def test_calibration_of_the_stroke_trials_score(shared, nation) -> None:
     calibrated(found, truth(shared)["diagnostics_validation"]["ist_EXPD14_validation"][nation])
 
 
+@pytest.mark.parametrize("nation", ["pooled", "UK", "USA"])
+def test_net_benefit_of_the_stroke_trials_score(shared, nation) -> None:
+    block = truth(shared)["diagnostics_validation"]["ist_EXPD14_validation"][nation]["net_benefit"]
+    where = "" if nation == "pooled" else f" where COUNTRY = '{nation}'"
+    asked = {"prediction": "EXPD14", "outcome": "ID14", "thresholds": [float(t) for t in block]}
+    cells = run("decision_curve", asked, rows(shared, "ist.parquet", IST + where, "hash(EXPD14) % 3")).report["cells"]
+    assert worst([c["net_benefit"] for c in cells], list(block.values())) < 1e-12
+
+
 @pytest.mark.parametrize("place", ["budapest_hu", "longbeach_va_us", "zurich_basel_ch"])
 def test_external_validation_of_a_published_model(shared, place) -> None:
     block = truth(shared)["diagnostics_validation"]["heart4_external_validation"]

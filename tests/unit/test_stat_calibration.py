@@ -9,6 +9,7 @@ from stat_help import evidence, report
 from isthmus import strict
 from isthmus.model.errors import Invalid
 from isthmus.statistics.catalogue import CATALOGUE
+from isthmus.statistics.decision_curve import curve
 
 DRAW = np.random.default_rng(8)
 RISK = np.round(DRAW.beta(2.0, 5.0, 400), 4)
@@ -79,3 +80,31 @@ def test_evidence_is_that_of_the_models_and_names_classes_cells_and_sums() -> No
     assert found.leverage > 0.0
     assert {"expected", "squared errors"} <= set(found.sums)
     assert found.supports["spread of risks"].tolist()[0] > 100
+
+
+def test_net_benefit_by_hand_and_with_a_suppressed_cell() -> None:
+    table = np.array([[50.0, 20.0, 10.0], [5.0, 5.0, 10.0]])
+    low, high = curve((0.2, 0.5), table, 100.0, 20.0)
+    assert (low["true_positive"], low["false_positive"]) == (15, 30)
+    assert low["net_benefit"] == pytest.approx(0.15 - 0.30 / 4.0)
+    assert high["net_benefit"] == pytest.approx(0.10 - 0.10)
+    assert low["treat_all"] == pytest.approx(0.2 - 0.8 / 4.0)
+    table[1, 1] = np.nan
+    low, high = curve((0.2, 0.5), table, 100.0, 20.0)
+    assert (low["true_positive"], low["net_benefit"]) == (None, None)
+    assert high["net_benefit"] == pytest.approx(0.0)
+
+
+def test_each_class_between_thresholds_is_a_cell() -> None:
+    found = evidence("decision_curve", {**ASKED, "thresholds": [0.2, 0.4]}, TABLE)
+    (cells,) = found.cells.values()
+    assert cells.sum() == 400
+    assert cells[3:].sum() == TABLE["y"].sum() == found.groups["y"][1]
+
+
+@pytest.mark.parametrize("thresholds", [[], [0.0], [0.5, 0.2], [1.0]])
+def test_thresholds_increase_between_0_and_1(thresholds) -> None:
+    statistic = CATALOGUE["decision_curve"]
+    with pytest.raises(Invalid) as caught:
+        statistic.needs(strict.parse(statistic.question, {**ASKED, "thresholds": thresholds}))
+    assert caught.value.code == "E-PROBABILITY"

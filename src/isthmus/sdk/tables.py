@@ -34,6 +34,7 @@ TITLES = {
     "roc": "ROC curve",
     "accuracy": "Diagnostic accuracy",
     "calibration": "Calibration",
+    "decision_curve": "Decision curve",
     "correlation": "Pearson correlation",
 }
 _FAMILIES = {
@@ -46,7 +47,7 @@ _FAMILIES = {
     "quasipoisson": "Quasi-Poisson regression",
 }
 _MANY_STEPS = 12
-_COUNTED = ("prob", "value", "from", "to", "count", "n", "percent")
+_COUNTED = ("threshold", "prob", "value", "from", "to", "count", "n", "percent")
 _FIRST = ("statistic", "df", "p_value")
 
 
