@@ -22,7 +22,7 @@ from pyroaring import BitMap
 from bench.table import Measure
 from bench.targets import HISTORY
 from isthmus.data.persons import Keys
-from isthmus.disclosure.history import SAMPLE, Floors, Past, People, RowSet, Trace, trace_of
+from isthmus.disclosure.history import GLANCE, SAMPLE, Floors, Past, People, RowSet, Trace, trace_of
 from isthmus.federation.book import SqlBook
 from isthmus.federation.rowsets import Asked
 from isthmus.federation.store import open_store
@@ -123,9 +123,11 @@ def measure() -> list[Measure]:
         loads.append(process_time() - start)
         return rows
 
-    past = Past(people, Floors(FLOOR, FLOOR), load)
-    for key, trace in enumerate(traces(made, people, kept)):
+    prefixes: list[bytes] = []
+    past = Past(people, Floors(FLOOR, FLOOR), load, lambda key: BitMap.deserialize(prefixes[key]))
+    for key, (trace, prefix) in enumerate(traces(made, people, kept)):
         past.add(key, trace)
+        prefixes.append(prefix)
     took: dict[str, list[float]] = {}
     for name, rows in asked.items():
         start = process_time()
@@ -157,17 +159,17 @@ def questions(made: World) -> Iterator[tuple[str, BitMap]]:
         yield f"crossing of bands {i}", rows & made.make(("band", (0, low, high)))
 
 
-def traces(made: World, people: People, kept: list[Recipe]) -> Iterator[Trace]:
-    """Of every earlier set; the totals of bands are right, the others' random."""
+def traces(made: World, people: People, kept: list[Recipe]) -> Iterator[tuple[Trace, bytes]]:
+    """Of every earlier set, and its prefix; the totals of bands are right, the others' random."""
     prefix = [[int(made.tag[np.asarray(c.to_array())].sum(dtype=np.uint64)) for c in cuts] for cuts in made.cuts]
-    sample = BitMap(range(SAMPLE))
+    sample, first = BitMap(range(SAMPLE)), BitMap(range(GLANCE))
     for kind, numbers in kept:
         rows = made.make((kind, numbers))
         total = int(made.draw.integers(0, 2**63))
         if kind == "band" and len(numbers) == 3:
             total = (prefix[numbers[0]][numbers[2]] - prefix[numbers[0]][numbers[1]]) % 2**64
         small = trace_of(RowSet("rows", True, rows & sample), people)
-        yield Trace("rows", True, len(rows), small.sample, total)
+        yield Trace("rows", True, len(rows), small.sample, total), (rows & first).serialize()
 
 
 def stored(made: World, people: People) -> list[Measure]:
@@ -179,11 +181,14 @@ def stored(made: World, people: People) -> list[Measure]:
         enrol = _seconds(lambda: book.enrol("one", lambda _secret: Keys(rows, rows)))
         sets = [RowSet("rows", True, made.planes[i]) for i in range(20)]
         keep = [_seconds(lambda s=s: book.record("run", (), [Asked("a", str(id(s)), (s,))])) for s in sets]  # type: ignore[misc]
+        past = book.past(people, Floors(FLOOR, FLOOR))
+        glance = [_seconds(lambda key=key: past.glance(key)) for key in range(1, 21)]  # type: ignore[misc]
         read = [_seconds(lambda key=key: book.past(people, Floors(FLOOR, FLOOR)).rows(key)) for key in range(1, 21)]  # type: ignore[misc]
         store.close()
     return [
         Measure(HISTORY, "ids of a new snapshot", "s", (enrol,), "keys made before; once for each snapshot"),
         Measure(HISTORY, "keep a set of half the people", "ms", tuple(1000 * t for t in keep), "durable"),
+        Measure(HISTORY, "read its first 65,536 ids", "ms", tuple(1000 * t for t in glance), "from the store"),
         Measure(HISTORY, "read a set of half the people", "ms", tuple(1000 * t for t in read), "from the store"),
     ]
 

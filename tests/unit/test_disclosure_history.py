@@ -148,3 +148,22 @@ def test_where_only_a_number_leaves_the_floor_is_that_of_cells(sets: list[RowSet
     person = np.arange(400, dtype=np.uint64)
     held = Past(people_of(person, TAGS), Floors(11, 4), lambda _key: BitMap())
     assert verdict(*sets, held=held) == expected
+
+
+def test_a_glance_at_a_set_spares_its_rows() -> None:
+    """Eight hundred people of 200,000 are outside: too few for the sample of 8,192 to tell, enough for 65,536 ids."""
+    ids, loaded = 200_000, []
+    people = people_of(np.arange(ids, dtype=np.uint64), np.arange(ids, dtype=np.uint64))
+    old = RowSet("rows", True, BitMap(range(0, 100_000, 2)))
+    new = RowSet("rows", True, BitMap(range(100_000)) - BitMap(range(8_192, 100_000, 250)))
+
+    def load(key: int) -> BitMap:
+        loaded.append(key)
+        return old.rows
+
+    for glance, loads in ((None, [1]), (lambda _key: old.rows & BitMap(range(65_536)), [])):
+        loaded.clear()
+        history = Past(people, Floors(FLOOR, FLOOR), load, glance)
+        history.add(1, trace_of(old, people))
+        assert history.clash(new) is None
+        assert loaded == loads

@@ -21,15 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from isthmus.disclosure.adding import IndexArray, WordArray, between, bits, blocks, pairs, union_once
+
 Track = Literal["asked", "rows", "cells"]
-WordArray: TypeAlias = NDArray[np.uint64]
-IndexArray: TypeAlias = NDArray[np.intp]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
 SAMPLE = 8192  # ids whose membership is compared before any set is loaded: 1 KiB a set
 WORDS = SAMPLE // 64
-BLOCK = 1 << 14  # combinations looked at together
 FEW_WORDS = 8  # of a sample, looked at first
+GLANCE = 1 << 16  # ids of a set that a store gives without the rest: 8 KiB
 NEAR = "differencing: nearly an earlier set"
 FAMILY = "differencing: nearly a union of earlier sets"
 
@@ -102,7 +102,7 @@ def people_of(person: WordArray, tag: WordArray) -> People:
     return People(person, tag, int(np.unique(person, return_counts=True)[1].max()) if len(person) else 1)
 
 
-_FIRST = BitMap(range(SAMPLE))
+_FIRST, _GLANCED = BitMap(range(SAMPLE)), BitMap(range(GLANCE))
 
 
 def trace_of(rows: RowSet, people: People) -> Trace:
@@ -142,7 +142,7 @@ class _Table:
         self.sizes[n], self.whole[n], self.cells[n] = trace.size, trace.population, trace.track == "cells"
         self.totals[n] = trace.total
         self.words[n] = np.frombuffer(trace.sample, dtype=np.uint64)
-        self.ones[n] = _bits(self.words[n])
+        self.ones[n] = bits(self.words[n])
 
 
 class Past:
@@ -152,13 +152,21 @@ class Past:
         people: who stands behind the ids.
         floors: `minimum_count`, and for cells `minimum_count_site` where that is lower.
         load: the rows of a set by its key.
+        glance: those of its rows whose ids are below `GLANCE`, where that costs less.
     """
 
-    def __init__(self, people: People, floors: Floors, load: Callable[[int], BitMap]) -> None:
+    def __init__(
+        self,
+        people: People,
+        floors: Floors,
+        load: Callable[[int], BitMap],
+        glance: Callable[[int], BitMap] | None = None,
+    ) -> None:
         self._people = people
         self._floors = floors
         self._most = (floors.people - 1) * people.most  # ids that fewer people than the floor can have
         self._load = load
+        self._glance = glance
         self._held: dict[int, BitMap] = {}
         summed = _Table()
         self._tables: dict[Track, _Table] = {"asked": _Table(), "rows": summed, "cells": summed}
@@ -188,6 +196,12 @@ class Past:
         """The rows of a set."""
         found = self._held.get(key)
         return self._load(key) if found is None else found
+
+    def glance(self, key: int) -> BitMap | None:
+        """The rows of a set below `GLANCE`, where that tells more than its sample and costs less than all of them."""
+        if self._glance is None or key in self._held or self.ids <= 2 * GLANCE:
+            return None
+        return self._glance(key)
 
     def few(self, rows: BitMap, floor: int) -> bool:
         """Whether 1 to floor - 1 people stand behind `rows`."""
@@ -227,10 +241,11 @@ class _Look:
         self._words = table.words[:n, :used]
         self._word = np.frombuffer(_sample(new.rows), dtype=np.uint64)[:used]
         self._total: WordArray | None = None
+        self._first = new.rows & _GLANCED
         size, ids = len(new.rows), past.ids
-        self._common = _bits(self._words & self._word)
+        self._common = bits(self._words & self._word)
         self._out = np.maximum(table.ones[:n] - self._common, self._sizes - size)
-        self._over = np.maximum(int(_bits(self._word)) - self._common, size - self._sizes)
+        self._over = np.maximum(int(bits(self._word)) - self._common, size - self._sizes)
         self._known = (self._sizes == ids) | (size == ids)  # beside all ids there are, sizes say everything
         self._out[self._known] = np.maximum(self._sizes - size, 0)[self._known]
         self._over[self._known] = np.maximum(size - self._sizes, 0)[self._known]
@@ -241,7 +256,7 @@ class _Look:
         inside, around = self._out <= most, self._over <= most
         strict = self._whole & self._new.population
         for i in np.flatnonzero(np.where(strict, inside | around, inside & around)):
-            if self._known[i] and not self._close(i):
+            if self._told(i, (any if strict[i] else all)):
                 continue
             old = self._past.rows(self._keys[i])
             both = old.intersection_cardinality(new)
@@ -290,16 +305,16 @@ class _Look:
         order = among[np.argsort(self._sizes[among], kind="stable")]
         sizes = self._sizes[order]
         if k == 1:
-            yield from _blocks(order[_between(sizes, size - slack, size + 3 * slack)][:, None])
+            yield from blocks(order[between(sizes, size - slack, size + 3 * slack)][:, None])
         elif k == 2:
-            yield from (order[pairs] for pairs in _pairs(sizes, 0, size - slack, size + 3 * slack))
+            yield from (order[two] for two in pairs(sizes, 0, size - slack, size + 3 * slack))
         else:
             for first in range(len(order) - 2):
                 if 3 * sizes[first] > size + 3 * slack:
                     return
                 rest = size - int(sizes[first])
-                for pairs in _pairs(sizes, first + 1, rest - slack, rest + 3 * slack):
-                    yield np.column_stack([np.full(len(pairs), order[first]), order[pairs]])
+                for two in pairs(sizes, first + 1, rest - slack, rest + 3 * slack):
+                    yield np.column_stack([np.full(len(two), order[first]), order[two]])
 
     def _left(self, whole: np.intp | None, members: IndexArray) -> bool:
         """Whether some row of `members` (with the new set where `whole` is an earlier one) nearly makes the whole."""
@@ -315,8 +330,8 @@ class _Look:
         top: WordArray = self._word[words]
         if whole is not None:
             top, parts = self._words[whole, words], [np.broadcast_to(top, parts[0].shape), *parts]
-        union, once = _union_once(parts)
-        return _bits((union | top) & ~(once & top))
+        union, once = union_once(parts)
+        return bits((union | top) & ~(once & top))
 
     def _uneven(self, whole: np.intp | None, members: IndexArray) -> BoolArray:
         """Where totals differ. Equal totals mean equal sets: nothing is left over, and no rows need be loaded."""
@@ -339,9 +354,18 @@ class _Look:
     def _floor(self, earlier: Sequence[np.intp] | IndexArray) -> int:
         return self._past.floor(self._cell or any(self._cells[i] for i in earlier))
 
-    def _close(self, i: np.intp) -> bool:
-        """Whether few ids, yet some, are on one side, where what is known is exact."""
-        return bool(0 < self._out[i] <= self._past.most or 0 < self._over[i] <= self._past.most)
+    def _told(self, i: np.intp, sides: Callable[[tuple[bool, bool]], bool]) -> bool:
+        """Whether sizes, or a larger sample of the set, tell that it is not near: not few ids on `sides` (any or all)."""
+        most = self._past.most
+        if self._known[i]:
+            return not (0 < self._out[i] <= most or 0 < self._over[i] <= most)
+        old = self._past.glance(self._keys[i])
+        if old is None:
+            return False
+        both = old.intersection_cardinality(self._first)
+        self._out[i] = max(int(self._out[i]), len(old) - both)
+        self._over[i] = max(int(self._over[i]), len(self._first) - both)
+        return not sides((bool(self._out[i] <= most), bool(self._over[i] <= most)))
 
     def _few(self, more: BitMap, less: BitMap, bound: np.int64) -> bool:
         return 0 < int(bound) <= self._past.most and self._past.few(more - less, self._past.floor(cells=False))
@@ -352,46 +376,3 @@ def _extent(rows: BitMap, table: _Table, n: int) -> int:
     top = int(rows.max()) + 1
     used = np.flatnonzero(table.words[:n].any(axis=0))
     return max(min(top, SAMPLE), 64 * (int(used[-1]) + 1) if len(used) else 0)
-
-
-def _union_once(parts: list[WordArray]) -> tuple[WordArray, WordArray]:
-    """Of k word arrays: what is in any, and what is in exactly one."""
-    union = np.zeros_like(parts[0])
-    twice = np.zeros_like(parts[0])
-    for words in parts:
-        twice |= union & words
-        union |= words
-    return union, union & ~twice
-
-
-def _bits(words: WordArray) -> NDArray[np.int64]:
-    """Bits set, over the last axis."""
-    counts: NDArray[np.int64] = np.bitwise_count(words).sum(axis=-1, dtype=np.int64)
-    return counts
-
-
-def _between(sizes: NDArray[np.int64], low: int, high: int) -> slice:
-    return slice(int(np.searchsorted(sizes, low, "left")), int(np.searchsorted(sizes, high, "right")))
-
-
-def _pairs(sizes: NDArray[np.int64], start: int, low: int, high: int) -> Iterator[IndexArray]:
-    """(m, 2) blocks of i < j, both from `start` on, with low <= sizes[i] + sizes[j] <= high; `sizes` increase."""
-    last = max(start, int(np.searchsorted(sizes, high // 2, "right")))  # the smaller of a pair
-    i = np.arange(start, last)
-    first = np.maximum(np.searchsorted(sizes, low - sizes[start:last], "left"), i + 1)
-    count = np.maximum(np.searchsorted(sizes, high - sizes[start:last], "right") - first, 0)
-    ends = np.cumsum(count)
-    at = 0
-    while at < len(i):
-        stop = max(int(np.searchsorted(ends, (ends[at - 1] if at else 0) + BLOCK, "right")), at + 1)
-        many = count[at:stop]
-        if many.any():
-            left = np.repeat(i[at:stop], many)
-            within = np.arange(int(many.sum())) - np.repeat(np.cumsum(many) - many, many)
-            yield np.column_stack([left, np.repeat(first[at:stop], many) + within])
-        at = stop
-
-
-def _blocks(members: IndexArray) -> Iterator[IndexArray]:
-    for at in range(0, len(members), BLOCK):
-        yield members[at : at + BLOCK]

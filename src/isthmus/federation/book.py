@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from isthmus.data.persons import KeyArray, Keys
-from isthmus.disclosure.history import SAMPLE, Floors, Past, People, RowSet, Trace, trace_of
+from isthmus.disclosure.history import GLANCE, SAMPLE, Floors, Past, People, RowSet, Trace, trace_of
 from isthmus.federation.recall import Enrolled, enrolled
 from isthmus.federation.rowsets import Asked
 from isthmus.federation.store import Store
@@ -73,7 +73,7 @@ class SqlBook:
 
     def past(self, people: People, floors: Floors) -> Past:
         """Every set that some question uses."""
-        past = Past(people, floors, self._rows)
+        past = Past(people, floors, self._rows, lambda key: self._rows(key, SETS.c.prefix))
         live = sa.select(USES.c.set).where(USES.c.live)
         columns = (SETS.c.id, SETS.c.track, SETS.c.population, SETS.c.size, SETS.c.sample)
         query = sa.select(*columns).where(SETS.c.dataset == self.dataset, SETS.c.id.in_(live)).order_by(SETS.c.id)
@@ -94,8 +94,8 @@ class SqlBook:
             stopped = self._charge(connection, event, charged)
             for one, sets in packed:
                 if one.key not in stopped:
-                    for trace, raw, name in sets:
-                        use = {"event": event, "set": self._set(connection, trace, raw, name), "run": run}
+                    for values in sets:
+                        use = {"event": event, "set": self._set(connection, values), "run": run}
                         connection.execute(sa.insert(USES).values(**use, question=one.name, live=True))
             content = _contents(connection, event)[event]
             connection.execute(sa.update(CHAIN).where(CHAIN.c.id == event).values(head=_head(key, before, content)))
@@ -120,8 +120,8 @@ class SqlBook:
         query = sa.select(sa.func.coalesce(sa.func.sum(ENTRIES.c.number), 0))
         return int(connection.execute(query).scalar_one())
 
-    def _rows(self, key: int) -> BitMap:
-        found = self.store.rows(sa.select(SETS.c.rows).where(SETS.c.id == key))
+    def _rows(self, key: int, column: sa.Column[bytes] = SETS.c.rows) -> BitMap:
+        found = self.store.rows(sa.select(column).where(SETS.c.id == key))
         return BitMap.deserialize(bytes(found[0][0]))
 
     def _charge(self, connection: sa.Connection, event: int, charged: Sequence[str]) -> frozenset[str]:
@@ -142,15 +142,11 @@ class SqlBook:
             total, own = total + 1, own + 1
         return frozenset(stopped)
 
-    def _set(self, connection: sa.Connection, trace: Trace, raw: bytes, name: str) -> int:
+    def _set(self, connection: sa.Connection, values: Mapping[str, Any]) -> int:
         """The key of a set, kept once."""
-        same = sa.and_(SETS.c.dataset == self.dataset, SETS.c.digest == name)
+        same = sa.and_(SETS.c.dataset == self.dataset, SETS.c.digest == values["digest"])
         held = connection.execute(sa.select(SETS.c.id).where(same).limit(1)).scalar()
-        if held is not None:
-            return int(held)
-        sample = trace.sample + trace.total.to_bytes(8, "big")
-        values = {"track": trace.track, "population": trace.population, "size": trace.size, "sample": sample}
-        return _added(connection, SETS, {**values, "dataset": self.dataset, "rows": raw, "digest": name})
+        return _added(connection, SETS, {**values, "dataset": self.dataset}) if held is None else int(held)
 
 
 def secret(store: Store) -> bytes:
@@ -221,12 +217,21 @@ def _head(key: bytes, before: str, content: Any) -> str:
     return hmac.digest(key, before.encode() + canonical(content), "sha256").hex()
 
 
-def _packed(rows: RowSet, people: People, key: bytes) -> tuple[Trace, bytes, str]:
-    """A set's trace, bytes and keyed name."""
+def _packed(rows: RowSet, people: People, key: bytes) -> dict[str, Any]:
+    """A set as its table holds it; the digest is keyed."""
+    trace = trace_of(rows, people)
     rows.rows.run_optimize()
     raw = rows.rows.serialize()
     kind = f"{rows.track} {rows.population} ".encode()
-    return trace_of(rows, people), raw, hashlib.blake2b(kind + raw, digest_size=24, key=key).hexdigest()
+    return {
+        "track": trace.track,
+        "population": trace.population,
+        "size": trace.size,
+        "sample": trace.sample + trace.total.to_bytes(8, "big"),
+        "prefix": (rows.rows & BitMap(range(GLANCE))).serialize(),
+        "rows": raw,
+        "digest": hashlib.blake2b(kind + raw, digest_size=24, key=key).hexdigest(),
+    }
 
 
 def _added(connection: sa.Connection, table: sa.Table, values: Mapping[str, Any]) -> int:

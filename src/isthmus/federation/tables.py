@@ -39,6 +39,7 @@ SETS = sa.Table(
     sa.Column("population", sa.Boolean, nullable=False),
     sa.Column("size", ORDER, nullable=False),
     sa.Column("sample", sa.LargeBinary, nullable=False),
+    sa.Column("prefix", sa.LargeBinary, nullable=False),
     sa.Column("rows", sa.LargeBinary, nullable=False),
     _named("digest"),
     sa.Index("history_sets_digest", "dataset", "digest"),
