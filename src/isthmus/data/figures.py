@@ -6,7 +6,7 @@ So a site looks at each part as if it were asked for by itself (`statistics.unus
 * `a + b`, `a - b`, `a * b`, `a / b` of two things that read variables: each of the two. With a constant, nothing: LN(x + 1)
   is a remedy for a long tail.
 * A divisor with a sum or difference in it: its reciprocal, which may be large at one value alone.
-* CASE: each result that reads a variable, over the rows of its arm.
+* CASE with two values or more: each that reads a variable, over the rows of its arm.
 """
 
 from __future__ import annotations
@@ -47,6 +47,9 @@ def _parts(node: exp.Expr) -> list[exp.Expr]:
 def _arms(node: exp.Case) -> list[exp.Expr]:
     """Each result over the rows of its own arm, NULL elsewhere."""
     arms, default = node.args["ifs"], node.args.get("default")
+    results = [*(arm.args["true"] for arm in arms), default]
+    if sum(not (result is None or isinstance(result, exp.Null)) for result in results) < 2:
+        return []  # a value or nothing, as around LEAST(x, 182): it is the whole variable, and guarded as such
     made: list[exp.Expr] = []
     for i, arm in enumerate(arms):
         if _reads(arm.args["true"]):
