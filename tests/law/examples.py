@@ -98,6 +98,8 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"formula": "visits ~ age + arm", "family": "quasipoisson", "robust": "HC1"},
         {"formula": "pressure ~ arm + stage", "family": "inverse_gaussian"},
     ],
+    "multinomial": [{"formula": "stage ~ age + arm", "release": ["vcov"]}, {"formula": "stage ~ year + I(year^2)"}],
+    "ordinal": [{"formula": "stage ~ age + arm", "release": ["vcov"]}, {"formula": "stage ~ year + I(year^2)"}],
     "kaplan_meier": [
         {"time": "time", "event": "event", "by": "arm", "at": [30, 60], "conf_type": "log-log"},
         {"time": "time", "event": "event", "grid": {"every": 20, "to": 200}},

@@ -269,6 +269,8 @@ _HINTS: Mapping[str, str] = {
     "accuracy": "a wider population, or another threshold",
     "decision_curve": "fewer thresholds further apart, or a wider population",
     "glm": _MODEL_HINT,
+    "multinomial": _MODEL_HINT + "; merged levels of the outcome",
+    "ordinal": _MODEL_HINT + "; merged levels of the outcome",
     "correlation": "fewer variables, or a wider population",
     "calibration": "a population with more people of both classes, or a coarser grid",
     "effect": _MODEL_HINT + ", or people who could have had either treatment",

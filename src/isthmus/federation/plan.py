@@ -230,7 +230,8 @@ def _question(
 
 def _check_numbers(needs: Needs, dictionary: Codebook, where: str) -> None:
     """An outcome, time or event that the codebook declares as text cannot be a number."""
-    response = (needs.formula.response,) if needs.formula and needs.formula.response else ()
+    stated = needs.formula.response if needs.formula else None
+    response = () if stated is None or stated in needs.categories else (stated,)  # else an outcome with levels
     for name in (*response, *needs.numbers, *needs.times):
         if dictionary.variables[name].type == "category":
             raise Invalid(

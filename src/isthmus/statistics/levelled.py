@@ -1,0 +1,265 @@
+"""Models of an outcome with levels: what `multinomial` and `ordinal` share, from the evidence to the last Newton step.
+
+A row has K - 1 predictors. Of `multinomial` predictor k is x'b_k; of `ordinal` it is zeta_k - x'b. Both
+log-likelihoods are concave, so Newton's method with halving ends wherever an answer exists.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from isthmus.evidence import Counts, Evidence
+from isthmus.model.codebook import Codebook
+from isthmus.model.errors import Invalid
+from isthmus.model.formula import Design, Formula, parse
+from isthmus.statistics import coordinates, implied, indicators, linear
+from isthmus.statistics.contract import CodeArray, Estimate, Flow, Inputs, Round, Setting
+from isthmus.statistics.coordinates import Coordinates
+from isthmus.statistics.newton import ABSURD, MAX_ROUNDS, MOVING, STEP, must_halve, newton_step
+from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
+
+FINE = 1024.0  # starting values are multiples of 1 / FINE: the last bits of a logarithm differ between machines
+Pooled = Generator[Round, Summary, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Public facts. `ordered`: proportional odds, else baseline-category logits."""
+
+    kind: str
+    outcome: str
+    levels: tuple[str, ...]
+    design: Design
+    dictionary: Codebook
+    ordered: bool
+
+    @property
+    def cuts(self) -> int:
+        """Predictors of a row."""
+        return len(self.levels) - 1
+
+    @property
+    def slopes(self) -> int:
+        """Columns but the intercept."""
+        return len(self.design.columns) - 1
+
+    @property
+    def size(self) -> int:
+        """Parameters."""
+        return self.cuts + self.slopes if self.ordered else self.cuts * (self.slopes + 1)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the parameters, in order."""
+        if self.ordered:
+            cuts = [f"{low}|{high}" for low, high in zip(self.levels, self.levels[1:], strict=False)]
+            return (*cuts, *self.design.names[1:])
+        return tuple(f"{level}: {name}" for level in self.levels[1:] for name in self.design.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One site's rows: `columns` (p, rows) and the level of each."""
+
+    columns: FloatArray
+    codes: CodeArray
+
+
+def read(formula: str, kind: str) -> Formula:
+    """The formula of a model of levels.
+
+    Raises:
+        Invalid: E-FORMULA.
+    """
+    found = parse(formula)
+    if found.response is None or found.surv is not None:
+        raise Invalid("E-FORMULA", f"{kind} has one outcome on the left", "write `outcome ~ terms`")
+    if found.strata or found.cluster or found.offset:
+        raise Invalid("E-FORMULA", f"{kind} takes no strata(), cluster() or offset()", "add the variable as a term")
+    return found
+
+
+def model_of(kind: str, formula: Formula, setting: Setting) -> Model:
+    """The model that a question asks for.
+
+    Raises:
+        Invalid: E-DESIGN, E-FORMULA (no intercept, no term), E-OUTCOME (fewer than two levels).
+    """
+    design, outcome = setting.design, str(formula.response)
+    if design is None:
+        raise Invalid("E-DESIGN", f"{kind} needs a design")
+    if not design.intercept or len(design.columns) < 2:  # without a term the estimates would be the table itself
+        raise Invalid("E-FORMULA", f"{kind} has an intercept and at least one term", "ask crosstab or count for shares")
+    levels = setting.levels[outcome]
+    if len(levels) < 2:
+        raise Invalid("E-OUTCOME", f"outcome {outcome!r} has one level only", "nothing can be fitted to it")
+    return Model(kind, outcome, tuple(levels), design, setting.dictionary, kind == "ordinal")
+
+
+def rows_of(model: Model, inputs: Inputs) -> Rows:
+    """A site's rows."""
+    if inputs.design is None:
+        raise Invalid("E-DESIGN", f"{model.kind} needs a design")
+    return Rows(inputs.design, inputs.codes[model.outcome])
+
+
+def evidence(model: Model, rows: Rows) -> Evidence:
+    """The design, and of each level of the outcome who has it, alone and with each indicator."""
+    found = indicators.design_evidence(model.design, rows.columns, None, indicators.leverage(rows.columns))
+    cells: dict[str, IntArray] = {}
+    for k, level in enumerate(model.levels):
+        outcome = (f"{model.outcome}[{level}]", (rows.codes == k).astype(np.float64))
+        cells |= indicators.design_evidence(model.design, rows.columns, outcome, 0.0).cells
+    return replace(found, cells=cells, parameters=model.size)
+
+
+def start_layout(model: Model) -> Layout:
+    """The first round: rows by level, X'X, and the marks behind implied cells, by level."""
+    size, levels = len(model.design.columns), len(model.levels)
+    return Layout(
+        fields=(
+            Field(name="levels", shape=(levels,), kind="count"),
+            Field(name="gram", shape=(size, size), kind="gram"),
+            Field(name="marks", shape=(levels, 3, len(implied.terms(model.design))), kind="moment"),
+        )
+    )
+
+
+def newton_layout(model: Model) -> Layout:
+    """One step."""
+    return Layout(
+        fields=(
+            Field(name="score", shape=(model.size,), kind="score"),
+            Field(name="gram", shape=(model.size, model.size), kind="gram"),
+            Field(name="deviance", shape=(1,), kind="sum"),
+        )
+    )
+
+
+def fit(model: Model) -> Flow:
+    """The whole flow."""
+    place, levels, marks, used = yield from _begin(model)
+    jacobian = _jacobian(model, place)
+    now, before, last = _first(model, place, levels), None, math.inf
+    for rounds in range(used + 1, MAX_ROUNDS + used + 1):
+        while before is not None and not _increasing(model, now):
+            now = (now + before) / 2.0
+        pooled = yield Round(newton_layout(model), {"step": "newton", "coefficients": now, **place.params()})
+        deviance = float(pooled["deviance"][0])
+        if before is not None and must_halve(deviance, last):
+            now = (now + before) / 2.0
+            continue
+        try:
+            step = newton_step(pooled["gram"], pooled["score"])
+        except linear.Dependent as error:  # columns were independent at the start: weights have vanished since
+            raise _diverged(model, place, now, before) from error
+        before, last, now = now, deviance, now + step.move
+        vcov = linear.congruence(jacobian, step.inverse)
+        moved = np.abs(linear.product(jacobian, step.move))
+        if bool(np.all(moved < STEP * np.sqrt(np.diag(vcov)))):
+            values = {"estimates": linear.product(jacobian, now), "vcov": vcov, "deviance": deviance}
+            counts = _counts(model, levels, marks)
+            return Estimate(model.kind, "exact", int(levels.sum()), rounds, counts, values, model.size)
+    raise _diverged(model, place, now, before)
+
+
+def _begin(model: Model) -> Pooled:
+    """Coordinates, rows by level, marks, rounds used."""
+    place = coordinates.declared(model.design, model.dictionary)
+    fixed = np.array([column.indicator for column in model.design.columns])
+    for attempt in (1, 2):
+        pooled = yield Round(start_layout(model), {"step": "start", **place.params()})
+        levels = np.rint(pooled["levels"]).astype(np.int64)
+        _check(model, levels)
+        target = coordinates.recentred(place, pooled["gram"], fixed)
+        try:
+            linear.cholesky(pooled["gram"])
+            turned = coordinates.rotated(target, coordinates.turned(pooled["gram"], place, target))
+        except linear.Dependent as error:
+            if attempt == 2:
+                raise linear.collinear(error, model.design.names) from error
+            place = target
+            continue
+        return turned, levels, pooled["marks"], attempt
+    raise Invalid("E-COLLINEAR", "no start")
+
+
+def _check(model: Model, levels: IntArray) -> None:
+    if levels.sum() == 0:
+        raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
+    empty = [name for name, rows in zip(model.levels, levels.tolist(), strict=True) if rows == 0]
+    if empty:
+        listed = ", ".join(repr(name) for name in empty)
+        hint = "derive an outcome without it, or merge levels"
+        raise Invalid("E-OUTCOME", f"no row of any site has outcome {model.outcome!r} at level {listed}", hint)
+    if levels.sum() <= model.size:
+        raise Invalid("E-TOO-MANY-TERMS", "there are at least as many terms as rows", "use fewer terms")
+
+
+def _first(model: Model, place: Coordinates, levels: IntArray) -> FloatArray:
+    """Coefficients of the shares of the levels, slopes 0."""
+    first = np.zeros(model.size)
+    counts = levels.tolist()
+    unit = 1.0 if place.rotation is None else float(place.rotation[0, 0])
+    for k in range(model.cuts):
+        if model.ordered:
+            below = sum(counts[: k + 1])
+            first[k] = math.log(below / (sum(counts) - below))
+        else:
+            first[k * (model.slopes + 1)] = math.log(counts[k + 1] / counts[0])
+    first = np.rint(first * FINE) / FINE
+    if not _increasing(model, first):  # rare levels in between: no two cuts may be equal
+        first[: model.cuts] += np.arange(model.cuts) / FINE
+    return first if model.ordered else first / unit
+
+
+def _increasing(model: Model, coefficients: FloatArray) -> bool:
+    """Whether every level has a positive probability."""
+    cuts = coefficients[: model.cuts]
+    return not model.ordered or bool(np.all(cuts[1:] > cuts[:-1]))
+
+
+def _jacobian(model: Model, place: Coordinates) -> FloatArray:
+    """J (size, size) with raw parameters = J @ parameters in the coordinates `place`."""
+    one, made = place.matrix(), np.eye(model.size)
+    if model.ordered:
+        made[: model.cuts, model.cuts :] = -one[0, 1:]
+        made[model.cuts :, model.cuts :] = one[1:, 1:]
+        return made
+    width = model.slopes + 1
+    for k in range(model.cuts):
+        made[k * width : (k + 1) * width, k * width : (k + 1) * width] = one
+    return made
+
+
+def _diverged(model: Model, place: Coordinates, now: FloatArray, before: FloatArray | None) -> Invalid:
+    """The error for coefficients that run away, with the columns that separate the levels."""
+    jacobian = _jacobian(model, place)
+    scale = (
+        np.concatenate([np.zeros(model.cuts), place.scale[1:]]) if model.ordered else np.tile(place.scale, model.cuts)
+    )
+    size = np.abs(linear.product(jacobian, now if before is None else now - before)) * scale
+    reach = np.abs(linear.product(jacobian, now)) * scale
+    running = (size > MOVING) | (reach > ABSURD)
+    columns = ((*(("",) * model.cuts), *model.design.names[1:])) if model.ordered else model.design.names * model.cuts
+    shown = [n for n, runs in zip(columns, running.tolist(), strict=True) if runs and n not in {"", "(Intercept)"}]
+    if not shown:
+        return Invalid("E-CONVERGENCE", f"no convergence in {MAX_ROUNDS} rounds", "use fewer or simpler terms")
+    listed = ", ".join(repr(name) for name in dict.fromkeys(shown))
+    hint = "merge rare levels, or leave the column out"
+    return Invalid("E-SEPARATED", f"the outcome is separated by {listed}: the coefficients have no finite value", hint)
+
+
+def _counts(model: Model, levels: IntArray, marks: FloatArray) -> dict[str, Counts]:
+    """Rows, rows by level, and the cells of each level and indicator that the estimates give away."""
+    whole = int(levels.sum())
+    found = {"n": Counts("size", np.array([whole])), "levels": Counts("cells", levels)}
+    for k, level in enumerate(model.levels):
+        cells = implied.implied_cells(model.design, marks[k], (whole, int(levels[k])))
+        found |= {f"{name} x {model.outcome}[{level}]": cell for name, cell in cells.items()}
+    return found

@@ -1,0 +1,143 @@
+"""Models of an outcome with levels at a site: counts by level, then score, information and deviance of one step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from isthmus.evidence import Weights
+from isthmus.statistics import implied
+from isthmus.statistics.chunks import pieces
+from isthmus.statistics.contract import Answer, CodeArray, Round
+from isthmus.statistics.levelled import Model, Rows
+from isthmus.statistics.summaries import filled
+from isthmus.summary import FloatArray
+
+Guards = FloatArray  # (3, k): of each matrix that leaves, sum, sum of squares and largest of its rows' weights
+
+
+def summarise(model: Model, rows: Rows, asked: Round) -> Answer:
+    """This site's part of one round."""
+    if asked.params["step"] == "start":
+        return _start(model, rows, asked)
+    coefficients = np.asarray(asked.params["coefficients"])
+    score, gram, deviance = np.zeros(model.size), np.zeros((model.size, model.size)), 0.0
+    cuts = model.cuts
+    guards = np.zeros((3, cuts * cuts + 1 + cuts if model.ordered else cuts * cuts))
+    for piece in pieces(len(rows.codes)):
+        z, codes = _turned(rows.columns[:, piece], asked.params), rows.codes[piece]
+        if model.ordered:
+            predictors = coefficients[:cuts, None] - coefficients[cuts:] @ z[1:]
+            part, first, second = _ordered(predictors, codes)
+            _add_ordered(z[1:], first, second, score, gram)
+            whole = np.concatenate([second.reshape(cuts * cuts, -1), second.sum(axis=1), second.sum(axis=(0, 1))[None]])
+        else:
+            part, first, second = _baseline(coefficients.reshape(cuts, -1) @ z, codes)
+            _add_baseline(z, first, second, score, gram)
+            whole = second.reshape(cuts * cuts, -1)
+        deviance += part
+        _weigh(guards, np.abs(whole))
+    values = {"score": score, "gram": gram, "deviance": deviance}
+    return Answer(filled(asked.layout, values), _weights(guards, model.size))
+
+
+def _start(model: Model, rows: Rows, asked: Round) -> Answer:
+    size = len(rows.columns)
+    gram, marks = np.zeros((size, size)), np.zeros(asked.layout.fields[2].shape)
+    for piece in pieces(len(rows.codes)):
+        z = _turned(rows.columns[:, piece], asked.params)
+        gram += z @ z.T
+        for k in range(len(model.levels)):
+            at = (rows.codes[piece] == k).astype(np.float64)
+            marks[k] += implied.marks(model.design, model.dictionary, rows.columns[:, piece], at)
+    levels = np.bincount(rows.codes, minlength=len(model.levels))
+    ones = float(len(rows.codes))
+    weights = Weights(ones, ones, min(ones, 1.0), size)
+    return Answer(filled(asked.layout, {"levels": levels, "gram": gram, "marks": marks}), weights)
+
+
+def _turned(columns: FloatArray, params: Any) -> FloatArray:
+    z: FloatArray = (columns - np.asarray(params["centre"])[:, None]) / np.asarray(params["scale"])[:, None]
+    return np.asarray(params["rotation"]) @ z if "rotation" in params else z
+
+
+def _baseline(predictors: FloatArray, codes: CodeArray) -> tuple[float, FloatArray, FloatArray]:
+    """Deviance, gradient (cuts, rows) and information (cuts, cuts, rows) of baseline-category logits."""
+    whole = np.vstack([np.zeros(predictors.shape[1]), predictors])
+    logs = whole - special.logsumexp(whole, axis=0)
+    chance = np.exp(logs)[1:]
+    first = (codes == np.arange(1, len(whole))[:, None]) - chance
+    second = -chance[:, None] * chance[None]
+    at = np.arange(len(chance))
+    second[at, at] = chance * (1.0 - chance)
+    return -2.0 * float(logs[codes, np.arange(len(codes))].sum()), first, second
+
+
+def _ordered(predictors: FloatArray, codes: CodeArray) -> tuple[float, FloatArray, FloatArray]:
+    """As `_baseline`, of P(Y <= k) = logistic(predictor k); the predictors increase with k."""
+    cuts, count = predictors.shape
+    ends = np.full((1, count), np.inf)
+    edges, at = np.vstack([-ends, predictors, ends]), np.arange(count)
+    low, high = edges[codes, at], edges[codes + 1, at]
+    flip = low > 0.0  # differences are taken in the tail where they keep their digits
+    a, b = np.where(flip, -high, low), np.where(flip, -low, high)
+    chance = special.expit(b) - special.expit(a)
+    slope = [special.expit(e) * special.expit(-e) / chance for e in (low, high)]
+    bend = [
+        s * np.where(np.isinf(e), 0.0, special.expit(-e) - special.expit(e))
+        for s, e in zip(slope, (low, high), strict=True)
+    ]
+    first, second = np.zeros((cuts, count)), np.zeros((cuts, cuts, count))
+    below, above = codes > 0, codes < cuts
+    k, i = codes[above], at[above]
+    first[k, i] = slope[1][above]
+    second[k, k, i] = (slope[1] ** 2 - bend[1])[above]
+    k, i = codes[below] - 1, at[below]
+    first[k, i] = -slope[0][below]
+    second[k, k, i] = (slope[0] ** 2 + bend[0])[below]
+    both = below & above
+    k, i = codes[both], at[both]
+    second[k, k - 1, i] = second[k - 1, k, i] = -(slope[0] * slope[1])[both]
+    return -2.0 * float(np.log(chance).sum()), first, second
+
+
+def _add_baseline(z: FloatArray, first: FloatArray, second: FloatArray, score: FloatArray, gram: FloatArray) -> None:
+    width = len(z)
+    score += (first @ z.T).reshape(-1)
+    for j in range(len(first)):
+        for k in range(j + 1):
+            block = (z * second[j, k]) @ z.T
+            rows, columns = slice(j * width, (j + 1) * width), slice(k * width, (k + 1) * width)
+            gram[rows, columns] += block
+            if j != k:
+                gram[columns, rows] += block.T
+
+
+def _add_ordered(z: FloatArray, first: FloatArray, second: FloatArray, score: FloatArray, gram: FloatArray) -> None:
+    cuts = len(first)
+    score[:cuts] += first.sum(axis=1)
+    score[cuts:] -= z @ first.sum(axis=0)
+    gram[:cuts, :cuts] += second.sum(axis=2)
+    crossed = second.sum(axis=1) @ z.T
+    gram[:cuts, cuts:] -= crossed
+    gram[cuts:, :cuts] -= crossed.T
+    gram[cuts:, cuts:] += (z * second.sum(axis=(0, 1))) @ z.T
+
+
+def _weigh(guards: Guards, weights: FloatArray) -> None:
+    if weights.shape[1]:
+        guards[0] += weights.sum(axis=1)
+        guards[1] += np.square(weights).sum(axis=1)
+        guards[2] = np.maximum(guards[2], weights.max(axis=1))
+
+
+def _weights(guards: Guards, parameters: int) -> Weights:
+    """For the guard: as if all matrices had the total of the first, and the fewest rows behind any of them."""
+    used = guards[:, guards[0] > 0.0]
+    if not used.size:
+        return Weights(0.0, 0.0, 0.0, parameters)
+    total = float(used[0, 0])
+    change = total / used[0]
+    return Weights(total, float((used[1] * change**2).max()), float((used[2] * change).max()), parameters)
