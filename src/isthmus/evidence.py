@@ -21,8 +21,9 @@ class Evidence:
         sides: name -> counts of the two sides of a comparison, of strata, of unusual values; each 0 or `minimum_count`,
             whatever the `zeros` rule.
         cells: name -> counts of table cells, bins and steps; 0 (by `zeros`) or `minimum_count_site`.
-        sums: name -> (n,) absolute contributions of each row to a released sum, for dominance.
+        sums: name -> (n,) contributions of each row to a released sum, for dominance.
         parameters: number of fitted parameters; 0 where nothing is fitted.
+        fits: name -> (rows, parameters) of further sums that say as much about their rows as a fit would.
         leverage: largest leverage of one row, in [0, 1]; 0 where nothing is fitted.
     """
 
@@ -34,6 +35,7 @@ class Evidence:
     cells: Mapping[str, IntArray] = field(default_factory=dict)
     sums: Mapping[str, FloatArray] = field(default_factory=dict)
     parameters: int = 0
+    fits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     leverage: float = 0.0
 
 
@@ -56,7 +58,9 @@ class Counts:
             censored of one curve, in time order; with competing causes a line of events for each. `implied`: never shown, each 0 or >= minimum_count.
             `size`: populations, shown rounded.
         values: int64; after the gate float64 with NaN for a suppressed value.
+        of: for `cells`, what each is a part of, where people see or know it: the rest is guarded like a cell.
     """
 
     kind: Literal["cells", "survival", "implied", "size"]
     values: IntArray | FloatArray
+    of: IntArray | None = None

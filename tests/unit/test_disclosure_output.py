@@ -58,6 +58,20 @@ def test_a_lone_count_is_only_itself():
     np.testing.assert_array_equal(gated("cells", [12]), [12])
 
 
+@pytest.mark.parametrize(("events", "shown"), [(95, NAN), (5, NAN), (50, 50), (100, 100), (0, 0)])
+def test_the_rest_of_a_count_is_a_cell_too(events, shown):
+    """95 of 100 with an event are 5 without."""
+    counted = Counts("cells", np.array([events]), of=np.array([100]))
+    np.testing.assert_array_equal(gate_counts({"it": counted}, FLOOR).counts["it"].values, [shown])
+
+
+def test_the_rest_of_each_group_is_a_row_of_the_table():
+    counted = Counts("cells", np.array([95, 40, 50]), of=np.array([100, 80, 90]))
+    shown = gate_counts({"it": counted}, FLOOR).counts["it"].values
+    assert np.isnan(shown[0])
+    assert np.isnan(shown).sum() == 2  # one more group hides the 5 in the total
+
+
 # ---- curves
 
 

@@ -127,6 +127,28 @@ def test_dominance_p_ratio(rest, holds):
     assert (broken(evidence, replace(OFF, dominance=Dominance(n=2, k=1.0, p=0.1))) == []) is holds
 
 
+@pytest.mark.parametrize(
+    ("negative", "holds"),
+    [([], True), ([-40.0], False), ([-1.0, -1.0], False), ([-1.0] * 20, True), ([-90.0, -1.0, -1.0], False)],
+)
+def test_dominance_holds_on_each_side_where_signs_mix(negative, holds):
+    evidence = Evidence(rows=430, sums={"change": np.asarray([30.0] * 400 + negative)})
+    assert (broken(evidence, replace(OFF, dominance=Dominance(n=2, k=0.9, p=0.1))) == []) is holds
+
+
+@pytest.mark.parametrize(("group", "holds"), [(11, True), (10, False), (0, True)])
+def test_degrees_of_freedom_in_each_group_that_has_its_own_fit(group, holds):
+    groups = {"arm": counts(50, group)}
+    assert (broken(Evidence(rows=60, groups=groups, parameters=1), replace(OFF, minimum_dof=10)) == []) is holds
+    assert broken(Evidence(rows=60, groups=groups), replace(OFF, minimum_dof=10)) == []  # nothing is fitted
+
+
+@pytest.mark.parametrize(("leavers", "holds"), [(60, True), (59, False)])
+def test_risk_sets_have_ten_leavers_for_each_number_of_a_bin(leavers, holds):
+    evidence = Evidence(rows=500, parameters=2, fits={"risk sets": (leavers, 6)})
+    assert (broken(evidence, replace(OFF, parameters_per_row=0.1)) == []) is holds
+
+
 WORST = Evidence(
     rows=1,
     groups={"g": counts(0, 1)},

@@ -110,7 +110,11 @@ def _suppress(counts: Counts, least: _Least) -> FloatArray:
         return values
     if counts.kind == "survival":
         return gate_curve(values, least.floor, least.bars_zero)
-    return gate_table(values, least.too_small(values), least.floor, least.bars_zero)
+    if counts.of is None:
+        return gate_table(values, least.too_small(values), least.floor, least.bars_zero)
+    both = np.stack([values, np.asarray(counts.of, dtype=np.float64) - values])
+    kept: FloatArray = gate_table(both, least.too_small(both), least.floor, least.bars_zero)[0]
+    return kept
 
 
 def _lost(counts: Counts) -> bool:

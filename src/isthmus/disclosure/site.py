@@ -120,17 +120,21 @@ def zeros(evidence: Evidence, rules: Rules) -> tuple[str, ...]:
 
 
 def minimum_dof(evidence: Evidence, rules: Rules) -> tuple[str, ...]:
-    """Rows beyond the fitted parameters."""
+    """Rows beyond the fitted parameters; where groups have fits of their own (a standard deviation), in each group."""
     if rules.minimum_dof is None or not applies(rules, "minimum_dof") or not evidence.parameters:
         return ()
-    return () if evidence.rows - evidence.parameters >= rules.minimum_dof else ("fit",)
+    need = evidence.parameters + rules.minimum_dof
+    groups = [name for name, counts in evidence.groups.items() if np.any((counts > 0) & (counts < need))]
+    return (*(("fit",) if evidence.rows < need else ()), *(f"group {name}" for name in groups))
 
 
 def parameters_per_row(evidence: Evidence, rules: Rules) -> tuple[str, ...]:
-    """A fit with nearly as many parameters as rows gives the outcomes back."""
-    if rules.parameters_per_row is None or not applies(rules, "parameters_per_row"):
+    """A fit with nearly as many parameters as rows gives the outcomes back; so do risk sets in too many bins."""
+    share = rules.parameters_per_row
+    if share is None or not applies(rules, "parameters_per_row"):
         return ()
-    return () if evidence.parameters <= rules.parameters_per_row * evidence.rows * (1 + SLACK) else ("fit",)
+    fits = {"fit": (evidence.rows, evidence.parameters), **evidence.fits}
+    return tuple(name for name, (rows, parameters) in fits.items() if parameters > share * rows * (1 + SLACK))
 
 
 def maximum_leverage(evidence: Evidence, rules: Rules) -> tuple[str, ...]:
@@ -141,10 +145,14 @@ def maximum_leverage(evidence: Evidence, rules: Rules) -> tuple[str, ...]:
 
 
 def dominance(evidence: Evidence, rules: Rules) -> tuple[str, ...]:
-    """n-k: the largest n contributions are at most a share k; p: what the two largest leave is at least p of the largest."""
+    """n-k: the largest n contributions are at most a share k; p: what the two largest leave is at least p of the largest.
+
+    On absolute values. Where signs mix, the positive and the negative contributions are each held to the rule as well,
+    for the sum of the absolute values tells each of them apart; a side of n people or fewer cannot meet it.
+    """
     if not applies(rules, "dominance"):
         return ()
-    return tuple(f"sum {name}" for name, values in evidence.sums.items() if _dominated(values, rules))
+    return tuple(f"sum {name}" for name, values in evidence.sums.items() if _dominated_by_sign(values, rules))
 
 
 SITE_RULES: Mapping[str, Callable[[Evidence, Rules], tuple[str, ...]]] = {
@@ -164,6 +172,12 @@ def _verdict(rule: str, rules: Rules, broken: tuple[str, ...]) -> Verdict:
 
 def _small(named: Mapping[str, IntArray], floor: int) -> list[str]:
     return [name for name, counts in named.items() if np.any((counts != 0) & (counts < floor))]
+
+
+def _dominated_by_sign(values: FloatArray, rules: Rules) -> bool:
+    sides = (values[values > 0.0], values[values < 0.0])
+    mixed = all(side.size for side in sides)
+    return _dominated(values, rules) or (mixed and any(_dominated(side, rules) for side in sides))
 
 
 def _dominated(values: FloatArray, rules: Rules) -> bool:

@@ -39,8 +39,9 @@ def cox_evidence(model: Model, rows: Rows, cell: Any | None) -> Evidence:
         cells[f"{name} per step"] = np.rint(with_level).astype(np.int64)
         cells[f"not {name} per step"] = leaving - np.rint(with_level).astype(np.int64)
         cells[f"{name} x {model.event} per step"] = np.rint(hit).astype(np.int64)
-    bins = int(np.count_nonzero(leaving))
-    return replace(found, cells=cells, parameters=len(columns) * max(bins, 1))
+    inside = leaving.reshape(model.strata, model.steps)[:, :-1]  # who stays beyond the grid leaves no risk set
+    fits = {"risk sets": (int(inside.sum()), len(columns) * int(np.count_nonzero(inside)))}
+    return replace(found, cells=cells, fits=fits)
 
 
 def _within_strata(model: Model, rows: Rows, found: Evidence, marks: list[tuple[str, FloatArray]]) -> Evidence:

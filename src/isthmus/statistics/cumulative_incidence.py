@@ -145,7 +145,9 @@ def _flow(question: CumulativeIncidence, setting: Setting) -> Flow:
     if n == 0:
         raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
     found = {"n": Counts("size", np.array([n]))}
-    found |= {f"events:{k}": Counts("cells", np.array([int(events[k].sum())])) for k in range(len(codes))}
+    found |= {
+        f"events:{k}": Counts("cells", np.array([int(events[k].sum())]), of=np.array([n])) for k in range(len(codes))
+    }
     values: dict[str, Any] = {"tests": _tests(question, risk, events)}
     for i in range(len(risk)):
         shown = leaving[i] > 0.0 if grid.recorded else np.ones(len(grid.edges), dtype=bool)

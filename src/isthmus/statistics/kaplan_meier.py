@@ -136,7 +136,7 @@ def _flow(question: KaplanMeier, setting: Setting) -> Flow:
         raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
     totals, times = risk[:, 0], {}
     found = {"n": Counts("size", np.array([int(totals.sum())]))}
-    found["events"] = Counts("cells", np.array([int(events.sum())]))
+    found["events"] = Counts("cells", np.array([int(events.sum())]), of=np.array([int(totals.sum())]))
     for i in range(len(events)):
         shown = events[i] + censored[i] > 0.0 if grid.recorded else np.ones(len(grid.edges), dtype=bool)
         table = np.array([risk[i], events[i], censored[i]])[:, shown]

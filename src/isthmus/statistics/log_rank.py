@@ -223,8 +223,8 @@ def _flow(question: LogRank, setting: Setting) -> Flow:
     n, events = int(pooled.rows.sum()), int(pooled.observed.sum())
     found = {
         "n": Counts("size", np.array([n])),
-        "events": Counts("cells", np.array([events])),
-        "observed": Counts("cells", pooled.observed.astype(np.int64)),
+        "events": Counts("cells", np.array([events]), of=np.array([n])),
+        "observed": Counts("cells", pooled.observed.astype(np.int64), of=pooled.rows.astype(np.int64)),
         "groups": Counts("size", pooled.rows.astype(np.int64)),
     }
     values = {"statistic": statistic, "df": df, "expected": pooled.expected, "bound": bound}

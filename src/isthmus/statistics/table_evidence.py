@@ -59,8 +59,9 @@ def table_evidence(variables: Variables, rows: Rows, by: str | None, names: tupl
             cells[name] = _marked(values == found[1], rows.group, sizes).reshape(-1)
         for g, level in enumerate(names):
             part, label = values[rows.group == g] if by is not None else values, f"{name} {level}".strip()
-            sums[label] = np.abs(part)
+            sums[label] = part
             if part.size and found is None:
+                sides[f"signs of {label}"] = np.array([(part < 0.0).sum(), (part > 0.0).sum()], dtype=np.int64)
                 far = np.abs(part - unusual.middle(part))
                 sums |= {f"{label} deviations": far, f"{label} squares": far * far}
                 sides[label] = np.array([unusual.away(part), unusual.contributors(part)], dtype=np.int64)
