@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.table import Measure, judge, markdown
 from bench.targets import TARGETS
 
-PARTS = ("models", "rounds", "memory", "suppression", "history")
+PARTS = ("models", "gate", "rounds", "memory", "suppression", "history")
 
 
 def main() -> None:
@@ -38,10 +38,11 @@ def main() -> None:
 
 
 def _parts(rows: int, repeats: int) -> dict[str, Callable[[], list[Measure]]]:
-    from bench import history, models, rounds, suppression
+    from bench import gate, history, models, rounds, suppression
 
     return {
         "models": lambda: models.compare(rows, repeats),
+        "gate": lambda: gate.costs(rows, repeats),
         "rounds": lambda: rounds.round_times(repeats),
         "memory": rounds.memory,
         "history": history.measure,

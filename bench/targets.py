@@ -9,6 +9,9 @@ GLM, COX_SITE, COX_ONE = "GLM binomial", "Cox Efron, strata = site", "Cox Efron,
 ROUND_SMALL, ROUND_BIG, MEMORY = "round, 1 KB", "round, 8 MB", "ten summaries of 80 MB"
 SUPPRESSION = "suppression, 20 x 20"
 HISTORY = "differencing history, 10 M people, 10,000 populations"
+ALONE, ALL_RULES = "minimum count alone", "all rules and history"
+RATIO = "all rules, as a multiple of the minimum count alone"
+FIRST, CACHED, ENROLMENT = "first run", "cached", "enrolment of a snapshot"
 
 TARGETS = (
     Target(GLM, ISTHMUS, 1.5, "numpy IRLS (floor)"),
@@ -25,4 +28,5 @@ TARGETS = (
     Target(MEMORY, "hub, peak", 400),
     Target(MEMORY, "site, peak above its columns", 300),
     *(Target(SUPPRESSION, f"mean count {rate}", 1) for rate in (2, 4, 8, 15)),
+    *(Target(f"{fit}, {when}", RATIO, 1.15) for fit in (GLM, COX_SITE) for when in (FIRST, CACHED)),
 )

@@ -29,10 +29,12 @@ class Enrolled:
     Attributes:
         ids: (n,) in the source's order.
         people: who stands behind every id there is, of earlier snapshots too.
+        everyone: the ids as a set.
     """
 
     ids: IdArray
     people: People
+    everyone: BitMap
 
 
 class Book(Protocol):
@@ -68,7 +70,7 @@ def judge(
     When this returns, the rest count as asked.
     """
     past = book.past(rows.people, floors)
-    past.hold(RowSet("asked", True, BitMap(np.sort(rows.ids))))
+    past.hold(RowSet("asked", True, rows.everyone))
     refused: dict[str, str] = {}
     for one in asked:
         why = next((found for found in map(past.clash, one.sets) if found is not None), None)
@@ -97,7 +99,8 @@ def enrolled(known: KeyArray, persons: KeyArray, keys: Keys) -> tuple[Enrolled, 
     ids = place.astype(np.uint32)
     ids[fresh] = np.arange(len(known), len(known) + len(fresh), dtype=np.uint32)
     new = Keys(keys.rows[fresh], keys.persons[fresh])
-    return Enrolled(ids, people_of(np.concatenate([persons, new.persons]), np.concatenate([known, new.rows]))), new
+    people = people_of(np.concatenate([persons, new.persons]), np.concatenate([known, new.rows]))
+    return Enrolled(ids, people, BitMap(np.sort(ids))), new
 
 
 @dataclass(slots=True)

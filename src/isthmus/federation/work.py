@@ -18,15 +18,15 @@ from isthmus.data.persons import positions, read_keys, same_rows
 from isthmus.data.source import Source
 from isthmus.disclosure.budget import Purse
 from isthmus.disclosure.gate import Clearance, Release, clear, refusal, release, release_ballot, release_vote
-from isthmus.disclosure.history import Floors, People
+from isthmus.disclosure.history import Floors, RowSet
 from isthmus.disclosure.site import consider, reasons, weigh
 from isthmus.federation.audit import transcript
 from isthmus.federation.plan import POPULATION, VOTE, Plan, Question
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.protocol.context import packing
-from isthmus.federation.recall import Book, judge
+from isthmus.federation.recall import Book, Enrolled, judge
 from isthmus.federation.results import released
-from isthmus.federation.rowsets import Asked, IdArray, asked_for, row_sets
+from isthmus.federation.rowsets import Asked, asked_for, row_sets
 from isthmus.federation.script import Script
 from isthmus.federation.spending import Spending
 from isthmus.model.canonical import digest, plain
@@ -114,6 +114,7 @@ class SiteWork:
     _clearances: dict[tuple[str, int], Clearance] = field(default_factory=dict)
     _at: int = 0
     _rows: Frame | None = None
+    _latest: tuple[str, Inputs] | None = None
     _snapshot: str = field(init=False)
     _spending: Spending = field(init=False)
 
@@ -205,20 +206,19 @@ class SiteWork:
 
     def _votes(self) -> list[bool]:
         """A yes or no to each word of the vote. When this returns, what was answered yes is in the history."""
-        agrees = [self._agrees(question, rung) for question, rung in self.plan.words]
         if not self._guarded:
-            return agrees
-        willing: dict[str, list[int]] = {}
-        for (question, rung), yes in zip(self.plan.words, agrees, strict=True):
-            if yes:
-                willing.setdefault(question.name, []).append(rung)
+            return [self._agrees(question, rung) for question, rung in self.plan.words]
         rows = self.book.enrol(
             self.source.fingerprint(), lambda secret: read_keys(self.source, self.codebook, self.person, secret)
         )
-        places = positions(self.source, self.plan.study, self.plan.dictionary, self.country)
-        same_rows(places, self._frame().rows)
-        ids = rows.ids[places]
-        asked = [self._asked(q, willing[q.name], ids, rows.people) for q in self.plan.questions if q.name in willing]
+        agrees: list[bool] = []
+        asked: list[Asked] = []
+        for question in self.plan.questions:  # one after another: both need the question's inputs
+            yes = [self._agrees(question, rung) for rung in range(len(question.rungs))]
+            if any(yes):
+                asked.append(self._asked(question, [rung for rung, agreed in enumerate(yes) if agreed], rows))
+            agrees += yes
+        self._latest = None
         charged = [self._key(question) for question in self.plan.questions[1:]]
         refused = judge(self.book, self.plan.name, rows, self._floors, asked, charged)
         for name, why in refused.items():
@@ -234,16 +234,23 @@ class SiteWork:
         """Equal for the same question on the same snapshot."""
         return digest([question.digest, self._snapshot])
 
-    def _asked(self, question: Question, rungs: Sequence[int], ids: IdArray, people: People) -> Asked:
-        """The question as the history sees it; `ids` are those of the frame's rows."""
-        frame = self._frame()
-        kept = self._kept(question.where, frame)
-        sets = [asked_for(ids[kept])]
-        if question.name != POPULATION:
+    def _asked(self, question: Question, rungs: Sequence[int], rows: Enrolled) -> Asked:
+        """The question as the history sees it; kept, as its rows are the same whenever it is asked of this snapshot."""
+        floor = self._floors.people
+
+        def build() -> tuple[RowSet, ...]:
+            frame = self._frame()
+            places = positions(self.source, self.plan.study, self.plan.dictionary, self.country)
+            same_rows(places, frame.rows)
+            ids = rows.ids[places]
+            kept = self._kept(question.where, frame)
+            if question.name == POPULATION:
+                return (asked_for(ids[kept]),)
             enter = ids[kept & frame.complete(self._needed(question))]
-            inputs = self._inputs(question)
-            sets += row_sets(question, rungs, inputs, enter, people, self._floors.people)
-        return Asked(question.name, self._key(question), tuple(sets))
+            return (asked_for(ids[kept]), *row_sets(question, rungs, self._inputs(question), enter, rows.people, floor))
+
+        sets = self._cached(f"row sets {floor} {rungs}", question, 0, build)
+        return Asked(question.name, self._key(question), sets)
 
     def _agrees(self, question: Question, rung: int) -> bool:
         """Whether every disclosure rule admits this question on this rung; the reason stays here."""
@@ -355,6 +362,12 @@ class SiteWork:
         return self._cached("prepared", question, rung, build)
 
     def _inputs(self, question: Question) -> Inputs:
+        """Those of the latest question are kept until the vote is cast."""
+        if self._latest is None or self._latest[0] != question.name:
+            self._latest = (question.name, self._selected(question))
+        return self._latest[1]
+
+    def _selected(self, question: Question) -> Inputs:
         frame = self._frame()
         if question.name == POPULATION:
             missing = {name: frame.missing(name).astype(np.float64) for name in self.plan.variables}
