@@ -211,8 +211,7 @@ class SiteWork:
         rows = self.book.enrol(
             self.source.fingerprint(), lambda secret: read_keys(self.source, self.codebook, self.person, secret)
         )
-        agrees: list[bool] = []
-        asked: list[Asked] = []
+        agrees, asked = list[bool](), list[Asked]()
         for question in self.plan.questions:  # one after another: both need the question's inputs
             yes = [self._agrees(question, rung) for rung in range(len(question.rungs))]
             if any(yes):
@@ -240,13 +239,12 @@ class SiteWork:
 
         def build() -> tuple[RowSet, ...]:
             frame = self._frame()
-            places = positions(self.source, self.plan.study, self.plan.dictionary, self.country)
-            same_rows(places, frame.rows)
+            same_rows(places := positions(self.source, self.plan.study, self.plan.dictionary, self.country), frame.rows)
             ids = rows.ids[places]
             kept = self._kept(question.where, frame)
+            enter = ids[kept & frame.complete(self._needed(question))]
             if question.name == POPULATION:
                 return (asked_for(ids[kept]),)
-            enter = ids[kept & frame.complete(self._needed(question))]
             return (asked_for(ids[kept]), *row_sets(question, rungs, self._inputs(question), enter, rows.people, floor))
 
         sets = self._cached(f"row sets {floor} {rungs}", question, 0, build)
