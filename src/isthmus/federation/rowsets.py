@@ -16,14 +16,13 @@ from pyroaring import BitMap
 
 from isthmus.disclosure.history import People, RowSet, Track
 from isthmus.federation.plan import Question
-from isthmus.statistics import grids
-from isthmus.statistics.contract import Inputs
+from isthmus.statistics import grids, survival
+from isthmus.statistics.contract import Grid, Inputs
 from isthmus.statistics.indicators import marked
 from isthmus.statistics.unusual import two_values
 
 MOST_PARTS = 256  # levels and indicators come first, then cells, larger ones first; what lies beyond is not remembered
 _CROSSED = frozenset({"count", "crosstab"})  # kinds whose answer is the full cross-classification of their categories
-_BINNED = frozenset({"histogram"})  # kinds whose answer is the numbers in the bins of a grid
 
 IdArray = NDArray[np.uint32]
 Marks = NDArray[np.bool_]
@@ -104,20 +103,38 @@ def _parts(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator
             yield "rows", numbers == values[1]
     if counted:
         yield from (("cells", marks) for marks in _cells(inputs))
-    elif question.statistic.kind in _BINNED:
-        for bins in _bins(question, rungs, inputs):
-            yield from (("cells", group & bins) for group in (groups or [bins]))
-    elif getattr(question.arguments, "by", None) is not None:
+        return
+    for bins in _bins(question, rungs, inputs):
+        yield from (("cells", group & bins) for group in (groups or [bins]))
+    if getattr(question.arguments, "by", None) is not None:
         yield from (("cells", group & marks) for group in groups for marks in indicators)
 
 
 def _bins(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[Marks]:
-    """Bins of the grids of `rungs`."""
-    variable = question.arguments.variable
-    for grid in (question.rungs[rung] for rung in rungs):
-        if grid is not None:
-            cell = grids.cells(variable, inputs.numbers[variable], grid)
-            yield from (cell == at for at in np.unique(cell))
+    """Bins of the grids of `rungs`, or between stated thresholds; where an outcome or event splits them, of each class."""
+    classes = [numbers == 1.0 for numbers in inputs.numbers.values() if two_values(numbers) == (0.0, 1.0)]
+    for cell in _cut(question, rungs, inputs):
+        for bins in (cell == at for at in np.unique(cell)):
+            yield from (bins & side for one in classes for side in (one, ~one))
+            if not classes:
+                yield bins
+
+
+def _cut(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[NDArray[np.intp]]:
+    """(rows,) bin of each row, for every variable that is cut and every grid it may be cut on."""
+    told = question.arguments
+    surv = None if question.needs.formula is None else question.needs.formula.surv
+    time = getattr(told, "time", None if surv is None else surv.time)
+    names = question.needs.times or tuple(
+        value for value in (getattr(told, key, None) for key in ("variable", "marker", "prediction")) if value
+    )
+    stated = getattr(told, "thresholds", None) or (getattr(told, "threshold", None),)
+    edges = tuple(edge for edge in stated if edge is not None)
+    chosen = [question.rungs[rung] for rung in rungs] + [Grid(edges, recorded=False) if edges else None]
+    for grid in (one for one in chosen if one is not None and not one.recorded):
+        for name in names:
+            values = inputs.numbers[name]
+            yield survival.grid_steps(name, values, grid) if name == time else grids.cells(name, values, grid)
 
 
 def _cells(inputs: Inputs) -> Iterator[Marks]:
