@@ -78,7 +78,7 @@ class Alliance:
         return self.directory / name / "isthmus.toml"
 
 
-def alliance(directory: Path) -> Alliance:
+def alliance(directory: Path, **entry: Any) -> Alliance:
     everyone = [*((n, "site", c) for n, c in SITES.items()), ("hub", "hub", "GB"), ("ada", "researcher", "GB")]
     made = {n: _identity(directory / n / "keys", n, role, n, c) for n, role, c in everyone}
     made["ada"] = _identity(directory / "ada" / "keys2", "ada", "researcher", "leeds", "GB")
@@ -92,7 +92,7 @@ def alliance(directory: Path) -> Alliance:
         title="A test",
         starts=str(today - timedelta(days=1)),
         expires=str(today + timedelta(days=30)),
-        datasets=(DatasetEntry(dataset="trial", codebook=digest(read_codebook(book)), sites=tuple(SITES)),),
+        datasets=(DatasetEntry(dataset="trial", codebook=digest(read_codebook(book)), sites=tuple(SITES), **entry),),
         analyses=("count", "glm"),
         releases=(),
         disclosure=FLOOR,

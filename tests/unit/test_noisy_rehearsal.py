@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 import isthmus
+from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.errors import Invalid, Refused
 from isthmus.model.rules import OPEN
 
@@ -69,3 +70,45 @@ def test_a_kind_without_a_noisy_variant_is_refused_by_name_before_anything_runs(
     with pytest.raises(Refused, match="log_rank") as caught:
         rehearsed({"a": {"log_rank": {"time": "age", "event": "age", "by": "arm", "privacy": {"rho": 0.05}}}})
     assert caught.value.code == "E-PRIVACY-KIND"
+
+
+BOOK = Codebook(
+    name="d",
+    variables={
+        "arm": Variable(type="category", levels=("A", "B")),
+        "age": Variable(
+            type="number", range=(0.0, 100.0), grid=((0.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 100.0),)
+        ),
+    },
+)
+
+
+def booked(kind: str, question: dict[str, Any], rho: float) -> dict[str, Any]:
+    study = isthmus.Study(
+        title="t",
+        dataset="d",
+        purpose={"duo": "DUO:0000007", "text": "t"},
+        analyses={"a": {kind: {**question, "privacy": {"rho": rho}}}},
+    )
+    generous = {**PRIVACY, "rho": 100.0, "per_person": 100.0, "per_project": 100.0}
+    return isthmus.rehearse(study, SITES, rules={**RULES, "privacy": generous}, codebook=BOOK)["a"].to_dict()
+
+
+def test_a_histogram_and_quantiles_with_noise() -> None:
+    shown = booked("histogram", {"variable": "age"}, 1.0)
+    found = {cell["from"]: cell["count"] for cell in shown["cells"]}
+    exact = sum(20 + k % 60 < 30 for k in range(500)) * 3
+    assert abs(found[20.0] - exact) < 15
+    cells = booked("quantiles", {"variable": "age", "probs": [0.5]}, 1.0)["cells"]
+    assert cells[0]["from"] <= cells[0]["value"] <= cells[0]["to"]
+    assert abs(cells[0]["value"] - 49.0) < 3.0
+
+
+def test_a_table_with_noise_has_means_near_the_exact_ones_and_says_by_how_much() -> None:
+    shown = booked("table_one", {"variables": ["age", "arm"], "by": "arm"}, 5.0)
+    assert shown["exactness"] == "approximate"
+    assert set(shown["privacy"]["sigma"]) == {"n", "sum", "square", "count arm"}
+    text = repr(shown["cells"])
+    means = [cell["mean"] for cell in shown["cells"] if cell.get("mean") is not None]
+    assert means, text
+    assert all(abs(mean - 47.5) < 4.0 for mean in means)

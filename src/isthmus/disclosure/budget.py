@@ -6,6 +6,7 @@ before anything leaves; so a charge is never forgotten, and the same question ge
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -26,10 +27,11 @@ class Account:
 
 @record
 class Charge:
-    """One release that was paid for."""
+    """Releases that were paid for, of one account and price."""
 
     account: Account
     rho: Fraction
+    times: int = 1
 
 
 class Purse(Protocol):
@@ -52,10 +54,10 @@ class Purse(Protocol):
 
 def rest(privacy: Privacy, account: Account, charges: Iterable[Charge]) -> Fraction:
     """What `account` may still spend after `charges`; negative when a later agreement lowered the budget."""
-    held = list(charges)
-    spent = sum((c.rho for c in held), Fraction(0))
-    person = sum((c.rho for c in held if c.account.person == account.person), Fraction(0))
-    project = sum((c.rho for c in held if c.account.project == account.project), Fraction(0))
+    held = [(c.account, c.rho * c.times) for c in charges]
+    spent = sum((rho for _, rho in held), Fraction(0))
+    person = sum((rho for who, rho in held if who.person == account.person), Fraction(0))
+    project = sum((rho for who, rho in held if who.project == account.project), Fraction(0))
     limits = ((privacy.rho, spent), (privacy.per_person, person), (privacy.per_project, project))
     return min(exact(limit) - used for limit, used in limits)
 
@@ -100,20 +102,23 @@ class MemoryPurse:
 
     privacy: Privacy
     account: Account
-    charges: dict[str, tuple[Charge, bytes]] = field(default_factory=dict)
+    kept: dict[str, bytes] = field(default_factory=dict)
+    prices: Counter[Fraction] = field(default_factory=Counter)
 
     def left(self) -> Fraction:
         """What may still be spent."""
-        return rest(self.privacy, self.account, (charge for charge, _ in self.charges.values()))
+        charges = (Charge(account=self.account, rho=rho, times=times) for rho, times in self.prices.items())
+        return rest(self.privacy, self.account, charges)
 
     def paid(self, key: str) -> bool:
         """Whether it was paid for."""
-        return key in self.charges
+        return key in self.kept
 
     def spend(self, key: str, rho: Fraction, make: Callable[[], bytes]) -> bytes:
         """Make and pay once."""
-        if key not in self.charges:
+        if key not in self.kept:
             if rho > self.left():
                 raise exhausted()
-            self.charges[key] = (Charge(account=self.account, rho=rho), make())
-        return self.charges[key][1]
+            self.kept[key] = make()
+            self.prices[rho] += 1
+        return self.kept[key]

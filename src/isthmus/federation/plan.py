@@ -192,10 +192,16 @@ def _private(question: Question, analysis: Analysis, rules: Rules, privacy: Priv
     if analysis.privacy is None or not analysis.privacy.rho > 0.0:
         message = "an analysis on this dataset states what it may spend"
         raise Invalid("E-PRIVACY", message, "privacy: {rho: 0.1}, above 0", analysis.name)
+    rungs = tuple(rung for rung in question.rungs if rung is None or not rung.recorded)  # those would be rows
+    if not rungs:
+        raise Invalid(
+            "E-PRIVACY", "this dataset needs a public grid", "state `grid`, or one in the codebook", analysis.name
+        )
     rho = exact(analysis.privacy.rho)
     honest = max(1, (privacy.minimum_survivors or rules.minimum_sites) - privacy.colluders)
     allowance = Allowance(rho=(rho.numerator, rho.denominator), honest=honest)
-    return replace(question, statistic=question.statistic.noisy, base=replace(question.base, privacy=allowance))
+    base = replace(question.base, privacy=allowance)
+    return replace(question, statistic=question.statistic.noisy, base=base, rungs=rungs)
 
 
 def _offered(study: Study) -> None:

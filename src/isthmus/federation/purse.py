@@ -57,6 +57,9 @@ class SqlPurse:
 
     def _rest(self, connection: sa.Connection) -> Fraction:
         columns = (SPENT.c.person, SPENT.c.project, SPENT.c.rho)
-        found = connection.execute(sa.select(*columns).where(SPENT.c.lineage == self.lineage))
-        charges = (Charge(account=Account(person=p, project=q), rho=Fraction(rho)) for p, q, rho in found)
+        query = sa.select(*columns, sa.func.count()).where(SPENT.c.lineage == self.lineage).group_by(*columns)
+        charges = (
+            Charge(account=Account(person=person, project=project), rho=Fraction(rho), times=times)
+            for person, project, rho, times in connection.execute(query)
+        )
         return rest(self.privacy, self.account, charges)

@@ -38,8 +38,12 @@ class Spending:
             return allowed is None
         if purse.paid(self._key(question, rung, 1)):
             return True
-        self._pledged[question.name] = Fraction(*allowed.rho)
-        return sum(self._pledged.values(), Fraction(0)) <= purse.left()
+        others = sum((rho for name, rho in self._pledged.items() if name != question.name), Fraction(0))
+        wanted = Fraction(*allowed.rho)
+        if others + wanted > purse.left():
+            return False
+        self._pledged[question.name] = wanted
+        return True
 
     def till(self, question: Question, rung: int, number: int, asked: Round) -> Till | None:
         """Noise and budget of a round; None where it has no noise."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from isthmus import strict
@@ -36,19 +37,23 @@ from isthmus.statistics import (
     table_one,
 )
 from isthmus.statistics.contract import Statistic
+from isthmus.statistics.noisy import glm as noisy_glm
+from isthmus.statistics.noisy import histogram as noisy_histogram
+from isthmus.statistics.noisy import quantiles as noisy_quantiles
+from isthmus.statistics.noisy import table_one as noisy_table_one
 
 CATALOGUE: Mapping[str, Statistic] = {
     "count": count.STATISTIC,
-    "table_one": table_one.STATISTIC,
+    "table_one": replace(table_one.STATISTIC, noisy=noisy_table_one.STATISTIC),
     "crosstab": crosstab.STATISTIC,
-    "histogram": histogram.STATISTIC,
-    "quantiles": quantiles.STATISTIC,
+    "histogram": replace(histogram.STATISTIC, noisy=noisy_histogram.STATISTIC),
+    "quantiles": replace(quantiles.STATISTIC, noisy=noisy_quantiles.STATISTIC),
     "roc": roc.STATISTIC,
     "accuracy": accuracy.STATISTIC,
     "calibration": calibration.STATISTIC,
     "decision_curve": decision_curve.STATISTIC,
     "correlation": correlation.STATISTIC,
-    "glm": glm.STATISTIC,
+    "glm": replace(glm.STATISTIC, noisy=noisy_glm.STATISTIC),
     "multinomial": multinomial.STATISTIC,
     "ordinal": ordinal.STATISTIC,
     "kaplan_meier": kaplan_meier.STATISTIC,

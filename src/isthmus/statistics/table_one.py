@@ -60,8 +60,14 @@ def _design(setting: Setting) -> Design:
     return setting.design
 
 
-def _groups(question: TableOne, setting: Setting) -> tuple[str, ...]:
+def groups_of(question: TableOne, setting: Setting) -> tuple[str, ...]:
+    """Names of the groups; one without a name where there is no `by`."""
     return ("",) if question.by is None else setting.levels[question.by]
+
+
+def variables_of(setting: Setting) -> Variables:
+    """The numbers and categories of the table, by column of its design."""
+    return _variables(_design(setting))
 
 
 def _variables(design: Design) -> Variables:
@@ -93,9 +99,7 @@ def _prepare(question: TableOne, setting: Setting, inputs: Inputs) -> Rows:
 
 
 def _evidence(question: TableOne, setting: Setting, prepared: Rows) -> Evidence:
-    return table_evidence.table_evidence(
-        _variables(_design(setting)), prepared, question.by, _groups(question, setting)
-    )
+    return table_evidence.table_evidence(variables_of(setting), prepared, question.by, groups_of(question, setting))
 
 
 def _layout(variables: Variables, groups: int) -> Layout:
@@ -115,7 +119,7 @@ def _layout(variables: Variables, groups: int) -> Layout:
 
 
 def _summarise(question: TableOne, setting: Setting, prepared: Rows, asked: Round) -> Answer:
-    variables, groups = _variables(_design(setting)), len(_groups(question, setting))
+    variables, groups = variables_of(setting), len(groups_of(question, setting))
     centre, scale = np.asarray(asked.params["centre"]), np.asarray(asked.params["scale"])
     shape = (len(variables.numbers), groups)
     values: dict[str, Any] = {"sum": np.zeros(shape), "square": np.zeros(shape)}
@@ -132,7 +136,7 @@ def _summarise(question: TableOne, setting: Setting, prepared: Rows, asked: Roun
 
 
 def _flow(question: TableOne, setting: Setting) -> Flow:
-    variables, groups = _variables(_design(setting)), len(_groups(question, setting))
+    variables, groups = variables_of(setting), len(groups_of(question, setting))
     place = [coordinates.variable_scale(name, setting.dictionary) for name, _ in variables.numbers]
     layout, rounds = _layout(variables, groups), 1
     pooled = yield Round(layout, _params(place))
@@ -150,7 +154,7 @@ def _flow(question: TableOne, setting: Setting) -> Flow:
     two = table_evidence.pooled_marks(variables, bounds, n, pooled["marks"])
     found |= {f"mark {name}": Counts("cells", table) for name, (table, _, _) in two.items()}
     moments = {
-        name: _moments(centre_scale, n, pooled["sum"][i], pooled["square"][i])
+        name: moments_of(centre_scale, n, pooled["sum"][i], pooled["square"][i])
         for i, ((name, _), centre_scale) in enumerate(zip(variables.numbers, place, strict=True))
     }
     values = {"moments": moments, "two": two}
@@ -176,7 +180,7 @@ def _closer(place: list[tuple[float, float]], n: float, pooled: Summary) -> list
     return made
 
 
-def _moments(place: tuple[float, float], n: FloatArray, sums: FloatArray, squares: FloatArray) -> FloatArray:
+def moments_of(place: tuple[float, float], n: FloatArray, sums: FloatArray, squares: FloatArray) -> FloatArray:
     """(2, 1 + groups): mean and sd over all rows, then per group; NaN where there are too few rows."""
     centre, scale = place
     size = np.append(n.sum(), n)
@@ -199,7 +203,7 @@ def _moments_shown(name: str, estimate: Estimate) -> FloatArray:
 
 
 def _report(question: TableOne, setting: Setting, estimate: Estimate) -> dict[str, Any]:
-    variables, names = _variables(_design(setting)), _groups(question, setting)
+    variables, names = variables_of(setting), groups_of(question, setting)
     sizes = np.asarray(estimate.counts["groups"].values, dtype=np.float64)
     heads = _heads(question, names)
     cells: list[dict[str, Any]] = []
