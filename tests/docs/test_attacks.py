@@ -11,6 +11,7 @@ from attack import declared
 
 PAGE = ROOT / "docs" / "attacks.md"
 LIST = range(1, 26)
+PEERS = ("dsBase#251", "vantage6#2017", "glmDS2", "ds.quantileMean")
 
 
 def test_every_file_has_its_line() -> None:
@@ -29,3 +30,12 @@ def test_no_number_is_twice() -> None:
     numbers = [attack.number for attack in declared().values() if attack.number is not None]
     assert len(numbers) == len(set(numbers))
     assert set(numbers) <= set(LIST)
+
+
+def test_every_number_of_the_list_is_declared() -> None:
+    assert set(LIST) - {attack.number for attack in declared().values()} == set()
+
+
+def test_every_failure_of_a_peer_is_attacked() -> None:
+    peers = [attack.peer for attack in declared().values() if attack.peer]
+    assert [failure for failure in PEERS if not any(failure in peer for peer in peers)] == []
