@@ -147,3 +147,7 @@ def test_a_variable_that_only_an_analysis_filters_by_is_learned() -> None:
     with pytest.raises(Invalid) as caught:
         learn(reads=Reads(names=("age",), conditions=("arm = 'maybe'",)))
     assert caught.value.code == "E-LEVEL"
+
+
+def test_a_question_that_reads_nothing_learns_nothing() -> None:
+    assert set(learn(reads=Reads(names=())).variables) == {"country"}

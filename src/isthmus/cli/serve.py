@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from isthmus.cli.run import Quiet
+from isthmus.cli.run import Json, Quiet
 from isthmus.cli.screen import Screen
 from isthmus.model.errors import Invalid
 
@@ -51,6 +51,20 @@ def site(config: ConfigFile = None, quiet: Quiet = False) -> None:
     path = locate(config)
     screen.note(f"site: configuration {path}")
     serve(path, os.environ)
+
+
+def budget(config: ConfigFile = None, json: Json = False, quiet: Quiet = False) -> None:
+    """What of each dataset's privacy budget is spent at this site. For its custodian: no result tells it."""
+    from isthmus.federation.agreed import budgets
+
+    screen, found = Screen.of(json=json, quiet=quiet), budgets(locate(config), os.environ)
+    if screen.json:
+        screen.document({"schema": "isthmus/budget/1", "datasets": found})
+        return
+    for dataset, told in found.items():
+        screen.say(f"{dataset}: rho {told['spent']:g} of {told['rho']:g} spent")
+    if not found:
+        screen.say("no dataset of the agreement answers with noise")
 
 
 def locate(given: Path | None) -> Path:

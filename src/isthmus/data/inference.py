@@ -168,6 +168,8 @@ def _site_facts(site: str, source: Source, typed: Codebook, kept: _Kept) -> dict
         raise Invalid(error.code, error.message, error.hint, f"site {site}") from error
     keys = {f"x{i}": e for i, e in enumerate(kept.expressions.values())}
     steps = {f"s{i}": e.tree for i, (_, e) in enumerate(kept.steps)}
+    if not keys and not steps:
+        return {}
     table = source.fetch(reading.query({key: e.tree for key, e in keys.items()} | steps))
     inside = np.ones(table.num_rows, dtype=bool)
     for key in steps:

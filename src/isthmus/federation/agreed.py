@@ -142,8 +142,12 @@ class AgreedSite:
         privacy = self.agreement.dataset(study.dataset).privacy
         if privacy is None:
             return None
-        lineage = f"{self.agreement.id} {study.dataset}"
-        return SqlPurse(self.store, lineage, privacy, Account(person=researcher, project=study.project or ""))
+        return SqlPurse(
+            self.store,
+            budget_of(self.agreement, study.dataset),
+            privacy,
+            Account(person=researcher, project=study.project or ""),
+        )
 
     def _person(self, dataset: str, book: Codebook, source: Source) -> str | None:
         """The person column: as configured, which must be there, or as the codebook calls it, where it is there."""
@@ -264,6 +268,33 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
     means.store.set_fact(HELD, canonical(agreement).decode())
     desk = AgreedSite(agreement, site.name, config, environ, randomness, means.store)
     return SiteSetup(means, hub_address(agreement, site.hub), desk)
+
+
+def budget_of(agreement: Agreement, dataset: str) -> str:
+    """What shares one privacy budget: a dataset under its agreement's id, whatever version or snapshot."""
+    return f"{agreement.id} {dataset}"
+
+
+def budgets(path: Path, environ: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """Dataset -> `rho` as agreed and `spent` at this site, from its isthmus.toml and store.
+
+    Raises:
+        Invalid, Untrusted, Unavailable: configuration, agreement or store cannot be used.
+    """
+    config = read_config(path, environ)
+    agreement = check_signatures(_read_agreement(config, config.site().agreement))
+    store, nobody = _store(config, environ), Account(person="", project="")
+    try:
+        return {
+            entry.dataset: {
+                "rho": entry.privacy.rho,
+                "spent": float(SqlPurse(store, budget_of(agreement, entry.dataset), entry.privacy, nobody).spent()),
+            }
+            for entry in agreement.datasets
+            if entry.privacy is not None
+        }
+    finally:
+        store.close()
 
 
 def held_agreement(store: Store) -> Agreement | None:

@@ -55,6 +55,11 @@ class SqlPurse:
 
         return self.store.transact(work)
 
+    def spent(self) -> Fraction:
+        """What all researchers and projects have spent on this dataset."""
+        query = sa.select(SPENT.c.rho).where(SPENT.c.lineage == self.lineage)
+        return sum((Fraction(rho) for (rho,) in self.store.rows(query)), Fraction(0))
+
     def _rest(self, connection: sa.Connection) -> Fraction:
         columns = (SPENT.c.person, SPENT.c.project, SPENT.c.rho)
         query = sa.select(*columns, sa.func.count()).where(SPENT.c.lineage == self.lineage).group_by(*columns)

@@ -11,7 +11,6 @@ from isthmus.model import study as model
 from isthmus.model.codebook import Codebook
 from isthmus.model.names import site_id
 from isthmus.model.rules import Rules
-from isthmus.sdk.privacy import with_epsilon
 from isthmus.sdk.result import Result
 from isthmus.sdk.rules import read_privacy, read_rules
 from isthmus.sdk.study import Study
@@ -62,7 +61,7 @@ def rehearse(
         privacy=read_privacy(rules),
         now=now,
     )
-    return Result(with_epsilon(body))
+    return Result(body)
 
 
 def _in_memory() -> Callable[..., dict[str, Any]]:

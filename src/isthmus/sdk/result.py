@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from isthmus.model.canonical import Json
 from isthmus.model.errors import Invalid, Refused
 from isthmus.sdk import figures, frames, tables, text
+from isthmus.sdk.privacy import with_epsilon
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,7 +112,7 @@ class Result(Mapping[str, AnalysisResult]):
     """The result of a study: analysis name -> `AnalysisResult`, and the proof of how it was made."""
 
     def __init__(self, body: Mapping[str, Any]) -> None:
-        self._body = body
+        self._body = body = with_epsilon(body)
         context = {key: value for key, value in body.items() if key not in {"analyses", "comparison"}}
         self._analyses = {name: AnalysisResult(name, part, context) for name, part in body["analyses"].items()}
 
