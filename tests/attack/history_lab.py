@@ -107,6 +107,7 @@ class Forgetful:
 
     tables: dict[str, pa.Table] = field(default_factory=wards)
     notes: list[tuple[str, str, str]] = field(default_factory=list)
+    codebook: Codebook = BOOK
 
     def book(self, site: str) -> Book:
         del site
@@ -135,7 +136,7 @@ class Forgetful:
             "purpose": {"duo": "DUO:0000007", "text": "x"},
         }
         study = parse(Study, stated | ({"population": {"where": where}} if where else {}))
-        staged = stage(study, self.tables, rules=read_rules(RULES, "rehearsal"), countries=None, codebook=BOOK)
+        staged = stage(study, self.tables, rules=read_rules(RULES, "rehearsal"), countries=None, codebook=self.codebook)
         served = {name: self.served(name, source) for name, source in staged.sources.items()}
         return self._run(replace(staged, sources=served))
 
@@ -189,7 +190,7 @@ class Recalling(Forgetful):
     def served(self, site: str, source: Source) -> Source:
         self.stores.append(open_store(self.folder / f"{site}.db"))
         folder = self.folder / site
-        return Lineage(self.stores[-1], folder, "ward", BOOK, "id", RULES["minimum_count"]).served(source)
+        return Lineage(self.stores[-1], folder, "ward", self.codebook, "id", RULES["minimum_count"]).served(source)
 
     def ask(
         self, where: str | None = None, keys: Mapping[str, Any] | None = None, **analyses: Mapping[str, Any]

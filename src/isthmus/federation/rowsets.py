@@ -111,13 +111,12 @@ def _parts(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator
 
 
 def _bins(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[Marks]:
-    """Bins of the grids of `rungs`, or between stated thresholds; where an outcome or event splits them, of each class."""
+    """Bins of the grids of `rungs`, or between stated thresholds; where an outcome or event splits them, also each class."""
     classes = [numbers == 1.0 for numbers in inputs.numbers.values() if two_values(numbers) == (0.0, 1.0)]
     for cell in _cut(question, rungs, inputs):
         for bins in (cell == at for at in np.unique(cell)):
+            yield bins
             yield from (bins & side for one in classes for side in (one, ~one))
-            if not classes:
-                yield bins
 
 
 def _cut(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[NDArray[np.intp]]:
