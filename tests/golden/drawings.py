@@ -28,6 +28,7 @@ COMMANDS = (
     ("watch",),
     *(("study", name) for name in ("check", "submit", "status")),
     *(("results", name) for name in ("show", "plot", "export")),
+    *(("rules", name) for name in ("list", "show")),
     *(("agreement", name) for name in ("new", "check", "sign", "show")),
     ("hub", "serve"),
     ("site", "serve"),

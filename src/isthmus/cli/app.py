@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from isthmus import __version__
-from isthmus.cli import agreement, bundle, codebook, config, doctor, init, results, run, serve, study
+from isthmus.cli import agreement, bundle, codebook, config, doctor, init, results, rules, run, serve, study
 from isthmus.cli.demo import command as demo
 from isthmus.cli.screen import Screen
 from isthmus.model.errors import Exit, Invalid, IsthmusError
@@ -44,7 +44,7 @@ app.command("run")(run.run)
 app.command("verify")(bundle.verify)
 app.command("watch")(study.watch)
 
-GROUPS = ("study", "results", "codebook", "agreement", "hub", "site", "config")
+GROUPS = ("study", "results", "codebook", "rules", "agreement", "hub", "site", "config")
 
 _study = _group("study", "Check and submit studies.")
 _study.command("check")(study.check)
@@ -59,6 +59,10 @@ _results.command("export")(results.export)
 _codebook = _group("codebook", "Check codebooks.")
 _codebook.command("check")(codebook.check)
 _codebook.callback()(codebook.group)
+
+_rules = _group("rules", "Rule sets of others, to complete and sign.")
+_rules.command("list")(rules.listed)
+_rules.command("show")(rules.show)
 
 _agreement = _group("agreement", "Write, sign and check agreements.")
 _agreement.command("new")(agreement.new)
