@@ -188,7 +188,7 @@ def stored(made: World, people: People) -> list[Measure]:
     return [
         Measure(HISTORY, "ids of a new snapshot", "s", (enrol,), "keys made before; once for each snapshot"),
         Measure(HISTORY, "keep a set of half the people", "ms", tuple(1000 * t for t in keep), "durable"),
-        Measure(HISTORY, "read its first 65,536 ids", "ms", tuple(1000 * t for t in glance), "from the store"),
+        Measure(HISTORY, f"read its first {GLANCE:,} ids", "ms", tuple(1000 * t for t in glance), "from the store"),
         Measure(HISTORY, "read a set of half the people", "ms", tuple(1000 * t for t in read), "from the store"),
     ]
 

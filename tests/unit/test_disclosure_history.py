@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pyroaring import BitMap
 
-from isthmus.disclosure.history import FAMILY, NEAR, SAMPLE, Floors, Past, RowSet, Track, people_of, trace_of
+from isthmus.disclosure.history import FAMILY, GLANCE, NEAR, SAMPLE, Floors, Past, RowSet, Track, people_of, trace_of
 
 FLOOR = 5
 TAGS = np.random.default_rng(1).integers(0, 2**64, size=5 * SAMPLE, dtype=np.uint64)
@@ -151,8 +151,8 @@ def test_where_only_a_number_leaves_the_floor_is_that_of_cells(sets: list[RowSet
 
 
 def test_a_glance_at_a_set_spares_its_rows() -> None:
-    """Eight hundred people of 200,000 are outside: too few for the sample of 8,192 to tell, enough for 65,536 ids."""
-    ids, loaded = 200_000, []
+    """Some hundred people of many are outside: too few for the sample of 8,192 to tell, enough for a glance."""
+    ids, loaded = 3 * GLANCE, []
     people = people_of(np.arange(ids, dtype=np.uint64), np.arange(ids, dtype=np.uint64))
     old = RowSet("rows", True, BitMap(range(0, 100_000, 2)))
     new = RowSet("rows", True, BitMap(range(100_000)) - BitMap(range(8_192, 100_000, 250)))
@@ -161,7 +161,7 @@ def test_a_glance_at_a_set_spares_its_rows() -> None:
         loaded.append(key)
         return old.rows
 
-    for glance, loads in ((None, [1]), (lambda _key: old.rows & BitMap(range(65_536)), [])):
+    for glance, loads in ((None, [1]), (lambda _key: old.rows & BitMap(range(GLANCE)), [])):
         loaded.clear()
         history = Past(people, Floors(FLOOR, FLOOR), load, glance)
         history.add(1, trace_of(old, people))

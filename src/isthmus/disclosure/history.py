@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from isthmus.disclosure.adding import IndexArray, WordArray, between, bits, blocks, pairs, union_once
+from isthmus.disclosure.adding import IndexArray, WordArray, bits, blocks, pairs, singles, triples, union_once
 
 Track = Literal["asked", "rows", "cells"]
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -29,7 +29,8 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 SAMPLE = 8192  # ids whose membership is compared before any set is loaded: 1 KiB a set
 WORDS = SAMPLE // 64
 FEW_WORDS = 8  # of a sample, looked at first
-GLANCE = 1 << 16  # ids of a set that a store gives without the rest: 8 KiB
+SOME_WORDS = 16  # of a sample, where members of three are looked for
+GLANCE = 1 << 18  # ids of a set that a store gives without the rest: 32 KiB; a store is of one GLANCE
 NEAR = "differencing: nearly an earlier set"
 FAMILY = "differencing: nearly a union of earlier sets"
 
@@ -227,8 +228,8 @@ class Past:
 
 
 class _Look:
-    """One new set beside all earlier ones of its track. `out` and `over` are lower bounds, in ids, of what an earlier
-    set has beyond the new one and the other way about; exact once the rows were loaded."""
+    """One new set beside all earlier ones of its track. `common`, `out` and `over` are lower bounds, in ids, of what an
+    earlier set shares, has beyond the new one, and the other way about; exact once the rows were loaded."""
 
     def __init__(self, past: Past, table: _Table, new: RowSet) -> None:
         self._past = past
@@ -242,6 +243,7 @@ class _Look:
         self._word = np.frombuffer(_sample(new.rows), dtype=np.uint64)[:used]
         self._total: WordArray | None = None
         self._first = new.rows & _GLANCED
+        self._rest = _rest(new.rows, past.ids)
         size, ids = len(new.rows), past.ids
         self._common = bits(self._words & self._word)
         self._out = np.maximum(table.ones[:n] - self._common, self._sizes - size)
@@ -259,8 +261,8 @@ class _Look:
             if self._told(i, (any if strict[i] else all)):
                 continue
             old = self._past.rows(self._keys[i])
-            both = old.intersection_cardinality(new)
-            self._out[i], self._over[i] = len(old) - both, len(new) - both
+            both = self._both(old)
+            self._common[i], self._out[i], self._over[i] = both, len(old) - both, len(new) - both
             if strict[i] and (self._few(old, new, self._out[i]) or self._few(new, old, self._over[i])):
                 return True
             if not strict[i] and self._out[i] + self._over[i] <= most and self._past.few(old ^ new, self._floor([i])):
@@ -303,18 +305,14 @@ class _Look:
             return
         slack = self._past.most
         order = among[np.argsort(self._sizes[among], kind="stable")]
-        sizes = self._sizes[order]
+        sizes, low, high = self._sizes[order], size - slack, size + 3 * slack
         if k == 1:
-            yield from blocks(order[between(sizes, size - slack, size + 3 * slack)][:, None])
+            found = singles(sizes, low, high)
         elif k == 2:
-            yield from (order[two] for two in pairs(sizes, 0, size - slack, size + 3 * slack))
+            found = pairs(sizes, low, high)
         else:
-            for first in range(len(order) - 2):
-                if 3 * sizes[first] > size + 3 * slack:
-                    return
-                rest = size - int(sizes[first])
-                for two in pairs(sizes, first + 1, rest - slack, rest + 3 * slack):
-                    yield np.column_stack([np.full(len(two), order[first]), order[two]])
+            found = triples(sizes, self._words[order, :SOME_WORDS], (low, high), slack)
+        yield from (order[some] for some in blocks(found))
 
     def _left(self, whole: np.intp | None, members: IndexArray) -> bool:
         """Whether some row of `members` (with the new set where `whole` is an earlier one) nearly makes the whole."""
@@ -354,6 +352,12 @@ class _Look:
     def _floor(self, earlier: Sequence[np.intp] | IndexArray) -> int:
         return self._past.floor(self._cell or any(self._cells[i] for i in earlier))
 
+    def _both(self, old: BitMap) -> int:
+        """Ids of an earlier set that are in the new one."""
+        if self._rest is None:
+            return old.intersection_cardinality(self._new.rows)
+        return len(old) - old.intersection_cardinality(self._rest)
+
     def _told(self, i: np.intp, sides: Callable[[tuple[bool, bool]], bool]) -> bool:
         """Whether sizes, or a larger sample of the set, tell that it is not near: not few ids on `sides` (any or all)."""
         most = self._past.most
@@ -363,12 +367,18 @@ class _Look:
         if old is None:
             return False
         both = old.intersection_cardinality(self._first)
+        self._common[i] = max(int(self._common[i]), both)
         self._out[i] = max(int(self._out[i]), len(old) - both)
         self._over[i] = max(int(self._over[i]), len(self._first) - both)
         return not sides((bool(self._out[i] <= most), bool(self._over[i] <= most)))
 
     def _few(self, more: BitMap, less: BitMap, bound: np.int64) -> bool:
         return 0 < int(bound) <= self._past.most and self._past.few(more - less, self._past.floor(cells=False))
+
+
+def _rest(rows: BitMap, ids: int) -> BitMap | None:
+    """Ids not in `rows`, where those are fewer: nearly everyone is held in runs, slow to count beside other sets."""
+    return BitMap.flip(rows, 0, ids) if 2 * len(rows) > ids else None
 
 
 def _extent(rows: BitMap, table: _Table, n: int) -> int:

@@ -21,7 +21,7 @@ from isthmus.federation.tables import METADATA, NAMES, ORDER
 from isthmus.model.errors import Unavailable
 from isthmus.model.record import record
 
-SCHEMA = "1"
+SCHEMA = "2"
 T = TypeVar("T")
 
 RunState = Literal["running", "waiting", "closing", "concluded", "refused", "failed"]
