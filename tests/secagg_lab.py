@@ -14,7 +14,7 @@ import numpy as np
 
 from isthmus.crypto.keys import SigningKey
 from isthmus.crypto.shares import threshold_for
-from isthmus.disclosure.gate import Release, clear, release, release_vote
+from isthmus.disclosure.gate import Release, clear, refuse_round, release, release_vote
 from isthmus.disclosure.site import consider
 from isthmus.evidence import Evidence
 from isthmus.federation.memory import Network
@@ -30,7 +30,7 @@ from isthmus.ledger.log import Log, MemoryStore
 from isthmus.model.canonical import digest
 from isthmus.model.errors import Untrusted
 from isthmus.model.rules import OPEN
-from isthmus.summary import Field, Layout, Summary
+from isthmus.summary import AGREE, Field, Layout, Summary, closed
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 QUESTION = digest("toy")
@@ -61,6 +61,7 @@ class Script:
     voted: bool = False
     sums: dict[str, list[Summary]] = field(default_factory=dict)
     transcripts: dict[str, str] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
 
     def vote(self) -> Step:
         return Step(question="vote", kind="vote", round=1, layout=VOTE_LAYOUT, transcript="start")
@@ -71,15 +72,22 @@ class Script:
 
     def step(self, question: str) -> Step:
         done = self.sums.get(question, [])
-        if not self.voted or question not in self.questions or len(done) >= self.questions[question]:
+        if not self.voted or self.ended(question):
             raise Untrusted("E-STEP", "not the next step")
         transcript = self.transcripts.get(question, "start")
-        layout = self.layout(question)
+        layout = closed(self.layout(question))
         return Step(question=question, kind="toy", round=len(done) + 1, layout=layout, transcript=transcript)
+
+    def ended(self, question: str) -> bool:
+        done = len(self.sums.get(question, ()))
+        return question in self.refused or question not in self.questions or done >= self.questions[question]
 
     def learn(self, step: Step, pooled: Summary) -> None:
         if step.question == "vote":
             self.voted = True
+            return
+        if pooled.values[AGREE.name].any():
+            self.refused.append(step.question)
             return
         self.sums.setdefault(step.question, []).append(pooled)
         old = self.transcripts.get(step.question, "start")
@@ -88,7 +96,7 @@ class Script:
     def result(self, survivors: tuple[str, ...]) -> dict[str, Any]:
         shown = {name: [float(s["x"].sum()) for s in sums] for name, sums in self.sums.items()}
         counts = {name: [int(s.values[f"n_{name}"][0]) for s in sums] for name, sums in self.sums.items()}
-        return {"sums": shown, "counts": counts, "survivors": list(survivors)}
+        return {"sums": shown, "counts": counts, "survivors": list(survivors), "refused": self.refused}
 
 
 @dataclass
@@ -98,8 +106,8 @@ class ToyHub:
     def next(self) -> Step | None:
         if not self.script.voted:
             return self.script.vote()
-        for name, rounds in self.script.questions.items():
-            if len(self.script.sums.get(name, [])) < rounds:
+        for name in self.script.questions:
+            if not self.script.ended(name):
                 return self.script.step(name)
         return None
 
@@ -115,6 +123,7 @@ class ToySite:
     script: Script
     value: float
     randomness: Drawn
+    refuses: frozenset[tuple[str, int]] = frozenset()
 
     def step(self, question: str, round: int) -> Step:  # noqa: A002
         if question == "vote" and not self.script.voted:
@@ -130,11 +139,13 @@ class ToySite:
         scale = 1.0 / (1.0 + abs(float(pooled[-1]["x"][0]))) if pooled else 1.0
         x = self.value * scale * np.arange(1, self.script.width + 1, dtype=np.float64)
         n = np.array([round(self.value), 1], dtype=np.int64)
-        return Summary(step.layout, {"x": x, f"n_{step.question}": n})
+        return Summary(self.script.layout(step.question), {"x": x, f"n_{step.question}": n})
 
     def answer(self, step: Step) -> Release:
         if step.question == "vote":
             return release_vote(step.layout, [True, True], self.randomness)
+        if (step.question, step.round) in self.refuses:
+            return refuse_round(step.layout, self.randomness)
         clearance = clear(QUESTION, consider(Evidence(rows=10), OPEN))
         return release(self.part(step), None, clearance, OPEN)
 

@@ -85,6 +85,29 @@ class Summary:
         return np.asarray(self.values[name], dtype=np.float64)
 
 
+# Closes the layout of every round but the vote: 0 where a site releases its part, uniformly random where it refuses.
+AGREE = Field(name="agree", shape=(1,), kind="vote")
+
+
+def closed(layout: Layout) -> Layout:
+    """`layout` with the word that says whether every site released its part.
+
+    Raises:
+        Invalid: E-LAYOUT, a field of that name is in it.
+    """
+    if any(f.name == AGREE.name for f in layout.fields):
+        raise Invalid("E-LAYOUT", f"a field may not be named {AGREE.name!r}")
+    return Layout(fields=(*layout.fields, AGREE))
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """Uniformly random words in the place of a summary's, given by the 32 bytes they are drawn from."""
+
+    layout: Layout
+    seed: bytes
+
+
 def feed(state: Hash, summary: Summary) -> None:
     """Update a hash with every field in layout order, little-endian, without copying the values."""
     for f in summary.layout.fields:

@@ -116,7 +116,8 @@ def unmasked(
 
 
 def same(left: Summary, right: Summary) -> bool:
-    return all(np.array_equal(left.values[f.name], right.values[f.name]) for f in left.layout.fields)
+    names = set(left.values) & set(right.values)  # the closing word is not part of what a site says of its rows
+    return all(np.array_equal(left.values[name], right.values[name]) for name in names)
 
 
 def without_quorums(monkeypatch) -> None:

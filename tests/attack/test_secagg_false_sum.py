@@ -51,7 +51,7 @@ def test_it_works_on_a_site_that_takes_the_hubs_sum(leak: Say, tmp_path: Path, m
     network, message = second_round(made)
     rounds = network.sites["a"].state.rounds
     turn = rounds.current.turn
-    honest = made.works["a"].part(turn.step)
+    honest = made.works["a"].answer(turn.step).summary
     steered = Summary(honest.layout, {**honest.values, "x": honest.values["x"] * 0 + 1e6})
     words = pack(turn.packing, steered, turn.context).astype("<u8").tobytes()
     with pytest.raises(Untrusted, match="another step"):  # the hub's own transcript is not the false one; it could be
@@ -108,7 +108,7 @@ def test_a_false_sum_above_one_mebibyte_divides_the_sites(tmp_path: Path) -> Non
     network, message = second_round(made)
     rounds = network.sites["a"].state.rounds
     turn = rounds.current.turn
-    words = pack(turn.packing, made.works["a"].part(turn.step), turn.context).astype("<u8").tobytes()
+    words = pack(turn.packing, made.works["a"].answer(turn.step).summary, turn.context).astype("<u8").tobytes()
     with pytest.raises(Untrusted) as caught:
         network.sites["a"].receive(forged(made, message, words))
     assert caught.value.code == "E-CONTEXT"

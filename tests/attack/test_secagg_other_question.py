@@ -36,7 +36,8 @@ class Unbound(Circle):
 
 def part(step: Step, values: tuple[float, ...]) -> Summary:
     x = np.array(values, dtype=np.float64)
-    return Summary(step.layout, {"x": x, "n_count": np.array([0, 0], dtype=np.int64)})
+    agree = np.zeros(1, dtype=np.uint64)
+    return Summary(step.layout, {"x": x, "n_count": np.array([0, 0], dtype=np.int64), "agree": agree})
 
 
 def asked_apart(evil: Evil, naive: bool) -> tuple[Summary, Summary]:

@@ -25,7 +25,8 @@ PRELOAD = ("toy_nodes", "grpc.aio")
 
 def open_fleet() -> Fleet:
     """Imports once; every test forks its nodes from it."""
-    return Fleet(PRELOAD, {**os.environ, "PYTHONPATH": str(HERE)})
+    path = os.pathsep.join((str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])))
+    return Fleet(PRELOAD, {**os.environ, "PYTHONPATH": path})
 
 
 class Alliance:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.crypto.shares import threshold_for
-from isthmus.disclosure.gate import clear, release
+from isthmus.disclosure.gate import clear, refuse_round, release
 from isthmus.disclosure.site import consider
 from isthmus.evidence import Evidence
 from isthmus.federation.desk import Desk, Note, Request, Seat
@@ -30,7 +30,7 @@ from isthmus.governance.card import Card, read_card
 from isthmus.model.canonical import digest
 from isthmus.model.errors import Refused
 from isthmus.model.rules import OPEN
-from isthmus.summary import Field, Layout, Summary
+from isthmus.summary import AGREE, Field, Layout, Summary, closed
 
 AGREEMENT = digest("the toy agreement")
 
@@ -73,24 +73,27 @@ class Course:
         self.layout = Layout(fields=(Field(name="v", shape=(request["size"],), kind="sum"),))
         self.transcript = digest(run)
         self.sums: list[float] = []
+        self.refused = False
 
     def step(self) -> Step | None:
-        if len(self.sums) >= self.request["rounds"]:
+        if self.refused or len(self.sums) >= self.request["rounds"]:
             return None
-        return Step(
-            question="toy", kind="count", round=len(self.sums) + 1, layout=self.layout, transcript=self.transcript
-        )
+        layout = closed(self.layout)
+        return Step(question="toy", kind="count", round=len(self.sums) + 1, layout=layout, transcript=self.transcript)
 
     @property
     def factor(self) -> float:
         return 1.0 + (self.sums[-1] % 7.0 if self.sums else 0.0)
 
     def learn(self, pooled: Summary) -> None:
+        if pooled.values[AGREE.name].any():
+            self.refused = True
+            return
         self.sums.append(float(pooled["v"].sum()))
         self.transcript = digest([self.transcript, self.sums[-1]])
 
     def result(self, survivors: tuple[str, ...]) -> dict[str, Any]:
-        return {"schema": "toy/1", "sums": self.sums, "sites": list(survivors)}
+        return {"schema": "toy/1", "sums": self.sums, "sites": list(survivors), "refused": self.refused}
 
 
 class ToyHub:
@@ -124,9 +127,9 @@ class ToySite:
     def answer(self, step: Step) -> Any:
         time.sleep(self.course.request["pause"])
         if self.refuse:
-            raise Refused("E-DISCLOSURE", "the toy site does not answer")
+            return refuse_round(step.layout, secrets.token_bytes)
         clearance = clear(digest("toy"), consider(Evidence(rows=10), OPEN))
-        part = Summary(step.layout, {"v": self.base * self.course.factor})
+        part = Summary(self.course.layout, {"v": self.base * self.course.factor})
         return release(part, None, clearance, OPEN)
 
     def learn(self, step: Step, pooled: Summary) -> None:

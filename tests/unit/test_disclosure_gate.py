@@ -12,13 +12,13 @@ import pytest
 
 import isthmus
 from isthmus.disclosure import gate
-from isthmus.disclosure.gate import Clearance, Release, clear, refusal, release, release_vote
+from isthmus.disclosure.gate import Clearance, Release, clear, refusal, refuse_round, release, release_vote
 from isthmus.disclosure.site import SITE_RULES, Considered, consider
 from isthmus.evidence import Evidence, Weights
 from isthmus.model.canonical import digest
 from isthmus.model.errors import Invalid, Refused, Untrusted
 from isthmus.model.rules import OPEN
-from isthmus.summary import Field, Layout, Summary
+from isthmus.summary import AGREE, Blind, Field, Layout, Summary, closed
 
 RULES = replace(OPEN, minimum_count=11, maximum_weight_share=0.1)
 QUESTION = digest("a question")
@@ -33,8 +33,11 @@ def cleared() -> Clearance:
 
 
 def test_the_gate_makes_a_release():
-    assert release(SUMMARY, EVEN, cleared(), RULES).summary is SUMMARY
-    assert release(SUMMARY, None, cleared(), RULES).summary is SUMMARY
+    for weights in (EVEN, None):
+        made = release(SUMMARY, weights, cleared(), RULES).summary
+        assert made.layout == closed(LAYOUT)
+        assert made["total"] is SUMMARY.values["total"]
+        assert made["agree"] == [0.0]
 
 
 def test_a_broken_rule_gives_no_clearance():
@@ -90,7 +93,7 @@ def test_nobody_else_makes_a_release_or_a_clearance():
 
 
 def test_a_copy_is_the_same_release_and_nothing_else():
-    real = release(SUMMARY, EVEN, cleared(), RULES)
+    real = refuse_round(closed(LAYOUT), secrets.token_bytes)
     assert copy.copy(real) == real
 
 
@@ -166,6 +169,28 @@ def test_a_refusal_names_the_rules_that_could_apply_and_what_to_change():
     assert all(rule in refusal("glm").message for rule in (*SITE_RULES, "maximum_weight_share"))
 
 
+# ---- a refusal in mid-run
+
+
+def test_a_refused_round_is_fresh_noise_in_the_layout_of_the_round():
+    drawn = iter((b"a" * 32, b"b" * 32))
+    one, other = (refuse_round(closed(LAYOUT), lambda size: next(drawn)).summary for _ in range(2))
+    assert one == Blind(closed(LAYOUT), b"a" * 32)
+    assert other.seed != one.seed
+
+
+@pytest.mark.parametrize("layout", [LAYOUT, Layout(fields=(AGREE, *LAYOUT.fields)), Layout(fields=())])
+def test_noise_never_takes_the_place_of_a_round_that_cannot_say_so(layout):
+    with pytest.raises(Invalid) as caught:
+        refuse_round(layout, secrets.token_bytes)
+    assert caught.value.code == "E-LAYOUT"
+
+
+def test_no_field_takes_the_name_of_the_closing_word():
+    with pytest.raises(Invalid):
+        closed(closed(LAYOUT))
+
+
 # ---- the vote
 
 
@@ -221,6 +246,7 @@ def test_the_gate_shows_only_what_is_needed():
         "clear",
         "release",
         "release_vote",
+        "refuse_round",
         "refusal",
         "could_apply",
         "release_ballot",

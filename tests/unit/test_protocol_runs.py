@@ -175,19 +175,29 @@ def test_a_site_knows_which_sums_it_took_from_the_hub(tmp_path: Path) -> None:
     assert network.sites["a"].trusted == (("model", 1), ("model", 2))
 
 
-def test_a_refusal_by_the_gate_stops_the_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("refusing", ["a", "bc"])
+def test_a_refused_round_ends_its_question_and_the_run_goes_on(tmp_path: Path, refusing: str) -> None:
+    made = lab(tmp_path)
+    network = made.network()
+    for name in refusing:
+        made.works[name].refuses = frozenset({("model", 2)})
+    network.run()
+    result = network.hub.state.result
+    assert result["refused"] == ["model"]
+    assert {name: len(sums) for name, sums in result["sums"].items()} == {"count": 1, "model": 1, "curve": 1}
+    assert {type(site.state).__name__ for site in network.sites.values()} == {"Concluded"}
+
+
+def test_a_site_that_stops_with_words_of_its_own_is_not_quoted(tmp_path: Path) -> None:
     network = lab(tmp_path).network()
     work = network.sites["b"]._work
-    answer = work.answer
 
-    def refuse(step: Step):
-        if step.question == "model" and step.round == 2:
-            raise Refused("E-DISCLOSURE", "b has 3 rows")
-        return answer(step)
+    def stop(step: Step):
+        raise Refused("E-UNSIGNED", "b has 3 rows")
 
-    work.answer = refuse
+    work.answer = stop
     network.run()
-    assert network.hub.state == Failed(*told("E-DISCLOSURE"))  # never the site's own words
+    assert network.hub.state == Failed(*told("E-UNSIGNED"))  # never the site's own words
     assert {type(site.state).__name__ for site in network.sites.values()} == {"Left"}
 
 

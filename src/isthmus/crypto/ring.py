@@ -16,15 +16,16 @@ from isthmus.crypto.fixed import CHUNK_VALUES, decode, encode
 from isthmus.crypto.prg import WORD_SIZE, Stream, Words, derive
 from isthmus.model.errors import Invalid, Untrusted
 from isthmus.model.record import record
-from isthmus.summary import WHOLE, Layout, Summary
+from isthmus.summary import WHOLE, Blind, Layout, Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 CHUNK_WORDS = 2 * CHUNK_VALUES
 RANGE_BITS = 62
 Coding = Literal["number", "whole", "vote", "check"]
 Values: TypeAlias = NDArray[Any]  # float64, int64 or uint64, by the kind of field
+Writer: TypeAlias = "Callable[[tuple[int, int], Words], None]"  # fills the words [start, stop) of one run
 
 
 @record
@@ -142,7 +143,7 @@ def subtract_into(packing: Packing, total: Words, other: Words, start: int = 0) 
             left -= right
 
 
-def pack(packing: Packing, summary: Summary, ctx: bytes) -> Words:
+def pack(packing: Packing, summary: Summary | Blind, ctx: bytes) -> Words:
     """The whole stream of `summary`, (packing.words,); `pack_chunks` for one that should not lie in memory.
 
     Raises:
@@ -151,10 +152,13 @@ def pack(packing: Packing, summary: Summary, ctx: bytes) -> Words:
     return np.concatenate(list(pack_chunks(packing, summary, ctx)))
 
 
-def pack_chunks(packing: Packing, summary: Summary, ctx: bytes, chunk_words: int = CHUNK_WORDS) -> Iterator[Words]:
+def pack_chunks(
+    packing: Packing, summary: Summary | Blind, ctx: bytes, chunk_words: int = CHUNK_WORDS
+) -> Iterator[Words]:
     """The stream of `summary`, chunk by chunk as `packing.chunks(chunk_words)`, before any mask.
 
-    Every value is checked before the first chunk is given.
+    Every value is checked before the first chunk is given. Of a blind one the words are drawn from its seed; the
+    checksum is that of what is sent, whichever it is.
 
     Args:
         packing: made from the summary's layout.
@@ -168,13 +172,35 @@ def pack_chunks(packing: Packing, summary: Summary, ctx: bytes, chunk_words: int
     """
     if summary.layout != packing.layout:
         raise Invalid("E-LAYOUT", "the summary's layout is not the packing's")
-    flat = {name: value.reshape(-1) for name, value in summary.values.items()}  # a view, but for Fortran order
+    if isinstance(summary, Blind):
+        return _packed(packing, _drawing(summary.seed), ctx, chunk_words)
+    check_range(packing, summary)
+    flat = _flat(summary)
+    return _packed(packing, lambda span, out: _write(packing, flat, span, out), ctx, chunk_words)
+
+
+def check_range(packing: Packing, summary: Summary) -> None:
+    """Return when every value of `summary` can be summed over the parties. Invalid (E-RANGE) otherwise."""
+    flat = _flat(summary)
     for segment in packing.segments:
         _check_range(packing, segment, flat[segment.name])
-    return _packed(packing, flat, ctx, chunk_words)
 
 
-def _packed(packing: Packing, flat: Mapping[str, Values], ctx: bytes, chunk_words: int) -> Iterator[Words]:
+def _flat(summary: Summary) -> Mapping[str, Values]:
+    return {name: value.reshape(-1) for name, value in summary.values.items()}  # a view, but for Fortran order
+
+
+def _drawing(seed: bytes) -> Writer:
+    """Writes uniformly random words, whatever the coding: each value is uniform in its ring."""
+    stream = Stream(derive(seed, "refusal"))
+
+    def draw(_span: tuple[int, int], out: Words) -> None:
+        out[:] = stream.words(len(out))
+
+    return draw
+
+
+def _packed(packing: Packing, write: Writer, ctx: bytes, chunk_words: int) -> Iterator[Words]:
     checksum = Checksum(ctx)
     for start, stop in packing.chunks(chunk_words):
         out = np.empty(stop - start, dtype=np.uint64)
@@ -183,7 +209,7 @@ def _packed(packing: Packing, flat: Mapping[str, Values], ctx: bytes, chunk_word
             if run.coding == "check":
                 part[0] = checksum.value
             else:
-                _write(packing, flat, (low, high), part)
+                write((low, high), part)
                 checksum.feed(part[:: run.limbs])
         yield out
 

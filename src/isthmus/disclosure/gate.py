@@ -5,6 +5,7 @@
     vote       = release_vote(layout, agreed, randomness)      masked: only "all agree" is learned
     sent       = release(summary, weights, clearance, rules)   every round, after the weight guard
     sent       = release_ballot(layout, choices, ...)          a round that asks which finer cells all sites may show
+    sent       = refuse_round(layout, randomness)              in its place where a round cannot be answered
 
 `Clearance` and `Release` refuse to be made anywhere else: their constructor asks for a token that only this module
 holds and that is not stored in the value, so neither copying, `replace` nor unpickling makes one. A test reads the
@@ -28,10 +29,11 @@ from isthmus.model.errors import Invalid, Refused, Untrusted
 from isthmus.model.names import Digest
 from isthmus.model.privacy import LEAST_VARIANCE, Allowance, FieldNoise, Noise
 from isthmus.model.rules import Rules
-from isthmus.summary import WHOLE, IntArray, Layout, Summary
+from isthmus.summary import AGREE, WHOLE, Blind, IntArray, Layout, Summary, closed
 
 _TOKEN = object()
 WORD = 8  # bytes of a vote word, in Z_2^64
+SEED = 32  # bytes that a blind refusal is drawn from
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,9 @@ class Clearance:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A summary that may leave the site. Made by `release`, `release_ballot` and `release_vote` alone."""
+    """What may leave the site. Made by `release`, `release_ballot`, `release_vote` and `refuse_round` alone."""
 
-    summary: Summary
+    summary: Summary | Blind
     token: InitVar[object]
 
     def __post_init__(self, token: object) -> None:
@@ -103,6 +105,8 @@ def release(
 ) -> Release:
     """One round's summary as a release, after the weight guard; with noise where the clearance asks for it.
 
+    It is closed with a 0: this site does not refuse the round.
+
     Args:
         summary: this site's part; finite.
         weights: working weights of the round, where it has any.
@@ -129,7 +133,31 @@ def release(
     if till is not None and clearance.allowance is not None:
         _check_noise(summary.layout, till.noise, clearance.allowance)
         summary = _noised(summary, till)
-    return Release(summary, _TOKEN)
+    return _closed(summary)
+
+
+def _closed(summary: Summary) -> Release:
+    agrees = {AGREE.name: np.zeros(AGREE.shape, dtype=np.uint64)}
+    return Release(Summary(closed(summary.layout), {**summary.values, **agrees}), _TOKEN)
+
+
+def refuse_round(layout: Layout, randomness: Callable[[int], bytes]) -> Release:
+    """A refusal in mid-run: uniformly random words in the place of this site's part, the closing one among them.
+
+    This site's part does not enter, and the sum over all sites is uniformly random too: it is no sum over the others.
+    All parties open a closing word that is not 0 (but for one chance in 2**64), so that the question ends as refused,
+    and nobody can tell at which site, at how many, or why.
+
+    Args:
+        layout: of the round, closed.
+        randomness: cryptographic, `secrets.token_bytes`.
+
+    Raises:
+        Invalid: E-LAYOUT, a round whose layout is not closed: its sum would pass for an answer.
+    """
+    if layout.fields[-1:] != (AGREE,):
+        raise Invalid("E-LAYOUT", "a round that can be refused closes with the word that says so")
+    return Release(Blind(layout, randomness(SEED)), _TOKEN)
 
 
 def _check_noise(layout: Layout, noise: Noise, allowance: Allowance) -> None:
@@ -194,7 +222,7 @@ def release_ballot(
     if clearance.allowance is not None:
         raise Untrusted("E-GATE", "a ballot has no noise")
     agreed = [bool(yes) for block in choices for yes in admits(block, rules)]
-    return release_vote(layout, agreed, randomness)
+    return _closed(_words(layout, agreed, randomness))
 
 
 def release_vote(layout: Layout, agreed: Sequence[bool], randomness: Callable[[int], bytes]) -> Release:
@@ -208,11 +236,15 @@ def release_vote(layout: Layout, agreed: Sequence[bool], randomness: Callable[[i
     Raises:
         Invalid: E-LAYOUT, another layout or number of answers.
     """
+    return Release(_words(layout, agreed, randomness), _TOKEN)
+
+
+def _words(layout: Layout, agreed: Sequence[bool], randomness: Callable[[int], bytes]) -> Summary:
     if [f.kind for f in layout.fields] != ["vote"] or layout.fields[0].shape != (len(agreed),):
         raise Invalid("E-LAYOUT", "a vote is one field of as many words as there are answers")
     noise = np.frombuffer(randomness(WORD * len(agreed)), dtype="<u8").astype(np.uint64)
     words = np.where(np.asarray(agreed, dtype=bool), np.uint64(0), noise)
-    return Release(Summary(layout, {layout.fields[0].name: words}), _TOKEN)
+    return Summary(layout, {layout.fields[0].name: words})
 
 
 def refusal(kind: str) -> Refused:

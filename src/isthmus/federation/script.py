@@ -16,7 +16,7 @@ from isthmus.federation.protocol.charter import Step
 from isthmus.model.canonical import digest
 from isthmus.model.errors import Invalid, Untrusted
 from isthmus.statistics.contract import Estimate, Flow, Round
-from isthmus.summary import Field, Layout, Summary, feed
+from isthmus.summary import AGREE, Field, Layout, Summary, closed, feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,12 @@ class Errored:
     error: Invalid
 
 
-Outcome: TypeAlias = Asked | Ended | Errored
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """At least one site refused a round; nobody knows which, how many or why. The sum was noise."""
+
+
+Outcome: TypeAlias = Asked | Ended | Errored | Barred
 
 
 @dataclass(slots=True)
@@ -82,9 +87,8 @@ class Script:
         if not isinstance(asked, Asked):
             raise Untrusted("E-STEP", f"no round of {name!r} is open here")
         kind = self.plan.question(name).statistic.kind
-        return Step(
-            question=name, kind=kind, round=asked.number, layout=asked.round.layout, transcript=asked.transcript
-        )
+        layout = closed(asked.round.layout)
+        return Step(question=name, kind=kind, round=asked.number, layout=layout, transcript=asked.transcript)
 
     def vote_step(self) -> Step:
         """The masked vote: one word per question and rung."""
@@ -104,7 +108,17 @@ class Script:
         asked = self.outcomes.get(step.question)
         if not isinstance(asked, Asked) or asked.number != step.round:
             raise Untrusted("E-STEP", f"no sum of {step.question!r} is awaited")
-        self.outcomes[step.question] = _advance(asked.flow, pooled, asked.number, chain(asked.transcript, pooled))
+        if pooled.values[AGREE.name].any():
+            self._bar(step.question)
+            return
+        told = Summary(asked.round.layout, {f.name: pooled.values[f.name] for f in asked.round.layout.fields})
+        self.outcomes[step.question] = _advance(asked.flow, told, asked.number, chain(asked.transcript, pooled))
+
+    def _bar(self, name: str) -> None:
+        """End a question as refused. Without the population, none is answered."""
+        self.outcomes[name] = Barred()
+        if name == POPULATION:
+            self.agreed.clear()
 
     def _count_votes(self, pooled: Summary) -> None:
         if self.voted:

@@ -12,14 +12,24 @@ from typing import Any
 
 import numpy as np
 
+from isthmus.crypto.ring import check_range
 from isthmus.data.frame import Frame, Mask, fetch_frame
 from isthmus.data.indicators import side_counts
 from isthmus.data.persons import positions, read_keys, same_rows
 from isthmus.data.source import Source
 from isthmus.disclosure.budget import Purse
-from isthmus.disclosure.gate import Clearance, Release, clear, refusal, release, release_ballot, release_vote
+from isthmus.disclosure.gate import (
+    Clearance,
+    Release,
+    clear,
+    refusal,
+    refuse_round,
+    release,
+    release_ballot,
+    release_vote,
+)
 from isthmus.disclosure.history import Floors, RowSet
-from isthmus.disclosure.site import consider, reasons, weigh
+from isthmus.disclosure.site import consider, reasons, shows, weigh
 from isthmus.federation.audit import transcript
 from isthmus.federation.plan import POPULATION, VOTE, Plan, Question
 from isthmus.federation.protocol.charter import Step
@@ -163,35 +173,16 @@ class SiteWork:
         return step
 
     def answer(self, step: Step) -> Release:
-        """This site's gated part of a round.
-
-        Raises:
-            Refused: E-DISCLOSURE, the same text whatever the rule.
-        """
+        """This site's gated part of a round, or noise in its place: what keeps it from answering stays here."""
         if step.question == VOTE:
             return release_vote(step.layout, self._votes(), self.randomness)
         question = self.plan.question(step.question)
-        rung = self.script.agreed[question.name]
-        clearance = self._clearances.get((question.name, rung))
-        if clearance is None and not self._agrees(question, rung):
-            raise Untrusted("E-VOTE", f"{question.name!r} was not agreed by this site")
-        answer = self._firsts.pop((question.name, rung), None) if step.round == 1 else None
-        asked: Round = self.script.outcomes[question.name].round  # type: ignore[union-attr]
-        if answer is None:
-            answer = self._summarised(question, rung, asked)
-        clearance = self._clearances[question.name, rung]
-        if answer.choices is not None:
-            return release_ballot(step.layout, answer.choices, clearance, self.rules, self.randomness)
         try:
-            till = self._spending.till(question, rung, step.round, asked)
-            return release(answer.summary, answer.weights, clearance, self.rules, answer.cells, till)
-        except Refused as refused:
-            if refused.code == "E-BUDGET":
-                self.note(question.name, refused.code)
-                raise refusal(question.statistic.kind) from refused
-            if answer.weights is not None:
-                self.note(question.name, str(reasons(weigh(answer.weights, self.rules))))
-            raise
+            return self._released(question, step)
+        except (Refused, Invalid) as error:
+            why = error.message if error.code == "E-DISCLOSURE" else error.code
+            self.note(question.name, f"round {step.round}: {why}")
+            return refuse_round(step.layout, self.randomness)
 
     def learn(self, step: Step, pooled: Summary) -> None:
         """Advance this site's own flow."""
@@ -250,6 +241,30 @@ class SiteWork:
         sets = self._cached(f"row sets {floor} {rungs}", question, 0, build)
         return Asked(question.name, self._key(question), sets)
 
+    def _released(self, question: Question, step: Step) -> Release:
+        """This site's part of a round.
+
+        Raises:
+            Refused: E-DISCLOSURE, by the gate, or because what it agreed to in the vote no longer holds.
+            Invalid: rows that cannot be summarised; E-RANGE, a sum that cannot be encoded.
+        """
+        rung = self.script.agreed[question.name]
+        if (question.name, rung) not in self._clearances and not self._agrees(question, rung):
+            raise refusal(question.statistic.kind)
+        answer = self._firsts.pop((question.name, rung), None) if step.round == 1 else None
+        asked: Round = self.script.outcomes[question.name].round  # type: ignore[union-attr]
+        if answer is None:
+            answer = self._summarised(question, rung, asked)
+        clearance = self._clearances[question.name, rung]
+        if answer.choices is not None:
+            return release_ballot(asked.layout, answer.choices, clearance, self.rules, self.randomness)
+        for guard in (weigh(answer.weights, self.rules), shows(answer.cells or {}, self.rules)):
+            if not guard.holds:
+                raise Refused("E-DISCLOSURE", str(reasons(guard)))
+        check_range(packing(asked.layout, question.base.sites), answer.summary)
+        till = self._spending.till(question, rung, step.round, asked)
+        return release(answer.summary, answer.weights, clearance, self.rules, answer.cells, till)
+
     def _agrees(self, question: Question, rung: int) -> bool:
         """Whether every disclosure rule admits this question on this rung; the reason stays here."""
         try:
@@ -294,11 +309,7 @@ class SiteWork:
         except (Invalid, StopIteration):
             return None
         answer = self._summarised(question, rung, opening)
-        bound = packing(opening.layout, question.base.sites).bound
-        for f in opening.layout.fields:
-            values = answer.summary.values[f.name]
-            if f.dtype.kind == "f" and values.size and not np.abs(values).max() < bound:
-                raise Invalid("E-RANGE", f"a sum of {f.name!r} is too large", "measure the variable in a larger unit")
+        check_range(packing(opening.layout, question.base.sites), answer.summary)
         return answer
 
     def _summarised(self, question: Question, rung: int, asked: Round) -> Answer:

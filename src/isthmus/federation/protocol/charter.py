@@ -113,7 +113,7 @@ class SiteWork(Protocol):
         """The step as this site derives it. Untrusted (E-STEP) when it is not the next one."""
 
     def answer(self, step: Step) -> Release:
-        """The gated part of a round. Refused (constant text) stops the run."""
+        """The gated part of a round, or a blind refusal of it; an error stops the run."""
 
     def learn(self, step: Step, pooled: Summary) -> None:
         """Advance this site's own flow."""

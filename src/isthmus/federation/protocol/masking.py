@@ -14,7 +14,7 @@ from isthmus.federation.messages import Payload, read_all
 from isthmus.federation.protocol.context import Binding, Turn
 from isthmus.federation.spool import Spool
 from isthmus.model.errors import Untrusted
-from isthmus.summary import Summary
+from isthmus.summary import Blind, Summary
 
 SEALED_SIZE = SHARE_SIZE + OVERHEAD
 SEED_SIZE = 32
@@ -60,7 +60,9 @@ class Reply:
     own_share: bytes
 
 
-def masked(circle: Circle, turn: Turn, summary: Summary, randomness: Callable[[int], bytes], spool: Spool) -> Reply:
+def masked(
+    circle: Circle, turn: Turn, summary: Summary | Blind, randomness: Callable[[int], bytes], spool: Spool
+) -> Reply:
     """M3: y_i = enc(x_i) + PRG(b_i) + sum_{j>i} PRG(k_ij) - sum_{j<i} PRG(k_ij), with fresh b_i and its sealed shares.
 
     Raises:

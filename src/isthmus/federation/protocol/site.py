@@ -29,7 +29,7 @@ from isthmus.federation.protocol.records import Paired as PairedHeader
 from isthmus.federation.protocol.site_rounds import Rounds
 from isthmus.federation.protocol.witness import NOTHING
 from isthmus.model.canonical import plain
-from isthmus.model.errors import IsthmusError, Refused, Unavailable, Untrusted
+from isthmus.model.errors import IsthmusError, Unavailable, Untrusted
 from isthmus.strict import parse
 
 # errors that say nothing about the run: a stray, altered or repeated message, or trouble at home
@@ -267,10 +267,7 @@ class SiteRun:
 
     def _round(self, message: Message) -> Answers:
         rounds = self._rounds()
-        try:
-            answers = rounds.ask(message)
-        except Refused as refused:  # a rule of disclosure control: a data-dependent refusal stops the run
-            return self._refuse(refused)
+        answers = rounds.ask(message)
         vote = rounds.current is not None and rounds.current.turn.step.kind == "vote"
         if vote and not self._voted and self.charter.vote_after > 0:
             self._held = answers

@@ -30,7 +30,7 @@ from isthmus.federation.protocol.survivors import (
 )
 from isthmus.federation.protocol.witness import check_growth
 from isthmus.model.errors import Untrusted
-from isthmus.summary import Summary
+from isthmus.summary import Blind, Summary
 
 
 @dataclass(slots=True)
@@ -95,7 +95,6 @@ class Rounds:
 
         Raises:
             Untrusted: E-STEP, E-CONTEXT, E-REPLAY, E-ORDER, E-LEDGER, E-QUORUM, E-SURVIVORS, E-SUM, E-CHECKSUM, E-GATE.
-            Refused: E-DISCLOSURE, by the gate.
         """
         asked = header(Ask, message)
         if self.current and asked.descriptor == self.current.turn.descriptor:
@@ -115,7 +114,7 @@ class Rounds:
             raise Untrusted("E-GATE", "only a release may be masked")
         return (self._mask(own, asked, release.summary),)
 
-    def _mask(self, own: Turn, asked: Ask, summary: Summary) -> Message:
+    def _mask(self, own: Turn, asked: Ask, summary: Summary | Blind) -> Message:
         local = self._local
         reply = masked(self.circle, own, summary, local.randomness, local.spool)
         message = self._author.say("masked", reply.header, reply.body, reply.sealed)
