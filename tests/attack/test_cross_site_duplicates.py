@@ -42,4 +42,4 @@ def test_rows_of_one_person_at_a_site_count_once() -> None:
     person = np.repeat(np.arange(4, dtype=np.uint64), 3)  # twelve rows
     from pyroaring import BitMap
 
-    assert people_of(person).count(BitMap(range(12))) == 4
+    assert people_of(person, np.zeros_like(person)).count(BitMap(range(12))) == 4

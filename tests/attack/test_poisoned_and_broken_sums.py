@@ -34,7 +34,8 @@ def words(evil: Evil, broken: str) -> np.ndarray:
             circle = Circle(
                 circle.binding, circle.me, circle.roster, {peer: Drawn(peer)(32) for peer in circle.secrets}
             )
-        reply = masked(circle, evil.turn, evil.truth(name), Drawn(name), evil.lab.spools["a"])
+        own = evil.lab.works[name].answer(evil.turn.step).summary
+        reply = masked(circle, evil.turn, own, Drawn(name), evil.lab.spools["a"])
         bodies.append(BytesPayload(b"".join(reply.body.chunks())))
         seeds.append(Drawn(name)(32))
     return np.concatenate(list(lifted(evil.turn, bodies, Masks(tuple(seeds)))))

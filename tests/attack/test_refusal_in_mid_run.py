@@ -14,12 +14,14 @@ import pytest
 from refusal_lab import NAMES, alike, larger_cells, run, stricter
 from scipy import stats
 
+from attack import Attack, Say
 from isthmus.disclosure.gate import refusal
 from isthmus.federation.memory import Network
 from isthmus.model.errors import Refused
 from isthmus.summary import AGREE, Blind, Summary
 from secagg_lab import Lab, lab
 
+ATTACK = Attack("Which site refused, seen by the site that stops the run", "a blind refusal of the round; masked vote")
 WIDE = 20_000
 UNLIKELY = 1e-6
 
@@ -27,7 +29,7 @@ UNLIKELY = 1e-6
 # ---- bare: what is seen of a site that stops
 
 
-def test_bare_the_hub_sees_who_stops(tmp_path: Path):
+def test_bare_the_hub_sees_who_stops(leak: Say, tmp_path: Path):
     network = lab(tmp_path).network()
     work = network.sites["b"]._work
     answer = work.answer
@@ -43,6 +45,7 @@ def test_bare_the_hub_sees_who_stops(tmp_path: Path):
     network.hub.receive = lambda message: (heard.append((message.sender, message.kind)), receive(message))[1]
     network.run()
     assert [sender for sender, kind in heard if kind == "refuse"] == ["b"]
+    leak("the name of the site, and that its rows broke a rule in this round")
 
 
 def opened(made: Lab, network: Network) -> tuple[Summary, list[str]]:
@@ -56,7 +59,7 @@ def opened(made: Lab, network: Network) -> tuple[Summary, list[str]]:
     return pooled, made.works["a"].script.refused
 
 
-def test_bare_a_site_that_sends_nothing_of_its_own_opens_the_sum_of_the_others(tmp_path: Path):
+def test_bare_a_site_that_sends_nothing_of_its_own_opens_the_sum_of_the_others(leak: Say, tmp_path: Path):
     """A closing word alone is not enough: the sum without b, beside any sum with it, is b's own part."""
     made = lab(tmp_path, width=5, questions={"model": 1})
     network = made.network()
@@ -67,13 +70,14 @@ def test_bare_a_site_that_sends_nothing_of_its_own_opens_the_sum_of_the_others(t
     fresh.network()
     others = sum(fresh.works[name].part(fresh.script().step("model"))["x"] for name in "ac")
     assert np.allclose(pooled["x"], others)
+    leak("with zeros sent in its place, the sum of the others")
 
 
 # ---- through Isthmus
 
 
 @pytest.mark.parametrize("refusing", ["a", "b", "ac"])
-def test_the_sum_of_a_refused_round_is_noise(tmp_path: Path, refusing: str):
+def test_the_sum_of_a_refused_round_is_noise(stop: Say, tmp_path: Path, refusing: str):
     made = lab(tmp_path, width=WIDE, questions={"model": 2, "curve": 1})
     network = made.network()
     for name in refusing:
@@ -84,6 +88,7 @@ def test_the_sum_of_a_refused_round_is_noise(tmp_path: Path, refusing: str):
     uniform = pooled["x"] / 2.0**64 + 0.5  # of Z_2^128 with 64 fractional bits: [-2**63, 2**63)
     assert stats.kstest(uniform, "uniform").pvalue > UNLIKELY
     assert not np.allclose(pooled.values["n_model"], 0)
+    stop("every sum of the round is uniform noise")
 
 
 def test_a_refused_reply_looks_like_any_other(tmp_path: Path):
@@ -125,12 +130,13 @@ def test_the_weight_guard_of_one_site_ends_one_question(in_mid_run):
         assert "refuse" not in {kind for _, kind, *_ in seen.messages}
 
 
-def test_the_hub_cannot_tell_which_site_refused(in_mid_run):
+def test_the_hub_cannot_tell_which_site_refused(stop: Say, in_mid_run):
     assert alike(in_mid_run)
     for seen in in_mid_run.values():  # the bytes of every reply are uniform, the refusing site's too
         raw = b"".join(piece for name in NAMES for piece in seen.bodies[name])
         counts = np.bincount(np.frombuffer(raw, dtype=np.uint8), minlength=256)
         assert stats.chisquare(counts).pvalue > UNLIKELY
+    stop("what the hub sees is the same whichever site refuses")
 
 
 def test_nor_that_one_refused_and_not_two(in_mid_run, tmp_path: Path):

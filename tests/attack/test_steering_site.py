@@ -22,7 +22,6 @@ from isthmus.evidence import Evidence
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.work import SiteWork
 from isthmus.model.canonical import digest
-from isthmus.model.errors import Refused
 from isthmus.model.rules import OPEN
 from isthmus.summary import Summary
 
@@ -43,11 +42,11 @@ class Steering:
             return self.inner.answer(step)
         asked = self.inner.script.outcomes["m"].round
         self.params[step.round] = asked.params
-        empty = Summary(step.layout, {f.name: np.zeros(f.shape, dtype=f.dtype) for f in step.layout.fields})
+        empty = Summary(asked.layout, {f.name: np.zeros(f.shape, dtype=f.dtype) for f in asked.layout.fields})
         if step.round == 2:
             part = false(empty, asked.params, LOUD)
         else:  # the identity, so that the others' flow goes on and this site gets the sum
-            part = Summary(step.layout, {**empty.values, "gram": np.eye(3)})
+            part = Summary(asked.layout, {**empty.values, "gram": np.eye(3)})
         return release(part, None, clear(digest("evil"), consider(Evidence(rows=100), OPEN)), OPEN)
 
     def learn(self, step: Step, pooled: Summary) -> None:
@@ -85,10 +84,11 @@ def test_it_works_on_sites_that_do_not_weigh_their_rounds(monkeypatch: pytest.Mo
 
 def test_through_the_site_the_third_round_is_refused(stop: Say) -> None:
     sites = Betrayed()
-    with pytest.raises(Refused) as caught:
-        sites.ask(m=MODEL)
-    assert caught.value.code == "E-DISCLOSURE"
+    assert sites.ask(m=MODEL).refused("m")
     assert any(site == "leeds" and SHARE in why for site, _, why in sites.notes)
-    assert 3 in sites.traitor.params
-    assert 3 not in sites.traitor.learnt
-    stop("the victim's site does not answer the steered round; nothing of it is learned")
+    seen = sites.traitor
+    assert int(seen.learnt[3].values["agree"][0]) != 0
+    noise = row_in(seen.learnt[3]["gram"] - np.eye(3), seen.params[3])
+    assert noise != pytest.approx([1.0, *victim(sites)], rel=1e-3)
+    assert 4 not in seen.learnt
+    stop("the steered round ends as refused: its sum is noise")
