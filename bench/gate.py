@@ -26,6 +26,7 @@ from bench.targets import ALL_RULES, ALONE, CACHED, ENROLMENT, FIRST, RATIO
 from isthmus.crypto.keys import SigningKey
 from isthmus.data.persons import read_keys
 from isthmus.federation.book import SqlBook
+from isthmus.federation.hub_work import HubWork
 from isthmus.federation.memory import Network
 from isthmus.federation.protocol.hub import HubRun
 from isthmus.federation.protocol.journal import MemoryJournal
@@ -34,7 +35,7 @@ from isthmus.federation.protocol.site import SiteRun
 from isthmus.federation.rehearsal import ORIGIN, Stage, charter_of, result_body, site_work, stage
 from isthmus.federation.spool import Spool
 from isthmus.federation.store import open_store
-from isthmus.federation.work import HubWork, SiteWork
+from isthmus.federation.work import SiteWork
 from isthmus.ledger.log import Log, MemoryStore
 from isthmus.model.rules import OPEN, Rules
 

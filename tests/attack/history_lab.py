@@ -20,6 +20,7 @@ from isthmus.crypto.keys import SigningKey
 from isthmus.data.source import Source
 from isthmus.disclosure.rules import read_rules
 from isthmus.federation.book import SqlBook
+from isthmus.federation.hub_work import HubWork
 from isthmus.federation.memory import Network
 from isthmus.federation.protocol.hub import HubRun
 from isthmus.federation.protocol.journal import MemoryJournal
@@ -30,7 +31,7 @@ from isthmus.federation.rehearsal import ORIGIN, Stage, charter_of, result_body,
 from isthmus.federation.snapshots import Lineage
 from isthmus.federation.spool import Spool
 from isthmus.federation.store import Store, open_store
-from isthmus.federation.work import HubWork, SiteWork
+from isthmus.federation.work import SiteWork
 from isthmus.ledger.log import Log, MemoryStore
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.study import Study

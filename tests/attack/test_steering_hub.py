@@ -16,9 +16,9 @@ from steering_lab import MODEL, SHARE, false, row_in, unguarded, victim
 
 from attack import Attack, Say
 from isthmus.crypto.ring import pack
+from isthmus.federation.hub_work import HubWork
 from isthmus.federation.protocol import hub_opening, site_rounds
 from isthmus.federation.protocol.context import Turn
-from isthmus.federation.work import HubWork
 from isthmus.model.errors import Untrusted
 from isthmus.summary import Summary
 

@@ -24,6 +24,7 @@ from isthmus.federation.grpc_client import HubClient
 from isthmus.federation.grpc_hub import Party
 from isthmus.federation.grpc_site import HubAddress
 from isthmus.federation.hub_node import HubSetup
+from isthmus.federation.hub_work import HubWork as OurHubWork
 from isthmus.federation.identity import Identity, load_identity
 from isthmus.federation.node import Means
 from isthmus.federation.plan import study_reads
@@ -34,7 +35,6 @@ from isthmus.federation.request import charter_of, plan_of
 from isthmus.federation.site_node import SiteSetup
 from isthmus.federation.snapshots import Lineage
 from isthmus.federation.store import Store, open_store
-from isthmus.federation.work import HubWork as OurHubWork
 from isthmus.federation.work import SiteWork as OurSiteWork
 from isthmus.governance.admission import Door, RunRequest, admit, admit_at_hub, asker, sign_request
 from isthmus.governance.agreement import Agreement, agreement_digest, check_in_force, shared_rules

@@ -21,6 +21,7 @@ from isthmus.data.inference import infer
 from isthmus.data.source import Source, open_source
 from isthmus.disclosure.budget import Account, MemoryPurse, check_privacy
 from isthmus.disclosure.rules import check_rules
+from isthmus.federation.hub_work import HubWork
 from isthmus.federation.memory import Network
 from isthmus.federation.plan import Plan, inferred_reads, make_plan
 from isthmus.federation.protocol.charter import Charter, Member
@@ -32,7 +33,7 @@ from isthmus.federation.protocol.site import SiteRun
 from isthmus.federation.recall import Book, MemoryBook
 from isthmus.federation.results import proof_of
 from isthmus.federation.spool import Spool
-from isthmus.federation.work import HubWork, SiteWork
+from isthmus.federation.work import SiteWork
 from isthmus.ledger.log import Log, MemoryStore
 from isthmus.model.canonical import digest
 from isthmus.model.codebook import Codebook

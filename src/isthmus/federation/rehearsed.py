@@ -20,6 +20,7 @@ from isthmus.federation.grpc_client import HubClient
 from isthmus.federation.grpc_hub import Party
 from isthmus.federation.grpc_site import HubAddress
 from isthmus.federation.hub_node import HubSetup, serve_hub
+from isthmus.federation.hub_work import HubWork as OurHubWork
 from isthmus.federation.identity import Identity, Owner, load_identity, make_identity
 from isthmus.federation.launch import Fleet
 from isthmus.federation.node import Means, Tell
@@ -29,7 +30,6 @@ from isthmus.federation.rehearsal import COUNTRY, Progress, Stage, candid, chart
 from isthmus.federation.results import proof_of_bundle
 from isthmus.federation.site_node import SiteSetup, serve_site
 from isthmus.federation.store import open_store
-from isthmus.federation.work import HubWork as OurHubWork
 from isthmus.governance.card import Card, Role, read_card
 from isthmus.ledger.verify import verify_bundle
 from isthmus.model.canonical import plain

@@ -1,7 +1,6 @@
-"""What the protocol asks of a party's own copy of the run: `HubWork` and `SiteWork`.
+"""A site's own copy of the run: rows become columns, evidence and summaries.
 
-The hub's copy has no data. A site's copy turns rows into columns, evidence and summaries; the disclosure gate stands
-between the summary and everything that could send it.
+The disclosure gate stands between the summary and everything that could send it.
 """
 
 from __future__ import annotations
@@ -30,7 +29,6 @@ from isthmus.disclosure.gate import (
 )
 from isthmus.disclosure.history import Floors, RowSet
 from isthmus.disclosure.site import consider, reasons, shows, weigh
-from isthmus.federation.audit import transcript
 from isthmus.federation.plan import POPULATION, VOTE, Plan, Question
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.protocol.context import packing
@@ -47,52 +45,9 @@ from isthmus.statistics.contract import Answer, Inputs, Round
 from isthmus.statistics.unusual import unusual
 from isthmus.summary import IntArray, Summary
 
-AUDITED = 32 << 20  # bytes of pooled sums that an auditor's bundle carries
 # Whether a table fits its codebook says nothing about what a study asks; other data-dependent errors might.
 FAULTS = frozenset({"E-COLUMN-MISSING", "E-COLUMN-TYPE", "E-TEXT-IN-NUMBER", "E-LEVEL", "E-RESERVED-NAME"})
 Cache = MutableMapping[str, Any]
-
-
-@dataclass(slots=True)
-class HubWork:
-    """The hub's copy: drives the flows on pooled sums, and keeps them for the auditor's form of the bundle."""
-
-    plan: Plan
-    codebook: Codebook
-    script: Script = field(init=False)
-    _at: int = 0
-    _sums: list[tuple[Step, Summary]] = field(default_factory=list)
-    _size: int = 0
-
-    def __post_init__(self) -> None:
-        self.script = Script(self.plan)
-
-    def next(self) -> Step | None:
-        """The next round, or None when every flow has ended."""
-        if not self.script.voted:
-            return self.script.vote_step()
-        order = self.script.order()
-        while self._at < len(order):
-            try:
-                return self.script.first(order[self._at])
-            except Untrusted:  # its flow has ended
-                self._at += 1
-        return None
-
-    def learn(self, step: Step, pooled: Summary) -> None:
-        """Advance the flow that asked."""
-        self._size += sum(value.nbytes for value in pooled.values.values())
-        if self._size <= AUDITED:
-            self._sums.append((step, pooled))
-        self.script.learn(step, pooled)
-
-    def transcript(self, cards: str) -> Any:
-        """The pooled sums and the codebook; None for a run of more than 32 MiB of sums."""
-        return transcript(self._sums, cards, self.codebook) if self._size <= AUDITED else None
-
-    def conclude(self, survivors: tuple[str, ...]) -> dict[str, Any]:
-        """The released result."""
-        return released(self.script, survivors)
 
 
 @dataclass(slots=True)
