@@ -28,7 +28,7 @@ from history_lab import RULES, Asked, Forgetful, Recalling
 from isthmus.model.codebook import Codebook, Variable
 
 FLOOR = RULES["minimum_count"]
-ROWS = 150
+ROWS = 300
 WARDS = ("x", "y", "z")
 BOOK = Codebook(
     name="ward",
@@ -159,16 +159,14 @@ def determined(known: Sequence[Sequence[Mask]], *, of_the_last: int = 3) -> int 
     return least if least < FLOOR else None
 
 
-THRESHOLDS = st.builds(
-    lambda base, more: round(base + more, 1), st.sampled_from([40.0, 60.0]), st.sampled_from([0.0, 0.5, 1.0, 12.0])
-)
+THRESHOLDS = st.builds(lambda base, more: round(base + more, 1), st.just(50.0), st.sampled_from([0.0, 0.3, 0.6, 12.0]))
 
 
 @st.composite
 def questions(draw: st.DrawFn) -> Question:
     """Ages are cut at few places, so that two questions are often nearly alike."""
     kind = draw(st.sampled_from(["count", "crosstab", "table_one", "kaplan_meier", "glm", "histogram"]))
-    side = draw(st.sampled_from([None, "<=", ">"]))
+    side = draw(st.sampled_from(["<=", ">"])) if kind != "kaplan_meier" else None
     edges = (
         tuple(sorted(draw(st.sets(THRESHOLDS, min_size=1, max_size=2))))
         if kind in {"kaplan_meier", "histogram"}
@@ -178,8 +176,8 @@ def questions(draw: st.DrawFn) -> Question:
         kind=kind,
         side=side,
         age=draw(THRESHOLDS) if side else 0.0,
-        ward=draw(st.sampled_from([None, None, "x"])) if kind in {"count", "glm"} else None,
-        by=draw(st.sampled_from([None, "ARM", "WARD"])) if kind != "crosstab" else None,
+        ward=draw(st.sampled_from([None, None, None, "x"])) if kind in {"count", "glm"} else None,
+        by=draw(st.sampled_from([None, None, "ARM"])) if kind != "crosstab" else None,
         edges=edges,
     )
 
@@ -208,7 +206,7 @@ def test_no_pair_of_many_determines_a_small_cell(seed: int, pair: tuple[Question
 
 NEARLY_ALIKE = [
     (Question("count", "<=", 60.0), Question("glm", "<=", 60.5)),
-    (Question("count", ">", 40.0, by="ARM"), Question("kaplan_meier", edges=(41.0,))),
+    (Question("count", ">", 40.0, by="ARM"), Question("kaplan_meier", edges=(40.6,))),
     (Question("histogram", edges=(40.0, 60.5, 75.0)), Question("count", "<=", 60.0)),
 ]
 
