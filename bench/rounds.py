@@ -75,7 +75,8 @@ def alliance(sites: int) -> Iterator[Alliance]:
         for name in names:
             identity(folder, "site", name)
         address = f"127.0.0.1:{free_port()}"
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        path = os.pathsep.join((str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])))
+        environment = {**os.environ, "PYTHONPATH": path}
         with Fleet(("bench.nodes", "grpc.aio"), environment, told.hear) as fleet:
             start(fleet, folder, names, "numbers", {"address": address})
             with HubClient(ada, HubAddress(address, "hub", hub.key.public, hub.certificate), now) as client:

@@ -25,7 +25,7 @@ from isthmus.federation.script import chain
 from isthmus.model.canonical import digest
 from isthmus.model.names import Digest
 from isthmus.model.rules import OPEN
-from isthmus.summary import Field, FloatArray, Layout, Summary
+from isthmus.summary import Field, FloatArray, Layout, Summary, closed
 
 AGREEMENT = digest("bench")
 Tell = Callable[[dict[str, Any]], None]
@@ -52,7 +52,11 @@ class Rounds:
         if self.at > self.rounds:
             return None
         return Step(
-            question="numbers", kind="bench", round=self.at, layout=layout_of(self.values), transcript=self.transcript
+            question="numbers",
+            kind="bench",
+            round=self.at,
+            layout=closed(layout_of(self.values)),
+            transcript=self.transcript,
         )
 
     def learn(self, pooled: Summary) -> None:
@@ -102,7 +106,7 @@ class SiteNumbers:
         return step
 
     def answer(self, step: Step) -> Release:
-        return release(Summary(step.layout, {"values": self.numbers}), None, self.clearance, OPEN)
+        return release(Summary(layout_of(self.rounds.values), {"values": self.numbers}), None, self.clearance, OPEN)
 
     def learn(self, step: Step, pooled: Summary) -> None:
         self.rounds.learn(pooled)
