@@ -18,6 +18,7 @@ from isthmus.evidence import Evidence, Weights
 from isthmus.model.canonical import digest
 from isthmus.model.errors import Invalid, Refused, Untrusted
 from isthmus.model.rules import OPEN
+from isthmus.statistics.catalogue import CATALOGUE
 from isthmus.summary import AGREE, Blind, Field, Layout, Summary, closed
 
 RULES = replace(OPEN, minimum_count=11, maximum_weight_share=0.1)
@@ -167,6 +168,20 @@ def test_a_refusal_names_the_rules_that_could_apply_and_what_to_change():
         assert "minimum_count" in said.message
         assert said.hint
     assert all(rule in refusal("glm").message for rule in (*SITE_RULES, "maximum_weight_share"))
+
+
+@pytest.mark.parametrize("kind", CATALOGUE)
+def test_every_kind_teaches_in_words_of_its_own(kind):
+    """A new kind says which rules could refuse it and what to change: an entry in `_COULD` and one in `_HINTS`."""
+    assert gate._COULD[kind]
+    assert set(gate._COULD[kind]) <= {*SITE_RULES, "maximum_weight_share"}
+    said = refusal(kind)
+    assert said.hint == gate._HINTS[kind] != refusal("a kind of tomorrow").hint
+    assert "the history of questions" in said.message
+
+
+def test_no_text_is_left_of_a_kind_that_is_gone():
+    assert set(gate._COULD) | set(gate._HINTS) <= set(CATALOGUE)
 
 
 # ---- a refusal in mid-run

@@ -255,7 +255,8 @@ def refusal(kind: str) -> Refused:
     return Refused(
         "E-DISCLOSURE",
         "not answered: not every site's disclosure rules allow this question; rules that could apply: "
-        + ", ".join(could_apply(kind)),
+        + ", ".join(could_apply(kind))
+        + ", and the history of questions",
         _HINTS.get(kind, "ask for larger groups, fewer terms or a coarser grid"),
     )
 
@@ -287,6 +288,13 @@ _COULD: Mapping[str, tuple[str, ...]] = {
     "log_rank": _CURVE,
     "rmst": _CURVE,
     "cumulative_incidence": _CURVE,
+    "calibration": _FIT,
+    "correlation": _FIT,
+    "glm": _FIT,
+    "multinomial": _FIT,
+    "ordinal": _FIT,
+    "effect": _FIT,
+    "cox": _FIT,
 }
 
 _MODEL_HINT = "fewer terms, merged levels of rare categories, or a wider population"
