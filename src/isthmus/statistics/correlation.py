@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -79,15 +79,7 @@ def _evidence(question: Correlation, setting: Setting, prepared: Rows) -> Eviden
         away = [np.abs(row - unusual.middle(row)) for row in prepared.values]
         sums |= {f"deviations of {n}": row for n, row in zip(question.variables, away, strict=True)}
         sums |= {f"squares of {n}": row * row for n, row in zip(question.variables, away, strict=True)}
-    return Evidence(
-        rows=found.rows,
-        supports=found.supports,
-        pairs=found.pairs,
-        cells=found.cells,
-        sums=sums,
-        parameters=found.parameters,
-        leverage=found.leverage,
-    )
+    return replace(found, sums=sums)
 
 
 def _flow(question: Correlation, setting: Setting) -> Flow:

@@ -49,7 +49,8 @@ def _within_strata(model: Model, rows: Rows, found: Evidence, marks: list[tuple[
     if model.strata == 1 or not rows.size:
         return found
     sizes = np.bincount(rows.stratum, minlength=model.strata)
-    sides, supports, cells = {"strata": sizes.astype(np.int64)}, dict(found.supports), dict(found.cells)
+    sides = {**found.sides, "strata": sizes.astype(np.int64)}
+    supports, cells = dict(found.supports), dict(found.cells)
     cells[f"strata x {model.event}"] = _crossed(model, rows, rows.event)
     for name, mark in marks:
         sides[f"strata x {name}"] = _crossed(model, rows, mark > 0.5)

@@ -22,10 +22,12 @@ def glm_evidence(model: Model, rows: Rows) -> Evidence:
     y = used.y if used.offset is None or model.family.base != "gaussian" else used.y - used.offset
     scaled = used.columns if weights is None else used.columns * np.sqrt(weights)
     outcome = _binary(model.outcome, y)
-    found = indicators.design_evidence(model.design, used.columns, outcome, indicators.leverage(scaled), weights)
+    number = None if outcome else (model.outcome, y)
+    own = indicators.leverage(scaled)
+    found = indicators.design_evidence(model.design, used.columns, outcome, own, weights, number)
     if not used.size:
         return found
-    sums, supports, sides = {}, dict(found.supports), _sides(model, rows, used)
+    sums, supports, sides = {}, dict(found.supports), {**found.sides, **_sides(model, rows, used)}
     if outcome is None:
         sums[model.outcome] = np.abs(y - unusual.middle(y))
         supports[f"spread of {model.outcome}"] = np.array([unusual.spread(y, weights)], dtype=np.int64)

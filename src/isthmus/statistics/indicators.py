@@ -1,11 +1,13 @@
 """Evidence about a design: who stands behind each indicator, each pair, each outcome cell; the largest leverage.
 
 A number column that takes two values at this site is an indicator too: a numeric 0/1 column holding a single 1 gives
-away that person's outcome (vantage6#2017), whatever its declared type.
+away that person's outcome (vantage6#2017), whatever its declared type. A number that one person alone has within a level
+is that person's: its sum over the rows of the level leaves in X'X and X'y.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +16,11 @@ from numpy.typing import NDArray
 from isthmus.evidence import Evidence
 from isthmus.model.formula import Design, DesignColumn
 from isthmus.statistics.chunks import CHUNK, pieces
-from isthmus.statistics.unusual import SLACK, spread, two_values
+from isthmus.statistics.unusual import SLACK, makers, spread, two_values
 from isthmus.summary import FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
+Groups = Iterable[tuple[str, BoolArray]]
 NEGLIGIBLE = 1e-12  # share of a column's squares below which it adds no direction at this site
 
 
@@ -44,11 +47,13 @@ def design_evidence(
     outcome: tuple[str, FloatArray] | None,
     largest: float,
     weights: FloatArray | None = None,
+    response: tuple[str, FloatArray] | None = None,
 ) -> Evidence:
     """Facts about one site's design `columns` (p, rows).
 
     `outcome` is the name and (rows,) values 0 or 1 of a binary outcome or event, else None; `largest` the leverage;
-    `weights` (rows,), all positive: then a count is of effective rows, so that light rows hide nobody.
+    `weights` (rows,), all positive: then a count is of effective rows, so that light rows hide nobody;
+    `response` the name and values of an outcome that is a number.
     """
     marks = _marks(design, columns)
     size = columns.shape[1]
@@ -56,9 +61,13 @@ def design_evidence(
     last = len(marks.names)
     supports = {name: _table(joint, i, i)[[0, 3]] for i, name in enumerate(marks.names)}
     supports |= _references(design, marks, joint)
-    supports |= {f"spread of {name}": count for name, count in _spreads(design, columns, marks, weights).items()}
+    numbers = _numbers(design, columns, marks)
+    supports |= {f"spread of {n}": np.array([spread(v, weights)], dtype=np.int64) for n, v in numbers.items()}
+    numbers |= {} if response is None else {response[0]: response[1]}
+    sides = _within(_level_rows(design, marks), numbers, weights)
     cells = {}
     if outcome is not None:
+        sides |= _within(_both(*outcome), numbers, weights)
         cells[outcome[0]] = _table(joint, last, last)[[0, 3]]
         for i, name in enumerate(marks.names):
             cells[f"{name} x {outcome[0]}"] = _table(joint, i, last)
@@ -66,6 +75,7 @@ def design_evidence(
         rows=size,
         supports=supports,
         pairs=_pairs(marks, joint),
+        sides=sides,
         cells=cells,
         parameters=len(columns),
         leverage=largest,
@@ -135,14 +145,41 @@ def _two_valued(values: FloatArray) -> FloatArray | None:
     return None if found is None else (values == found[1]).astype(np.float64)
 
 
-def _spreads(design: Design, columns: FloatArray, marks: _Marks, weights: FloatArray | None) -> dict[str, IntArray]:
-    """Effective rows of each column with more than two values: few where it is large for few rows and noise else."""
+def _numbers(design: Design, columns: FloatArray, marks: _Marks) -> dict[str, FloatArray]:
+    """Columns with more than two values, those of a number within a level included."""
     found, marked = {}, set(marks.names)
     for column, values in zip(design.columns, columns, strict=True):
         crossed = any(level is not None for _, level, _ in column.parts)
         if column.parts and not column.indicator and (crossed or column.name not in marked):
-            found[column.name] = np.array([spread(values, weights)], dtype=np.int64)
+            found[column.name] = values
     return found
+
+
+def _within(groups: Groups, numbers: dict[str, FloatArray], weights: FloatArray | None) -> dict[str, IntArray]:
+    """Who makes up the sum of each number within each group of rows: X'X and X'y give these sums away."""
+    found = {}
+    for group, mark in groups if numbers else ():
+        at = np.flatnonzero(mark)
+        light = None if weights is None else weights[at]
+        for name, values in numbers.items():
+            found[f"{name} within {group}"] = makers(values[at], light)
+    return found
+
+
+def _level_rows(design: Design, marks: _Marks) -> Groups:
+    """Rows with each mark, and without it; of a category the reference stands for those without."""
+    levels = {i for variable, _ in design.reference for i in _levels_of(design, marks, variable)}
+    for i, (name, mark) in enumerate(zip(marks.names, marks.rows, strict=True)):
+        yield from ((name, mark != 0.0),) if i in levels else _both(name, mark)
+    for variable, reference in design.reference:
+        mine = _levels_of(design, marks, variable)
+        if mine:
+            yield f"{variable}[{reference}]", ~np.any(marks.rows[mine] != 0.0, axis=0)
+
+
+def _both(name: str, mark: FloatArray) -> Groups:
+    yield name, mark != 0.0
+    yield f"not {name}", mark == 0.0
 
 
 def _levels(column: DesignColumn) -> frozenset[tuple[str, str]]:
@@ -206,11 +243,15 @@ def _references(design: Design, marks: _Marks, joint: _Joint) -> dict[str, IntAr
     """Support of each reference level: the rows no main-effect column of the category marks."""
     found = {}
     for variable, reference in design.reference:
-        mine = [i for i, part in enumerate(marks.parts) if len(part) == 1 and _is_level_of(design, marks, i, variable)]
+        mine = _levels_of(design, marks, variable)
         if mine:
             others = np.sum([joint.sums[:, i, i] for i in mine], axis=0)
             found[f"{variable}[{reference}]"] = _effective(np.array([joint.whole - others, others]).T)
     return found
+
+
+def _levels_of(design: Design, marks: _Marks, variable: str) -> list[int]:
+    return [i for i, part in enumerate(marks.parts) if len(part) == 1 and _is_level_of(design, marks, i, variable)]
 
 
 def _is_level_of(design: Design, marks: _Marks, i: int, variable: str) -> bool:

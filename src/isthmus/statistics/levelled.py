@@ -112,10 +112,13 @@ def evidence(model: Model, rows: Rows) -> Evidence:
     """The design, and of each level of the outcome who has it, alone and with each indicator."""
     found = indicators.design_evidence(model.design, rows.columns, None, indicators.leverage(rows.columns))
     cells: dict[str, IntArray] = {}
+    sides = dict(found.sides)
     for k, level in enumerate(model.levels):
         outcome = (f"{model.outcome}[{level}]", (rows.codes == k).astype(np.float64))
-        cells |= indicators.design_evidence(model.design, rows.columns, outcome, 0.0).cells
-    return replace(found, cells=cells, parameters=model.size)
+        here = indicators.design_evidence(model.design, rows.columns, outcome, 0.0)
+        cells |= here.cells
+        sides |= here.sides
+    return replace(found, cells=cells, sides=sides, parameters=model.size)
 
 
 def start_layout(model: Model) -> Layout:

@@ -64,7 +64,7 @@ def table_evidence(variables: Variables, rows: Rows, by: str | None, names: tupl
                 sides[f"signs of {label}"] = np.array([(part < 0.0).sum(), (part > 0.0).sum()], dtype=np.int64)
                 far = np.abs(part - unusual.middle(part))
                 sums |= {f"{label} deviations": far, f"{label} squares": far * far}
-                sides[label] = np.array([unusual.away(part), unusual.contributors(part)], dtype=np.int64)
+                sides[label] = unusual.makers(part)
     groups = {} if by is None else {by: sizes}
     number = 1 if variables.numbers else 0  # a standard deviation needs degrees of freedom
     return Evidence(rows=int(rows.group.size), groups=groups, cells=cells, sums=sums, sides=sides, parameters=number)

@@ -16,6 +16,10 @@ from isthmus.summary import FloatArray, IntArray
 # A group of evenly spread or normal values has (sum |z|)^2 / sum z^2 near 2/3 of its rows: times this, about all.
 SMOOTH = 1.5
 SLACK = 1e-9
+SAMPLE = (
+    1024  # where fewer than a quarter as many rows differ from the usual value, the median of a sample is that value
+)
+NEAR = 0.02  # of the largest deviation: who is nearer is noise around the usual value and makes no sum
 
 
 def middle(values: FloatArray) -> float:
@@ -40,16 +44,25 @@ def away(values: FloatArray) -> int:
     return int(np.count_nonzero(values != middle(values))) if values.size else 0
 
 
-def contributors(values: FloatArray) -> int:
-    """Rows that make up a sum of absolute deviations from the median, at most all; 0 for a constant."""
+def makers(values: FloatArray, weights: FloatArray | None = None) -> IntArray:
+    """(2,) rows away from the usual value, and those that make up a sum of deviations from it: 0 for a constant.
+
+    The latter at most the rows that are not near, so that k equal rows remain k, whatever noise the rest has.
+    The usual value is the median of a sample, so it is what all but a few rows have wherever few rows differ.
+    """
     if not values.size:
-        return 0
-    z = np.abs(values - middle(values))
+        return np.zeros(2, dtype=np.int64)
+    z = np.abs(values - middle(values[:: 1 + values.size // SAMPLE]))
+    apart = int(np.count_nonzero(z))
+    if weights is not None:
+        z *= weights
     top = float(z.max())
     if not top > 0.0:
-        return 0
+        return np.array([apart, 0], dtype=np.int64)
     z /= top
-    return min(values.size, int(SMOOTH * float(z.sum()) ** 2 / float(z @ z) + SLACK))
+    far = int(np.count_nonzero(z > NEAR))
+    made = SMOOTH * float(z.sum()) ** 2 / float(z @ z)
+    return np.array([apart, min(far, int(made * (1.0 + SLACK)))], dtype=np.int64)
 
 
 def effective(weights: FloatArray) -> int:
