@@ -104,5 +104,5 @@ def test_a_budget_runs_out_at_one_site_and_survives_kill(fleet: Fleet, tmp_path:
         assert fleet.stop(name) == 0
     assert [left(made, site) for site in SITES] == [Fraction(1, 100), Fraction(6, 100), Fraction(6, 100)]
     assert notes_of(made) == ["E-BUDGET"]
-    (told,) = budgets(made.config(SITES[1]), os.environ).values()
+    (told,) = budgets(made.config("oxford"), os.environ).values()
     assert told == {"rho": PRIVACY.rho, "spent": pytest.approx(PRIVACY.rho - 0.06)}
