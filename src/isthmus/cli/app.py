@@ -48,6 +48,7 @@ GROUPS = ("study", "results", "codebook", "rules", "agreement", "hub", "site", "
 
 _study = _group("study", "Check and submit studies.")
 _study.command("check")(study.check)
+_study.command("preview")(study.preview)
 _study.command("submit")(study.submit)
 _study.command("status")(study.status)
 

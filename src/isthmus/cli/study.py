@@ -40,6 +40,33 @@ def check(
     screen.say(f"{asked.digest}", style="dim")
 
 
+def preview(
+    study: StudyFile,
+    codebook: Annotated[Path | None, typer.Option(help="The dataset's codebook.")] = None,
+    rules: Annotated[
+        Path | None, typer.Option(help="Disclosure rules, as for a rehearsal; else the agreement's.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what a study would read and what would leave each site, before any row is touched."""
+    from isthmus.sdk.preview import tables
+    from isthmus.sdk.study import Study
+
+    screen, asked = Screen.of(json=json, quiet=quiet), Study.read(study)
+    body = asked.preview(codebook, rules=rules)
+    if screen.json:
+        screen.document(body)
+        return
+    screen.say(f"{body['title']}: {body['dataset']}, {body['sites']} sites; no row is touched")
+    told = {None: "no agreement looked at", True: "the agreement admits it"}
+    outside = body["admitted"]
+    screen.say(f"not admitted: {outside['code']} {outside['message']}" if isinstance(outside, dict) else told[outside])
+    screen.say()
+    for table in tables(body):
+        screen.table(table)
+
+
 def submit(study: StudyFile, json: Json = False, quiet: Quiet = False) -> None:
     """Sign a study and send it to the hub of your isthmus.toml."""
     from isthmus.sdk.connect import connect

@@ -216,7 +216,7 @@ def hub_setup(path: Path, environ: Mapping[str, str], clock: Clock) -> HubSetup:
     """
     config = read_config(path, environ)
     hub = config.hub()
-    signed = _read_agreement(config, hub.agreement)
+    signed = read_agreement(config, hub.agreement)
     agreement = check_signatures(signed)
     means = _means(config, hub.key, environ, clock)
     if means.identity.key.public.hex() != agreement.hub.key:
@@ -261,7 +261,7 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
         )
     means = _means(config, site.key, environ, clock)
     custodian = _key(site.custodian)
-    signed = _read_agreement(config, site.agreement)
+    signed = read_agreement(config, site.agreement)
     agreement = verify_agreement(signed, custodian, held_agreement(means.store))
     check_own_site(agreement, site.name, means.identity.key.public, custodian)
     with_own(agreement.disclosure, site.rules)  # out of range: said now, not when a study comes
@@ -282,7 +282,7 @@ def budgets(path: Path, environ: Mapping[str, str]) -> dict[str, dict[str, float
         Invalid, Untrusted, Unavailable: configuration, agreement or store cannot be used.
     """
     config = read_config(path, environ)
-    agreement = check_signatures(_read_agreement(config, config.site().agreement))
+    agreement = check_signatures(read_agreement(config, config.site().agreement))
     store, nobody = _store(config, environ), Account(person="", project="")
     try:
         return {
@@ -348,7 +348,7 @@ def connect(path: Path, environ: Mapping[str, str], clock: Clock) -> Researcher:
     """
     config = read_config(path, environ)
     me = config.researcher()
-    agreement = check_signatures(_read_agreement(config, me.agreement))
+    agreement = check_signatures(read_agreement(config, me.agreement))
     identity = load_identity(config.keys(me.key))
     return Researcher(identity, agreement, HubClient(identity, hub_address(agreement, me.hub), clock))
 
@@ -362,7 +362,8 @@ def _store(config: Config, environ: Mapping[str, str]) -> Store:
     return open_store(place if "://" in place else config.path(place))
 
 
-def _read_agreement(config: Config, place: str | None) -> SignedAgreement:
+def read_agreement(config: Config, place: str | None) -> SignedAgreement:
+    """The signed agreement that a configuration names; its signatures are not looked at yet."""
     if place is None:
         raise Invalid("E-CONFIG", "the configuration names no agreement", "agreement = 'agreement.yaml'", "agreement")
     path = config.path(place)

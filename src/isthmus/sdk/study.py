@@ -94,6 +94,27 @@ class Study:
 
         return check(self.record, codebook)
 
+    def preview(
+        self,
+        codebook: Codebook | str | Path | None = None,
+        *,
+        rules: Any = None,
+        config: str | Path | None = None,
+    ) -> dict[str, Any]:
+        """What the study would read and what would leave each site, before any row is touched.
+
+        Args:
+            codebook: the dataset's; from the configuration's dataset where not given.
+            rules: disclosure rules as for a rehearsal; else those of the agreement of the nearest isthmus.toml.
+            config: an isthmus.toml.
+
+        Raises:
+            Invalid: E-PREVIEW, nothing to preview against; the study does not fit the codebook.
+        """
+        from isthmus.sdk.preview import preview
+
+        return preview(self.record, codebook, rules, config)
+
     def __repr__(self) -> str:
         names = ", ".join(self.record.analyses)
         return f"<Study {self.title!r} on {self.record.dataset!r}: {names}>"

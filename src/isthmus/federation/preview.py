@@ -1,0 +1,158 @@
+"""What a study would read and what would leave each site, before any row is touched.
+
+Layouts of later rounds follow from pooled sums, so each question is played through over invented rows: drawn from the
+codebook's ranges and levels alone, at as many sites as asked. Nobody's data is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import reduce
+from math import prod
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from isthmus.data.dictionary import base_codebook, derived_expressions, dictionary
+from isthmus.data.dictionary import population as population_steps
+from isthmus.data.expressions import parse_condition
+from isthmus.data.source import open_source
+from isthmus.disclosure.gate import could_apply, refusal
+from isthmus.disclosure.rules import Effective
+from isthmus.federation.plan import Plan, Question, make_plan
+from isthmus.federation.rehearsal import Stage, site_work
+from isthmus.federation.work import SiteWork
+from isthmus.model.canonical import plain
+from isthmus.model.codebook import Codebook, Variable
+from isthmus.model.design import BOOLEAN_LEVELS
+from isthmus.model.errors import IsthmusError
+from isthmus.model.privacy import Privacy
+from isthmus.model.rules import OPEN, Rules, applies
+from isthmus.model.study import Study, study_digest
+from isthmus.statistics.contract import Round
+from isthmus.summary import WHOLE, Layout, Summary, add
+
+INVENTED = 400  # rows at each invented site
+SEED = 20_26  # the same preview each time
+WIDTH = 60.0  # of a number without a declared range
+MOST_ROUNDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """Who would answer: the rules in force and whose each is; site -> country; a budget where answers are noisy."""
+
+    effective: Effective
+    countries: Mapping[str, str]
+    privacy: Privacy | None = None
+
+
+def preview(study: Study, codebook: Codebook, party: Party) -> dict[str, Any]:
+    """The preview as plain data.
+
+    Raises:
+        Invalid: the study does not fit the codebook.
+    """
+    known = dictionary(study, codebook, tuple(dict.fromkeys(party.countries.values())))
+    rules, whose = party.effective.rules, party.effective.whose
+    plan = make_plan("preview", study, known, rules, whose, len(party.countries), party.privacy)
+    played = _played(study, codebook, party)
+    return {
+        "schema": "isthmus/preview/1",
+        "study": study_digest(study),
+        "title": study.title,
+        "dataset": study.dataset,
+        "sites": len(party.countries),
+        "population": list(_base(study, known, [expression.names for _, expression in population_steps(study, known)])),
+        "analyses": {q.name: _question(q, plan, known, played.get(q.name, [])) for q in plan.questions[1:]},
+        "rules": _rules(rules, whose),
+    }
+
+
+def _rules(rules: Rules, whose: Mapping[str, str]) -> list[dict[str, Any]]:
+    names = [name for name in Rules.__dataclass_fields__ if getattr(rules, name) is not None]
+    return [
+        {"rule": n, "value": plain(getattr(rules, n)), "whose": whose.get(n), "restricts": applies(rules, n)}
+        for n in names
+    ]
+
+
+def _question(question: Question, plan: Plan, known: Codebook, rounds: list[Layout]) -> dict[str, Any]:
+    kind = question.statistic.kind
+    study = plan.study
+    derived, base = derived_expressions(study, known), base_codebook(study, known)
+    filters = [parse_condition(text, base, derived).names for text in question.where]
+    return {
+        "kind": kind,
+        "reads": list(_base(study, known, [frozenset(question.reads), *filters])),
+        "rows": list(plan.variables if study.missing == "study" else question.reads),
+        "grids": [len(grid.edges) for grid in question.rungs if grid is not None],
+        "leaves": [_round(number, layout) for number, layout in enumerate(rounds, start=1)],
+        "may be refused by": [rule for rule in could_apply(kind) if applies(plan.rules, rule)],
+        "if it is refused": refusal(kind).hint,
+    }
+
+
+def _base(study: Study, known: Codebook, names: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    """Columns of the dataset behind some names: a derived variable stands for what it reads."""
+    derived = derived_expressions(study, known)
+    asked = [name for group in names for name in sorted(group)]
+    found = [n for name in asked for n in (sorted(derived[name].names) if name in derived else [name])]
+    return tuple(dict.fromkeys(found))
+
+
+def _round(number: int, layout: Layout) -> dict[str, Any]:
+    sent = [{"name": f.name, "kind": f.kind, "shape": list(f.shape)} for f in layout.fields]
+    size = sum(prod(f.shape) * (8 if f.kind in WHOLE else 16) for f in layout.fields)
+    return {"round": number, "fields": sent, "masked_bytes": size}
+
+
+# -- invented rows ----------------------------------------------------------------------------------------------------
+
+
+def _played(study: Study, codebook: Codebook, party: Party) -> dict[str, list[Layout]]:
+    """Question -> layouts of the rounds it took over invented rows."""
+    draw = np.random.default_rng(SEED)
+    tables = {name: _invented(codebook, draw) for name in party.countries}
+    opened = replace(OPEN, minimum_sites=party.effective.rules.minimum_sites)
+    known = dictionary(study, codebook, tuple(dict.fromkeys(party.countries.values())))
+    sources = {name: open_source(table) for name, table in tables.items()}
+    staged = Stage(study, sources, party.countries, opened, known, party.privacy)
+    plan = staged.plan("preview")
+    sites = [site_work(staged, plan, name, lambda _question, _why: None) for name in sources]
+    return {question.name: list(_rounds(question, sites)) for question in plan.questions[1:]}
+
+
+def _rounds(question: Question, sites: list[SiteWork]) -> Iterator[Layout]:
+    """Layouts until the flow ends, or says that the invented rows are not for it."""
+    try:
+        flow = question.statistic.flow(question.arguments, question.setting(0))
+        asked: Round = next(flow)
+        for _ in range(MOST_ROUNDS):
+            yield asked.layout
+            asked = flow.send(_pooled(question, sites, asked))
+    except (StopIteration, IsthmusError):
+        return
+
+
+def _pooled(question: Question, sites: list[SiteWork], asked: Round) -> Summary:
+    return reduce(add, (site._summarised(question, 0, asked).summary for site in sites))
+
+
+def _invented(codebook: Codebook, draw: np.random.Generator) -> pa.Table:
+    return pa.table({name: _column(variable, draw) for name, variable in codebook.variables.items()})
+
+
+def _column(variable: Variable, draw: np.random.Generator) -> Any:
+    if variable.type == "boolean":
+        return draw.random(INVENTED) < 1.0 / len(BOOLEAN_LEVELS)
+    if variable.levels:
+        return np.array(variable.levels, dtype=object)[draw.integers(0, len(variable.levels), INVENTED)]
+    if variable.type == "date":
+        return np.datetime64("2020-01-01") + draw.integers(0, 1000, INVENTED).astype("timedelta64[D]")
+    low, high = variable.range or (0.0, WIDTH)
+    if variable.type == "integer":
+        return draw.integers(int(low), int(high) + 1, INVENTED)
+    return np.round(draw.uniform(low, high, INVENTED), 3)

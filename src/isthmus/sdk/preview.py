@@ -1,0 +1,101 @@
+"""`Study.preview()`: what would be read and what would leave, before any row is touched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from isthmus.model.codebook import Codebook
+from isthmus.model.errors import Invalid, IsthmusError
+from isthmus.model.rules import Rules
+from isthmus.model.study import Study
+from isthmus.sdk.rehearse import open_codebook
+from isthmus.sdk.rules import read_privacy, read_rules
+from isthmus.sdk.tables import Table
+
+THREE = {"a": "GB", "b": "GB", "c": "US"}  # sites of a preview that names none
+
+
+def preview(
+    study: Study,
+    codebook: Codebook | str | Path | None,
+    rules: Rules | Mapping[str, Any] | str | Path | None,
+    config: str | Path | None,
+) -> dict[str, Any]:
+    """Under stated rules (three sites), or under the agreement of an isthmus.toml (its sites and rules).
+
+    Raises:
+        Invalid: E-PREVIEW, neither rules nor a configuration, or no codebook; the study does not fit the codebook.
+    """
+    from isthmus.disclosure.rules import strictest
+    from isthmus.federation.preview import Party
+    from isthmus.federation.preview import preview as seen
+
+    book = open_codebook(codebook)
+    if rules is not None:
+        if book is None:
+            raise Invalid("E-PREVIEW", "a preview needs the dataset's codebook", "give --codebook")
+        stated = strictest({"rehearsal": read_rules(rules)})
+        return {**seen(study, book, Party(stated, THREE, read_privacy(rules))), "admitted": None}
+    return _agreed(study, book, config)
+
+
+def _agreed(study: Study, book: Codebook | None, config: str | Path | None) -> dict[str, Any]:
+    """Under the agreement; `admitted` is True, or the coded reason why the study is outside it."""
+    from isthmus.federation.config import find_config
+    from isthmus.federation.outlook import outlook
+    from isthmus.federation.preview import Party
+    from isthmus.federation.preview import preview as seen
+
+    path = Path(config) if config is not None else find_config(Path.cwd(), os.environ)
+    if path is None:
+        raise Invalid("E-PREVIEW", "a preview needs rules, or an isthmus.toml with an agreement", "give --rules")
+    now = datetime.now(UTC)  # noqa: TID251 - an entry point
+    told = outlook(path, os.environ, study, book, now)
+    body = seen(study, told.codebook, Party(told.effective, told.countries, told.privacy))
+    refused: IsthmusError | None = told.refused
+    return {**body, "admitted": True if refused is None else refused.to_dict()}
+
+
+def tables(body: Mapping[str, Any]) -> list[Table]:
+    """For people: what is read, what leaves in each round, which rules hold."""
+    reads = tuple((n, a["kind"].replace("_", " "), ", ".join(a["reads"])) for n, a in body["analyses"].items())
+    leaves = tuple(
+        (
+            name,
+            str(r["round"]),
+            ", ".join(map(_field, r["fields"])),
+            str(r["masked_bytes"]),
+        )
+        for name, analysis in body["analyses"].items()
+        for r in analysis["leaves"][:2]
+    )
+    rules = tuple(
+        (r["rule"], _value(r["value"]), str(r["whose"] or ""), "yes" if r["restricts"] else "no") for r in body["rules"]
+    )
+    notes = tuple(f"{n}: {a['if it is refused']}" for n, a in body["analyses"].items())
+    rounds = tuple(f"{n}: {len(a['leaves'])} rounds over invented rows" for n, a in body["analyses"].items())
+    return [
+        Table(title="Columns read at each site", headings=("Analysis", "Kind", "Columns"), rows=reads, labels=3),
+        Table(
+            title="What leaves each site, masked (the first two rounds of each)",
+            headings=("Analysis", "Round", "Sums over its rows", "Bytes"),
+            rows=leaves,
+            labels=3,
+            notes=rounds,
+        ),
+        Table(title="Rules", headings=("Rule", "Value", "Whose", "Restricts"), rows=rules, labels=4),
+        Table(title="If it is refused", headings=("Change",), rows=tuple((n,) for n in notes), labels=1),
+    ]
+
+
+def _field(field: Mapping[str, Any]) -> str:
+    size = "x".join(map(str, field["shape"]))
+    return f"a ballot of {size} words" if field["kind"] == "vote" else f"{field['name']} {size}"
+
+
+def _value(value: Any) -> str:
+    return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)
