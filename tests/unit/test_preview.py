@@ -1,0 +1,99 @@
+"""What a preview says before any row is touched, and that it touches none."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+import isthmus
+from isthmus.federation import preview as module
+from isthmus.model.codebook import Codebook, Variable
+from isthmus.model.errors import Invalid
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "attack"))
+from history_lab import BOOK, RULES, Forgetful
+
+ANALYSES: dict[str, Any] = {
+    "table": {"table_one": {"variables": ["AGE"], "by": "ARM"}},
+    "model": {"glm": {"formula": "DIED ~ AGE + old", "family": "binomial", "robust": "HC1"}},
+    "curve": {"kaplan_meier": {"time": "AGE", "event": "DIED", "grid": {"every": 20, "to": 80}}},
+    "few": {"glm": {"formula": "SBP ~ 1", "family": "gaussian", "where": "ARM = 'A'"}},
+}
+
+
+def study(**changed: Any) -> isthmus.Study:
+    stated: dict[str, Any] = {
+        "title": "t",
+        "dataset": "ward",
+        "analyses": ANALYSES,
+        "derive": {"old": "CASE WHEN AGE > 60 THEN 1 ELSE 0 END"},
+        "population": {"where": "SBP > 60"},
+    }
+    return isthmus.Study(**{**stated, **changed})
+
+
+def test_every_column_is_named_where_and_derive_included() -> None:
+    seen = study().preview(BOOK, rules=RULES)
+    assert seen["population"] == ["SBP"]
+    assert {name: set(a["reads"]) for name, a in seen["analyses"].items()} == {
+        "table": {"AGE", "ARM"},
+        "model": {"AGE", "DIED"},
+        "curve": {"AGE", "DIED"},
+        "few": {"SBP", "ARM"},
+    }
+
+
+def test_what_leaves_is_what_a_run_sends() -> None:
+    """The layouts of every round are those of a real run over other rows, up to where they end."""
+    stated = {name: dict(one) for name, one in ANALYSES.items()}
+    stated["model"] = {"glm": {"formula": "DIED ~ AGE", "family": "binomial"}}
+    seen = study(analyses=stated, population=None).preview(BOOK, rules=RULES)
+    ran = Forgetful().ask(**stated)
+    answered = [name for name in stated if not ran.refused(name)]
+    assert {"table", "model"} <= set(answered)
+    for name in answered:
+        real = [summary.layout for (question, _), summary in ran.sums.items() if question == name]
+        told = [
+            [(f["name"], tuple(f["shape"]), f["kind"]) for f in r["fields"]] for r in seen["analyses"][name]["leaves"]
+        ]
+        sent = [[(f.name, f.shape, f.kind) for f in layout.fields] for layout in real]
+        shared = min(len(told), len(sent))
+        assert shared > 0
+        assert told[:shared] == sent[:shared]
+
+
+def test_no_source_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    real = module.open_source
+
+    def spy(spec: object) -> Any:
+        opened.append(spec)
+        return real(spec)
+
+    monkeypatch.setattr(module, "open_source", spy)
+    monkeypatch.setattr(Path, "is_file", lambda _self: pytest.fail("a file was looked for"))
+    study().preview(BOOK, rules=RULES)
+    assert len(opened) == 3
+    assert all(isinstance(spec, pa.Table) and spec.num_rows == module.INVENTED for spec in opened)
+
+
+def test_rules_say_whose_they_are_and_which_could_refuse() -> None:
+    seen = study().preview(BOOK, rules=RULES)
+    assert {r["rule"]: r["whose"] for r in seen["rules"]}["minimum_count"] == "rehearsal"
+    assert "maximum_leverage" in seen["analyses"]["model"]["may be refused by"]
+    assert "maximum_leverage" not in seen["analyses"]["table"]["may be refused by"]
+    assert seen["analyses"]["curve"]["if it is refused"]
+    assert json.loads(json.dumps(seen)) == seen
+    assert seen == study().preview(BOOK, rules=RULES)  # the same each time
+
+
+@pytest.mark.parametrize("codebook", [None, Codebook(name="ward", variables={"AGE": Variable(type="number")})])
+def test_without_what_it_needs_it_says_so(codebook: Codebook | None, tmp_path: Path) -> None:
+    with pytest.raises(Invalid) as caught:
+        study().preview(codebook, rules=RULES)
+    assert caught.value.code in {"E-PREVIEW", "E-COLUMN", "E-VARIABLE"}
