@@ -14,7 +14,7 @@ from isthmus.data.design_matrix import matrix
 from isthmus.data.dictionary import base_codebook, derived_expressions, population
 from isthmus.data.expressions import Expression, column, parse_condition
 from isthmus.data.figures import figures
-from isthmus.data.indicators import Indicators, indicators, side_codes, side_counts
+from isthmus.data.indicators import Indicators, indicators, shown, side_codes, side_counts
 from isthmus.data.query import Reading, count, read_columns
 from isthmus.model.errors import Invalid
 
@@ -163,8 +163,10 @@ def fetch_frame(  # noqa: PLR0913 - `told` is the one choice about how, the othe
         entry = _entry(source, reading, [step.tree for _, step in steps])
         values = {text: decode(next(arrays), "a part") for text in combined}
         numbers = {text: found for text, found in values.items() if not isinstance(found, Coded)}
-        shown = {name: tuple(text for text in found if text in numbers) for name, found in parts.items()}
-        seen = Indicators(codes, {name: tuple(found) for name, found in of.items()}, entry, numbers, shown)
+        combining = {name: tuple(text for text in found if text in numbers) for name, found in parts.items()}
+        outer = {name: tuple(t for t in shown(e.tree) if t in codes) for name, e in wanted.items() if name in of}
+        told_of = {name: tuple(found) for name, found in of.items()}
+        seen = Indicators(codes, told_of, entry, numbers, combining, outer)
     return Frame(table.num_rows, columns, masks, _attrition(source, reading, steps, table.num_rows), seen)
 
 

@@ -52,6 +52,8 @@ class Indicators:
         entry: text -> rows of the source on each side of what the population's condition decides.
         numbers: text -> (rows,) value of a part that is combined with others; NaN where it has none.
         parts: derived variable -> texts in `numbers`.
+        shown: derived variable -> of its indicators those that its own value shows: the arm that is taken, not a
+            condition within the condition.
     """
 
     codes: Mapping[str, Sides]
@@ -59,6 +61,7 @@ class Indicators:
     entry: Mapping[str, IntArray]
     numbers: Mapping[str, FloatArray]
     parts: Mapping[str, tuple[str, ...]]
+    shown: Mapping[str, tuple[str, ...]]
 
 
 def indicators(*conditions: exp.Expr) -> dict[str, exp.Expr]:
@@ -81,6 +84,18 @@ def indicators(*conditions: exp.Expr) -> dict[str, exp.Expr]:
     except RecursionError:
         fail("the expression is nested too deeply", "split it over `derive`")
     return found
+
+
+def shown(tree: exp.Expr) -> tuple[str, ...]:
+    """Texts of the indicators whose side the expression's own value shows."""
+    found: dict[str, exp.Expr] = {}
+    _outermost(tree, found)
+    return tuple(found)
+
+
+def is_hinge(text: str) -> bool:
+    """Whether an indicator says where LEAST, GREATEST or ABS bends: rows at the bend itself are on neither side."""
+    return "THEN TRUE WHEN" in text and text.endswith("ELSE NULL END")
 
 
 def side_codes(column: Any, tree: exp.Expr) -> Sides:
@@ -141,16 +156,41 @@ def _visit_case(node: exp.Case, found: dict[str, exp.Expr]) -> None:
     default = node.args.get("default")
     if default is not None:
         _visit(default, found)
+    which = _which_arm(node)
+    if which is not None:
+        _add(found, which)
+
+
+def _which_arm(node: exp.Case) -> exp.Expr | None:
+    """Which arm is taken, as a number; None of a single condition, which is counted as such."""
+    arms = node.args["ifs"]
     plain = _plain_arms(arms)
-    if plain == len(arms) or len(arms) == 1:  # a single condition was counted as such
-        return
+    if plain == len(arms) or len(arms) == 1:
+        return None
     ifs = [
         exp.If(this=arm.this.copy(), true=exp.Null() if i < plain else exp.Literal.number(i - plain))
         for i, arm in enumerate(arms)
     ]
     none = _not(exp.or_(*(arm.this.copy() for arm in arms)))
     ifs.append(exp.If(this=none, true=exp.Literal.number(len(arms) - plain)))
-    _add(found, exp.Case(ifs=ifs, default=exp.Null()))
+    return exp.Case(ifs=ifs, default=exp.Null())
+
+
+def _outermost(node: exp.Expr, found: dict[str, exp.Expr]) -> None:
+    node = node.unnest()
+    if node.find(exp.Column) is None:
+        return
+    if isinstance(node, exp.Case):
+        arms, default = node.args["ifs"], node.args.get("default")
+        _add(found, _which_arm(node) or arms[0].this.unnest())
+        for part in (*(arm.args["true"] for arm in arms), *([default] if default is not None else [])):
+            _outermost(part, found)
+        return
+    for tree in _decided(node, condition=False):
+        _add(found, tree)
+    if not isinstance(node, (exp.Connector, exp.Not, *_COMPARED)):
+        for part in list(node.iter_expressions()):
+            _outermost(part, found)
 
 
 def _plain_arms(arms: Sequence[exp.Expr]) -> int:

@@ -23,7 +23,7 @@ from pyroaring import BitMap
 
 from isthmus.disclosure.adding import IndexArray, WordArray, bits, blocks, pairs, singles, triples, union_once
 
-Track = Literal["asked", "rows", "cells"]
+Track = Literal["hinges", "asked", "rows", "cells"]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
 SAMPLE = 8192  # ids whose membership is compared before any set is loaded: 1 KiB a set
@@ -170,7 +170,7 @@ class Past:
         self._glance = glance
         self._held: dict[int, BitMap] = {}
         summed = _Table()
-        self._tables: dict[Track, _Table] = {"asked": _Table(), "rows": summed, "cells": summed}
+        self._tables: dict[Track, _Table] = {"asked": _Table(), "hinges": _Table(), "rows": summed, "cells": summed}
 
     def add(self, key: int, trace: Trace) -> None:
         """Remember a set whose rows `load` knows."""
@@ -189,8 +189,18 @@ class Past:
         look = _Look(self, self._tables[new.track], new)
         if look.near():
             return NEAR
-        if new.track != "asked" and look.family():
+        if new.track in {"rows", "cells"} and look.family():
             return FAMILY
+        return None
+
+    def crowded(self, sets: Sequence[RowSet]) -> str | None:
+        """Why two of `sets`, parts of one question, may not be told apart: few people are in one and not the other."""
+        floor = self._floors.people
+        for at, one in enumerate(sets):
+            for other in sets[at + 1 :]:
+                alike = one.track == other.track and abs(len(one.rows) - len(other.rows)) <= self._most
+                if alike and self.few(one.rows ^ other.rows, floor):
+                    return NEAR
         return None
 
     def rows(self, key: int) -> BitMap:

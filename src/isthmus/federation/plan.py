@@ -164,7 +164,10 @@ def make_plan(  # noqa: PLR0913 - everything public about a run
         _private(_question(a, needs, study, dictionary, rules, sites), a, rules, privacy)
         for a, needs in study_needs(study)
     ]
-    names = tuple(dict.fromkeys(n for q in asked for n in q.reads))
+    derived = frozenset(
+        study.derive or {}
+    )  # a derived variable is missing where its maker chose: its number is not told
+    names = tuple(dict.fromkeys(n for q in asked for n in q.reads if n not in derived))
     everyone = Question(
         name=POPULATION,
         statistic=population if privacy is None or population.noisy is None else population.noisy,

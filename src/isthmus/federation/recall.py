@@ -73,7 +73,9 @@ def judge(
     past.hold(RowSet("asked", True, rows.everyone))
     refused: dict[str, str] = {}
     for one in asked:
-        why = next((found for found in map(past.clash, one.sets) if found is not None), None)
+        why = past.crowded(one.decided) or next(
+            (found for found in map(past.clash, one.sets) if found is not None), None
+        )
         if why is not None:
             refused[one.name] = why
             continue

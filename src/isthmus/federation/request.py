@@ -30,10 +30,17 @@ def charter_of(request: RunRequest, agreement: Agreement) -> Charter:
         agreement=agreement_digest(agreement),
         roster=members,
         threshold=threshold_for(len(members)),
-        minimum_sites=shared_rules(agreement, request.study.dataset).rules.minimum_sites,
+        minimum_sites=least_sites(agreement, request.study.dataset),
         hub_key=agreement.hub.key,
         vote_after=VOTE_AFTER,
     )
+
+
+def least_sites(agreement: Agreement, dataset: str) -> int:
+    """Legal entities in every sum: by the rules, and at least the survivors that noise is sized for."""
+    privacy = agreement.dataset(dataset).privacy
+    sized = 0 if privacy is None or privacy.minimum_survivors is None else privacy.minimum_survivors
+    return max(shared_rules(agreement, dataset).rules.minimum_sites, sized)
 
 
 def plan_of(charter: Charter, request: RunRequest, agreement: Agreement, book: Codebook) -> Plan:

@@ -119,7 +119,8 @@ def _excluded(plan: Plan, outcome: Outcome | None) -> dict[str, int | None]:
     """Rows left out for each variable, gated as cells."""
     if not isinstance(outcome, Ended):
         return {}
-    missing = zip(plan.variables, outcome.estimate.values["missing"], strict=True)
+    named = plan.question(POPULATION).arguments.variables
+    missing = zip(named, outcome.estimate.values["missing"], strict=True)
     counts = {name: Counts("cells", np.asarray([value], dtype=np.int64)) for name, value in missing if value}
     try:
         gated = gate_counts(counts, plan.rules).counts

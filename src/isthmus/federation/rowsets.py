@@ -6,7 +6,7 @@ the site.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from isthmus.data.indicators import is_hinge
 from isthmus.disclosure.history import People, RowSet, Track
 from isthmus.federation.plan import Question
 from isthmus.statistics import grids, survival
@@ -36,16 +37,40 @@ class Asked:
         name: in the study.
         key: equal for the same question on the same snapshot, whatever the study is called.
         sets: the populations first.
+        decided: of those, the sides of what its expressions decide, which are compared with each other too.
     """
 
     name: str
     key: str
     sets: tuple[RowSet, ...]
+    decided: tuple[RowSet, ...] = ()
 
 
 def asked_for(ids: IdArray) -> RowSet:
     """The population that filters keep, before missing values."""
     return RowSet("asked", True, BitMap(np.sort(ids)))
+
+
+def sides_of(codes: Mapping[str, Any], ids: IdArray, people: People, floor: int) -> tuple[RowSet, ...]:
+    """Rows on each side of what expressions decide, of `floor` people or more, each once.
+
+    A bend (LEAST, say) is compared with other bends alone: whoever stands right at it is on neither side, and adds the
+    same whichever side they are counted on.
+
+    Args:
+        codes: text -> (rows,) side of each row, -1 for none, for each comparison, CASE arm and so on.
+        ids: (rows,) of the rows that enter.
+        people: who stands behind the ids.
+        floor: `minimum_count`.
+    """
+    found: list[RowSet] = []
+    for text, one in codes.items():
+        track: Track = "hinges" if is_hinge(text) else "rows"
+        for side in np.unique(one[one >= 0]).tolist():
+            rows = RowSet(track, False, BitMap(np.sort(ids[one == side])))
+            if people.count(rows.rows) >= floor and rows not in found:
+                found.append(rows)
+    return tuple(found)
 
 
 def row_sets(
@@ -97,15 +122,17 @@ def _parts(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator
     found = [] if design is None or inputs.design is None else marked(design, inputs.design)
     indicators = [values == 1.0 for _, values in found]
     yield from (("rows", marks) for marks in indicators)
-    for numbers in inputs.numbers.values():
-        values = two_values(numbers) if numbers.size else None
-        if values is not None:
-            yield "rows", numbers == values[1]
+    pairs = [(n, two_values(n)) for n in inputs.numbers.values() if n.size]
+    classes = [numbers == values[1] for numbers, values in pairs if values is not None]
+    yield from (("rows", marks) for marks in classes)
     if counted:
         yield from (("cells", marks) for marks in _cells(inputs))
         return
     for bins in _bins(question, rungs, inputs):
         yield from (("cells", group & bins) for group in (groups or [bins]))
+    yield from (("cells", one & other) for at, one in enumerate(classes) for other in classes[at + 1 :])
+    for side in (*groups, *indicators):
+        yield from (("cells", side & marks) for one in classes for marks in (one, ~one))
     if getattr(question.arguments, "by", None) is not None:
         yield from (("cells", group & marks) for group in groups for marks in indicators)
 

@@ -34,7 +34,7 @@ from isthmus.federation.protocol.charter import Step
 from isthmus.federation.protocol.context import packing
 from isthmus.federation.recall import Book, Enrolled, judge
 from isthmus.federation.results import released
-from isthmus.federation.rowsets import Asked, asked_for, row_sets
+from isthmus.federation.rowsets import Asked, asked_for, row_sets, sides_of
 from isthmus.federation.script import Script
 from isthmus.federation.spending import Spending
 from isthmus.model.canonical import digest, plain
@@ -183,18 +183,22 @@ class SiteWork:
         """The question as the history sees it; kept, as its rows are the same whenever it is asked of this snapshot."""
         floor = self._floors.people
 
-        def build() -> tuple[RowSet, ...]:
+        def build() -> tuple[tuple[RowSet, ...], tuple[RowSet, ...]]:
             frame = self._frame()
             same_rows(places := positions(self.source, self.plan.study, self.plan.dictionary, self.country), frame.rows)
             ids = rows.ids[places]
             kept = self._kept(question.where, frame)
-            enter = ids[kept & frame.complete(self._needed(question))]
             if question.name == POPULATION:
-                return (asked_for(ids[kept]),)
-            return (asked_for(ids[kept]), *row_sets(question, rungs, self._inputs(question), enter, rows.people, floor))
+                return (asked_for(ids[kept]),), ()
+            enters = kept & frame.complete(self._needed(question))
+            told = frame.indicators
+            texts = [t for name in question.reads for t in (told.shown.get(name, ()) if told else ())]
+            codes = {text: told.codes[text][enters] for text in texts} if told else {}
+            decided = sides_of(codes, ids[enters], rows.people, floor)
+            sets = row_sets(question, rungs, self._inputs(question), ids[enters], rows.people, floor)
+            return (asked_for(ids[kept]), sets[0], *decided, *sets[1:]), decided
 
-        sets = self._cached(f"row sets {floor} {rungs}", question, 0, build)
-        return Asked(question.name, self._key(question), sets)
+        return Asked(question.name, self._key(question), *self._cached(f"row sets {floor} {rungs}", question, 0, build))
 
     def _released(self, question: Question, step: Step) -> Release:
         """This site's part of a round.
@@ -334,7 +338,7 @@ class SiteWork:
     def _selected(self, question: Question) -> Inputs:
         frame = self._frame()
         if question.name == POPULATION:
-            missing = {name: frame.missing(name).astype(np.float64) for name in self.plan.variables}
+            missing = {name: frame.missing(name).astype(np.float64) for name in question.arguments.variables}
             return Inputs(rows=frame.rows, numbers=missing, codes={})
         rows = frame.subset(frame.complete(self._needed(question)) & self._kept(question.where, frame))
         levels = question.base.levels
