@@ -138,7 +138,7 @@ def _rounds(question: Question, sites: list[SiteWork]) -> Iterator[Layout]:
 
 
 def _pooled(question: Question, sites: list[SiteWork], asked: Round) -> Summary:
-    return reduce(add, (site._summarised(question, 0, asked).summary for site in sites))
+    return reduce(add, (site.summarised(question, 0, asked).summary for site in sites))
 
 
 def _invented(codebook: Codebook, draw: np.random.Generator) -> pa.Table:

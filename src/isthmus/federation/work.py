@@ -213,7 +213,7 @@ class SiteWork:
         answer = self._firsts.pop((question.name, rung), None) if step.round == 1 else None
         asked: Round = self.script.outcomes[question.name].round  # type: ignore[union-attr]
         if answer is None:
-            answer = self._summarised(question, rung, asked)
+            answer = self.summarised(question, rung, asked)
         clearance = self._clearances[question.name, rung]
         if answer.choices is not None:
             return release_ballot(asked.layout, answer.choices, clearance, self.rules, self.randomness)
@@ -267,11 +267,12 @@ class SiteWork:
             opening = next(question.statistic.flow(question.arguments, question.setting(rung)))
         except (Invalid, StopIteration):
             return None
-        answer = self._summarised(question, rung, opening)
+        answer = self.summarised(question, rung, opening)
         check_range(packing(opening.layout, question.base.sites), answer.summary)
         return answer
 
-    def _summarised(self, question: Question, rung: int, asked: Round) -> Answer:
+    def summarised(self, question: Question, rung: int, asked: Round) -> Answer:
+        """This site's part of a round as it is, before any gate: for the gate, and for a preview over invented rows."""
         prepared = self._prepared(question, rung)
         return question.statistic.summarise(question.arguments, question.setting(rung), prepared, asked)
 
