@@ -32,7 +32,7 @@ from isthmus.model.privacy import Privacy
 from isthmus.model.rules import OPEN, Rules, applies
 from isthmus.model.study import Study, study_digest
 from isthmus.statistics.contract import Round
-from isthmus.summary import WHOLE, Layout, Summary, add
+from isthmus.summary import WHOLE, Layout, Summary, add, closed
 
 INVENTED = 400  # rows at each invented site
 SEED = 20_26  # the same preview each time
@@ -131,7 +131,7 @@ def _rounds(question: Question, sites: list[SiteWork]) -> Iterator[Layout]:
         flow = question.statistic.flow(question.arguments, question.setting(0))
         asked: Round = next(flow)
         for _ in range(MOST_ROUNDS):
-            yield asked.layout
+            yield closed(asked.layout)
             asked = flow.send(_pooled(question, sites, asked))
     except (StopIteration, IsthmusError):
         return

@@ -94,6 +94,8 @@ def tables(body: Mapping[str, Any]) -> list[Table]:
 
 def _field(field: Mapping[str, Any]) -> str:
     size = "x".join(map(str, field["shape"]))
+    if field["name"] == "agree":
+        return "a closing word"
     return f"a ballot of {size} words" if field["kind"] == "vote" else f"{field['name']} {size}"
 
 
