@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from isthmus.summary import FloatArray, IntArray
+
+SQUARED = 3  # squared normal residuals are as good as a third of their rows: (E r^2)^2 / E r^4
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,34 @@ class Weights:
     total: float
     squares: float
     largest: float
-    parameters: int
+    parameters: float
+
+
+def worst(found: Iterable[Weights]) -> Weights:
+    """Of sums that leave apart, one guard as strict as all: fewest effective rows, and per parameter; largest share.
+
+    At least one; a sum whose weights are all 0 rests on nobody, and nothing passes with it.
+    """
+    each = tuple(found)
+    if not all(one.total > 0.0 for one in each):
+        return Weights(0.0, 0.0, 0.0, max(one.parameters for one in each))
+    spent = [one.squares / one.total / one.total for one in each]  # one over the effective rows
+    share = max(one.largest / one.total for one in each)
+    steep = max(one.parameters * inverse for one, inverse in zip(each, spent, strict=True))
+    return Weights(1.0, max(spent), share, steep / max(spent))
+
+
+def of_squares(found: Weights) -> Weights:
+    """The guard of squares of residuals: their effective rows count three times, and so a share a third.
+
+    Of ordinary costs, with heavier tails than normal, the largest square of some hundreds is a fourth of their sum.
+    """
+    return Weights(found.total, found.squares / SQUARED, found.largest / SQUARED, found.parameters)
+
+
+def weights_of(weight: FloatArray, parameters: int) -> Weights:
+    """Of (rows,) weights, none negative."""
+    return Weights(float(weight.sum()), float(weight @ weight), float(weight.max(initial=0.0)), parameters)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import special
 
-from isthmus.evidence import Weights
+from isthmus.evidence import Weights, of_squares, weights_of, worst
 from isthmus.summary import FloatArray
 
 Estimand = Literal["ATE", "ATT", "ATO"]
@@ -82,9 +82,12 @@ def weighed(rows: Rows, estimand: Estimand, params: Params) -> tuple[dict[str, A
     ]
     slope = at.slopes * inside
     bends = [[z @ one, z @ (one * y)] for one in slope]
-    total = w.sum(axis=0)
-    guard = Weights(float(total.sum()), float(total @ total), float(total.max(initial=0.0)), len(z))
-    return {"sums": sums, "moments": np.array(moments), "bends": np.array(bends)}, guard
+    return {"sums": sums, "moments": np.array(moments), "bends": np.array(bends)}, _each(w, len(z))
+
+
+def _each(weights: FloatArray, parameters: int) -> Weights:
+    """The guard of both arms' weights (2, n), for a sum leaves of each: an arm never hides behind the other."""
+    return worst(weights_of(one, parameters) for one in weights)
 
 
 def influence(rows: Rows, estimand: Estimand, method: str, params: Params) -> tuple[dict[str, Any], Weights]:
@@ -100,8 +103,8 @@ def influence(rows: Rows, estimand: Estimand, method: str, params: Params) -> tu
         h = augmented(rows, method, params) - means
         if method == "gcomputation":
             h += _through_models(rows, params)
-    size = (h * h).sum(axis=0)
-    guard = Weights(float(size.sum()), float(size @ size), float(size.max(initial=0.0)), len(rows.columns))
+    size, parameters = h * h, len(rows.columns)
+    guard = worst((weights_of(size.sum(axis=0), parameters), of_squares(_each(size, parameters))))
     return {"squares": h @ h.T, "totals": h.sum(axis=1)}, guard
 
 
@@ -120,8 +123,11 @@ def predicted_sums(rows: Rows, method: str, params: Params) -> tuple[dict[str, A
     """Sums (2,) of the predicted (augmented) outcomes, and how they turn with the outcome models' coefficients (2, p)."""
     values = augmented(rows, method, params)
     turns = [turned(rows.columns, params, arm) @ _slope(rows, params, arm) for arm in ("treated ", "control ")]
-    size = np.ones(rows.treated.size)
-    guard = Weights(float(size.sum()), float(size @ size), float(size.max(initial=0.0)), len(rows.columns))
+    guards = [weights_of(np.ones(rows.treated.size), len(rows.columns))]
+    if method == "aipw":  # what the weighted residuals add to each mean: most of it may be one person's
+        added = np.abs(values - augmented(rows, "gcomputation", params))
+        guards += [weights_of(one, 1) for one in added if one.any()]
+    guard = worst(guards)
     return {"predicted": values.sum(axis=1), "slopes": np.array(turns)}, guard
 
 

@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from isthmus.evidence import Evidence
+from isthmus.evidence import SQUARED, Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, parse
@@ -37,8 +37,6 @@ from isthmus.statistics.glm_model import Model, implied_columns
 from isthmus.statistics.inference import contrast_rows, term_rows, wald_tests
 from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
-
-SQUARED = 3  # squared normal residuals are as good as a third of their rows: (E r^2)^2 / E r^4
 
 
 @record
@@ -178,7 +176,7 @@ def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) ->
         values |= glm_flow.null_part(model, prepared, asked.params)
     weights = totals.weights()
     if step == "meat":
-        weights = replace(weights, parameters=-(-weights.parameters // SQUARED))
+        weights = replace(weights, parameters=math.ceil(weights.parameters / SQUARED))
     return Answer(filled(asked.layout, values), weights)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.evidence import Weights
+from isthmus.evidence import Weights, of_squares, worst
 from isthmus.statistics.chunks import CHUNK, pieces
 from isthmus.statistics.families import POSITIVE_OUTCOME, Family, Work, saturated_sum
 from isthmus.summary import FloatArray
@@ -52,7 +52,7 @@ class _Guard:
 
 @dataclass(slots=True)
 class Totals:
-    """Sums being built; weights of `gram` and of `correction` for the guard beside them."""
+    """Sums being built; weights of `gram`, of `correction` and of `pearson` for the guard beside them."""
 
     score: FloatArray
     gram: FloatArray
@@ -61,6 +61,7 @@ class Totals:
     pearson: float = 0.0
     guard: _Guard = field(default_factory=lambda: _Guard())
     other: _Guard = field(default_factory=lambda: _Guard())
+    third: _Guard = field(default_factory=lambda: _Guard())
 
     @classmethod
     def zero(cls, size: int) -> Totals:
@@ -75,13 +76,17 @@ class Totals:
         self.gram += z @ z.T
 
     def weights(self) -> Weights:
-        """For the guard: of the two matrices that leave, the one that fewer rows stand behind."""
-        here, there = self.guard, self.other
-        if not there.total > 0.0 or not here.total > 0.0:
-            return Weights(here.total, here.squares, here.largest, len(self.score))
-        change = here.total / there.total
-        squares, largest = there.squares * change**2, there.largest * change
-        return Weights(here.total, max(here.squares, squares), max(here.largest, largest), len(self.score))
+        """For the guard: of the two matrices and Pearson's statistic, what fewest rows stand behind.
+
+        Pearson's terms are squares with heavy tails, and one number leaves: no effective rows per parameter.
+        """
+        found, size = self.guard, len(self.score)
+        each = [Weights(found.total, found.squares, found.largest, size)]
+        if self.other.total > 0.0:
+            each.append(Weights(self.other.total, self.other.squares, self.other.largest, size))
+        if self.third.total > 0.0:
+            each.append(of_squares(Weights(self.third.total, self.third.squares, self.third.largest, 0)))
+        return each[0] if len(each) == 1 else worst(each)
 
 
 def start_sums(family: Family, rows: Rows, params: Params) -> Totals:
@@ -107,7 +112,9 @@ def newton_sums(family: Family, rows: Rows, params: Params) -> Totals:
         totals.deviance += deviance / unit**2
         prior = None if rows.prior is None else rows.prior[piece]
         if family.pearson:
-            totals.pearson += _pearson(work, prior)
+            terms = _pearson(work, prior)
+            totals.pearson += float(terms.sum())
+            totals.third.weigh(terms)
         if prior is not None:
             for filled in (
                 (work.residual, work.weight) if family.canonical else (work.residual, work.weight, work.spare)
@@ -123,11 +130,11 @@ def newton_sums(family: Family, rows: Rows, params: Params) -> Totals:
     return _rescaled(totals, params)
 
 
-def _pearson(work: Work, prior: FloatArray | None) -> float:
-    """Sum of w (y - mu)**2 / V, from residual s and weight mu'**2 / V."""
+def _pearson(work: Work, prior: FloatArray | None) -> FloatArray:
+    """(rows,) w (y - mu)**2 / V, from residual s and weight mu'**2 / V."""
     used = work.weight > 0.0
-    squares = np.divide(np.square(work.residual), work.weight, out=np.zeros_like(work.weight), where=used)
-    return float(squares.sum() if prior is None else squares @ prior)
+    squares: FloatArray = np.divide(np.square(work.residual), work.weight, out=np.zeros_like(work.weight), where=used)
+    return squares if prior is None else squares * prior
 
 
 def meat_sums(family: Family, rows: Rows, params: Params) -> Totals:

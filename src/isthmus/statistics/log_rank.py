@@ -10,6 +10,7 @@ all censoring of a step before its events).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from isthmus.model.record import record
 from isthmus.statistics import linear, survival
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.inference import chi_square_p
-from isthmus.statistics.show import counts, number, size
+from isthmus.statistics.show import counts, number, numbers, size
 from isthmus.statistics.survival import GridWish
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
@@ -104,7 +105,9 @@ def _evidence(question: LogRank, setting: Setting, prepared: Rows) -> Evidence:
     groups = _shape(question, setting)[1]
     sizes = np.bincount(prepared.group, minlength=groups).astype(np.int64)
     event = prepared.event > 0.0
-    cells = {f"{question.event} by {question.by}": np.bincount(prepared.group[event], minlength=groups)}
+    events = np.bincount(prepared.group[event], minlength=groups).astype(np.int64)
+    name = f"{question.event} by {question.by}"
+    cells = {name: events, f"no {name}": sizes - events}  # who did not have the event is a cell as well
     if "site" not in question.strata:
         cells |= _tables(question, setting, prepared, _pooled_grid(setting))
     strata = (prepared.stratum, _shape(question, setting)[0])
@@ -232,7 +235,10 @@ def _flow(question: LogRank, setting: Setting) -> Flow:
 
 
 def _report(question: LogRank, setting: Setting, estimate: Estimate) -> dict[str, Any]:
-    found = estimate.values
+    found, observed = estimate.values, np.asarray(estimate.counts["observed"].values)
+    hidden = not bool(np.all(np.isfinite(observed)))  # the test and what it expects would give the lost cell back
+    statistic = math.nan if hidden else found["statistic"]
+    expected = np.full(observed.size, math.nan) if hidden else found["expected"]
     body: dict[str, Any] = {
         "kind": estimate.kind,
         "exactness": estimate.exactness,
@@ -240,17 +246,17 @@ def _report(question: LogRank, setting: Setting, estimate: Estimate) -> dict[str
         "events": size(estimate.counts["events"]),
         "rounds": estimate.rounds,
         "fit": {
-            "statistic": found["statistic"],
+            "statistic": number(statistic),
             "df": found["df"],
-            "p_value": number(chi_square_p(found["statistic"], found["df"])),
+            "p_value": number(math.nan if hidden else chi_square_p(statistic, found["df"])),
             "groups": list(setting.levels[question.by]),
-            "observed": counts(np.asarray(estimate.counts["observed"].values)),
-            "expected": found["expected"].tolist(),
+            "observed": counts(observed),
+            "expected": numbers(expected.tolist()),
         },
     }
     if estimate.exactness == "grid":
         body["grid"] = {"edges": list(_pooled_grid(setting).edges)}
-        body["bound"] = found["bound"]
+        body["bound"] = None if hidden else found["bound"]
     return body
 
 

@@ -8,7 +8,8 @@ Rows are counted per class on public cells of the marker: recorded values (open 
 that every site's rules allow, found by ballots (`cutting.py`). Each cell of each class is 0 or enough people at each site,
 and both classes are enough people. The curve follows from the counts as the gate leaves them: steps of few people merge.
 
-A comparison counts the other marker the same way, then asks for sums of products of placements (one round).
+A comparison counts the other marker the same way, then asks for sums of products of placements (one round). Where both
+markers have few cells, two of two values above all, that sum tells their joint counts: those are cells, by class, too.
 References: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44:837; McClish (1989), Med Decis Making 9:190.
 """
 
@@ -21,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.evidence import Counts, Evidence, Weights
+from isthmus.evidence import Counts, Evidence, weights_of, worst
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.record import record
@@ -38,6 +39,7 @@ from isthmus.statistics.survival import GridWish
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
 STAGES = 6  # ballots a marker; the stroke trial's score, floor 11: bound 0.0147, 0.0125, 0.0042 after 1, 3, 6
+JOINT = 16  # unknown joint counts once the margins are known: with more, one sum leaves too many tables open
 PAIRS = Layout(fields=(Field(name="products", shape=(2,), kind="sum"),))
 Direction = Literal["higher", "lower"]
 
@@ -107,8 +109,18 @@ def _evidence(question: Roc, setting: Setting, prepared: Rows) -> Evidence:
     return Evidence(
         rows=int(prepared.marker.size),
         groups={question.outcome: counts.sum(axis=1)},
-        cells=cutting.named(_cut(question.marker, question, setting), counts),
+        cells={**cutting.named(_cut(question.marker, question, setting), counts), **_two_valued(question, prepared)},
     )
+
+
+def _two_valued(question: Roc, rows: Rows) -> dict[str, IntArray]:
+    """The joint counts of two markers of two values each: refused before the run, not in the middle of it."""
+    if question.compare is None:
+        return {}
+    values = [np.unique(marker, return_inverse=True) for marker in (rows.marker, rows.other)]
+    if any(found.size > 2 for found, _ in values):
+        return {}
+    return _joint((question.marker, question.compare.marker), rows.outcome, [cell for _, cell in values])
 
 
 def _flow(question: Roc, setting: Setting) -> Flow:
@@ -214,17 +226,35 @@ def _summarise(question: Roc, setting: Setting, prepared: Rows, asked: Round) ->
 def _products(question: Roc, rows: Rows, asked: Round) -> Answer:
     """Sums over the positive and the negative rows of the product of both markers' placements."""
     params: Any = asked.params
-    product, places = np.ones(rows.marker.size), {}
+    product, cells = np.ones(rows.marker.size), []
     names = (question.marker, "" if question.compare is None else question.compare.marker)
     for i, (name, values) in enumerate(zip(names, (rows.marker, rows.other), strict=True)):
         grid = Grid(tuple(params[f"edges {i}"].tolist()), recorded=bool(params[f"recorded {i}"]))
         cell = grids.cells(name, values, grid)
-        places[i] = np.where(rows.outcome == 1, params[f"positive {i}"][cell], params[f"negative {i}"][cell])
-        product = product * places[i]
+        product *= np.where(rows.outcome == 1, params[f"positive {i}"][cell], params[f"negative {i}"][cell])
+        cells.append(np.unique(cell, return_inverse=True)[1])
     sums = np.bincount(1 - rows.outcome, weights=product, minlength=2).astype(np.float64)
-    total, squares = float(product.sum()), float(product @ product)
-    weights = Weights(total, squares, float(product.max(initial=0.0)), parameters=1)
-    return Answer(Summary(asked.layout, {"products": sums}), weights=weights)
+    joint = _joint(names, rows.outcome, cells)
+    part = rows.outcome if joint else _parts(rows.outcome, cells)
+    weights = worst([weights_of(product[part == which], 1) for which in np.unique(part)] or [weights_of(product, 1)])
+    return Answer(Summary(asked.layout, {"products": sums}), weights=weights, cells=joint)
+
+
+def _parts(outcome: Cells, cells: list[Cells]) -> Cells:
+    """(rows,) numbers of the sums that leave apart: each class; each value of a two-valued marker in it too."""
+    found = outcome
+    for cell in cells:
+        found = found if cell.max(initial=0) != 1 else 2 * found + cell  # margins known, its two sums follow
+    return found
+
+
+def _joint(names: tuple[str, str], outcome: Cells, cells: list[Cells]) -> dict[str, IntArray]:
+    """Both markers' joint counts by class, where they are so few that one sum and the margins tell them."""
+    wide = [int(cell.max(initial=0)) + 1 for cell in cells]
+    if (wide[0] - 1) * (wide[1] - 1) > JOINT:
+        return {}
+    counts = grids.tally(cells[0] * wide[1] + cells[1], wide[0] * wide[1], outcome, 2)
+    return {f"{names[0]} x {names[1]}, class {level}": counts[level] for level in (0, 1)}
 
 
 def _report(question: Roc, setting: Setting, estimate: Estimate) -> dict[str, Any]:
