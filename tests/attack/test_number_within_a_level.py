@@ -78,6 +78,8 @@ def test_noise_makes_no_number_of_a_count(leak, stop, people):
     assert refused("glm", question, tables)
     assert refused("glm", {"formula": "DIED ~ X", "family": "binomial"}, tables)
     assert refused("correlation", {"variables": ["X", "DIED"]}, tables)
+    assert refused("correlation", {"variables": ["X", "Y"]}, tables)
+    assert refused("glm", {"formula": "Y ~ X", "family": "gaussian"}, tables)
     stop("refused, in every kind of model")
     leak("a count of 1, 8 or 10 beneath a trace of noise")
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from isthmus.evidence import Evidence
 from isthmus.model.formula import Design, DesignColumn
 from isthmus.statistics.chunks import CHUNK, pieces
-from isthmus.statistics.unusual import SLACK, makers, spread, two_values
+from isthmus.statistics.unusual import SLACK, makers, nearly_two, spread, two_values
 from isthmus.summary import FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
@@ -64,7 +66,7 @@ def design_evidence(
     numbers = _numbers(design, columns, marks)
     supports |= {f"spread of {n}": np.array([spread(v, weights)], dtype=np.int64) for n, v in numbers.items()}
     numbers |= {} if response is None else {response[0]: response[1]}
-    sides = _within(_level_rows(design, marks), numbers, weights)
+    sides = _within(chain(_level_rows(design, marks), _nearly(numbers)), numbers, weights)
     cells = {}
     if outcome is not None:
         sides |= _within(_both(*outcome), numbers, weights)
@@ -177,9 +179,17 @@ def _level_rows(design: Design, marks: _Marks) -> Groups:
             yield f"{variable}[{reference}]", ~np.any(marks.rows[mine] != 0.0, axis=0)
 
 
-def _both(name: str, mark: FloatArray) -> Groups:
-    yield name, mark != 0.0
-    yield f"not {name}", mark == 0.0
+def _nearly(numbers: dict[str, FloatArray]) -> Groups:
+    """Rows near either end of a number that is two values and noise."""
+    for name, values in numbers.items():
+        upper = nearly_two(values)
+        if upper is not None:
+            yield from _both(name, upper)
+
+
+def _both(name: str, mark: NDArray[Any]) -> Groups:
+    yield name, mark != 0
+    yield f"not {name}", mark == 0
 
 
 def _levels(column: DesignColumn) -> frozenset[tuple[str, str]]:

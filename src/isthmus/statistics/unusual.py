@@ -9,6 +9,7 @@ About the median and about the mean; the smaller counts. A site's own rows only;
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isthmus.statistics.chunks import CHUNK, pieces
 from isthmus.summary import FloatArray, IntArray
@@ -19,6 +20,7 @@ SLACK = 1e-9
 SAMPLE = (
     1024  # where fewer than a quarter as many rows differ from the usual value, the median of a sample is that value
 )
+ENOUGH = 256  # rows of a sample, beyond which nobody counts
 NEAR = 0.02  # of the largest deviation: who is nearer is noise around the usual value and makes no sum
 
 
@@ -52,17 +54,36 @@ def makers(values: FloatArray, weights: FloatArray | None = None) -> IntArray:
     """
     if not values.size:
         return np.zeros(2, dtype=np.int64)
-    z = np.abs(values - middle(values[:: 1 + values.size // SAMPLE]))
-    apart = int(np.count_nonzero(z))
+    step = 1 + values.size // SAMPLE
+    z = values - middle(values[::step])
+    np.abs(z, out=z)
+    apart = _above(z, step, 0.0)
     if weights is not None:
         z *= weights
     top = float(z.max())
     if not top > 0.0:
-        return np.array([apart, 0], dtype=np.int64)
+        return np.array([apart, min(apart, 1)], dtype=np.int64)
     z /= top
-    far = int(np.count_nonzero(z > NEAR))
     made = SMOOTH * float(z.sum()) ** 2 / float(z @ z)
-    return np.array([apart, min(far, int(made * (1.0 + SLACK)))], dtype=np.int64)
+    return np.array([apart, min(_above(z, step, NEAR), int(made * (1.0 + SLACK)))], dtype=np.int64)
+
+
+def _above(z: FloatArray, step: int, limit: float) -> int:
+    """Rows above `limit`: in a sample where these are enough for any floor, else in all."""
+    found = int(np.count_nonzero(z[::step] > limit))
+    return found if step == 1 or found >= ENOUGH else int(np.count_nonzero(z > limit))
+
+
+def nearly_two(values: FloatArray) -> NDArray[np.bool_] | None:
+    """Rows near the larger end of a column whose values are all near its two ends; None of any other."""
+    if not values.size:
+        return None
+    low, high = float(values.min()), float(values.max())
+    for part in (values[:64], values):  # most columns are done after a few rows
+        if np.any(np.minimum(part - low, high - part) > NEAR * (high - low)):
+            return None
+    upper: NDArray[np.bool_] = values - low > high - values
+    return upper
 
 
 def effective(weights: FloatArray) -> int:
