@@ -198,3 +198,17 @@ def test_a_journal_of_another_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unavailable) as caught:
         made.site("a")
     assert caught.value.code == "E-JOURNAL"
+
+
+@pytest.mark.parametrize(("after", "refused"), [(True, ["model"]), (False, [])], ids=["after", "before"])
+def test_a_refusal_is_as_durable_as_a_reply(tmp_path: Path, after: bool, refused: list[str]) -> None:
+    """Killed once its noise is written down, a site sends those bytes, though it would now answer."""
+    made = lab(tmp_path, 3, questions=QUESTIONS)
+    made.journals["a"] = CutJournal((), 3 + 2 * 2, after)  # the first round of the model
+    network = made.network()
+    made.works["a"].refuses = frozenset({("model", 1)})
+    with pytest.raises(Killed):
+        network.run()
+    network = revive(made, network, "a")
+    network.run()
+    assert outcome(network)[0]["refused"] == refused
