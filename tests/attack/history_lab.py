@@ -108,7 +108,7 @@ class Forgetful:
 
     tables: dict[str, pa.Table] = field(default_factory=wards)
     notes: list[tuple[str, str, str]] = field(default_factory=list)
-    codebook: Codebook = BOOK
+    codebook: Codebook = field(default_factory=lambda: BOOK)
 
     def book(self, site: str) -> Book:
         del site
