@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from isthmus.crypto.ring import Packing, add_into, pack, pack_chunks, regroup, subtract_into, unpack, unpack_chunks
 from isthmus.model.errors import Invalid, Untrusted
-from isthmus.summary import Field, FieldKind, Layout, Summary
+from isthmus.summary import Blind, Field, FieldKind, Layout, Summary
 
 CTX = b"ctx"
 NUMBERS = st.floats(-(2.0**59), 2.0**59, exclude_min=True, exclude_max=True)
@@ -187,3 +187,18 @@ def test_a_stream_of_another_length_is_refused() -> None:
     for other in (words[:-1], np.append(words, np.uint64(0))):
         with pytest.raises(Untrusted, match="E-LENGTH"):
             unpack(packing, other, CTX)
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=20), st.binary(min_size=32, max_size=32))
+def test_noise_in_the_place_of_values_passes_the_checksum_and_hides_what_it_is_added_to(
+    values: list[float], seed: bytes
+) -> None:
+    summary = one(values)
+    packing = packing_of(summary)
+    noise = pack(packing, Blind(summary.layout, seed), CTX)
+    total = noise.copy()
+    add_into(packing, total, pack(packing, summary, CTX))
+    unpack(packing, total, CTX)  # a wrong key is noticed all the same
+    with pytest.raises(Untrusted):
+        unpack(packing, total, b"another ctx")
+    assert len(set(noise.tolist())) == packing.words  # no word is 0 or said twice
