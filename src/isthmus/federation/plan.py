@@ -164,9 +164,7 @@ def make_plan(  # noqa: PLR0913 - everything public about a run
         _private(_question(a, needs, study, dictionary, rules, sites), a, rules, privacy)
         for a, needs in study_needs(study)
     ]
-    derived = frozenset(
-        study.derive or {}
-    )  # a derived variable is missing where its maker chose: its number is not told
+    derived = study.derive or {}  # missing where its maker chose: how many are is not told
     names = tuple(dict.fromkeys(n for q in asked for n in q.reads if n not in derived))
     everyone = Question(
         name=POPULATION,

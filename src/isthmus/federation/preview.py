@@ -58,7 +58,7 @@ def preview(study: Study, codebook: Codebook, party: Party) -> dict[str, Any]:
     known = dictionary(study, codebook, tuple(dict.fromkeys(party.countries.values())))
     rules, whose = party.effective.rules, party.effective.whose
     plan = make_plan("preview", study, known, rules, whose, len(party.countries), party.privacy)
-    played = _played(study, codebook, party)
+    played = _played(study, codebook, known, party)
     return {
         "schema": "isthmus/preview/1",
         "study": study_digest(study),
@@ -112,12 +112,11 @@ def _round(number: int, layout: Layout) -> dict[str, Any]:
 # -- invented rows ----------------------------------------------------------------------------------------------------
 
 
-def _played(study: Study, codebook: Codebook, party: Party) -> dict[str, list[Layout]]:
+def _played(study: Study, codebook: Codebook, known: Codebook, party: Party) -> dict[str, list[Layout]]:
     """Question -> layouts of the rounds it took over invented rows."""
     draw = np.random.default_rng(SEED)
     tables = {name: _invented(codebook, draw) for name in party.countries}
     opened = replace(OPEN, minimum_sites=party.effective.rules.minimum_sites)
-    known = dictionary(study, codebook, tuple(dict.fromkeys(party.countries.values())))
     sources = {name: open_source(table) for name, table in tables.items()}
     staged = Stage(study, sources, party.countries, opened, known, party.privacy)
     plan = staged.plan("preview")

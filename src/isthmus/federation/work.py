@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isthmus.crypto.ring import check_range
 from isthmus.data.frame import Frame, Mask, fetch_frame
@@ -80,6 +81,7 @@ class SiteWork:
     _at: int = 0
     _rows: Frame | None = None
     _latest: tuple[str, Inputs] | None = None
+    _places: NDArray[np.intp] | None = None
     _snapshot: str = field(init=False)
     _spending: Spending = field(init=False)
 
@@ -185,8 +187,7 @@ class SiteWork:
 
         def build() -> tuple[tuple[RowSet, ...], tuple[RowSet, ...]]:
             frame = self._frame()
-            same_rows(places := positions(self.source, self.plan.study, self.plan.dictionary, self.country), frame.rows)
-            ids = rows.ids[places]
+            ids = rows.ids[self._positions()]
             kept = self._kept(question.where, frame)
             if question.name == POPULATION:
                 return (asked_for(ids[kept]),), ()
@@ -199,6 +200,14 @@ class SiteWork:
             return (asked_for(ids[kept]), sets[0], *decided, *sets[1:]), decided
 
         return Asked(question.name, self._key(question), *self._cached(f"row sets {floor} {rungs}", question, 0, build))
+
+    def _positions(self) -> NDArray[np.intp]:
+        """Places of the population's rows in the source, read once for a run."""
+        if self._places is None:
+            places = positions(self.source, self.plan.study, self.plan.dictionary, self.country)
+            same_rows(places, self._frame().rows)
+            self._places = places
+        return self._places
 
     def _released(self, question: Question, step: Step) -> Release:
         """This site's part of a round.

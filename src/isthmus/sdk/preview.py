@@ -77,7 +77,7 @@ def tables(body: Mapping[str, Any]) -> list[Table]:
         (r["rule"], _value(r["value"]), str(r["whose"] or ""), "yes" if r["restricts"] else "no") for r in body["rules"]
     )
     notes = tuple(f"{n}: {a['if it is refused']}" for n, a in body["analyses"].items())
-    rounds = tuple(f"{n}: {len(a['leaves'])} rounds over invented rows" for n, a in body["analyses"].items())
+    rounds = tuple(f"{n}: rounds over invented rows: {len(a['leaves'])}" for n, a in body["analyses"].items())
     return [
         Table(title="Columns read at each site", headings=("Analysis", "Kind", "Columns"), rows=reads, labels=3),
         Table(

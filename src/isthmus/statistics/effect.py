@@ -23,7 +23,7 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, parse
 from isthmus.model.record import record
-from isthmus.statistics import effect_flow, effect_site, glm_flow, glm_kernel
+from isthmus.statistics import coordinates, effect_flow, effect_site, glm_flow, glm_kernel
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.effect_flow import Plan
 from isthmus.statistics.effect_site import Rows
@@ -148,9 +148,7 @@ def _summarise(question: Effect, setting: Setting, prepared: Rows, asked: Round)
 
 
 def _range(question: Effect, setting: Setting) -> tuple[float, float]:
-    from isthmus.statistics.coordinates import unit_range
-
-    return (0.0, 1.0) if question.family == "binomial" else unit_range(question.outcome, setting.dictionary)
+    return (0.0, 1.0) if question.family == "binomial" else coordinates.unit_range(question.outcome, setting.dictionary)
 
 
 def _summarise_fit(plan: Plan, prepared: Rows, asked: Round) -> Answer:

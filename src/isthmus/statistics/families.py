@@ -76,7 +76,7 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class _Base:
-    """A family without its link: V and V' of a `Mean`, unit deviances (rows,), starting means, which outcomes fit."""
+    """A family without its link: V and V' of a `Mean`, unit deviances (rows,), starting means."""
 
     variance: Callable[[links.Mean], tuple[FloatArray, FloatArray]]
     deviance: Callable[[FloatArray, links.Mean], FloatArray]

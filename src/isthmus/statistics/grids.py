@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.errors import Invalid
 from isthmus.statistics.contract import Grid
-from isthmus.statistics.survival import MAX_EDGES, GridWish
+from isthmus.statistics.survival import MAX_EDGES, GridWish, checked
 from isthmus.summary import FloatArray, IntArray
 
 NICE = (1, 2, 5)
@@ -33,7 +32,7 @@ def rungs(name: str, wish: GridWish | None, dictionary: Codebook, most: int) -> 
         return (Grid(_edges(wish), recorded=False),)
     variable = declared(name, dictionary)
     if variable.grid is not None:
-        return tuple(Grid(_checked(edges), recorded=False) for edges in variable.grid)
+        return tuple(Grid(checked(edges), recorded=False) for edges in variable.grid)
     if variable.range is None:
         raise Invalid(
             "E-NO-GRID", f"no grid for {name!r}", "state `grid` in the study, or grid or range in the codebook"
@@ -82,14 +81,14 @@ def _edges(wish: GridWish) -> tuple[float, ...]:
     """`{edges}`, `{every, to}` (from 0 unless `from` says) or `{from, to, bins}`."""
     start = 0.0 if wish.from_ is None else wish.from_
     if wish.edges is not None and wish.every is wish.to is wish.from_ is wish.bins is None:
-        return _checked(wish.edges)
+        return checked(wish.edges)
     if wish.edges is None and wish.to is not None and wish.to > start:
         if wish.every is not None and wish.every > 0 and wish.bins is None:
             steps = _count((wish.to - start) / wish.every)
-            return _checked(tuple(start + wish.every * k for k in range(steps + 1)))
+            return checked(tuple(start + wish.every * k for k in range(steps + 1)))
         if wish.bins is not None and wish.every is None and wish.from_ is not None:
             steps = _count(wish.bins)
-            return _checked(tuple(start + (wish.to - start) * k / steps for k in range(steps + 1)))
+            return checked(tuple(start + (wish.to - start) * k / steps for k in range(steps + 1)))
     raise Invalid("E-GRID", "a grid is {every, to}, {edges} or {from, to, bins}")
 
 
@@ -97,13 +96,6 @@ def _count(steps: float) -> int:
     if not 1 <= steps * (1 + 1e-9) <= MAX_EDGES:
         raise Invalid("E-GRID", f"a grid has 1 to {MAX_EDGES} steps", "use a wider step")
     return int(steps * (1 + 1e-9))
-
-
-def _checked(edges: tuple[float, ...]) -> tuple[float, ...]:
-    finite = all(math.isfinite(edge) for edge in edges)
-    if not edges or len(edges) > MAX_EDGES or not finite or any(b <= a for a, b in pairwise(edges)):
-        raise Invalid("E-GRID", f"grid edges increase, from 1 to {MAX_EDGES} of them")
-    return tuple(float(edge) for edge in edges)
 
 
 def _round_edges(low: float, high: float, most: int, whole: bool) -> Iterator[tuple[float, ...]]:

@@ -9,15 +9,10 @@ Reference: Agresti (2013), Categorical Data Analysis, section 8.1.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from isthmus.evidence import Evidence
-from isthmus.model.codebook import Codebook
 from isthmus.model.record import record
-from isthmus.statistics import levelled, levelled_rows
-from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
-from isthmus.statistics.levelled import Model, Rows
-from isthmus.statistics.levelled_report import report
+from isthmus.statistics import levelled_kind
 
 
 @record
@@ -28,47 +23,4 @@ class Multinomial:
     release: tuple[Literal["vcov"], ...] = ()
 
 
-def _model(question: Multinomial, setting: Setting) -> Model:
-    return levelled.model_of("multinomial", levelled.read(question.formula, "multinomial"), setting)
-
-
-def _needs(question: Multinomial) -> Needs:
-    formula = levelled.read(question.formula, "multinomial")
-    return Needs(categories=(str(formula.response),), formula=formula)
-
-
-def _rungs(question: Multinomial, dictionary: Codebook) -> tuple[Grid, ...]:
-    return ()
-
-
-def _prepare(question: Multinomial, setting: Setting, inputs: Inputs) -> Rows:
-    return levelled.rows_of(_model(question, setting), inputs)
-
-
-def _evidence(question: Multinomial, setting: Setting, prepared: Rows) -> Evidence:
-    return levelled.evidence(_model(question, setting), prepared)
-
-
-def _flow(question: Multinomial, setting: Setting) -> Flow:
-    return levelled.fit(_model(question, setting))
-
-
-def _summarise(question: Multinomial, setting: Setting, prepared: Rows, asked: Round) -> Answer:
-    return levelled_rows.summarise(_model(question, setting), prepared, asked)
-
-
-def _report(question: Multinomial, setting: Setting, estimate: Estimate) -> dict[str, Any]:
-    return report(_model(question, setting), setting, estimate, question.release)
-
-
-STATISTIC = Statistic(
-    kind="multinomial",
-    question=Multinomial,
-    needs=_needs,
-    rungs=_rungs,
-    prepare=_prepare,
-    evidence=_evidence,
-    flow=_flow,
-    summarise=_summarise,
-    report=_report,
-)
+STATISTIC = levelled_kind.statistic("multinomial", Multinomial)

@@ -7,6 +7,7 @@ those of the binned rows. At a step, events come before censoring, as in R and S
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -47,7 +48,7 @@ def rungs(time: str, wish: GridWish | None, dictionary: Codebook) -> tuple[Grid,
     variable = dictionary.variables.get(time)
     if variable is None:
         raise Invalid("E-VARIABLE", f"{time!r} is not a variable of the codebook or of `derive`")
-    ladder = [Grid(_checked(edges), recorded=False) for edges in variable.grid or ()]
+    ladder = [Grid(checked(edges), recorded=False) for edges in variable.grid or ()]
     if variable.recorded is not None:
         distinct = np.array(sorted(variable.recorded), dtype=np.float64)
         ladder.insert(0, Grid(tuple(tie_cuts(distinct).tolist()), recorded=True))
@@ -152,15 +153,15 @@ def crossed(first: Any, firsts: int, second: Any, seconds: int) -> IntArray:
 
 def _edges(wish: GridWish) -> tuple[float, ...]:
     if wish.edges is not None and wish.every is wish.to is wish.from_ is wish.bins is None:
-        return _checked(wish.edges)
+        return checked(wish.edges)
     if wish.to is not None and wish.edges is None:
         if wish.every is not None and wish.every > 0 and wish.from_ is wish.bins is None:
             count = _count(wish.to / wish.every)
             made = [wish.every * k for k in range(1, count + 1)]
-            return _checked((*made, wish.to) if not made or made[-1] < wish.to * (1 - SAME_TIME) else tuple(made))
+            return checked((*made, wish.to) if not made or made[-1] < wish.to * (1 - SAME_TIME) else tuple(made))
         if wish.from_ is not None and wish.bins is not None and wish.every is None and wish.bins > 0:
             width = (wish.to - wish.from_) / _count(wish.bins)
-            return _checked(tuple(wish.from_ + width * k for k in range(1, wish.bins + 1)))
+            return checked(tuple(wish.from_ + width * k for k in range(1, wish.bins + 1)))
     raise Invalid("E-GRID", "a grid is {every, to}, {edges} or {from, to, bins}")
 
 
@@ -170,7 +171,13 @@ def _count(steps: float) -> int:
     return int(steps * (1 + SAME_TIME))
 
 
-def _checked(edges: tuple[float, ...]) -> tuple[float, ...]:
-    if not edges or len(edges) > MAX_EDGES or any(b <= a for a, b in pairwise(edges)):
+def checked(edges: tuple[float, ...]) -> tuple[float, ...]:
+    """Edges as they are.
+
+    Raises:
+        Invalid: E-GRID, none, too many, not finite, or not increasing.
+    """
+    finite = all(math.isfinite(edge) for edge in edges)
+    if not edges or len(edges) > MAX_EDGES or not finite or any(b <= a for a, b in pairwise(edges)):
         raise Invalid("E-GRID", f"grid edges increase, from 1 to {MAX_EDGES} of them")
     return tuple(float(edge) for edge in edges)
