@@ -75,7 +75,7 @@ def table(told: Mapping[str, Sequence[tuple[str, str]]], failed: frozenset[str])
     rows = []
     for file, attack in declared().items():
         texts = told.get(file, ())
-        leaks, stops = (tuple(dict.fromkeys(t for k, t in texts if k == kind)) for kind in ("leak", "stop"))
+        leaks, stops = (tuple(sorted({t for k, t in texts if k == kind})) for kind in ("leak", "stop"))
         rows.append(Row(file, attack, leaks, stops, file not in failed))
     return rows
 

@@ -37,20 +37,8 @@ from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.study import Study
 from isthmus.strict import parse
 from isthmus.summary import Summary
+from stated_rules import STRICT
 
-RULES: dict[str, Any] = {
-    "minimum_count": 11,
-    "minimum_count_site": 11,
-    "round_to": 5,
-    "zeros": "allowed",
-    "dominance": {"n": 2, "k": 0.9, "p": 0.1},
-    "minimum_dof": 10,
-    "parameters_per_row": 0.1,
-    "maximum_leverage": 0.5,
-    "maximum_weight_share": 0.1,
-    "minimum_sites": 3,
-    "digits": 4,
-}
 BOOK = Codebook(
     name="ward",
     person="id",
@@ -137,7 +125,9 @@ class Forgetful:
             "purpose": {"duo": "DUO:0000007", "text": "x"},
         }
         study = parse(Study, stated | ({"population": {"where": where}} if where else {}))
-        staged = stage(study, self.tables, rules=read_rules(RULES, "rehearsal"), countries=None, codebook=self.codebook)
+        staged = stage(
+            study, self.tables, rules=read_rules(STRICT, "rehearsal"), countries=None, codebook=self.codebook
+        )
         served = {name: self.served(name, source) for name, source in staged.sources.items()}
         return self._run(replace(staged, sources=served))
 
@@ -191,7 +181,7 @@ class Recalling(Forgetful):
     def served(self, site: str, source: Source) -> Source:
         self.stores.append(open_store(self.folder / f"{site}.db"))
         folder = self.folder / site
-        return Lineage(self.stores[-1], folder, "ward", self.codebook, "id", RULES["minimum_count"]).served(source)
+        return Lineage(self.stores[-1], folder, "ward", self.codebook, "id", STRICT["minimum_count"]).served(source)
 
     def ask(
         self, where: str | None = None, keys: Mapping[str, Any] | None = None, **analyses: Mapping[str, Any]

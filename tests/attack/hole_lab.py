@@ -9,20 +9,8 @@ import pyarrow as pa
 
 import isthmus
 from isthmus.model.rules import OPEN
+from stated_rules import STRICT
 
-STRICT = {
-    "minimum_count": 11,
-    "minimum_count_site": 11,
-    "round_to": 5,
-    "zeros": "allowed",
-    "dominance": {"n": 2, "k": 0.9, "p": 0.1},
-    "minimum_dof": 10,
-    "parameters_per_row": 0.1,
-    "maximum_leverage": 0.5,
-    "maximum_weight_share": 0.1,
-    "minimum_sites": 3,
-    "digits": 4,
-}
 ONLY_SUMS = {**STRICT, "minimum_count_site": 1}  # a custodian lets only sums over sites leave
 TARGET = 7  # row of the first site
 ROWS = 400

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from history_lab import RULES, VICTIM, VICTIMS_AGE, Forgetful
+from history_lab import VICTIM, VICTIMS_AGE, Forgetful
 
 from isthmus.disclosure import gate
 from isthmus.disclosure.site import Considered
 from isthmus.federation import work
 from isthmus.statistics.glm_kernel import _turned
 from isthmus.summary import Summary
+from stated_rules import STRICT
 
 MODEL = {"glm": {"formula": "DIED ~ AGE + SBP", "family": "binomial"}}
 STEEP = 2000.0  # a year; the victim's neighbours are a month away
@@ -63,4 +64,4 @@ def unguarded(monkeypatch: Any) -> None:
         monkeypatch.setattr(module, "weigh", lambda _weights, rules: Considered(rules=rules, verdicts=()))
 
 
-SHARE = f"'rule': 'maximum_weight_share', 'limit': '{RULES['maximum_weight_share']}'"
+SHARE = f"'rule': 'maximum_weight_share', 'limit': '{STRICT['maximum_weight_share']}'"

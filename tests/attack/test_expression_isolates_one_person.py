@@ -10,28 +10,15 @@ import pytest
 
 import isthmus
 from attack import Attack, Say
+from stated_rules import STRICT
 
 ATTACK = Attack(
     "An expression that one patient meets (CASE WHEN age > 97)",
     "minimum_count on both sides of everything an expression decides",
 )
 
-
-FLOOR: dict[str, Any] = {
-    "minimum_count": 11,
-    "minimum_count_site": 11,
-    "round_to": 5,
-    "zeros": "allowed",
-    "dominance": {"n": 2, "k": 0.9, "p": 0.1},
-    "minimum_dof": 10,
-    "parameters_per_row": 0.1,
-    "maximum_leverage": 0.5,
-    "maximum_weight_share": 0.1,
-    "minimum_sites": 3,
-    "digits": 4,
-}
 OPEN: dict[str, Any] = {
-    **FLOOR,
+    **STRICT,
     "minimum_count": 1,
     "minimum_count_site": 1,
     "round_to": 1,
@@ -91,16 +78,16 @@ def test_bare_the_mean_is_the_patients_value(leak: Say) -> None:
     ],
 )
 def test_under_a_floor_it_is_refused(stop: Say, derived: str) -> None:
-    answer = ask(derived, FLOOR)
+    answer = ask(derived, STRICT)
     assert answer["status"] == "refused"
     assert answer["error"]["code"] == "E-DISCLOSURE"
     stop("refused in all forms: CASE, IN, BETWEEN, GREATEST, ABS, FLOOR, division, SQRT, COALESCE")
 
 
 def test_a_population_that_leaves_one_out_is_refused() -> None:
-    assert ask("CHOL + 0", FLOOR, population={"where": "AGE <= 97"})["status"] == "refused"
+    assert ask("CHOL + 0", STRICT, population={"where": "AGE <= 97"})["status"] == "refused"
     steps = [{"label": "low", "where": "CHOL < 1000"}, {"label": "not the oldest", "where": "AGE <= 97"}]
-    assert ask("CHOL + 0", FLOOR, population={"steps": steps})["status"] == "refused"
+    assert ask("CHOL + 0", STRICT, population={"steps": steps})["status"] == "refused"
 
 
 @pytest.mark.parametrize(
@@ -115,4 +102,4 @@ def test_a_population_that_leaves_one_out_is_refused() -> None:
     ],
 )
 def test_an_ordinary_split_is_answered(derived: str) -> None:
-    assert "terms" in ask(derived, FLOOR, population={"where": "AGE >= 12"})
+    assert "terms" in ask(derived, STRICT, population={"where": "AGE >= 12"})

@@ -11,6 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 from made_results import CURVES, LOGISTIC, REFUSED, RESULT
 
+from stated_rules import STRICT
+
 
 def study(*extra: str) -> dict[str, Any]:
     """A study of one regression, and one more for each name."""
@@ -26,19 +28,7 @@ def study(*extra: str) -> dict[str, Any]:
 
 def rules() -> dict[str, Any]:
     """Every rule, stated."""
-    return {
-        "minimum_count": 11,
-        "minimum_count_site": 11,
-        "round_to": 5,
-        "zeros": "barred",
-        "dominance": {"n": 2, "k": 0.9, "p": 0.1},
-        "minimum_dof": 10,
-        "parameters_per_row": 0.1,
-        "maximum_leverage": 0.5,
-        "maximum_weight_share": 0.1,
-        "minimum_sites": 2,
-        "digits": 4,
-    }
+    return {**STRICT, "zeros": "barred", "minimum_sites": 2}
 
 
 def body(sites: tuple[str, ...], *, refused: bool) -> dict[str, Any]:

@@ -23,11 +23,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "attack"))
-from history_lab import RULES, Asked, Forgetful, Recalling
+from history_lab import Asked, Forgetful, Recalling
 
 from isthmus.model.codebook import Codebook, Variable
+from stated_rules import STRICT
 
-FLOOR = RULES["minimum_count"]
+FLOOR = STRICT["minimum_count"]
 ROWS = 300
 WARDS = ("x", "y", "z")
 BOOK = Codebook(

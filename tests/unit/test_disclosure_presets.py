@@ -11,19 +11,7 @@ from isthmus.cli.app import main
 from isthmus.disclosure.presets import PRESETS, UNSTATED, as_yaml, preset
 from isthmus.disclosure.rules import RULES, read_rules
 from isthmus.model.errors import Invalid
-
-REST = {
-    "minimum_count_site": 11,
-    "round_to": 5,
-    "zeros": "allowed",
-    "dominance": {"n": 2, "k": 0.9, "p": 0.1},
-    "minimum_dof": 10,
-    "parameters_per_row": 0.1,
-    "maximum_leverage": 0.5,
-    "maximum_weight_share": 0.1,
-    "minimum_sites": 3,
-    "digits": 4,
-}
+from stated_rules import STRICT
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -32,7 +20,7 @@ def test_a_preset_is_no_rules_file_until_the_rest_is_stated(name: str) -> None:
     assert list(printed) == list(RULES)
     with pytest.raises(Invalid):
         read_rules(printed, "federated")
-    filled = {rule: REST[rule] if value == UNSTATED else value for rule, value in printed.items()}
+    filled = {rule: STRICT[rule] if value == UNSTATED else value for rule, value in printed.items()}
     assert read_rules(filled, "federated").minimum_count == int(PRESETS[name].stated["minimum_count"])
 
 
@@ -41,7 +29,7 @@ def test_a_preset_is_no_rules_file_until_the_rest_is_stated(name: str) -> None:
 def test_one_question_mark_is_enough_to_refuse(name: str, mode: str) -> None:
     printed = yaml.safe_load(as_yaml(preset(name)))
     for rule in (rule for rule, value in printed.items() if value == UNSTATED):
-        others = {r: REST[r] if v == UNSTATED and r != rule else v for r, v in printed.items()}
+        others = {r: STRICT[r] if v == UNSTATED and r != rule else v for r, v in printed.items()}
         with pytest.raises(Invalid):
             read_rules(others, mode)
 

@@ -16,6 +16,7 @@ from isthmus.disclosure.rules import (
 )
 from isthmus.model.errors import Invalid, Refused
 from isthmus.model.rules import OPEN, Dominance, OwnRules, Rules
+from stated_rules import STRICT
 
 FLOOR = Rules(
     minimum_count=11,
@@ -30,34 +31,21 @@ FLOOR = Rules(
     minimum_sites=3,
     digits=4,
 )
-STATED = {
-    "minimum_count": 11,
-    "minimum_count_site": 11,
-    "round_to": 5,
-    "zeros": "allowed",
-    "dominance": {"n": 2, "k": 0.9, "p": 0.1},
-    "minimum_dof": 10,
-    "parameters_per_row": 0.1,
-    "maximum_leverage": 0.5,
-    "maximum_weight_share": 0.1,
-    "minimum_sites": 3,
-    "digits": 4,
-}
 
 
 def test_a_file_that_states_every_rule_is_read():
-    assert read_rules(STATED, "federated") == FLOOR
+    assert read_rules(STRICT, "federated") == FLOOR
 
 
-@pytest.mark.parametrize("rule", sorted(set(STATED) - {"digits"}))
+@pytest.mark.parametrize("rule", sorted(set(STRICT) - {"digits"}))
 def test_no_rule_has_a_default(rule):
     with pytest.raises(Invalid) as caught:
-        read_rules({k: v for k, v in STATED.items() if k != rule}, "rehearsal")
+        read_rules({k: v for k, v in STRICT.items() if k != rule}, "rehearsal")
     assert caught.value.code == "E-MISSING-KEY"
     assert rule in str(caught.value)
 
 
-@pytest.mark.parametrize("rule", sorted(set(STATED) - {"minimum_sites"}))
+@pytest.mark.parametrize("rule", sorted(set(STRICT) - {"minimum_sites"}))
 def test_null_switches_a_rule_off_in_a_rehearsal_only(rule):
     rules = replace(FLOOR, **{rule: None})
     check_rules(rules, "rehearsal")
@@ -109,7 +97,7 @@ def test_the_strictest_party_wins_rule_by_rule():
     effective = strictest({"agreement": FLOOR, "dataset": dataset, "site": site})
     assert effective.rules == replace(FLOOR, minimum_count=20, zeros="barred", parameters_per_row=0.05, round_to=10)
     assert effective.whose == {
-        **dict.fromkeys(STATED, "agreement"),
+        **dict.fromkeys(STRICT, "agreement"),
         "minimum_count": "dataset",
         "zeros": "dataset",
         "parameters_per_row": "site",

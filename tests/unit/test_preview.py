@@ -16,7 +16,9 @@ from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.errors import Invalid
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "attack"))
-from history_lab import BOOK, RULES, Forgetful
+from history_lab import BOOK, Forgetful
+
+from stated_rules import STRICT
 
 ANALYSES: dict[str, Any] = {
     "table": {"table_one": {"variables": ["AGE"], "by": "ARM"}},
@@ -38,7 +40,7 @@ def study(**changed: Any) -> isthmus.Study:
 
 
 def test_every_column_is_named_where_and_derive_included() -> None:
-    seen = study().preview(BOOK, rules=RULES)
+    seen = study().preview(BOOK, rules=STRICT)
     assert seen["population"] == ["SBP"]
     assert {name: set(a["reads"]) for name, a in seen["analyses"].items()} == {
         "table": {"AGE", "ARM"},
@@ -52,7 +54,7 @@ def test_what_leaves_is_what_a_run_sends() -> None:
     """The layouts of every round are those of a real run over other rows, up to where they end."""
     stated = {name: dict(one) for name, one in ANALYSES.items()}
     stated["model"] = {"glm": {"formula": "DIED ~ AGE", "family": "binomial"}}
-    seen = study(analyses=stated, population=None).preview(BOOK, rules=RULES)
+    seen = study(analyses=stated, population=None).preview(BOOK, rules=STRICT)
     ran = Forgetful().ask(**stated)
     answered = [name for name in stated if not ran.refused(name)]
     assert {"table", "model"} <= set(answered)
@@ -77,23 +79,23 @@ def test_no_source_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(module, "open_source", spy)
     monkeypatch.setattr(Path, "is_file", lambda _self: pytest.fail("a file was looked for"))
-    study().preview(BOOK, rules=RULES)
+    study().preview(BOOK, rules=STRICT)
     assert len(opened) == 3
     assert all(isinstance(spec, pa.Table) and spec.num_rows == module.INVENTED for spec in opened)
 
 
 def test_rules_say_whose_they_are_and_which_could_refuse() -> None:
-    seen = study().preview(BOOK, rules=RULES)
+    seen = study().preview(BOOK, rules=STRICT)
     assert {r["rule"]: r["whose"] for r in seen["rules"]}["minimum_count"] == "rehearsal"
     assert "maximum_leverage" in seen["analyses"]["model"]["may be refused by"]
     assert "maximum_leverage" not in seen["analyses"]["table"]["may be refused by"]
     assert seen["analyses"]["curve"]["if it is refused"]
     assert json.loads(json.dumps(seen)) == seen
-    assert seen == study().preview(BOOK, rules=RULES)  # the same each time
+    assert seen == study().preview(BOOK, rules=STRICT)  # the same each time
 
 
 @pytest.mark.parametrize("codebook", [None, Codebook(name="ward", variables={"AGE": Variable(type="number")})])
 def test_without_what_it_needs_it_says_so(codebook: Codebook | None, tmp_path: Path) -> None:
     with pytest.raises(Invalid) as caught:
-        study().preview(codebook, rules=RULES)
+        study().preview(codebook, rules=STRICT)
     assert caught.value.code in {"E-PREVIEW", "E-COLUMN", "E-VARIABLE"}
