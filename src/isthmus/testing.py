@@ -102,6 +102,7 @@ def subset(inputs: Inputs, keep: NDArray[np.bool_]) -> Inputs:
         numbers={name: values[keep] for name, values in inputs.numbers.items()},
         codes={name: values[keep] for name, values in inputs.codes.items()},
         design=None if inputs.design is None else np.ascontiguousarray(inputs.design[:, keep]),
+        keys={name: values[keep] for name, values in inputs.keys.items()},
     )
 
 

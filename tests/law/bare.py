@@ -58,6 +58,7 @@ def make(
         numbers={name: np.asarray(table[name], dtype=np.float64) for name in needs.numbers},
         codes={name: _codes(table[name], levels[name]) for name in needs.categories},
         design=None if made is None else _matrix(made.columns, table, rows),
+        keys={name: np.unique(table[name], return_inverse=True)[1].astype(np.int32) for name in needs.keys},
     )
     return Made(setting, inputs)
 

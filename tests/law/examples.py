@@ -34,6 +34,7 @@ def table(rows: int = ROWS, seed: int = 7) -> dict[str, Any]:
         "arm": arm.astype(object),
         "stage": stage.astype(object),
         "treat": (arm == "treated").astype(float),
+        "practice": (np.arange(rows) * 7 % 30).astype(float),
         "region": draw.choice(["north", "south"], rows).astype(object),
         "died": died,
         "visits": draw.poisson(np.exp(0.4 + 0.01 * (age - 63))).astype(float),
@@ -136,6 +137,29 @@ SITE_STRATA: dict[str, list[dict[str, Any]]] = {
         {"formula": "Surv(time, event) ~ year + I(year^2) + strata(site)", "strata": ["region"], "ties": "breslow"},
     ],
 }
+
+
+# Errors clustered by what a site's rows share: equal to the pooled answer where a cluster is dealt whole.
+CLUSTERED: dict[str, list[dict[str, Any]]] = {
+    "glm": [
+        {"formula": "died ~ age + arm + cluster(practice)", "family": "binomial"},
+        {
+            "formula": "pressure ~ age + stage",
+            "family": "gaussian",
+            "cluster": "practice",
+            "weights": {"variable": "exposure", "kind": "sampling"},
+        },
+    ],
+}
+
+
+def clustered_cases() -> list[tuple[str, Statistic, Any]]:
+    """(name, statistic, question) of those."""
+    return [
+        (f"{kind}-{i}", CATALOGUE[kind], strict.parse(CATALOGUE[kind].question, stated))
+        for kind, listed in CLUSTERED.items()
+        for i, stated in enumerate(listed)
+    ]
 
 
 def cases() -> list[tuple[str, Statistic, Any]]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from bare import make, over
-from examples import QUESTIONS, ROWS, cases, example, population_example, site_cases, table
+from examples import QUESTIONS, ROWS, cases, clustered_cases, example, population_example, site_cases, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +20,7 @@ from isthmus.testing import check_statistic, largest_difference, run_flow, split
 CASES = cases()
 NAMES = [name for name, _, _ in CASES]
 SITE_CASES = site_cases()
+CLUSTERED = clustered_cases()
 RESULT_KEYS = {"kind", "exactness", "n", "rounds"}
 
 
@@ -50,6 +51,14 @@ def test_any_split_gives_the_pooled_answer(name, statistic, question, data) -> N
     count = data.draw(st.integers(2, 5))
     sites = np.array(data.draw(st.lists(st.integers(0, count - 1), min_size=ROWS, max_size=ROWS)))
     check_statistic(statistic, example(statistic, question), sites)
+
+
+@pytest.mark.parametrize(("name", "statistic", "question"), CLUSTERED, ids=[c[0] for c in CLUSTERED])
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=6)
+def test_clusters_dealt_whole_give_the_pooled_answer(name, statistic, question, seed) -> None:
+    practice = table()["practice"].astype(int)
+    check_statistic(statistic, example(statistic, question), np.random.default_rng(seed).integers(0, 4, 30)[practice])
 
 
 @pytest.mark.parametrize(("name", "statistic", "question", "pooled"), SITE_CASES, ids=[c[0] for c in SITE_CASES])

@@ -58,7 +58,7 @@ def run(kind: str, arguments: dict[str, Any], table: dict[str, np.ndarray]) -> T
     statistic = CATALOGUE[kind]
     question = strict.parse(statistic.question, arguments)
     needs = statistic.needs(question)
-    names = {*needs.numbers, *needs.categories, *(variables(needs.formula) if needs.formula else ())}
+    names = {*needs.numbers, *needs.categories, *needs.keys, *(variables(needs.formula) if needs.formula else ())}
     whole = np.ones(len(table["site_"]), dtype=bool)
     for name in names:
         whole &= np.array([v is not None and v == v for v in table[name].tolist()])

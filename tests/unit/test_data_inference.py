@@ -133,7 +133,7 @@ def test_a_column_of_names_is_not_a_category() -> None:
 
 
 def test_categories_of_a_formula() -> None:
-    assert formula_reads(parse("y ~ C(a):b + C(c) + strata(site, d) + cluster(e)")) == (
+    assert formula_reads(parse("y ~ C(a):b + C(c) + strata(site, d) + cluster(f) + strata(e)")) == (
         "c",
         "a",
         "d",

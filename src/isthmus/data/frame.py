@@ -70,6 +70,12 @@ class Frame:
         """
         return recode(self._column(name), name, levels)
 
+    def keys(self, name: str) -> CodeArray:
+        """(rows,) int32, equal where the values are: this site's own, whatever the type and however many there are."""
+        found = self._column(name)
+        values = found.codes if isinstance(found, Coded) else found
+        return np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int32)
+
     def missing(self, name: str) -> Mask:
         """(rows,) where the variable has no value."""
         found = self._column(name)

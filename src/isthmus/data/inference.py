@@ -42,19 +42,19 @@ _TYPES: Mapping[ColumnKind, Kind] = {
 
 @record
 class Reads:
-    """What the analyses read: every name; which are used as categories; which as times; their own filters."""
+    """What the analyses read: every name; which are used as categories; which as times; their own filters; identifiers."""
 
     names: tuple[str, ...]
     categories: tuple[str, ...] = ()
     times: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 def formula_reads(formula: Formula) -> tuple[str, ...]:
-    """Variables that a formula uses as categories whatever their type: `C(x)`, strata and cluster."""
+    """Variables that a formula uses as categories whatever their type: `C(x)` and strata."""
     inside = [f.name for term in formula.terms for f in term if f.function == "C"]
-    cluster = [] if formula.cluster is None else [formula.cluster]
-    return tuple(dict.fromkeys(n for n in (*inside, *formula.strata, *cluster) if n != "site"))
+    return tuple(dict.fromkeys(n for n in (*inside, *formula.strata) if n != "site"))
 
 
 def infer(study: Study, sources: Mapping[str, Source], reads: Reads, countries: Mapping[str, str]) -> Codebook:
@@ -203,6 +203,8 @@ def _united(facts: list[dict[str, _Fact]]) -> dict[str, _Fact]:
 def _variable(name: str, expression: Expression, fact: _Fact, reads: Reads) -> Variable:
     if expression.kind == "boolean":
         return Variable(type="boolean")
+    if fact.numbers is None and expression.levels is None and name in reads.keys and name not in reads.categories:
+        return Variable(type="category")
     if fact.numbers is None:
         stated = expression.levels or tuple(sorted(fact.texts))
         _check_count(name, len(stated), reads)

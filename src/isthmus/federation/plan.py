@@ -105,7 +105,7 @@ class Plan:
 def reads(needs: Needs) -> tuple[str, ...]:
     """The variables behind `needs`, each once."""
     inside = formula.variables(needs.formula) if needs.formula else ()
-    return tuple(dict.fromkeys((*needs.numbers, *needs.categories, *inside, *needs.times)))
+    return tuple(dict.fromkeys((*needs.numbers, *needs.categories, *inside, *needs.times, *needs.keys)))
 
 
 def study_needs(study: Study) -> tuple[tuple[Analysis, Needs], ...]:
@@ -122,6 +122,7 @@ def inferred_reads(study: Study) -> Reads:
         names=tuple(dict.fromkeys(name for needs in every for name in reads(needs))),
         categories=tuple(dict.fromkeys((*(name for needs in every for name in needs.categories), *inside))),
         times=tuple(dict.fromkeys(name for needs in every for name in needs.times)),
+        keys=tuple(dict.fromkeys(name for needs in every for name in needs.keys)),
         conditions=tuple(dict.fromkeys(a.where for a, _ in asked if a.where)),
     )
 

@@ -357,6 +357,7 @@ class SiteWork:
             numbers={n: rows.numbers(n) for n in (*question.needs.numbers, *question.needs.times)},
             codes={n: rows.codes(n, levels[n]) for n in question.needs.categories},
             design=rows.matrix(question.base.design) if question.base.design else None,
+            keys={n: rows.keys(n) for n in question.needs.keys},
         )
 
     def _frame(self) -> Frame:

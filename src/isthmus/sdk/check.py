@@ -31,7 +31,7 @@ def check(study: Study, codebook: Codebook | str | Path | None) -> tuple[str, ..
 def variables(needs: Needs) -> tuple[str, ...]:
     """Every variable that an analysis reads, each once."""
     inside = formula.variables(needs.formula) if needs.formula else ()
-    return tuple(dict.fromkeys((*needs.numbers, *needs.categories, *inside, *needs.times)))
+    return tuple(dict.fromkeys((*needs.numbers, *needs.categories, *inside, *needs.times, *needs.keys)))
 
 
 def _listed(needs: Needs) -> str:

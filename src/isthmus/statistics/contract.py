@@ -41,12 +41,14 @@ class Needs:
         categories: delivered as codes into `Setting.levels`; numbers used as groups are categories here.
         formula: its right-hand side is delivered as a design matrix; its variables need not be repeated.
         times: number variables whose grid (or, in a rehearsal, distinct values) the question uses.
+        keys: identifiers of clusters, of any type, delivered as codes of the site's own: no level is declared or told.
     """
 
     numbers: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     formula: Formula | None = None
     times: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +92,14 @@ class Inputs:
         numbers: name -> (rows,) float64, finite.
         codes: name -> (rows,) int32 index into `Setting.levels[name]`.
         design: (p, rows) float64, C order: one design column per row of the array.
+        keys: name -> (rows,) int32, equal where the identifier is; they mean nothing at another site.
     """
 
     rows: int
     numbers: Mapping[str, FloatArray]
     codes: Mapping[str, CodeArray]
     design: FloatArray | None = None
+    keys: Mapping[str, CodeArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,12 @@
 
 Result keys: `terms`, `fit` (family, link, deviance, null_deviance, df_residual, df_null, loglik, aic, dispersion,
 converged), `n`, `events` (binomial, poisson), `reference`, `conf_level`, `test` (`t` where the dispersion is
-estimated and errors are the model's, else `z`), `error` (`model` or `HC0` to `HC3`), `contrasts`, `tests`, `vcov`.
+estimated and errors are the model's, else `z`), `error` (`model`, `HC0` to `HC3` or `cluster`), `clusters`,
+`contrasts`, `tests`, `vcov`.
 
 Definitions are those of R's `glm`: dispersion is Pearson's statistic over n - p; `loglik` and `aic` of families whose
 dispersion is estimated use deviance / n and count it as a parameter; intervals are Wald. HC0 to HC3 are `sandwich`'s
-(MacKinnon & White 1985): HC1 has the factor n / (n - p), HC2 and HC3 take each row's leverage at its own site. Weights say what they are: `frequency` (a row stands for w rows), `precision` (R's `weights`), `sampling`
+(MacKinnon & White 1985): HC1 has the factor n / (n - p), HC2 and HC3 take each row's leverage at its own site. `cluster` is `vcovCL` without small-sample factor, clusters inside a site (`glm_cluster`). Weights say what they are: `frequency` (a row stands for w rows), `precision` (R's `weights`), `sampling`
 (as precision, robust errors always).
 
 Every round sends score, information and deviance at coefficients that each party derives from the sums before;
@@ -28,7 +29,7 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, parse
 from isthmus.model.record import record
-from isthmus.statistics import glm_flow, glm_kernel
+from isthmus.statistics import glm_cluster, glm_flow, glm_kernel
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.families import FAMILIES, POSITIVE_OUTCOME, Family, link_names, null_deviance
 from isthmus.statistics.glm_evidence import glm_evidence
@@ -51,8 +52,9 @@ class Weighting:
 class Glm:
     """Arguments of `glm`.
 
-    `formula`: `outcome ~ terms`; `offset`: a variable added to the linear predictor; `contrasts`: name -> {term:
-    weight}; `tests`: name -> terms tested jointly; `release: [vcov]` shows the covariance matrix.
+    `formula`: `outcome ~ terms`; `offset`: a variable added to the linear predictor; `cluster`: a variable whose values
+    group the rows of a site, or `site` with 10 sites or more; `contrasts`: name -> {term: weight}; `tests`: name ->
+    terms tested jointly; `release: [vcov]` shows the covariance matrix.
     """
 
     formula: str
@@ -61,6 +63,7 @@ class Glm:
     weights: Weighting | None = None
     offset: str | None = None
     robust: Literal["HC0", "HC1", "HC2", "HC3"] | None = None
+    cluster: str | None = None
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
     release: tuple[Literal["vcov"], ...] = ()
@@ -70,12 +73,23 @@ def _formula(question: Glm) -> Formula:
     formula = parse(question.formula)
     if formula.response is None or formula.surv is not None:
         raise Invalid("E-FORMULA", "a glm has one outcome on the left", "write `outcome ~ terms`")
-    if formula.strata or formula.cluster:
-        raise Invalid("E-FORMULA", "a glm takes no strata() or cluster()", "add the variable as a term")
+    if formula.strata:
+        raise Invalid("E-FORMULA", "a glm takes no strata()", "add the variable as a term")
+    _cluster(question, formula)
     known = link_names(question.family)
     if question.link not in {None, *known}:
         raise Invalid("E-LINK", f"{question.family} has no link {question.link!r}", "links: " + ", ".join(known))
     return formula
+
+
+def _cluster(question: Glm, formula: Formula) -> str | None:
+    """What errors are clustered by, stated in the formula or beside it."""
+    if formula.cluster is not None and question.cluster not in {None, formula.cluster}:
+        raise Invalid("E-CLUSTER", "two cluster variables are stated", "state it once")
+    found = question.cluster or formula.cluster
+    if found is not None and question.robust not in {None, "HC0"}:
+        raise Invalid("E-CLUSTER", f"clustered errors are not {question.robust}", "leave `robust` out")
+    return found
 
 
 def _family(question: Glm) -> Family:
@@ -100,6 +114,7 @@ def _model(question: Glm, setting: Setting) -> Model:
         weighting=kind,
         offset=bool(_offsets(question, formula)),
         robust=question.robust or ("HC0" if kind == "sampling" else None),
+        cluster=_cluster(question, formula),
     )
 
 
@@ -107,7 +122,8 @@ def _needs(question: Glm) -> Needs:
     formula = _formula(question)
     weights = () if question.weights is None else (question.weights.variable,)
     numbers = (str(formula.response), *_offsets(question, formula), *weights)
-    return Needs(numbers=tuple(dict.fromkeys(numbers)), formula=formula)
+    keys = tuple(name for name in (_cluster(question, formula),) if name not in {None, glm_cluster.SITE})
+    return Needs(numbers=tuple(dict.fromkeys(numbers)), formula=formula, keys=keys)
 
 
 def _rungs(question: Glm, dictionary: Codebook) -> tuple[Grid, ...]:
@@ -126,7 +142,7 @@ def _prepare(question: Glm, setting: Setting, inputs: Inputs) -> Rows:
         _check_weights(question.weights, prior)
     offsets = [inputs.numbers[name] for name in _offsets(question, formula)]
     total = None if not offsets else np.sum(np.array(offsets), axis=0)
-    return Rows(inputs.design, y, prior, total)
+    return Rows(inputs.design, y, prior, total, next(iter(inputs.keys.values()), None))
 
 
 def _check_outcome(family: str, name: str, y: Any) -> None:
@@ -153,13 +169,18 @@ def _evidence(question: Glm, setting: Setting, prepared: Rows) -> Evidence:
 
 
 def _flow(question: Glm, setting: Setting) -> Flow:
-    return glm_flow.fit(_model(question, setting))
+    model = _model(question, setting)
+    glm_cluster.check(model.cluster, setting.sites)
+    return glm_flow.fit(model)
 
 
 def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) -> Answer:
     model = _model(question, setting)
     values: dict[str, Any] = {}
     step = asked.params["step"]
+    if step == "meat" and model.cluster is not None:
+        values, guard = glm_cluster.meat(model, prepared, asked.params)
+        return Answer(filled(asked.layout, values), guard)
     if step == "start":
         totals = glm_kernel.start_sums(model.family, prepared, asked.params)
         values |= {"gram": totals.gram, "right": totals.score}
@@ -224,6 +245,8 @@ def _report(question: Glm, setting: Setting, estimate: Estimate) -> dict[str, An
     }
     if "events" in estimate.counts:
         body["events"] = size(estimate.counts["events"])
+    if "clusters" in estimate.counts:
+        body["clusters"] = size(estimate.counts["clusters"])
     if question.contrasts:
         body["contrasts"] = contrast_rows(question.contrasts, names, model, setting.conf_level, df)
     if question.tests:

@@ -12,7 +12,7 @@ from scipy import special
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
-from isthmus.statistics import coordinates, glm_model, linear
+from isthmus.statistics import coordinates, glm_cluster, glm_model, linear
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.families import null_deviance
@@ -55,12 +55,16 @@ def fit(model: Model) -> Flow:
     """The whole flow: start, scoring until the step is below 1e-10 standard errors, the sandwich where asked."""
     start, rounds = yield from begin(model)
     fitted = yield from score(model, start, rounds)
-    meat = None
-    if model.robust is not None:
-        params = _params(start, "meat", fitted.coefficients) | _powers(model, fitted)
-        pooled = yield Round(glm_model.meat_layout(model), params)
-        meat, fitted = pooled["meat"] * _small_sample(model, start), replace(fitted, rounds=fitted.rounds + 1)
-    return _estimate(model, start, fitted, meat)
+    if model.robust is None and model.cluster is None:
+        return _estimate(model, start, fitted, None)
+    params = _params(start, "meat", fitted.coefficients) | _powers(model, fitted)
+    pooled = yield Round(glm_model.meat_layout(model), params)
+    meat, fitted = pooled["meat"] * _small_sample(model, start), replace(fitted, rounds=fitted.rounds + 1)
+    found = _estimate(model, start, fitted, meat)
+    if model.cluster is None:
+        return found
+    clusters = glm_cluster.counted(model.cluster, pooled)
+    return replace(found, counts={**found.counts, "clusters": Counts("size", clusters)})
 
 
 def _powers(model: Model, fitted: Fitted) -> dict[str, Any]:
@@ -203,7 +207,8 @@ def _rounding(model: Model, start: Start) -> float:
 def _check_pooled(model: Model, sums: dict[str, float]) -> None:
     name = repr(model.outcome)
     if sums["n"] == 0:
-        raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
+        weighed = "" if model.weighting is None else " and a weight above 0"
+        raise Invalid("E-NO-ROWS", f"no row has all variables of this question{weighed}", "look at `excluded`")
     count = sums["weight"] if model.weighting == "frequency" else sums["n"]
     if count <= model.size:
         raise Invalid("E-TOO-MANY-TERMS", "there are at least as many terms as rows", "use fewer terms")
@@ -279,7 +284,7 @@ def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | Non
         "vcov": covariance * spread,
         "df_residual": df,
         "test": "t" if model.family.estimated and meat is None else "z",
-        "error": model.robust or "model",
+        "error": "cluster" if model.cluster is not None else model.robust or "model",
         "fit": {
             "family": model.family.name,
             "link": model.family.link,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isthmus.evidence import Weights, of_squares, worst
 from isthmus.statistics.chunks import CHUNK, pieces
@@ -22,12 +23,13 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One site's rows: `columns` (p, rows), outcome `y`, prior weights and offset where the question has them."""
+    """One site's rows: `columns` (p, rows), outcome `y`; prior weights, offset, clusters where the question has them."""
 
     columns: FloatArray
     y: FloatArray
     prior: FloatArray | None
     offset: FloatArray | None
+    cluster: NDArray[np.int32] | None = None
 
     @property
     def size(self) -> int:
@@ -153,6 +155,20 @@ def meat_sums(family: Family, rows: Rows, params: Params) -> Totals:
         totals.guard.weigh(squares)
         totals.add(z, squares, squares)
     return _rescaled(totals, params)
+
+
+def cluster_scores(family: Family, rows: Rows, params: Params) -> FloatArray:
+    """(p, clusters) sums of u = w s x over the rows of each cluster, in the order of their codes from 0."""
+    cluster = np.zeros(rows.size, dtype=np.int32) if rows.cluster is None else rows.cluster
+    found = np.zeros((len(rows.columns), int(cluster.max(initial=-1)) + 1))
+    unit = float(params["response_scale"])
+    for piece, z, work, _ in _evaluated(family, rows, params):
+        score = work.residual / unit
+        if rows.prior is not None:
+            score *= rows.prior[piece]
+        for line, values in zip(found, z, strict=True):
+            np.add.at(line, cluster[piece], values * score)
+    return found if "rotation" in params else found / np.asarray(params["scale"])[:, None]
 
 
 def _leverage(z: FloatArray, weight: FloatArray, prior: FloatArray | None, piece: slice, params: Params) -> FloatArray:

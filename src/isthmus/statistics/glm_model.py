@@ -16,7 +16,10 @@ from isthmus.summary import Field, FloatArray, Layout
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Public facts. `weighting`: kind of prior weights or None; `offset`: whether there is one."""
+    """Public facts.
+
+    `weighting`: kind of prior weights or None; `offset`: whether there is one; `cluster`: what errors are clustered by.
+    """
 
     family: Family
     outcome: str
@@ -25,6 +28,7 @@ class Model:
     weighting: str | None
     offset: bool
     robust: str | None
+    cluster: str | None = None
 
     @property
     def size(self) -> int:
@@ -69,8 +73,9 @@ def newton_layout(model: Model, with_null: bool) -> Layout:
 
 
 def meat_layout(model: Model) -> Layout:
-    """The middle of the sandwich."""
-    return Layout(fields=(Field(name="meat", shape=(model.size, model.size), kind="gram"),))
+    """The middle of the sandwich; with clusters, also how many there are."""
+    counted = () if model.cluster is None else (Field(name="clusters", shape=(1,), kind="count"),)
+    return Layout(fields=(Field(name="meat", shape=(model.size, model.size), kind="gram"), *counted))
 
 
 def implied_columns(model: Model, rows: Rows) -> FloatArray:
