@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from bare import make, over
-from examples import QUESTIONS, ROWS, cases, clustered_cases, example, population_example, site_cases, table
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from bare import make
+from examples import QUESTIONS, ROWS, SITE_STRATA, cases, example, population_example, site_cases, table
 
 from isthmus.model.errors import Invalid
 from isthmus.statistics.catalogue import CATALOGUE
 from isthmus.statistics.contract import Answer
 from isthmus.summary import Summary
-from isthmus.testing import check_statistic, largest_difference, run_flow, split, subset
+from isthmus.testing import check_statistic, run_flow, split, subset
 
 CASES = cases()
 NAMES = [name for name, _, _ in CASES]
 SITE_CASES = site_cases()
-CLUSTERED = clustered_cases()
 RESULT_KEYS = {"kind", "exactness", "n", "rounds"}
 
 
 def test_every_kind_has_an_example() -> None:
     assert set(QUESTIONS) == set(CATALOGUE)
+
+
+def test_every_kind_with_strata_has_an_example_with_sites_as_strata() -> None:
+    stratified = {kind for kind, s in CATALOGUE.items() if "strata" in {f.name for f in fields(s.question)}}
+    assert set(SITE_STRATA) == stratified
 
 
 @pytest.mark.parametrize(("name", "statistic", "question"), CASES, ids=NAMES)
@@ -42,38 +44,6 @@ def test_population_obeys_the_laws() -> None:
     trace = check_statistic(statistic, given_example)
     assert trace.estimate.values["missing"] == [6, 8]
     assert trace.report["complete"] == 28
-
-
-@pytest.mark.parametrize(("name", "statistic", "question"), CASES, ids=NAMES)
-@given(data=st.data())
-@settings(max_examples=6)
-def test_any_split_gives_the_pooled_answer(name, statistic, question, data) -> None:
-    count = data.draw(st.integers(2, 5))
-    sites = np.array(data.draw(st.lists(st.integers(0, count - 1), min_size=ROWS, max_size=ROWS)))
-    check_statistic(statistic, example(statistic, question), sites)
-
-
-@pytest.mark.parametrize(("name", "statistic", "question"), CLUSTERED, ids=[c[0] for c in CLUSTERED])
-@given(seed=st.integers(0, 10_000))
-@settings(max_examples=6)
-def test_clusters_dealt_whole_give_the_pooled_answer(name, statistic, question, seed) -> None:
-    practice = table()["practice"].astype(int)
-    check_statistic(statistic, example(statistic, question), np.random.default_rng(seed).integers(0, 4, 30)[practice])
-
-
-@pytest.mark.parametrize(("name", "statistic", "question", "pooled"), SITE_CASES, ids=[c[0] for c in SITE_CASES])
-@given(seed=st.integers(0, 10_000))
-@settings(max_examples=8)
-def test_sites_as_strata_equal_a_pooled_stratified_analysis(name, statistic, question, pooled, seed) -> None:
-    rows = table()
-    sites = np.random.default_rng(seed).integers(0, 3, ROWS)
-    rows["clinic"] = np.array([f"c{s}" for s in sites], dtype=object)
-    federated = over(statistic, question, make(statistic, question, rows), sites).report
-    together = over(statistic, pooled, make(statistic, pooled, rows), np.zeros(ROWS, dtype=int)).report
-    for key in ("n", "events", "terms"):
-        assert largest_difference(federated.get(key), together.get(key)) < 1e-9
-    for key in ("loglik", "loglik_null", "statistic", "p_value"):
-        assert largest_difference(federated["fit"].get(key), together["fit"].get(key)) < 1e-9
 
 
 @pytest.mark.parametrize(("name", "statistic", "question", "pooled"), SITE_CASES, ids=[c[0] for c in SITE_CASES])

@@ -4,8 +4,8 @@ With `site` among the strata each site's observed minus expected and variance ar
 Else counts per stratum, group and step of the agreed grid are pooled.
 
 Result keys: `fit`: `statistic` (chi-square), `df`, `p_value`, `observed` and `expected` (per group, in the order of
-`groups`), `groups`; `n`, `events`; `grid` and `bound` where `exactness` is `grid` (the change of the statistic with
-all censoring of a step before its events).
+`groups`), `groups`; `n`, `events`; `grid` and `bound` where `exactness` is `grid` (no order of events and censoring
+inside the steps moves the statistic by more; null where the steps are too wide to say).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from isthmus.model.record import record
 from isthmus.statistics import linear, survival
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.inference import chi_square_p
+from isthmus.statistics.log_rank_reach import Reach, farthest, reach
 from isthmus.statistics.show import counts, number, numbers, size
 from isthmus.statistics.survival import GridWish
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
@@ -190,13 +191,13 @@ def chi_square(observed: FloatArray, expected: FloatArray, variance: FloatArray)
 
 @dataclass(frozen=True, slots=True)
 class _Pooled:
-    """Sums over sites: per group (groups,), variance (groups, groups); `early` with a step's censoring first."""
+    """Sums over sites: per group (groups,), variance (groups, groups); `reach` of both, over a grid."""
 
     rows: FloatArray
     observed: FloatArray
     expected: FloatArray
     variance: FloatArray
-    early: tuple[FloatArray, FloatArray] | None
+    reach: Reach | None
 
 
 def _over_sites(pooled: Summary) -> _Pooled:
@@ -207,8 +208,8 @@ def _over_steps(pooled: Summary) -> _Pooled:
     events, censored, beyond = pooled["events"], pooled["censored"], pooled["beyond"]
     risk = survival.at_risk(events + censored, beyond)
     rows = (events + censored).sum(axis=(0, 2)) + beyond.sum(axis=0)
-    early = compared(events, np.maximum(risk - censored, events))
-    return _Pooled(rows, events.sum(axis=(0, 2)), *compared(events, risk), early)
+    expected, variance = compared(events, risk)
+    return _Pooled(rows, events.sum(axis=(0, 2)), expected, variance, reach(events, censored, risk, expected, variance))
 
 
 def _flow(question: LogRank, setting: Setting) -> Flow:
@@ -222,7 +223,11 @@ def _flow(question: LogRank, setting: Setting) -> Flow:
     if df == 0:
         raise Invalid("E-ONE-GROUP", f"only one group of {question.by!r} has rows", "compare two groups")
     exact = setting.grid is None or setting.grid.recorded
-    bound = None if pooled.early is None else abs(chi_square(pooled.observed, *pooled.early)[0] - statistic)
+    bound = (
+        None
+        if pooled.reach is None or exact
+        else farthest(pooled.observed, pooled.expected, pooled.variance, pooled.reach)
+    )
     n, events = int(pooled.rows.sum()), int(pooled.observed.sum())
     found = {
         "n": Counts("size", np.array([n])),
@@ -256,7 +261,7 @@ def _report(question: LogRank, setting: Setting, estimate: Estimate) -> dict[str
     }
     if estimate.exactness == "grid":
         body["grid"] = {"edges": list(_pooled_grid(setting).edges)}
-        body["bound"] = None if hidden else found["bound"]
+        body["bound"] = None if hidden or found["bound"] is None else number(found["bound"])
     return body
 
 
