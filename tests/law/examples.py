@@ -73,7 +73,10 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"marker": "age", "outcome": "died", "threshold": 65},
         {"marker": "event", "outcome": "died"},
     ],
-    "table_one": [{"variables": ["age", "stage", "pressure"], "by": "arm", "smd": True}, {"variables": ["year"]}],
+    "table_one": [
+        {"variables": ["age", "stage", "pressure"], "by": "arm", "smd": True, "tests": True},
+        {"variables": ["year"]},
+    ],
     "glm": [
         {"formula": "died ~ age + arm + stage", "family": "binomial", "robust": "HC0"},
         {"formula": "visits ~ age * arm + offset(exposure)", "family": "poisson"},

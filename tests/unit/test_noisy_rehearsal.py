@@ -112,3 +112,8 @@ def test_a_table_with_noise_has_means_near_the_exact_ones_and_says_by_how_much()
     means = [cell["mean"] for cell in shown["cells"] if cell.get("mean") is not None]
     assert means, text
     assert all(abs(mean - 47.5) < 4.0 for mean in means)
+
+
+def test_a_table_with_noise_has_no_tests() -> None:
+    with pytest.raises(Invalid, match="noisy numbers have no tests"):
+        booked("table_one", {"variables": ["age"], "by": "arm", "tests": True}, 5.0)

@@ -2,11 +2,12 @@
 
 Result keys: `cells`, one per variable (and level) and group, first over all groups (`by` null): numbers `variable`,
 `n`, `missing`, `mean`, `sd` (n - 1); categories `variable`, `level`, `count`, `percent`; `groups` ({level: n}); `n`;
-`fit.smd` ({variable: standardised mean difference}, the mean over pairs of groups) where `smd: true`.
+`fit.smd` ({variable: standardised mean difference}, the mean over pairs of groups) where `smd: true`; `fit.tests`
+({variable: test between groups}, see `table_tests`) where `tests: true`.
 
 Rows are those complete in all variables of the table (or study), so `missing` is 0 here and `excluded` says the rest.
 Sums are taken about an agreed centre, and once more about the pooled mean where that lost digits. SMD as `tableone`:
-Austin (2009) for numbers, Yang & Dalton (2012) for categories. Percents, and SMDs of categories, follow from the counts shown.
+Austin (2009) for numbers, Yang & Dalton (2012) for categories. Percents, tests, and SMDs of categories, follow from the counts shown.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Design, Factor, Formula
 from isthmus.model.record import record
-from isthmus.statistics import coordinates, linear, table_evidence
+from isthmus.statistics import coordinates, linear, table_evidence, table_tests
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
+from isthmus.statistics.crosstab import pearson
 from isthmus.statistics.show import count, number, ratio, size
 from isthmus.statistics.survival import group_code
 from isthmus.statistics.table_evidence import Rows, Variables
@@ -34,14 +36,20 @@ LOSS = 64.0  # (mean - centre)**2 over the variance; beyond it squares lose more
 
 @record
 class TableOne:
-    """Arguments of `table_one`. `by` makes a column per level; `smd` adds standardised mean differences between them."""
+    """Arguments of `table_one`.
+
+    `by` makes a column per level; `smd` adds standardised mean differences between them, `tests` p values.
+    """
 
     variables: tuple[str, ...]
     by: str | None = None
     smd: bool = False
+    tests: bool = False
 
 
 def _needs(question: TableOne) -> Needs:
+    if question.tests and question.by is None:
+        raise Invalid("E-MISSING-KEY", "`tests` compare groups", "state `by`")
     if not question.variables:
         raise Invalid("E-VARIABLE", "a table needs a variable", "name them under `variables`")
     terms = tuple((Factor(name=name),) for name in dict.fromkeys(question.variables))
@@ -224,9 +232,20 @@ def _report(question: TableOne, setting: Setting, estimate: Estimate) -> dict[st
     }
     if question.by is not None:
         body["groups"] = dict(zip(names, (count(v) for v in sizes.tolist()), strict=True))
+    fit: dict[str, Any] = {}
     if question.smd and question.by is not None:
-        body["fit"] = {"smd": {name: number(_smd(name, kinds[name], estimate)) for name in kinds}}
-    return body
+        fit["smd"] = {name: number(_smd(name, kinds[name], estimate)) for name in kinds}
+    if question.tests:
+        fit["tests"] = {name: _test(name, kinds[name], estimate, sizes) for name in kinds}
+    return body | ({"fit": fit} if fit else {})
+
+
+def _test(name: str, levels: tuple[str, ...] | None, estimate: Estimate, sizes: FloatArray) -> dict[str, Any]:
+    if levels is None:
+        means, deviations = _moments_shown(name, estimate)[:, 1:]
+        return table_tests.of_number(sizes, means, deviations)
+    table = np.asarray(estimate.counts[f"count {name}"].values, dtype=np.float64)
+    return {"test": "chi_square", **pearson(table, correct=True)}
 
 
 def _heads(question: TableOne, names: tuple[str, ...]) -> list[dict[str, Any]]:

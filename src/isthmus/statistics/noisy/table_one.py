@@ -59,6 +59,8 @@ def _layout(variables: Any, groups: int) -> Layout:
 
 
 def _flow(question: TableOne, setting: Setting) -> Flow:
+    if question.tests:
+        raise Invalid("E-PRIVACY", "noisy numbers have no tests between groups", "leave `tests` out")
     variables = table_one.variables_of(setting)
     place = ranges(tuple(name for name, _ in variables.numbers), setting)
     added = _noise(variables, setting)
