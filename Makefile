@@ -5,6 +5,7 @@
 #   make test-all  the long ones too (minutes), and those that need Spark
 #   make attack    every attack, twice: what leaks without the defence, and what stops it
 #   make check     format, lint, types, architecture, tests: what a change must pass
+#   make governance  every rule of law on a worked case, on its fault, without each fact
 #   make bench     the timing table, beside statsmodels, scikit-learn, lifelines and R
 #
 # PostgreSQL and Chromium: nothing here needs them yet. Tests that will need them get their own target below
@@ -22,7 +23,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 export OPENBLAS_NUM_THREADS = 1
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo test test-all attack check check-static format bench clean help
+.PHONY: demo test test-all attack governance check check-static format bench clean help
 
 demo: $(DEMO)
 	$(BIN)/isthmus demo
@@ -35,6 +36,9 @@ test-all: $(DEV)
 
 attack: $(DEV)
 	$(PYTEST) -q -m "not long" tests/attack --attack-table docs/attacks.md
+
+governance: $(DEV)
+	$(BIN)/python tools/governance.py
 
 check: check-static test
 
@@ -59,7 +63,7 @@ $(VENV)/.installed-%: pyproject.toml tools/venv.sh
 	@touch $@
 
 help:
-	@sed -n '3,8s/^# *//p' Makefile
+	@sed -n '3,9s/^# *//p' Makefile
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,197 @@
+"""The rule pack: law and policy as data, and what a load refuses.
+
+A pack is a YAML file of rules in the Common Expression Language over facts (`facts.py`), with the constants they use. Its
+content address is the SHA-256 of its canonical JSON, so comments and layout do not matter. Nobody signs a pack by itself:
+an agreement may hold its digest, which every custodian then signs (docs/adr/0025).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Literal
+
+from isthmus.data.yaml_text import load_yaml
+from isthmus.model.canonical import digest
+from isthmus.model.errors import Invalid
+from isthmus.model.names import Digest
+from isthmus.model.record import record
+from isthmus.strict import parse
+
+if TYPE_CHECKING:
+    from cel import Program
+
+Gate = Literal["agreement", "run", "egress", "operations"]
+Severity = Literal["deny", "require-human", "warn"]
+
+# What a rule of each gate may speak of: nothing else is known there.
+ROOTS: Mapping[str, frozenset[str]] = {
+    "agreement": frozenset({"a", "k"}),
+    "run": frozenset({"a", "k", "s", "site", "sig", "now"}),
+    "egress": frozenset({"a", "k", "s", "site", "o"}),
+    "operations": frozenset({"a", "k", "site", "now"}),
+}
+_ALL_ROOTS = frozenset().union(*ROOTS.values())
+_ID = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)+\Z")
+_CONSTANT = re.compile(r"(?<![\w.])k\.(\w+)")
+
+
+@record
+class Constant:
+    """A value that rules use: where it comes from and when that was read.
+
+    `entries` is how many entries a list or mapping has (1 for a number): one that was lost is noticed.
+    """
+
+    value: int | float | str | list[str] | Mapping[str, int] | Mapping[str, str]
+    entries: int
+    source: str
+    read: str
+
+
+@record
+class Rule:
+    """One rule: `applies` and `requires` in CEL, and a planted `fault` on which it must fail."""
+
+    id: str
+    gate: Gate
+    jurisdiction: str
+    severity: Severity
+    citation: str
+    why: str
+    applies: str
+    requires: str
+    fault: Mapping[str, Any]
+
+
+@record
+class Pack:
+    """A rule pack as its file says it."""
+
+    isthmus: Literal["rule-pack/1"]
+    id: str
+    version: int
+    date: str
+    title: str
+    constants: Mapping[str, Constant]
+    rules: tuple[Rule, ...]
+
+    def values(self) -> dict[str, Any]:
+        """Constants by name: the facts `k`."""
+        return {name: constant.value for name, constant in self.constants.items()}
+
+    def at(self, gate: Gate) -> tuple[Rule, ...]:
+        """The rules of one gate, in the pack's order."""
+        return tuple(rule for rule in self.rules if rule.gate == gate)
+
+
+def read_pack(text: str, where: str = "rules") -> Pack:
+    """A pack from YAML text, checked.
+
+    Raises:
+        Invalid: E-YAML, E-UNKNOWN-KEY, E-MISSING-KEY, E-TYPE; E-PACK, an id twice, an expression that cannot be read,
+            a fact that the gate does not have, a constant that is missing, unused or incomplete.
+    """
+    pack = parse(Pack, load_yaml(text, frozenset()), where)
+    for place, problem in _problems(pack):
+        raise Invalid("E-PACK", problem, "take the pack as it was signed, or correct it and agree on it anew", place)
+    return pack
+
+
+@cache
+def own_pack() -> Pack:
+    """The pack that comes with this version of Isthmus."""
+    return read_pack(packed("rules.yaml"))
+
+
+def packed(name: str) -> str:
+    """The text of a file beside the pack."""
+    return resources.files("isthmus.governance").joinpath("pack", name).read_text(encoding="utf-8")
+
+
+def pack_digest(pack: Pack) -> Digest:
+    """Content address."""
+    return digest(pack)
+
+
+def extended(pack: Pack, more: Pack) -> Pack:
+    """`pack` with a consortium's own rules and constants after its own; nothing of it can be replaced.
+
+    Raises:
+        Invalid: E-PACK, an id or a constant that is there already.
+    """
+    taken = {rule.id for rule in pack.rules} & {rule.id for rule in more.rules}
+    taken |= set(pack.constants) & set(more.constants)
+    if taken:
+        raise Invalid("E-PACK", f"{min(taken)} is in the pack already", "a pack of your own only adds", more.id)
+    return Pack(
+        isthmus="rule-pack/1",
+        id=f"{pack.id} {more.id}",
+        version=pack.version,
+        date=max(pack.date, more.date),
+        title=f"{pack.title}; {more.title}",
+        constants={**pack.constants, **more.constants},
+        rules=(*pack.rules, *more.rules),
+    )
+
+
+def compiled(rule: Rule) -> tuple[Program, Program]:
+    """`applies` and `requires`, ready to run.
+
+    Raises:
+        Invalid: E-PACK, a syntax error, with the rule.
+    """
+    return _program(rule.id, rule.applies), _program(rule.id, rule.requires)
+
+
+@cache
+def _program(rule: str, expression: str) -> Program:
+    from cel import compile as compile_cel
+
+    try:
+        return compile_cel(expression)
+    except ValueError as error:
+        hint = "applies and requires are expressions of the Common Expression Language"
+        raise Invalid("E-PACK", f"rule {rule}: an expression cannot be read", hint, rule) from error
+
+
+Problems = Iterator[tuple[str, str]]
+
+
+def _problems(pack: Pack) -> Problems:
+    yield from _of_rules(pack.rules)
+    yield from _of_constants(pack)
+
+
+def _of_rules(rules: Sequence[Rule]) -> Problems:
+    ids = [rule.id for rule in rules]
+    for rule in rules:
+        if not _ID.match(rule.id) or ids.count(rule.id) > 1:
+            yield rule.id, f"rule {rule.id!r}: ids are capitals, digits and dashes, each once"
+        if not rule.fault:
+            yield rule.id, f"rule {rule.id} has no planted fault"
+        if "has(" in rule.applies:  # a deleted fact would then switch the rule off
+            yield rule.id, f"rule {rule.id}: `applies` may not ask has()"
+        for name in sorted(_roots(rule) - ROOTS[rule.gate]):
+            yield rule.id, f"rule {rule.id} speaks of {name!r}, which the {rule.gate} gate does not know"
+
+
+def _roots(rule: Rule) -> set[str]:
+    """Facts that a rule's expressions begin with: names that are not bound inside them."""
+    found: set[str] = set()
+    for program, text in zip(compiled(rule), (rule.applies, rule.requires), strict=True):
+        bound = set(re.findall(r"\.(?:all|exists|exists_one|map|filter)\(\s*(\w+)\s*,", text))
+        found |= {name for name in program.variables() if name in _ALL_ROOTS or name not in bound}
+    return {name for name in found if not name.startswith("@")}
+
+
+def _of_constants(pack: Pack) -> Problems:
+    used = {name for rule in pack.rules for name in _CONSTANT.findall(rule.applies + " " + rule.requires)}
+    for name in sorted(used - set(pack.constants)):
+        yield f"constants.{name}", f"the constant {name!r} is missing: rules use it"
+    for name, constant in pack.constants.items():
+        size = len(constant.value) if isinstance(constant.value, list | Mapping) else 1
+        if size != constant.entries:
+            yield f"constants.{name}", f"the constant {name!r} says {constant.entries} entries and has {size}"
