@@ -17,6 +17,8 @@ _WHERE = {
     "Unavailable": "isthmus.model.errors",
     "Untrusted": "isthmus.model.errors",
     "connect": "isthmus.sdk.connect",
+    "pool_estimates": "isthmus.sdk.meta",
+    "pool_tables": "isthmus.sdk.meta",
     "rehearse": "isthmus.sdk.rehearse",
     "verify": "isthmus.sdk.bundle",
 }

@@ -132,6 +132,29 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"formula": "Surv(time, event) ~ age + arm", "ties": "breslow", "strata": ["region"]},
         {"formula": "Surv(time, event) ~ age + arm", "grid": {"every": 25, "to": 150}, "robust": True},
     ],
+    "meta": [
+        {"by": "stage", "treatment": "treat", "outcome": "died", "method": "MH"},
+        {
+            "by": "stage",
+            "treatment": "treat",
+            "outcome": "died",
+            "measure": "RR",
+            "compare": {"a": ["I"], "b": ["II", "III"]},
+        },
+        {"by": "region", "of": {"glm": {"formula": "died ~ age + arm", "family": "binomial"}}, "term": "arm[treated]"},
+        {
+            "by": "stage",
+            "of": {"cox": {"formula": "Surv(time, event) ~ arm"}},
+            "term": "arm[treated]",
+            "interval": "hksj",
+        },
+        {
+            "by": "region",
+            "of": {"effect": {"treatment": "treat", "outcome": "died", "adjust": "age", "method": "iptw"}},
+            "term": "log odds ratio",
+            "method": "fixed",
+        },
+    ],
 }
 SITE_STRATA: dict[str, list[dict[str, Any]]] = {
     "log_rank": [{"time": "time", "event": "event", "by": "arm", "strata": ["site"]}],

@@ -295,6 +295,7 @@ _COULD: Mapping[str, tuple[str, ...]] = {
     "ordinal": _FIT,
     "effect": _FIT,
     "cox": _FIT,
+    "meta": _FIT,
 }
 
 _MODEL_HINT = "fewer terms, merged levels of rare categories, or a wider population"
@@ -314,6 +315,7 @@ _HINTS: Mapping[str, str] = {
     "correlation": "fewer variables, or a wider population",
     "calibration": "a population with more people of both classes, or a coarser grid",
     "effect": _MODEL_HINT + ", or people who could have had either treatment",
+    "meta": "fewer levels, merged levels with few people, or fewer terms of the model",
     "cox": _MODEL_HINT + "; with one baseline also a coarser grid or strata: [site]",
     "kaplan_meier": _CURVE_HINT,
     "log_rank": _CURVE_HINT,

@@ -115,7 +115,8 @@ def _heavy(arguments: Any, inputs: Inputs) -> Marks:
 
 def _parts(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[tuple[Track, Marks]]:
     """(rows,) masks of levels, indicators, two-valued numbers and cells; `cells` where only their number leaves."""
-    counted = question.statistic.kind in _CROSSED
+    kind, told = question.statistic.kind, question.arguments
+    counted = kind in _CROSSED or (kind == "meta" and told.of is None)
     groups = [codes == level for codes in inputs.codes.values() for level in np.unique(codes)]
     yield from (("cells" if counted else "rows", group) for group in groups)
     design = question.base.design
@@ -133,8 +134,11 @@ def _parts(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator
     yield from (("cells", one & other) for at, one in enumerate(classes) for other in classes[at + 1 :])
     for side in (*groups, *indicators):
         yield from (("cells", side & marks) for one in classes for marks in (one, ~one))
-    if getattr(question.arguments, "by", None) is not None:
+    if getattr(told, "by", None) is not None:
         yield from (("cells", group & marks) for group in groups for marks in indicators)
+    if kind == "meta":  # a model of its own in each level
+        sides = [side & one for side in indicators for marks in classes for one in (marks, ~marks)]
+        yield from (("cells", group & marks) for group in groups for marks in sides)
 
 
 def _bins(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[Marks]:

@@ -65,6 +65,9 @@ def curve_rows(curves: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def ratio(body: Mapping[str, Any]) -> str | None:
     """What exp(estimate) is called: OR, RR, HR; None where it means nothing."""
+    measure = body.get("fit", {}).get("measure")  # of a meta-analysis
+    if measure is not None:
+        return str(measure) if measure in RATIOS.values() else None
     return RATIOS.get(str(body.get("fit", {}).get("link", body["kind"])))
 
 

@@ -104,7 +104,7 @@ class AnalysisResult:
 
     def __repr__(self) -> str:
         error = self.error
-        state = f"{error['code']} {self.status}" if error else f"n = {self._body.get('n'):,}"
+        state = f"{error['code']} {self.status}" if error else f"n = {tables.significant(self._body.get('n'))}"
         return f"<{self.name}: {self.kind}, {state}>"
 
 

@@ -36,6 +36,7 @@ TITLES = {
     "calibration": "Calibration",
     "decision_curve": "Decision curve",
     "correlation": "Pearson correlation",
+    "meta": "Meta-analysis",
 }
 _FAMILIES = {
     "binomial": "Logistic regression",
@@ -104,6 +105,10 @@ def percent(body: Mapping[str, Any]) -> str:
 def _terms(name: str, body: Mapping[str, Any]) -> list[Table]:
     if body["kind"] == "accuracy":
         return [_measures(name, body)]
+    if body["kind"] == "meta":
+        from isthmus.sdk.meta_text import pooled
+
+        return pooled(name, body)
     ratio, letter = frames.ratio(body), str(body.get("test", "z"))
     shown = (ratio,) if ratio else ()
     headings = ("Term", *shown, f"{percent(body)} CI", "Estimate", "SE", letter, "p")

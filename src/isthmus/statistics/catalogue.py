@@ -29,6 +29,7 @@ from isthmus.statistics import (
     histogram,
     kaplan_meier,
     log_rank,
+    meta,
     multinomial,
     ordinal,
     quantiles,
@@ -62,6 +63,7 @@ CATALOGUE: Mapping[str, Statistic] = {
     "cumulative_incidence": cumulative_incidence.STATISTIC,
     "effect": effect.STATISTIC,
     "cox": cox.STATISTIC,
+    "meta": meta.STATISTIC,
 }
 
 

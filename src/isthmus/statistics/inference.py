@@ -35,6 +35,11 @@ def chi_square_p(statistic: float, df: int) -> float:
     return float(special.chdtrc(df, statistic)) if df > 0 and statistic >= 0.0 else math.nan
 
 
+def f_p(ratio: float, df: float, df_residual: float) -> float:
+    """Upper tail of the F distribution."""
+    return float(special.fdtrc(df, df_residual, ratio))
+
+
 def term_rows(
     names: Sequence[str], estimates: FloatArray, errors: FloatArray, conf_level: float, df: float | None
 ) -> list[dict[str, Any]]:
@@ -96,7 +101,7 @@ def wald_tests(
             found[name] = {"statistic": statistic, "df": len(at), "p_value": number(chi_square_p(statistic, len(at)))}
             continue
         ratio = statistic / len(at)
-        p_value = number(float(special.fdtrc(len(at), df, ratio)))
+        p_value = number(f_p(ratio, len(at), df))
         found[name] = {"statistic": ratio, "df": len(at), "df_residual": df, "p_value": p_value}
     return found
 

@@ -1,0 +1,125 @@
+"""`meta`: what is asked wrongly, what is left out, and that every level is guarded at each site."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import isthmus
+from isthmus import strict
+from isthmus.model.errors import Invalid, Refused
+from isthmus.statistics.meta import STATISTIC, Meta
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "attack"))
+from hole_lab import ONLY_SUMS, answered, ask, refused, sites
+
+TABLES = {"by": "PLACE", "treatment": "HIV", "outcome": "DIED"}
+MODEL = {"by": "PLACE", "of": {"glm": {"formula": "DIED ~ HIV + AGE", "family": "binomial"}}, "term": "HIV"}
+
+
+def placed(few: int = 0) -> list[dict[str, Any]]:
+    """Three sites with people of two places each; of a third place the first site has `few`."""
+    tables = sites()
+    for table in tables:
+        draw = np.random.default_rng(5)
+        table["PLACE"] = np.where(draw.random(len(table["AGE"])) < 0.5, "north", "south").astype(object)
+    tables[0]["PLACE"][:few] = "west"
+    return tables
+
+
+@pytest.mark.parametrize(
+    ("stated", "code"),
+    [
+        ({"by": "PLACE"}, "E-META"),
+        ({**TABLES, "term": "HIV"}, "E-META"),
+        ({**MODEL, "treatment": "HIV"}, "E-META"),
+        ({**MODEL, "method": "MH"}, "E-META"),
+        ({**MODEL, "of": {"count": {}}}, "E-KIND"),
+        ({**MODEL, "of": {"glm": {"formula": "DIED ~ HIV", "familly": "binomial"}}}, "E-UNKNOWN-KEY"),
+        ({**TABLES, "outcome": "HIV"}, "E-VARIABLE"),
+    ],
+)
+def test_what_is_asked_wrongly(stated, code) -> None:
+    with pytest.raises(Invalid) as caught:
+        STATISTIC.needs(strict.parse(Meta, stated))
+    assert caught.value.code == code
+
+
+def test_no_result_for_each_site() -> None:
+    with pytest.raises(Refused) as caught:
+        STATISTIC.needs(strict.parse(Meta, {**TABLES, "by": "site"}))
+    assert caught.value.code == "E-SITE-RESULTS"
+    assert "by: country" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("stated", "code"),
+    [
+        ({**MODEL, "term": "BMI"}, "E-TERM"),
+        ({**TABLES, "compare": {"a": ["north"], "b": ["east"]}}, "E-LEVEL"),
+        ({**TABLES, "compare": {"a": ["north"], "b": ["north", "south"]}}, "E-META"),
+        ({**TABLES, "compare": {"a": ["north", "south"]}}, "E-META"),
+        ({**TABLES, "measure": "RD", "method": "MH"}, "E-META"),
+        ({**TABLES, "treatment": "ARM", "outcome": "PLACE", "by": "AGEBAND"}, "E-META"),
+    ],
+)
+def test_what_cannot_be_computed(stated, code) -> None:
+    tables = placed(few=40)
+    for table in tables:
+        table["AGEBAND"] = np.where(table["AGE"] < 50, "young", "old").astype(object)
+    assert ask("meta", stated, tables)["error"]["code"] == code
+
+
+def test_levels_without_an_estimate_are_named() -> None:
+    tables = placed(few=40)
+    for table in tables:
+        table["DIED"][table["PLACE"] == "west"] = 0.0
+    found = ask("meta", {**MODEL, "method": "fixed"}, tables)
+    assert found["left_out"] == {"west": "E-NO-EVENTS"}
+    assert [t["term"] for t in found["terms"]] == ["north", "south", "pooled"]
+
+
+@pytest.mark.parametrize("stated", [TABLES, MODEL])
+def test_a_level_of_few_people_at_a_site_is_refused(stated) -> None:
+    assert answered("meta", stated, placed(few=0))
+    assert refused("meta", stated, placed(few=8))
+    assert "west" in str(ask("meta", stated, placed(few=8)))  # its twin without rules
+
+
+@pytest.mark.parametrize("few", [8, 4])
+def test_where_only_sums_leave_a_small_level_is_hidden_or_refused(few) -> None:
+    found = ask("meta", TABLES, placed(few), ONLY_SUMS)
+    assert "terms" not in found  # others are hidden with it, or it could be worked out
+    assert "west (E-DISCLOSURE)" in found["error"]["hint"]
+    assert refused("meta", MODEL, placed(few), ONLY_SUMS)
+
+
+def test_a_term_that_few_people_have_in_one_level_is_refused() -> None:
+    tables = placed(few=0)
+    for table in tables:
+        table["HIV"][table["PLACE"] == "north"] = 0.0
+        table["HIV"][np.flatnonzero(table["PLACE"] == "north")[:6]] = 1.0
+    assert answered("glm", {"formula": "DIED ~ HIV + AGE", "family": "binomial"}, tables)
+    assert refused("meta", MODEL, tables)
+
+
+def test_figures_that_cannot_be_pooled() -> None:
+    for figures in ({"a": (0.1, 0.1)}, {"a": (0.1, 0.1), "b": (0.2, 0.0)}, {"a": (0.1,), "b": (0.2, 0.1)}):
+        with pytest.raises(Invalid, match="E-META"):
+            isthmus.pool_estimates(figures)
+    with pytest.raises(Invalid, match="E-META"):
+        isthmus.pool_tables({"a": (5, 4, 1, 9), "b": (1, 9, 2, 9)})
+    with pytest.raises(Invalid, match="E-UNKNOWN-KEY"):
+        isthmus.pool_estimates({"a": (0.1, 0.1), "b": (0.2, 0.1)}, methd="DL")
+
+
+def test_the_summary_has_studies_weights_and_heterogeneity() -> None:
+    found = isthmus.pool_estimates({"a": (0.1, 0.1), "b": (0.5, 0.2), "c": (0.3, 0.1)}, measure="OR")
+    text = found.summary()
+    for word in ("Meta-analysis", "OR", "Weight %", "pooled", "I2", "prediction interval", "Pooled without"):
+        assert word in text
+    assert repr(found) == "<meta: meta, n = ->"
