@@ -42,6 +42,7 @@ def table(rows: int = ROWS, seed: int = 7) -> dict[str, Any]:
         "exposure": draw.uniform(0.2, 1.5, rows),
         "copies": draw.integers(1, 4, rows).astype(float),
         "time": np.minimum(time, censor),
+        "entry": np.floor(np.minimum(time, censor) * 0.6 * (age - age.min()) / np.ptp(age)),
         "event": (time <= censor).astype(float),
         "cause": np.where(time <= censor, np.where(np.arange(rows) % 3 == 0, "2", "1"), "0").astype(object),
     }
@@ -131,6 +132,16 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"formula": "Surv(time, event) ~ age + arm + stage"},
         {"formula": "Surv(time, event) ~ age + arm", "ties": "breslow", "strata": ["region"]},
         {"formula": "Surv(time, event) ~ age + arm", "grid": {"every": 25, "to": 150}, "robust": True},
+        {
+            "formula": "Surv(entry, time, event) ~ age + arm",
+            "weights": {"variable": "exposure", "kind": "sampling"},
+            "grid": {"every": 25, "to": 150},
+        },
+        {
+            "formula": "Surv(entry, time, event) ~ age + stage",
+            "weights": {"variable": "copies", "kind": "frequency"},
+            "ties": "breslow",
+        },
     ],
     "meta": [
         {"by": "stage", "treatment": "treat", "outcome": "died", "method": "MH"},
@@ -161,6 +172,11 @@ SITE_STRATA: dict[str, list[dict[str, Any]]] = {
     "cox": [
         {"formula": "Surv(time, event) ~ age + arm", "strata": ["site"], "robust": True},
         {"formula": "Surv(time, event) ~ year + I(year^2) + strata(site)", "strata": ["region"], "ties": "breslow"},
+        {
+            "formula": "Surv(entry, time, event) ~ age + arm",
+            "strata": ["site"],
+            "weights": {"variable": "exposure", "kind": "sampling"},
+        },
     ],
 }
 
@@ -174,6 +190,15 @@ CLUSTERED: dict[str, list[dict[str, Any]]] = {
             "family": "gaussian",
             "cluster": "practice",
             "weights": {"variable": "exposure", "kind": "sampling"},
+        },
+    ],
+    "cox": [
+        {"formula": "Surv(entry, time, event) ~ age + arm + cluster(practice)"},
+        {
+            "formula": "Surv(time, event) ~ age + arm",
+            "cluster": "practice",
+            "weights": {"variable": "exposure", "kind": "precision"},
+            "grid": {"every": 25, "to": 150},
         },
     ],
 }

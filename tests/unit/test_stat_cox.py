@@ -6,10 +6,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from stat_help import column, report, run, texts
+from stat_help import column, evidence, report, run, texts
 
 from isthmus.model.errors import Invalid, Refused
-from isthmus.statistics import cox_ties
+from isthmus.statistics import cox_rows, cox_ties
 
 
 def patients(rows: int = 90, seed: int = 4) -> dict:
@@ -150,11 +150,90 @@ def test_what_cannot_be_fitted_says_why_and_names_columns(strata, formula, chang
     assert named in caught.value.message
 
 
-@pytest.mark.parametrize("formula", ["x ~ z", "Surv(t, t, e) ~ x", "Surv(t, e) ~ 1", "Surv(t, e) ~ x + cluster(g)"])
+@pytest.mark.parametrize("formula", ["x ~ z", "Surv(t, t, e) ~ x", "Surv(t, e) ~ 1", "Surv(t, e) ~ x + offset(z)"])
 def test_formulas_that_are_no_cox_model(formula) -> None:
     with pytest.raises(Invalid) as caught:
         report("cox", {"formula": formula}, patients())
     assert caught.value.code == "E-FORMULA"
+
+
+LATE = "Surv(s, t, e) ~ x"
+WEIGHTED = {"variable": "w", "kind": "precision"}
+
+
+@pytest.mark.parametrize("strata", [[], ["site"]])
+@pytest.mark.parametrize(
+    ("change", "more", "code", "named"),
+    [
+        ({"s": patients()["t"]}, {"formula": LATE}, "E-TIME", "'s' must come before time 't'"),
+        ({"s": patients()["t"] * (1 - 1e-12)}, {"formula": LATE}, "E-TIME", "'s' must come before time 't'"),
+        ({"s": np.full(90, -1.0)}, {"formula": LATE}, "E-TIME", "'s' must not be negative"),
+        ({"w": np.full(90, -1.0)}, {"weights": WEIGHTED}, "E-WEIGHTS", "'w'"),
+        ({"w": np.zeros(90)}, {"weights": WEIGHTED}, "E-NO-ROWS", "no row"),
+        ({"w": 1.0 - patients()["e"]}, {"weights": WEIGHTED}, "E-NO-EVENTS", "'e'"),
+        ({"w": np.full(90, 0.5)}, {"weights": WEIGHTED | {"kind": "frequency"}}, "E-WEIGHTS", "whole numbers"),
+        ({"k": np.zeros(90)}, {"cluster": "k"}, "E-CLUSTER", "'k' has one value"),
+        ({}, {"cluster": "site"}, "E-CLUSTER", "10 sites"),
+        ({"k": np.zeros(90)}, {"formula": "Surv(t, e) ~ x + cluster(z)", "cluster": "k"}, "E-CLUSTER", "two cluster"),
+        ({"s": np.maximum(patients()["t"] - 0.5, 0), "t": np.arange(90) + 1.0}, {"formula": LATE}, "E-TIME", "'s'"),
+        ({"s": np.arange(90) + 0.5, "t": np.arange(90) + 1.0}, {"formula": LATE}, "E-COLLINEAR", "'x'"),
+    ],
+)
+def test_weights_entries_and_clusters_that_cannot_be(strata, change, more, code, named) -> None:
+    arguments = {"formula": "Surv(t, e) ~ x", "strata": strata, **more}
+    with pytest.raises(Invalid) as caught:
+        report("cox", arguments, patients() | change, np.zeros(90, dtype=int) if more.get("cluster") == "k" else None)
+    assert caught.value.code == code
+    assert named in caught.value.message
+
+
+@pytest.mark.parametrize("strata", [[], ["site"]])
+def test_a_row_without_weight_is_left_out_and_a_frequency_is_so_many_rows(strata) -> None:
+    table = patients() | {"w": np.arange(90) % 3.0}
+    arguments = {"formula": "Surv(t, e) ~ x + z", "ties": "breslow", "strata": strata, "robust": True}
+    weighted = report("cox", arguments | {"weights": {"variable": "w", "kind": "frequency"}}, table, SITES)
+    copies = np.repeat(np.arange(90), np.arange(90) % 3)
+    expanded = report("cox", arguments, {k: v[copies] for k, v in table.items()}, SITES[copies])
+    for key in ("estimate", "std_error"):
+        assert column(weighted["terms"], key) == pytest.approx(column(expanded["terms"], key), rel=1e-9)
+    assert weighted["n"] == 60
+
+
+def test_on_a_grid_a_row_is_at_risk_in_the_bin_of_its_entry() -> None:
+    table = patients()
+    table["s"] = np.floor(table["t"] * 0.7)
+    grid = report("cox", {"formula": "Surv(s, t, e) ~ x + z", "grid": {"every": 4, "to": 40}}, table)
+    late = table["t"] > 40
+    binned = {"t": np.where(late, 44, np.ceil(table["t"] / 4) * 4), "e": np.where(late, 0, table["e"])}
+    exact = report(
+        "cox",
+        {"formula": "Surv(s, t, e) ~ x + z"},
+        table | binned | {"s": np.minimum(np.floor(table["s"] / 4) * 4, 40)},
+    )
+    assert column(grid["terms"], "estimate") == pytest.approx(column(exact["terms"], "estimate"), rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_only_rows_at_risk_beside_another_count(seed) -> None:
+    draw = np.random.default_rng(seed)
+    start = draw.integers(0, 12, 25).astype(float)
+    time, event = start + draw.integers(1, 4, 25), draw.random(25) < 0.6
+    stratum = draw.integers(0, 3, 25)
+    rows = cox_rows.sorted_rows(np.zeros((1, 25)), cox_rows.Told(time, event, stratum, start), 3)
+    told = rows.told
+    at = [[told.stratum == told.stratum[i], told.entry < told.time[i], told.time >= told.time[i]] for i in range(25)]
+    sets = [np.flatnonzero(np.all(a, axis=0)) for a, died in zip(at, told.event, strict=True) if died]
+    expected = np.unique(np.concatenate([s for s in sets if s.size > 1] or [[]]))
+    assert cox_rows.in_company(rows).tolist() == expected.tolist()
+
+
+def test_light_weights_hide_nobody_in_a_bin() -> None:
+    table = patients() | {"w": np.where(np.arange(90) == 5, 1.0, 1e-6)}
+    arguments = {"formula": "Surv(t, e) ~ x", "grid": {"edges": [5, 1000]}}
+    plain, weighted = (evidence("cox", arguments | w, table) for w in ({}, {"weights": WEIGHTED}))
+    assert plain.cells["rows per step"].min(initial=99, where=plain.cells["rows per step"] > 0) > 20
+    assert 1 in weighted.cells["rows per step"]
+    assert weighted.supports["weights"][0] == 1
 
 
 def test_a_site_without_rows_events_or_a_level() -> None:

@@ -4,9 +4,13 @@
 score and information are summed: exact. Without `site`: one baseline per combination of strata over all sites, on the
 recorded times (exact) or the agreed grid (`grid`: the model of the binned rows).
 
+`Surv(entry, time, event)`: rows are at risk after their entry, up to their time. `weights` are case weights as
+`coxph`'s: `frequency` (whole numbers: a row stands for w rows), `precision` (its own errors) or `sampling` (robust
+errors always). A row without weight is left out. On a grid a row enters at the start of the bin of its entry.
+
 Result keys: `terms`, `fit` (loglik, loglik_null, score, wald, events, concordance: null here, ties), `n`, `events`,
-`reference`, `conf_level`, `test` (`z`), `error` (`model` or `robust`: Lin and Wei's sandwich, as
-`coxph(robust = TRUE)`), `strata`, `contrasts`, `tests`, `vcov`; `grid`, `bound`
+`reference`, `conf_level`, `test` (`z`), `error` (`model`, `robust`: Lin and Wei's sandwich, as
+`coxph(robust = TRUE)`, or `cluster`: summed within clusters first), `clusters`, `strata`, `contrasts`, `tests`, `vcov`; `grid`, `bound`
 (null: not available) where `exactness` is `grid`.
 """
 
@@ -22,11 +26,12 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, Surv, parse
 from isthmus.model.record import record
-from isthmus.statistics import cox_common, cox_flow, cox_rows, implied, survival
+from isthmus.statistics import cox_common, cox_flow, cox_rows, glm_cluster, implied, survival
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.cox_evidence import cox_evidence
-from isthmus.statistics.cox_flow import Model
-from isthmus.statistics.cox_rows import Rows
+from isthmus.statistics.cox_model import Model
+from isthmus.statistics.cox_rows import Rows, Told
+from isthmus.statistics.glm import Weighting, check_weights
 from isthmus.statistics.inference import contrast_rows, term_rows, wald_tests
 from isthmus.statistics.show import size
 from isthmus.statistics.summaries import filled
@@ -37,7 +42,9 @@ from isthmus.statistics.survival import GridWish
 class Cox:
     """Arguments of `cox`.
 
-    `formula`: `Surv(time, event) ~ terms` (with `strata(...)` if liked); `contrasts`: name -> {term: weight};
+    `formula`: `Surv(time, event) ~ terms` or `Surv(entry, time, event) ~ terms` (with `strata(...)` if liked);
+    `weights`: {variable, kind}; `cluster`: a variable whose values group the rows of a site, or `site` with 10 sites or
+    more; `contrasts`: name -> {term: weight};
     `tests`: name -> terms tested jointly; `robust: true` gives Lin and Wei's errors; `release: [vcov]` shows the
     covariance matrix.
     """
@@ -46,7 +53,9 @@ class Cox:
     ties: Literal["efron", "breslow"] = "efron"
     strata: tuple[str, ...] = ()
     grid: GridWish | None = None
+    weights: Weighting | None = None
     robust: bool = False
+    cluster: str | None = None
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
     release: tuple[Literal["vcov"], ...] = ()
@@ -54,10 +63,12 @@ class Cox:
 
 def _formula(question: Cox) -> tuple[Formula, Surv]:
     formula = parse(question.formula)
-    if formula.surv is None or formula.surv.entry is not None:
-        raise Invalid("E-FORMULA", "a cox model has `Surv(time, event)` on the left", "left truncation is not offered")
-    if formula.offset or formula.cluster:
-        raise Invalid("E-FORMULA", "a cox model takes no offset() or cluster() here")
+    if formula.surv is None:
+        raise Invalid("E-FORMULA", "a cox model has `Surv(time, event)` on the left", "or `Surv(entry, time, event)`")
+    if len({formula.surv.entry, formula.surv.time, formula.surv.event}) < 3:
+        raise Invalid("E-FORMULA", "entry, time and event of `Surv` are different variables")
+    if formula.offset:
+        raise Invalid("E-FORMULA", "a cox model takes no offset() here")
     if not formula.terms:
         raise Invalid("E-FORMULA", "a cox model needs a term", "write `Surv(time, event) ~ terms`")
     return formula, formula.surv
@@ -67,6 +78,13 @@ def _strata(question: Cox) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*question.strata, *parse(question.formula).strata)))
 
 
+def _cluster(question: Cox) -> str | None:
+    formula = parse(question.formula)
+    if formula.cluster is not None and question.cluster not in {None, formula.cluster}:
+        raise Invalid("E-CLUSTER", "two cluster variables are stated", "state it once")
+    return question.cluster or formula.cluster
+
+
 def _by_site(question: Cox) -> bool:
     return "site" in _strata(question)
 
@@ -74,8 +92,12 @@ def _by_site(question: Cox) -> bool:
 def _needs(question: Cox) -> Needs:
     formula, surv = _formula(question)
     named = tuple(name for name in _strata(question) if name != "site")
-    times = () if _by_site(question) else (surv.time,)
-    return Needs(numbers=(surv.time, surv.event), categories=named, formula=formula, times=times)
+    entry = () if surv.entry is None else (surv.entry,)
+    times = () if _by_site(question) else (surv.time, *entry)
+    weights = () if question.weights is None else (question.weights.variable,)
+    keys = tuple(name for name in (_cluster(question),) if name not in {None, glm_cluster.SITE})
+    numbers = (surv.time, surv.event, *entry, *weights)
+    return Needs(numbers=numbers, categories=named, formula=formula, times=times, keys=keys)
 
 
 def _rungs(question: Cox, dictionary: Codebook) -> tuple[Grid, ...]:
@@ -103,6 +125,9 @@ def _model(question: Cox, setting: Setting) -> Model:
         exactness="exact" if exact else "grid",
         open_rules=setting.open_rules,
         robust=question.robust,
+        weighting=None if question.weights is None else question.weights.kind,
+        late=surv.entry is not None,
+        cluster=_cluster(question),
     )
 
 
@@ -112,29 +137,41 @@ def _prepare(question: Cox, setting: Setting, inputs: Inputs) -> Rows:
         raise Invalid("E-DESIGN", "a cox model needs a design")
     time, event = inputs.numbers[surv.time], inputs.numbers[surv.event]
     survival.check_times((surv.time, surv.event), time, event)
+    entry = None if surv.entry is None else inputs.numbers[surv.entry]
+    if surv.entry is not None:
+        survival.check_entries((surv.entry, surv.time), inputs.numbers[surv.entry], time)
+    weight = None if question.weights is None else inputs.numbers[question.weights.variable]
+    if question.weights is not None:
+        check_weights(question.weights, weight)
     strata = _strata(question)
     stratum = survival.strata_codes(strata, setting.levels, inputs.codes, inputs.rows)
     count = survival.strata_count(strata, setting.levels)
-    rows = cox_rows.sorted_rows(inputs.design, time, event, stratum, count)
+    told = Told(time, event > 0.0, stratum, entry, weight, _clusters(question, inputs))
+    rows = cox_rows.sorted_rows(inputs.design, told, count)
     if _by_site(question):
         cox_rows.own_blocks(rows)
     return rows
 
 
-def _cells(question: Cox, setting: Setting, rows: Rows) -> Any:
+def _clusters(question: Cox, inputs: Inputs) -> Any:
+    if _cluster(question) == glm_cluster.SITE:
+        return np.zeros(inputs.rows, dtype=np.int32)
+    return next(iter(inputs.keys.values()), None)
+
+
+def _grid(setting: Setting) -> Grid:
     if setting.grid is None:
         raise Invalid("E-NO-GRID", "the question has no time grid yet")
-    return cox_common.cells(rows, _formula(question)[1].time, setting.grid)
+    return setting.grid
 
 
 def _evidence(question: Cox, setting: Setting, prepared: Rows) -> Evidence:
-    model = _model(question, setting)
-    cell = None if _by_site(question) else _cells(question, setting, prepared)
-    return cox_evidence(model, prepared, cell)
+    return cox_evidence(_model(question, setting), prepared, None if _by_site(question) else _grid(setting))
 
 
 def _flow(question: Cox, setting: Setting) -> Flow:
     model = _model(question, setting)
+    glm_cluster.check(model.cluster, setting.sites)
     return cox_flow.fit_sites(model) if _by_site(question) else cox_flow.fit_common(model)
 
 
@@ -147,33 +184,61 @@ def _marks(setting: Setting, rows: Rows, asked: Round) -> dict[str, Any]:
 
 
 def _summarise(question: Cox, setting: Setting, prepared: Rows, asked: Round) -> Answer:
-    values: dict[str, Any]
-    step, weights = asked.params["step"], None
-    if step == "site":
-        totals = cox_rows.site_sums(prepared, question.ties, asked.params)
-        values = {"loglik": totals.loglik, "score": totals.score, "information": totals.information}
-        values |= {"n": prepared.size, "events": np.count_nonzero(prepared.event)}
-        values |= _marks(setting, prepared, asked)
-        weights = totals.weights
-    elif step == "site meat":
-        meat, weights = cox_rows.site_meat(prepared, question.ties, asked.params)
-        values = {"meat": meat}
+    step = str(asked.params["step"])
+    if step.startswith("site"):
+        values, weights = _site_answer(question, setting, prepared, asked)
     else:
-        cell = _cells(question, setting, prepared)
-        if step == "count":
-            total = next(f.size for f in asked.layout.fields if f.name == "rows")
-            events, rows = cox_common.counts(prepared, cell, total)
-            values = {"events": events, "rows": rows, "moments": cox_common.moments(prepared, asked.params)}
-            values |= _marks(setting, prepared, asked)
-        elif step == "risk":
-            values, weights = cox_common.risk_sums(prepared, cell, asked.params)
-        elif step == "common meat":
-            meat, weights = cox_common.common_meat(prepared, cell, asked.params)
-            values = {"meat": meat}
-        else:
-            gram, weights = cox_common.hazard_gram(prepared, cell, asked.params)
-            values = {"gram": gram}
+        values, weights = _common_answer(question, setting, prepared, asked)
     return Answer(filled(asked.layout, values), weights)
+
+
+def _copies(question: Cox, rows: Rows) -> Any:
+    """How many rows each stands for in robust errors, where that is what weights say."""
+    return rows.weight if question.weights is not None and question.weights.kind == "frequency" else None
+
+
+def _middle(question: Cox, rows: Rows, meat: Any, weights: Any) -> tuple[dict[str, Any], Any]:
+    """A site that is one cluster is guarded as the sum of its rows is, in the rounds before."""
+    if rows.told.cluster is None:
+        return {"meat": meat}, weights
+    alone = _cluster(question) == glm_cluster.SITE
+    return {"meat": meat, "clusters": cox_rows.clusters(rows)}, None if alone else weights
+
+
+def _site_answer(question: Cox, setting: Setting, rows: Rows, asked: Round) -> tuple[dict[str, Any], Any]:
+    if asked.params["step"] == "site meat":
+        meat, weights = cox_rows.site_meat(rows, question.ties, asked.params, _copies(question, rows))
+        return _middle(question, rows, meat, weights)
+    totals = cox_rows.site_sums(rows, question.ties, asked.params)
+    values: dict[str, Any] = {"loglik": totals.loglik, "score": totals.score, "information": totals.information}
+    values |= {"n": rows.size, "events": np.count_nonzero(rows.event)}
+    values |= {} if rows.weight is None else {"event_weight": rows.weight[rows.event].sum()}
+    return values | _marks(setting, rows, asked), totals.weights
+
+
+def _common_answer(question: Cox, setting: Setting, rows: Rows, asked: Round) -> tuple[dict[str, Any], Any]:
+    step, grid = asked.params["step"], _grid(setting)
+    cell = cox_common.cells(rows, _formula(question)[1].time, grid)
+    if step == "count":
+        total = next(f.size for f in asked.layout.fields if f.name == "rows")
+        events, leaving = cox_common.counts(rows, cell, total)
+        values = {"events": events, "rows": leaving, "moments": cox_common.moments(rows, asked.params)}
+        values |= {"event_weight": cox_common.event_weights(rows, cell, total)}
+        values |= {} if rows.told.entry is None else {"entries": cox_common.arrivals(rows, grid, total)}
+        return values | _marks(setting, rows, asked), None
+    if step == "risk":
+        return cox_common.risk_sums(rows, cell, asked.params)
+    if step == "common meat":
+        meat, weights = cox_common.common_meat(rows, cell, asked.params, _copies(question, rows))
+        return _middle(question, rows, meat, weights)
+    gram, weights = cox_common.hazard_gram(rows, cell, asked.params)
+    return {"gram": gram}, weights
+
+
+def _error(model: Model) -> str:
+    if model.cluster is not None:
+        return "cluster"
+    return "robust" if model.sandwich else "model"
 
 
 def _report(question: Cox, setting: Setting, estimate: Estimate) -> dict[str, Any]:
@@ -192,9 +257,11 @@ def _report(question: Cox, setting: Setting, estimate: Estimate) -> dict[str, An
         "strata": list(_strata(question)),
         "conf_level": setting.conf_level,
         "test": "z",
-        "error": "robust" if question.robust else "model",
+        "error": _error(_model(question, setting)),
         "vcov": found["vcov"].tolist() if "vcov" in question.release else None,
     }
+    if "clusters" in estimate.counts:
+        body["clusters"] = size(estimate.counts["clusters"])
     if question.contrasts:
         body["contrasts"] = contrast_rows(question.contrasts, names, model, setting.conf_level, None)
     if question.tests:

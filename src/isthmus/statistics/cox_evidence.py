@@ -8,61 +8,129 @@ from typing import Any
 import numpy as np
 
 from isthmus.evidence import Evidence
-from isthmus.statistics import cox_common, indicators, survival, unusual
-from isthmus.statistics.cox_flow import Model
+from isthmus.statistics import cox_common, cox_rows, glm_cluster, indicators, unusual
+from isthmus.statistics.contract import Grid
+from isthmus.statistics.cox_model import Model
 from isthmus.statistics.cox_rows import Rows
 from isthmus.summary import FloatArray, IntArray
 
 ROUNDING = 2.0**-40  # of the largest value: a column constant within each stratum leaves no more than this
+Marks = list[tuple[str, FloatArray]]
 
 
-def cox_evidence(model: Model, rows: Rows, cell: Any | None) -> Evidence:
-    """Facts about one site's rows.
+def cox_evidence(model: Model, every: Rows, grid: Grid | None) -> Evidence:
+    """Facts about one site's rows with a weight, light ones counted for less; `grid` where the baseline is common.
 
-    `cell` is (rows,) stratum and step of each sorted row where the baseline is common, else None.
+    With late entries and sites as strata, only rows that were at risk at an event beside another row count: of the
+    others the likelihood says nothing, and many of them would hide those few whose risk sets say something.
     """
+    rows = every
+    if model.late and grid is None:
+        kept = cox_rows.in_company(every)
+        rows = Rows(every.columns[:, kept], every.centre, every.told.taken(kept), every.strata)
     columns = rows.columns + rows.centre[:, None]
     event = rows.event.astype(np.float64)
     ones: FloatArray = np.ones((1, rows.size))
-    own = indicators.leverage(np.vstack([ones, rows.columns]))  # beside an intercept, which the baseline stands for
-    found = indicators.design_evidence(model.design, columns, (model.event, event), own)
+    beside = np.vstack([ones, rows.columns])  # an intercept, which the baseline stands for
+    own = indicators.leverage(beside if rows.weight is None else beside * np.sqrt(rows.weight))
+    found = indicators.design_evidence(model.design, columns, (model.event, event), own, rows.weight)
     marks = indicators.marked(model.design, columns)
-    found = _within_strata(model, rows, found, marks)
-    if cell is None:
+    found = _weights(every, _within_strata(model, rows, found, marks))
+    if rows is not every:
+        beside_another = np.array([rows.size], dtype=np.int64)
+        supports = {**found.supports, "rows at risk beside another": beside_another}
+        fits = {"rows at risk beside another": (rows.size, model.size)}
+        found = replace(found, rows=every.size, supports=supports, fits=fits)
+    if model.cluster not in {None, glm_cluster.SITE}:
+        found = replace(found, supports={**found.supports, "clusters": cox_rows.clusters(rows)})
+    return found if grid is None else _by_steps(model, rows, grid, (found, marks))
+
+
+def _weights(rows: Rows, found: Evidence) -> Evidence:
+    if rows.weight is None:
         return found
-    total = model.strata * model.steps
-    events, leaving = cox_common.counts(rows, cell, total)
-    cells: dict[str, IntArray] = {**found.cells, "events per step": events, "rows per step": leaving}
+    sides = {**found.sides, "rows without weight": np.array([rows.silent], dtype=np.int64)}
+    if not rows.size:
+        return replace(found, sides=sides)
+    sides["unusual weights"] = unusual.unusual(rows.weight)
+    supports = {**found.supports, "weights": np.array([unusual.effective(rows.weight)], dtype=np.int64)}
+    sums = {**found.sums, "weights": np.abs(rows.weight - unusual.middle(rows.weight))}
+    return replace(found, sides=sides, supports=supports, sums=sums)
+
+
+def _by_steps(model: Model, rows: Rows, grid: Grid, before: tuple[Evidence, Marks]) -> Evidence:
+    """Bins as cells, alone and with each side of each indicator: who leaves, has the event, enters, is at risk."""
+    found, marks = before
+    cell, total = cox_common.cells(rows, model.time, grid), model.strata * model.steps
+    every: Any = np.ones(rows.size, dtype=np.bool_)
+    cells = {
+        **found.cells,
+        "events per step": _tally(rows, cell, rows.event, total),
+        "rows per step": _tally(rows, cell, every, total),
+    }
+    sides: list[tuple[str, Any]] = [("", every)]
     for name, mark in marks:
-        with_level = np.bincount(cell, weights=mark, minlength=total)
-        hit = np.bincount(cell, weights=mark * event, minlength=total)
-        cells[f"{name} per step"] = np.rint(with_level).astype(np.int64)
-        cells[f"not {name} per step"] = leaving - np.rint(with_level).astype(np.int64)
-        cells[f"{name} x {model.event} per step"] = np.rint(hit).astype(np.int64)
-    inside = leaving.reshape(model.strata, model.steps)[:, :-1]  # who stays beyond the grid leaves no risk set
-    fits = {"risk sets": (int(inside.sum()), len(columns) * int(np.count_nonzero(inside)))}
+        cells[f"{name} per step"] = _tally(rows, cell, mark > 0.5, total)
+        cells[f"not {name} per step"] = _tally(rows, cell, mark < 0.5, total)
+        cells[f"{name} x {model.event} per step"] = _tally(rows, cell, (mark > 0.5) & rows.event, total)
+        sides += [(f"{name} ", mark > 0.5), (f"not {name} ", mark < 0.5)]
+    leaving = np.bincount(cell, minlength=total)
+    shown = leaving.reshape(model.strata, model.steps)[:, :-1] > 0  # who stays beyond the grid leaves no risk set
+    if model.late:
+        begin = rows.stratum * model.steps + cox_common.first_steps(rows, grid)
+        late = begin % model.steps > 0
+        for name, mark in sides:
+            cells[f"{name}entries per step"] = _tally(rows, begin, mark & late, total)
+            cells[f"{name}at risk per step"] = _at_risk(model, rows, (cell, begin), mark)
+        shown = shown | (_tally(rows, begin, late, total).reshape(model.strata, model.steps)[:, :-1] > 0)
+    inside = int(leaving.reshape(model.strata, model.steps)[:, :-1].sum())
+    fits = {"risk sets": (inside, len(rows.columns) * int(np.count_nonzero(shown)))}
     return replace(found, cells=cells, fits=fits)
 
 
-def _within_strata(model: Model, rows: Rows, found: Evidence, marks: list[tuple[str, FloatArray]]) -> Evidence:
+def _sums(rows: Rows, code: Any, keep: Any, total: int) -> FloatArray:
+    """(1 or 3, total) sums of 1, w and w**2 over the rows that `keep`s, by code."""
+    if rows.weight is None:
+        return np.bincount(code[keep], minlength=total)[None, :].astype(np.float64)
+    w = rows.weight[keep]
+    return np.array([np.bincount(code[keep], weights=v, minlength=total) for v in (np.ones_like(w), w, w * w)])
+
+
+def _tally(rows: Rows, code: Any, keep: Any, total: int) -> IntArray:
+    return indicators.effective_rows(_sums(rows, code, keep, total))
+
+
+def _at_risk(model: Model, rows: Rows, codes: tuple[Any, Any], keep: Any) -> IntArray:
+    """Rows that `keep`s at risk at each step, those beyond the grid left out: who left then or later and had come."""
+    total = model.strata * model.steps
+    left, came = (_sums(rows, code, keep, total).reshape(-1, model.strata, model.steps) for code in codes)
+    later = np.cumsum(left[..., ::-1], axis=-1)[..., ::-1]
+    yet = np.cumsum(came[..., ::-1], axis=-1)[..., ::-1]
+    risk = later - np.concatenate([yet[..., 1:], np.zeros_like(yet[..., :1])], axis=-1)
+    return indicators.effective_rows(np.ascontiguousarray(risk[..., :-1]).reshape(len(risk), -1))
+
+
+def _within_strata(model: Model, rows: Rows, found: Evidence, marks: Marks) -> Evidence:
     """Strata as groups: sizes, with each indicator and with events; what a number adds is its spread within them."""
     if model.strata == 1 or not rows.size:
         return found
-    sizes = np.bincount(rows.stratum, minlength=model.strata)
-    sides = {**found.sides, "strata": sizes.astype(np.int64)}
+    sides = {**found.sides, "strata": _tally(rows, rows.stratum, np.ones(rows.size, dtype=np.bool_), model.strata)}
     supports, cells = dict(found.supports), dict(found.cells)
     cells[f"strata x {model.event}"] = _crossed(model, rows, rows.event)
     for name, mark in marks:
         sides[f"strata x {name}"] = _crossed(model, rows, mark > 0.5)
     known = {name for name, _ in marks}
+    sizes = np.bincount(rows.stratum, minlength=model.strata)
     for column, values in zip(model.design.columns, rows.columns, strict=True):
         if column.name not in known:
             mean = np.bincount(rows.stratum, weights=values, minlength=model.strata) / np.maximum(sizes, 1)
             within = values - mean[rows.stratum]
             within[np.abs(within) <= ROUNDING * np.abs(values).max()] = 0.0
-            supports[f"spread of {column.name} within strata"] = np.array([unusual.spread(within)], dtype=np.int64)
+            spread = np.array([unusual.spread(within, rows.weight)], dtype=np.int64)
+            supports[f"spread of {column.name} within strata"] = spread
     return replace(found, sides=sides, supports=supports, cells=cells)
 
 
 def _crossed(model: Model, rows: Rows, mark: Any) -> IntArray:
-    return survival.crossed(rows.stratum, model.strata, mark.astype(np.intp), 2).reshape(-1)
+    code = rows.stratum * 2 + mark.astype(np.intp)
+    return _tally(rows, code, np.ones(rows.size, dtype=np.bool_), model.strata * 2)

@@ -9,37 +9,14 @@ from typing import Any
 import numpy as np
 
 from isthmus.evidence import Counts
-from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Refused
-from isthmus.model.formula import Design
-from isthmus.statistics import coordinates, implied, inference, linear
-from isthmus.statistics.contract import Estimate, Exactness, Flow, Round
+from isthmus.statistics import coordinates, cox_model, glm_cluster, implied, inference, linear
+from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
+from isthmus.statistics.cox_model import Model
 from isthmus.statistics.cox_pooled import EventBlocks, RiskSets, cumulated, event_blocks
-from isthmus.statistics.cox_ties import Ties
 from isthmus.statistics.newton import MAX_ROUNDS, STEP, Step, diverged, largest_step, must_halve, newton_step
-from isthmus.summary import Field, FloatArray, Layout, Summary
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """Public facts of one Cox model. `cells` per stratum and step of a common grid; 0 with sites as strata."""
-
-    time: str
-    event: str
-    design: Design
-    dictionary: Codebook
-    ties: Ties
-    strata: int
-    steps: int
-    exactness: Exactness
-    open_rules: bool
-    robust: bool = False
-
-    @property
-    def size(self) -> int:
-        """Number of columns."""
-        return len(self.design.columns)
+from isthmus.summary import FloatArray, IntArray, Summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +28,7 @@ class _At:
     loglik: float
     score: FloatArray
     information: FloatArray
-    deaths: int
+    deaths: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,98 +43,50 @@ class _Found:
 Evaluate = Generator[Round, Summary, Any]
 
 
-def site_layout(model: Model, first: bool) -> Layout:
-    """Sites as strata; counts go once."""
-    size = model.size
-    sizes = (
-        Field(name="n", shape=(1,), kind="count"),
-        Field(name="events", shape=(1,), kind="count"),
-        marks_field(model),
-    )
-    return Layout(
-        fields=(
-            *(sizes if first else ()),
-            Field(name="loglik", shape=(1,), kind="sum"),
-            Field(name="score", shape=(size,), kind="score"),
-            Field(name="information", shape=(size, size), kind="gram"),
-        )
-    )
-
-
-def marks_field(model: Model) -> Field:
-    """Sums behind the implied cells of indicators and events."""
-    return Field(name="marks", shape=(3, len(implied.terms(model.design))), kind="moment")
-
-
-def count_layout(model: Model) -> Layout:
-    """One baseline, first round: events and rows per cell, moments of the columns."""
-    cells = model.strata * model.steps
-    return Layout(
-        fields=(
-            Field(name="events", shape=(cells,), kind="histogram"),
-            Field(name="rows", shape=(cells,), kind="histogram"),
-            Field(name="moments", shape=(2, model.size), kind="moment"),
-            marks_field(model),
-        )
-    )
-
-
-def risk_layout(model: Model, blocks: int) -> Layout:
-    """One baseline, round A."""
-    size = model.size
-    tied = (Field(name="d0", shape=(blocks,), kind="risk_set"), Field(name="d1", shape=(size, blocks), kind="risk_set"))
-    return Layout(
-        fields=(
-            Field(name="event_x", shape=(size,), kind="score"),
-            Field(name="s0", shape=(blocks,), kind="risk_set"),
-            Field(name="s1", shape=(size, blocks), kind="risk_set"),
-            *(tied if model.ties == "efron" else ()),
-        )
-    )
-
-
-def hazard_layout(model: Model) -> Layout:
-    """One baseline, round B."""
-    return Layout(fields=(Field(name="gram", shape=(model.size, model.size), kind="gram"),))
-
-
-def meat_layout(model: Model) -> Layout:
-    """The middle of the sandwich."""
-    return Layout(fields=(Field(name="meat", shape=(model.size, model.size), kind="gram"),))
-
-
 def fit_sites(model: Model) -> Flow:
     """Each site its own strata: summed log-likelihood, score and information."""
     place = coordinates.declared(model.design, model.dictionary).uncentred()
     counts: dict[str, int] = {}
     marks: list[FloatArray] = []
+    died: list[float] = []
 
     def evaluate(here: Coordinates, coefficients: FloatArray) -> Evaluate:
         params = {"step": "site", "coefficients": coefficients, **here.params()}
-        pooled = yield Round(site_layout(model, not counts), params)
+        pooled = yield Round(cox_model.site_layout(model, not counts), params)
         if not counts:
             counts.update(n=int(pooled["n"][0]), events=int(pooled["events"][0]))
             marks.append(pooled["marks"])
             _check(model, counts["n"], counts["events"])
-        return _At(
-            here, coefficients, float(pooled["loglik"][0]), pooled["score"], pooled["information"], counts["events"]
-        )
+            died.append(float(pooled["events" if model.weighting is None else "event_weight"][0]))
+        return _At(here, coefficients, float(pooled["loglik"][0]), pooled["score"], pooled["information"], died[0])
 
     found = yield from _newton(model, place, evaluate)
-    meat = None
-    if model.robust:
-        params = {"step": "site meat", "coefficients": found.last.coefficients, **found.last.place.params()}
-        meat = (yield Round(meat_layout(model), params))["meat"]
-    return _estimate(model, found, (counts["n"], counts["events"]), marks[0], found.evaluations, meat)
+    middle = yield from _meat(model, found, {"step": "site meat"})
+    return _estimate(model, found, (counts["n"], counts["events"]), marks[0], found.evaluations, middle)
+
+
+@dataclass(frozen=True, slots=True)
+class _Middle:
+    """Of the sandwich, and the clusters it is summed over (None: rows)."""
+
+    meat: FloatArray
+    clusters: IntArray | None
+
+
+def _meat(model: Model, found: _Found, params: dict[str, Any]) -> Evaluate:
+    if not model.sandwich:
+        return None
+    params |= {"coefficients": found.last.coefficients, **found.last.place.params()}
+    pooled = yield Round(cox_model.meat_layout(model), params)
+    return _Middle(pooled["meat"], None if model.cluster is None else glm_cluster.counted(model.cluster, pooled))
 
 
 def fit_common(model: Model) -> Flow:
     """One baseline (per stratum of categories) over all sites, on the common grid."""
     place = coordinates.declared(model.design, model.dictionary)
-    pooled = yield Round(count_layout(model), {"step": "count", **place.params()})
-    rows, events, marks = pooled["rows"], pooled["events"], pooled["marks"]
-    blocks = event_blocks(model.strata, events, rows)
-    n, deaths = int(rows.sum()), int(blocks.deaths.sum())
+    pooled = yield Round(cox_model.count_layout(model), {"step": "count", **place.params()})
+    marks, blocks = pooled["marks"], event_blocks(model.strata, pooled)
+    n, deaths = int(pooled["rows"].sum()), int(blocks.deaths.sum())
     _check(model, n, deaths)
     place = _centred(place, pooled["moments"] / float(n), model)
     sent = [0]
@@ -172,23 +101,20 @@ def fit_common(model: Model) -> Flow:
             "blocks": len(blocks.deaths),
             **here.params(),
         }
-        pooled = yield Round(risk_layout(model, len(blocks.deaths)), {"step": "risk", **base})
+        pooled = yield Round(cox_model.risk_layout(model, len(blocks.deaths)), {"step": "risk", **base})
         s0 = cumulated(blocks, pooled["s0"])
         if not bool(np.all(s0 > 0.0)):  # risks so far apart that the last risk set rounds to nothing
             raise diverged(here, coefficients, coefficients, model.design.names)
         sets = RiskSets.of(model.ties, blocks, s0, pooled)
         latest[:] = [sets]
-        gram = yield Round(hazard_layout(model), {"step": "hazard", **base, **sets.hazards()})
+        gram = yield Round(cox_model.hazard_layout(model), {"step": "hazard", **base, **sets.hazards()})
         information = gram["gram"] - sets.squares()
-        return _At(here, coefficients, sets.loglik(coefficients), sets.score(), information, deaths)
+        return _At(here, coefficients, sets.loglik(coefficients), sets.score(), information, blocks.total)
 
     found = yield from _newton(model, place, evaluate)
-    rounds, meat = 1 + 2 * found.evaluations, None
-    if model.robust:
-        at = {"coefficients": found.last.coefficients, "block_of": blocks.block_of, "blocks": len(blocks.deaths)}
-        params = {"step": "common meat", **at, **found.last.place.params(), **latest[0].moments()}
-        meat = (yield Round(meat_layout(model), params))["meat"]
-    return _estimate(model, found, (n, deaths), marks, rounds, meat)
+    params = {"step": "common meat", "block_of": blocks.block_of, "blocks": len(blocks.deaths)}
+    middle = yield from _meat(model, found, params | latest[0].moments())
+    return _estimate(model, found, (n, deaths), marks, 1 + 2 * found.evaluations, middle)
 
 
 def _newton(model: Model, place: Coordinates, evaluate: Any) -> Evaluate:
@@ -263,12 +189,13 @@ def _check(model: Model, n: int, deaths: int) -> None:
 def _check_sequence(model: Model, blocks: EventBlocks, rounds: int) -> None:
     """Each round shows the pooled risk sets at another beta: leavers must outnumber what is said about them.
 
-    DISCLOSURE (Cox, one baseline): rounds x (1 + p)(2 + p) / 2 numbers, so leavers > rounds x (p + 2) / 2.
+    DISCLOSURE (Cox, one baseline): rounds x (1 + p)(2 + p) / 2 numbers, so leavers > rounds x (p + 2) / 2. Late
+    entries, where a block has any, and what they leave of a risk set are held to the same.
     """
     if model.open_rules:
         return
-    leaving = blocks.leaving[blocks.with_events]
-    if not bool(np.all(leaving > rounds * (model.size + 2) / 2.0)):
+    need, entering = rounds * (model.size + 2) / 2.0, blocks.entering[blocks.entering > 0.0]
+    if not all(bool(np.all(v > need)) for v in (blocks.leaving[blocks.with_events], entering, blocks.at_risk())):
         raise Refused(
             "E-DISCLOSURE",
             "risk sets of one baseline would be shown too often for their size",
@@ -290,14 +217,14 @@ def _centred(place: Coordinates, means: FloatArray, model: Model) -> Coordinates
 
 
 def _estimate(
-    model: Model, found: _Found, sizes: tuple[int, int], marks: FloatArray, rounds: int, meat: FloatArray | None
+    model: Model, found: _Found, sizes: tuple[int, int], marks: FloatArray, rounds: int, middle: _Middle | None
 ) -> Estimate:
     last, null = found.last, found.null
     inverse = newton_step(last.information, last.score).inverse
-    inner = inverse if meat is None else linear.congruence(inverse, meat)
+    inner = inverse if middle is None else linear.congruence(inverse, middle.meat)
     score = newton_step(null.information, null.score)
     wald = linear.dot(last.coefficients, linear.product(last.information, last.coefficients))
-    if meat is not None:  # as coxph: by the errors that are shown
+    if middle is not None:  # as coxph: by the errors that are shown
         wald = inference.wald(last.coefficients, inner)
     n, events = sizes
     values = {
@@ -316,11 +243,13 @@ def _estimate(
         "non_events": Counts("implied", np.array([n - events])),
         **implied.implied_cells(model.design, marks, sizes),
     }
+    if middle is not None and middle.clusters is not None:
+        counts["clusters"] = Counts("size", middle.clusters)
     return Estimate(
         kind="cox",
         exactness=model.exactness,
         n=n,
-        rounds=rounds if meat is None else rounds + 1,
+        rounds=rounds if middle is None else rounds + 1,
         counts=counts,
         values=values,
         parameters=model.size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.statistics import cox_robust, linear
-from isthmus.statistics.cox_ties import Ties, TieSums, tie_index, tie_sums
+from isthmus.statistics.cox_ties import TieIndex, Ties, TieSums, tie_index, tie_sums
 from isthmus.summary import FloatArray, Summary
 
 
@@ -17,23 +18,40 @@ from isthmus.summary import FloatArray, Summary
 class EventBlocks:
     """Pooled event times: `block_of` (cells,), per stratum `bounds`, events `deaths` (K,), leavers (K,) per block.
 
-    Block 0 of each stratum holds the rows that leave before its first event: never at risk at one.
+    Block 0 of each stratum holds the rows that leave before its first event: never at risk at one. `weight` (K,): of
+    the events, None without case weights; `entering` (K,): rows that came after the block's event, before the next.
     """
 
     block_of: FloatArray
     bounds: tuple[int, ...]
     deaths: FloatArray
     leaving: FloatArray
+    entering: FloatArray
+    weight: FloatArray | None = None
 
     @property
     def with_events(self) -> Any:
         """Positions of the blocks that have events."""
         return np.flatnonzero(self.deaths > 0.0)
 
+    @property
+    def total(self) -> float:
+        """Summed weight of all events."""
+        return float(linear.total((self.deaths if self.weight is None else self.weight)[None, :])[0])
 
-def event_blocks(strata: int, events: FloatArray, rows: FloatArray) -> EventBlocks:
-    """Join the cells after each event time up to the next, within strata."""
-    cells = events.reshape(strata, -1)
+    def at_risk(self) -> FloatArray:
+        """Rows at risk at the blocks with events."""
+        return cumulated(self, self.leaving - self.entering)
+
+    def tie_index(self) -> TieIndex:
+        """Of the blocks with events."""
+        at = self.with_events
+        return tie_index(self.deaths[at], None if self.weight is None else self.weight[at])
+
+
+def event_blocks(strata: int, pooled: Summary) -> EventBlocks:
+    """Join the cells after each event time up to the next, within strata: from the first round's counts."""
+    cells = pooled["events"].reshape(strata, -1)
     table = cells[:, :-1]
     block_of = np.zeros(cells.shape)
     bounds, deaths = [0], []
@@ -44,8 +62,15 @@ def event_blocks(strata: int, events: FloatArray, rows: FloatArray) -> EventBloc
         deaths += [0.0, *table[s][died].tolist()]
         bounds.append(len(deaths))
     flat = block_of.reshape(-1)
-    leaving = np.bincount(flat.astype(np.intp), weights=rows, minlength=len(deaths))
-    return EventBlocks(flat, tuple(bounds), np.array(deaths), leaving.astype(np.float64))
+    place: Callable[[FloatArray], FloatArray] = lambda counts: np.bincount(  # noqa: E731
+        flat.astype(np.intp), weights=counts, minlength=len(deaths)
+    ).astype(np.float64)
+    entering = np.zeros(len(deaths))
+    if "entries" in pooled.values:
+        came = pooled["entries"].reshape(strata, -1)
+        entering = place(np.concatenate([came[:, 1:], np.zeros((strata, 1))], axis=1).reshape(-1))
+    weight = place(pooled["event_weight"]) if "event_weight" in pooled.values else None
+    return EventBlocks(flat, tuple(bounds), np.array(deaths), place(pooled["rows"]), entering, weight)
 
 
 def cumulated(blocks: EventBlocks, parts: FloatArray) -> FloatArray:
@@ -75,7 +100,7 @@ class RiskSets:
         efron = ties == "efron"
         d0 = pooled["d0"][at] if efron else np.zeros(len(at))
         d1 = pooled["d1"][:, at] if efron else np.zeros((len(pooled["s1"]), len(at)))
-        sums = tie_sums(ties, tie_index(blocks.deaths[at]), s0, d0)
+        sums = tie_sums(ties, blocks.tie_index(), s0, d0)
         return cls(blocks, s0, cumulated(blocks, pooled["s1"]), d1, pooled["event_x"], sums)
 
     def loglik(self, coefficients: FloatArray) -> float:
@@ -98,7 +123,7 @@ class RiskSets:
     def moments(self) -> dict[str, Any]:
         """What score residuals need at each block, for the sandwich."""
         at, size = self.blocks.with_events, len(self.blocks.deaths)
-        found = cox_robust.moments(self.sums, self.blocks.deaths[at], self.s1, self.d1)
+        found = cox_robust.moments(self.sums, self.blocks.tie_index().total, self.s1, self.d1)
         spread = {}
         for name in ("hazard", "tied", "mean", "tied_mean", "average"):
             values = getattr(found, name)

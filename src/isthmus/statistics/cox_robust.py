@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.evidence import Weights
+from isthmus.evidence import Weights, weights_of
+from isthmus.statistics import glm_cluster
 from isthmus.statistics.cox_ties import TieSums
 from isthmus.summary import FloatArray
 
@@ -30,7 +31,7 @@ class Moments:
 
 
 def moments(sums: TieSums, deaths: FloatArray, s1: FloatArray, d1: FloatArray) -> Moments:
-    """From risk-set sums `s1` and tied sums `d1` (p, K); elementwise only, as every party repeats it."""
+    """From risk-set sums `s1`, tied sums `d1` (p, K) and the weight of the events `deaths` (K,); elementwise only."""
     return Moments(
         hazard=sums.first,
         tied=sums.first_f,
@@ -40,26 +41,46 @@ def moments(sums: TieSums, deaths: FloatArray, s1: FloatArray, d1: FloatArray) -
     )
 
 
-def residuals(x: FloatArray, risk: FloatArray, of_row: Any, cumulated: Moments, at: Moments, events: Any) -> FloatArray:
-    """(p, n) score residuals of rows `x` (p, n).
+@dataclass(frozen=True, slots=True)
+class At:
+    """Rows of a site in the sums: columns `x` (p, n), weighted `risk` (n,), `prior` weights (n,) or None.
 
-    Args:
-        x: columns of the rows.
-        risk: (n,) exp of the linear predictor, in the units of the sums.
-        of_row: (n,) block of each row.
-        cumulated: `hazard` and `mean` cumulated over the event times up to each block.
-        at: the moments at each block.
-        events: positions of the rows with an event.
+    `hazard` (n,), `mean` (p, n): of the event times that each row was at risk at; `events`: rows with an event, `block`
+    their event times.
     """
-    found: FloatArray = risk * (cumulated.mean[:, of_row] - x * cumulated.hazard[of_row])
-    block, own, weight = of_row[events], x[:, events], risk[events]
-    found[:, events] += own - at.average[:, block] + weight * (own * at.tied[block] - at.tied_mean[:, block])
+
+    x: FloatArray
+    risk: FloatArray
+    prior: FloatArray | None
+    hazard: FloatArray
+    mean: FloatArray
+    events: Any
+    block: Any
+
+
+def residuals(rows: At, at: Moments) -> FloatArray:
+    """(p, n) score residuals, times the weights, from the moments at each event time."""
+    found: FloatArray = rows.risk * (rows.mean - rows.x * rows.hazard)
+    events, block = rows.events, rows.block
+    own, weight = rows.x[:, events], rows.risk[events]
+    single = own - at.average[:, block]
+    if rows.prior is not None:
+        single *= rows.prior[events]
+    found[:, events] += single + weight * (own * at.tied[block] - at.tied_mean[:, block])
     return found
 
 
-def meat(found: FloatArray, scale: FloatArray) -> tuple[FloatArray, Weights]:
-    """Sum of u u' over rows, u a residual in units of `scale` (p,); the rows' weights in it for the guard."""
+def meat(found: FloatArray, scale: FloatArray, cluster: Any, copies: FloatArray | None) -> tuple[FloatArray, Weights]:
+    """Sum of u u' over rows or clusters, u a residual in units of `scale` (p,); their weights in it for the guard.
+
+    `cluster`: (n,) numbers from 0, or None; `copies`: (n,) rows that each row stands for, or None.
+    """
     u = found / scale[:, None]
-    size: FloatArray = np.einsum("ij,ij->j", u, u)
-    total, squares, largest = float(size.sum()), float(size @ size), float(size.max(initial=0.0))
-    return u @ u.T, Weights(total, squares, largest, len(u))
+    if cluster is not None:
+        size = int(cluster.max(initial=-1)) + 1
+        u = np.array([np.bincount(cluster, weights=line, minlength=size) for line in u])
+        return u @ u.T, glm_cluster.guard(u)
+    if copies is not None:
+        u /= np.sqrt(copies)
+    squares: FloatArray = np.einsum("ij,ij->j", u, u)
+    return u @ u.T, weights_of(squares, len(u))

@@ -8,7 +8,7 @@ cumulated hazard, one weighted product of the columns with themselves.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -18,10 +18,33 @@ from isthmus.evidence import Weights
 from isthmus.statistics import cox_robust, survival
 from isthmus.statistics.chunks import CHUNK, pieces
 from isthmus.statistics.cox_ties import TieIndex, Ties, TieSums, tie_index, tie_sums
-from isthmus.summary import FloatArray
+from isthmus.summary import FloatArray, IntArray
 
 Params = Mapping[str, Any]
+ALONE = 1e-9  # of its weight: what is left of a row alone in its risk sets is rounding
 SMALLEST_ETA = -200.0  # below the largest of its stratum: exp of it squared is still a number
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """Rows that came after an event time: they are not at risk there.
+
+    `entered`: (n,) last block each row was not at risk at, -1 for none; `rows`: (m,) those with one, in its order;
+    `present`, `starts`: (L,) these blocks and the first of `rows` at each.
+    """
+
+    entered: Any
+    rows: Any
+    present: Any
+    starts: Any
+
+    @classmethod
+    def of(cls, entered: Any) -> Late:
+        """From the last block each row was not at risk at."""
+        order = np.argsort(entered, kind="stable")
+        rows = order[np.searchsorted(entered[order], 0) :]
+        present, starts = np.unique(entered[rows], return_index=True)
+        return cls(entered, rows, present, starts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +53,8 @@ class Blocks:
 
     `rows`: (n,) positions of the sorted rows that are ever at risk at an event; `starts`: (K,) first of each block;
     `block`: (n,) block of each row; `bounds`: (strata + 1,) first block of each stratum; `events`: (E,) sorted-row
-    positions of events; `event_starts`: (K,) first event of each block; `index`: its tied pairs.
+    positions of events; `event_starts`: (K,) first event of each block; `index`: its tied pairs; `weight`: (n,) case
+    weights or None; `late`: late entries or None.
     """
 
     rows: slice | Any
@@ -40,27 +64,66 @@ class Blocks:
     events: Any
     event_starts: Any
     index: TieIndex
+    weight: FloatArray | None
+    late: Late | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a row says beside its columns, all (n,): `entry`, `weight` and `cluster` where the question has them."""
+
+    time: FloatArray
+    event: Any
+    stratum: Any
+    entry: FloatArray | None = None
+    weight: FloatArray | None = None
+    cluster: Any = None
+
+    def taken(self, at: Any) -> Told:
+        """The rows `at`."""
+        entry, weight, cluster = (None if v is None else v[at] for v in (self.entry, self.weight, self.cluster))
+        return Told(self.time[at], self.event[at], self.stratum[at], entry, weight, cluster)
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """One site's rows sorted by (stratum, time): columns (p, n) about the site's own means `centre` (p,).
 
-    `kept` holds what was derived from the rows on first use: it lives and goes with them.
+    `silent`: rows without weight, which are left out. `kept` holds what was derived from the rows on first use: it
+    lives and goes with them.
     """
 
     columns: FloatArray
     centre: FloatArray
-    time: FloatArray
-    event: Any
-    stratum: Any
+    told: Told
     strata: int
+    silent: int = 0
     kept: dict[str, Any] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """Rows."""
-        return int(self.time.size)
+        return int(self.told.time.size)
+
+    @property
+    def time(self) -> FloatArray:
+        """When each row left."""
+        return self.told.time
+
+    @property
+    def event(self) -> Any:
+        """Whether with an event."""
+        return self.told.event
+
+    @property
+    def stratum(self) -> Any:
+        """Of each row, from 0."""
+        return self.told.stratum
+
+    @property
+    def weight(self) -> FloatArray | None:
+        """Case weights."""
+        return self.told.weight
 
 
 @dataclass(slots=True)
@@ -73,38 +136,72 @@ class Totals:
     weights: Weights
 
 
-def sorted_rows(design: FloatArray, time: FloatArray, event: FloatArray, stratum: Any, strata: int) -> Rows:
+def sorted_rows(design: FloatArray, told: Told, strata: int) -> Rows:
     """Sort by (stratum, time); centre each column at its mean here (the partial likelihood does not see it)."""
-    order = np.lexsort((time, stratum))
-    centre = design.mean(axis=1) if time.size else np.zeros(len(design))
+    order = np.lexsort((told.time, told.stratum))
+    silent = 0
+    if told.weight is not None:
+        heavy = told.weight[order] > 0.0
+        silent = int(np.count_nonzero(~heavy))
+        order = order[heavy]
     columns = np.ascontiguousarray(design[:, order])
+    centre = columns.mean(axis=1) if order.size else np.zeros(len(design))
     columns -= centre[:, None]
-    return Rows(columns, centre, time[order], event[order] > 0.0, stratum[order], strata)
+    return Rows(columns, centre, told.taken(order), strata, silent)
 
 
 def own_blocks(rows: Rows) -> Blocks:
     """Blocks at this site's own event times."""
     if "own" not in rows.kept:
-        rows.kept["own"] = _blocks(rows, survival.own_steps(rows.time))
+        rows.kept["own"] = _blocks(rows)
     made: Blocks = rows.kept["own"]
     return made
 
 
-def _blocks(rows: Rows, step: Any) -> Blocks:
-    length = int(step.max(initial=0)) + 1
-    cell = rows.stratum * length + step
-    distinct, first = np.unique(cell[rows.event], return_index=True)
-    of_row = np.searchsorted(distinct, cell, side="right") - 1
-    same = of_row >= 0
-    same[same] = distinct[of_row[same]] // length == rows.stratum[same]
-    kept = np.flatnonzero(same)
-    block = of_row[kept]
+def _blocks(rows: Rows) -> Blocks:
+    steps = survival.own_steps(rows.time, rows.told.entry)
+    length = int(steps.max(initial=0)) + 1
+    cell = rows.stratum * length + steps[: rows.size]
+    came = None if rows.told.entry is None else rows.stratum * length + steps[rows.size :]
+    distinct = np.unique(cell[rows.event])
+    block = _last(distinct, cell, length)
+    kept = np.flatnonzero(block >= 0)
+    if came is not None:
+        entered = _last(distinct, came, length)
+        first = np.searchsorted(distinct // length, rows.stratum, side="left")
+        kept = np.flatnonzero(_in_company(block, np.where(entered < 0, first, entered + 1), len(distinct)))
+        distinct = np.unique(cell[kept][rows.event[kept]])
+    block, event = _last(distinct, cell[kept], length), rows.event[kept]
     starts = np.searchsorted(block, np.arange(len(distinct)), side="left")
-    events = np.flatnonzero(rows.event[kept])
+    events = np.flatnonzero(event)
+    event_starts = np.searchsorted(block[events], np.arange(len(distinct)), side="left")
     bounds = np.searchsorted(distinct // length, np.arange(rows.strata + 1), side="left")
-    deaths = np.diff(np.append(first, len(events))).astype(np.float64)
+    deaths = np.diff(np.append(event_starts, len(events))).astype(np.float64)
+    weight = None if rows.weight is None else rows.weight[kept]
+    died = None if weight is None or not len(distinct) else np.add.reduceat(weight[events], event_starts)
     whole = slice(None) if len(kept) == rows.size else kept
-    return Blocks(whole, starts, block, bounds, events, first, tie_index(deaths))
+    late = None if came is None else Late.of(_last(distinct, came[kept], length))
+    return Blocks(whole, starts, block, bounds, events, event_starts, tie_index(deaths, died), weight, late)
+
+
+def _in_company(block: Any, start: Any, count: int) -> Any:
+    """(rows,) whether each is at risk, in blocks `start` to `block`, at an event beside another row.
+
+    Of the others the likelihood says nothing.
+    """
+    at = block >= start
+    came, left = (np.bincount(v[at], minlength=count) for v in (start, block))
+    size = np.cumsum(came) - np.cumsum(left) + left
+    shared = np.concatenate([[0], np.cumsum(size > 1)])
+    return at & (shared[np.where(at, block + 1, 0)] > shared[np.where(at, start, 0)])
+
+
+def _last(distinct: Any, cell: Any, length: int) -> Any:
+    """Last event cell not after each row's, in its stratum; -1 where there is none."""
+    found = np.searchsorted(distinct, cell, side="right") - 1
+    there = found >= 0
+    there[there] = distinct[found[there]] // length == cell[there] // length
+    return np.where(there, found, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +221,42 @@ def _risk_sets(columns: FloatArray, scale: FloatArray, blocks: Blocks, ties: Tie
     eta = (params["coefficients"] / scale) @ x
     eta -= _largest(eta, blocks)[blocks.block]  # per stratum: cancels in the likelihood, keeps exp in range
     risk = np.exp(np.maximum(eta, SMALLEST_ETA))
-    s0 = _backward(np.add.reduceat(risk, blocks.starts), blocks)
-    s1 = _backward(block_sums(x, risk, blocks.starts), blocks)
+    if blocks.weight is not None:
+        risk *= blocks.weight
+    s0, s1 = np.add.reduceat(risk, blocks.starts), block_sums(x, risk, blocks.starts)
+    if blocks.late is not None:
+        not_yet(blocks.late, x, risk, (s0, s1))
+    s0, s1 = _backward(s0, blocks), _backward(s1, blocks)
     tied = risk[blocks.events]
     d0 = np.add.reduceat(tied, blocks.event_starts)
     d1 = np.add.reduceat(x[:, blocks.events] * tied, blocks.event_starts, axis=1)
     return _RiskSets(x, eta, risk, s1, d1, tie_sums(ties, blocks.index, s0, d0))
+
+
+def not_yet(late: Late, x: FloatArray, risk: FloatArray, sums: tuple[FloatArray, FloatArray]) -> None:
+    """Take late rows out of the sums (K,) and (p, K) of the blocks before they came."""
+    if len(late.rows):
+        own = risk[late.rows]
+        sums[0][late.present] -= np.add.reduceat(own, late.starts)
+        sums[1][:, late.present] -= np.add.reduceat(x[:, late.rows] * own, late.starts, axis=1)
+
+
+def exposed(cumulated: FloatArray, block: Any, late: Late | None) -> FloatArray:
+    """What cumulated (..., K) adds up over the blocks that each row was at risk at: (..., n)."""
+    found: FloatArray = cumulated[..., block]
+    if late is not None and len(late.rows):
+        found[..., late.rows] -= cumulated[..., late.entered[late.rows]]
+    return found
+
+
+def clusters(rows: Rows) -> IntArray:
+    """(1,) clusters with a row that has a weight."""
+    return np.array([0 if rows.told.cluster is None else np.unique(rows.told.cluster).size], dtype=np.int64)
+
+
+def in_company(rows: Rows) -> Any:
+    """Positions of the rows that were at risk at an event beside another."""
+    return np.arange(rows.size)[own_blocks(rows).rows]
 
 
 def site_sums(rows: Rows, ties: Ties, params: Params) -> Totals:
@@ -141,30 +268,53 @@ def site_sums(rows: Rows, ties: Ties, params: Params) -> Totals:
         return Totals(0.0, np.zeros(size), np.zeros((size, size)), Weights(0.0, 0.0, 0.0, size))
     at = _risk_sets(columns, scale, blocks, ties, params)
     sums, s1, d1 = at.sums, at.s1, at.d1
-    score = at.x[:, blocks.events].sum(axis=1) - s1 @ sums.first + d1 @ sums.first_f
     tied = at.risk[blocks.events]
-    weight = at.risk * _forward(sums.first, blocks)[blocks.block]
-    weight[blocks.events] -= tied * np.repeat(sums.first_f, np.diff(np.append(blocks.event_starts, len(tied))))
+    own = at.x[:, blocks.events]
+    seen = own if blocks.weight is None else own * blocks.weight[blocks.events]
+    score = seen.sum(axis=1) - s1 @ sums.first + d1 @ sums.first_f
+    weight = at.risk * exposed(_forward(sums.first, blocks), blocks.block, blocks.late)
+    weight[blocks.events] -= tied * sums.first_f[blocks.block[blocks.events]]
     np.maximum(weight, 0.0, out=weight)
     cross = (s1 * sums.second_f) @ d1.T
     information = (
         weighted_gram(at.x, weight) - (s1 * sums.second) @ s1.T + cross + cross.T - (d1 * sums.second_ff) @ d1.T
     )
-    loglik = float(at.eta[blocks.events].sum()) - sums.logs
-    return Totals(loglik, score / scale, information / np.outer(scale, scale), weights(weight, size))
+    died = at.eta[blocks.events]
+    loglik = float((died if blocks.weight is None else died * blocks.weight[blocks.events]).sum()) - sums.logs
+    guard = weights(weight if blocks.late is None else _apart(at, blocks, weight), size)
+    return Totals(loglik, score / scale, information / np.outer(scale, scale), guard)
 
 
-def site_meat(rows: Rows, ties: Ties, params: Params) -> tuple[FloatArray, Weights]:
-    """The middle of the sandwich over this site's strata; rows never at risk at an event have no residual."""
+def _apart(at: _RiskSets, blocks: Blocks, weight: FloatArray) -> FloatArray:
+    """(n,) what the information knows of each row alone: that of its own indicator.
+
+    Late entries make risk sets of one or two people. A row alone in its risk set adds to `weight` and nothing to the
+    information, so that many of them would hide those few whose risk sets say something.
+    """
+    sums = at.sums
+    squares = exposed(_forward(sums.second, blocks), blocks.block, blocks.late)
+    squares[blocks.events] += (sums.second_ff - 2.0 * sums.second_f)[blocks.block[blocks.events]]
+    found: FloatArray = np.maximum(weight - at.risk**2 * squares, 0.0)
+    found[found <= ALONE * weight] = 0.0
+    return found
+
+
+def site_meat(rows: Rows, ties: Ties, params: Params, copies: FloatArray | None) -> tuple[FloatArray, Weights]:
+    """The middle of the sandwich over this site's strata; rows never at risk at an event have no residual.
+
+    `copies`: (rows,) that each row stands for, or None.
+    """
     columns, scale = turned(rows, params)
     blocks = own_blocks(rows)
     if len(blocks.starts) == 0:
         return np.zeros((len(columns), len(columns))), Weights(0.0, 0.0, 0.0, len(columns))
     sets = _risk_sets(columns, scale, blocks, ties, params)
-    at = cox_robust.moments(sets.sums, blocks.index.counts, sets.s1, sets.d1)
-    summed = replace(at, hazard=_forward(at.hazard, blocks), mean=_forward(at.mean, blocks))
-    found = cox_robust.residuals(sets.x, sets.risk, blocks.block, summed, at, blocks.events)
-    return cox_robust.meat(found, scale)
+    at = cox_robust.moments(sets.sums, blocks.index.total, sets.s1, sets.d1)
+    hazard, mean = (exposed(_forward(v, blocks), blocks.block, blocks.late) for v in (at.hazard, at.mean))
+    events = blocks.events
+    mine = cox_robust.At(sets.x, sets.risk, blocks.weight, hazard, mean, events, blocks.block[events])
+    cluster, copies = (None if v is None else v[blocks.rows] for v in (rows.told.cluster, copies))
+    return cox_robust.meat(cox_robust.residuals(mine, at), scale, cluster, copies)
 
 
 def turned(rows: Rows, params: Params) -> tuple[FloatArray, FloatArray]:

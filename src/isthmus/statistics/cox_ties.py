@@ -2,6 +2,7 @@
 
 At an event time with d events, risk-set sum S0 and tied-event sum D0, the denominators are S0 (Breslow, d times) or
 S0 - (l / d) D0 for l = 0 .. d - 1 (Efron). Everything the score and the information need of them are sums over l.
+With case weights S0 and D0 are weighted and each denominator counts with the mean weight of the tied events, as R.
 Reference: Therneau & Grambsch (2000), section 3.3.
 """
 
@@ -36,21 +37,30 @@ class TieSums:
 
 @dataclass(frozen=True, slots=True)
 class TieIndex:
-    """Every (event time, l) pair in order: `at` (E,) event time, `share` (E,) l / d, `starts` (K,) first pair."""
+    """Every (event time, l) pair in order: `at` (E,) event time, `share` (E,) l / d, `starts` (K,) first pair.
+
+    `counts` (K,) events; `mean` (K,) their mean weight, None without weights.
+    """
 
     at: Any
     share: FloatArray
     starts: Any
     counts: FloatArray
+    mean: FloatArray | None = None
+
+    @property
+    def total(self) -> FloatArray:
+        """(K,) summed weight of the events."""
+        return self.counts if self.mean is None else self.counts * self.mean
 
 
-def tie_index(deaths: FloatArray) -> TieIndex:
-    """Pairs for `deaths` (K,), the events at each time, all positive."""
+def tie_index(deaths: FloatArray, weight: FloatArray | None = None) -> TieIndex:
+    """Pairs for `deaths` (K,), the events at each time, all positive, and their summed `weight` (K,)."""
     whole = deaths.astype(np.intp)
     at = np.repeat(np.arange(len(whole)), whole)
     starts = np.concatenate([[0], np.cumsum(whole)[:-1]]) if len(whole) else np.zeros(0, dtype=np.intp)
     share = (np.arange(len(at)) - starts[at]) / deaths[at]
-    return TieIndex(at, share, starts, deaths)
+    return TieIndex(at, share, starts, deaths, None if weight is None else weight / deaths)
 
 
 def tie_sums(ties: Ties, index: TieIndex, s0: FloatArray, d0: FloatArray) -> TieSums:
@@ -58,7 +68,7 @@ def tie_sums(ties: Ties, index: TieIndex, s0: FloatArray, d0: FloatArray) -> Tie
 
     Only quotients, products and `add.reduceat` (whose order is fixed): the pooled flow relies on equal bits.
     """
-    d = index.counts
+    d = index.total
     if ties == "breslow":
         inverse = 1.0 / s0
         none = np.zeros_like(s0)
@@ -68,11 +78,25 @@ def tie_sums(ties: Ties, index: TieIndex, s0: FloatArray, d0: FloatArray) -> Tie
     inverse = 1.0 / m
     weighted = f * inverse
     add: Callable[[FloatArray], FloatArray] = lambda values: np.add.reduceat(values, index.starts)  # noqa: E731
-    return TieSums(
+    logs = np.log(m)
+    made = TieSums(
         first=add(inverse),
         first_f=add(weighted),
         second=add(inverse * inverse),
         second_f=add(weighted * inverse),
         second_ff=add(weighted * weighted),
-        logs=float(np.log(m).sum()),
+        logs=float((logs if index.mean is None else logs * index.mean[index.at]).sum()),
+    )
+    return made if index.mean is None else times(made, index.mean)
+
+
+def times(sums: TieSums, factor: FloatArray) -> TieSums:
+    """All but `logs` times `factor` (K,)."""
+    return TieSums(
+        first=sums.first * factor,
+        first_f=sums.first_f * factor,
+        second=sums.second * factor,
+        second_f=sums.second_f * factor,
+        second_ff=sums.second_ff * factor,
+        logs=sums.logs,
     )

@@ -139,7 +139,7 @@ def _prepare(question: Glm, setting: Setting, inputs: Inputs) -> Rows:
     prior = None
     if question.weights is not None:
         prior = inputs.numbers[question.weights.variable]
-        _check_weights(question.weights, prior)
+        check_weights(question.weights, prior)
     offsets = [inputs.numbers[name] for name in _offsets(question, formula)]
     total = None if not offsets else np.sum(np.array(offsets), axis=0)
     return Rows(inputs.design, y, prior, total, next(iter(inputs.keys.values()), None))
@@ -156,7 +156,12 @@ def _check_outcome(family: str, name: str, y: Any) -> None:
         )
 
 
-def _check_weights(weighting: Weighting, prior: Any) -> None:
+def check_weights(weighting: Weighting, prior: Any) -> None:
+    """Weights are not negative; those that count rows are whole.
+
+    Raises:
+        Invalid: E-WEIGHTS.
+    """
     if not bool(np.all(prior >= 0.0)):
         raise Invalid("E-WEIGHTS", f"weights {weighting.variable!r} must not be negative")
     if weighting.kind == "frequency" and not bool(np.all(prior == np.rint(prior))):

@@ -53,10 +53,10 @@ def meat(model: Model, rows: Rows, params: Params) -> tuple[dict[str, Any], Weig
     """
     scores = cluster_scores(model.family, rows, params)
     values = {"meat": scores @ scores.T, "clusters": present(rows)}
-    return values, None if model.cluster == SITE else _guard(scores)
+    return values, None if model.cluster == SITE else guard(scores)
 
 
-def _guard(scores: FloatArray) -> Weights:
+def guard(scores: FloatArray) -> Weights:
     """Of normal scores the sizes are as good as two thirds of the clusters, the squares as a third."""
     size = math.ceil(len(scores) / SQUARED)
     sizes = [np.abs(line) for line in scores if line.any()]

@@ -214,10 +214,10 @@ def _joint(rows: FloatArray, weights: FloatArray | None) -> _Joint:
 def _table(joint: _Joint, i: int, j: int) -> IntArray:
     """Rows with both, first only, second only, neither."""
     both, first, second = joint.sums[:, i, j], joint.sums[:, i, i], joint.sums[:, j, j]
-    return _effective(np.array([both, first - both, second - both, joint.whole - first - second + both]).T)
+    return effective_rows(np.array([both, first - both, second - both, joint.whole - first - second + both]).T)
 
 
-def _effective(sums: FloatArray) -> IntArray:
+def effective_rows(sums: FloatArray) -> IntArray:
     """Rows (cells,) from `sums` (1 or 3, cells): the count, with weights at most the effective rows."""
     counts = np.rint(sums[0])
     if len(sums) > 1:
@@ -256,7 +256,7 @@ def _references(design: Design, marks: _Marks, joint: _Joint) -> dict[str, IntAr
         mine = _levels_of(design, marks, variable)
         if mine:
             others = np.sum([joint.sums[:, i, i] for i in mine], axis=0)
-            found[f"{variable}[{reference}]"] = _effective(np.array([joint.whole - others, others]).T)
+            found[f"{variable}[{reference}]"] = effective_rows(np.array([joint.whole - others, others]).T)
     return found
 
 

@@ -79,10 +79,36 @@ def tie_cuts(distinct: FloatArray) -> FloatArray:
     return kept
 
 
-def own_steps(time: FloatArray) -> Steps:
-    """Rank of each time (rows,) among this site's distinct ones, ties joined."""
-    cuts = tie_cuts(np.unique(time))
-    return np.searchsorted(cuts, time, side="right") - 1
+def own_steps(time: FloatArray, entry: FloatArray | None = None) -> Steps:
+    """Rank of each time (rows,) among this site's distinct ones, ties joined; those of the entries come after."""
+    every = time if entry is None else np.concatenate([time, entry])
+    return np.searchsorted(tie_cuts(np.unique(every)), every, side="right") - 1
+
+
+def check_entries(names: tuple[str, str], entry: FloatArray, time: FloatArray) -> None:
+    """A row enters, at 0 or later, before it leaves. The text names columns, never values.
+
+    Raises:
+        Invalid: E-TIME.
+    """
+    if not bool(np.all(entry >= 0.0)):
+        raise Invalid("E-TIME", f"entry {names[0]!r} must not be negative", "check its origin and unit")
+    if not bool(np.all(time - entry > _rounding(time))):
+        hint = "a row is at risk after its entry, up to its time"
+        raise Invalid("E-TIME", f"entry {names[0]!r} must come before time {names[1]!r} in every row", hint)
+
+
+def entry_steps(entry: FloatArray, grid: Grid) -> Steps:
+    """First step (rows,) at which a row is at risk: that of a time within a bin that it entered earlier or in it.
+
+    So no row loses its own bin; `len(grid.edges)` where the entry lies beyond the grid.
+    """
+    near = _rounding(entry) if grid.recorded else 0.0
+    return np.searchsorted(np.array(grid.edges), entry + near, side="right")
+
+
+def _rounding(time: FloatArray) -> FloatArray:
+    return np.asarray(4.0 * SAME_TIME * np.maximum(1.0, np.abs(time)), dtype=np.float64)
 
 
 def grid_steps(name: str, time: FloatArray, grid: Grid) -> Steps:
@@ -95,7 +121,7 @@ def grid_steps(name: str, time: FloatArray, grid: Grid) -> Steps:
     if not grid.recorded:
         return np.searchsorted(edges, time, side="left")
     found = np.searchsorted(edges, time, side="right") - 1
-    near = np.abs(time - edges[np.maximum(found, 0)]) <= 4.0 * SAME_TIME * np.maximum(1.0, np.abs(time))
+    near = np.abs(time - edges[np.maximum(found, 0)]) <= _rounding(time)
     if bool(np.any(found < 0)) or not bool(np.all(near)):
         raise Invalid("E-GRID", f"a time of {name!r} is not among the recorded ones", "infer the codebook again")
     return found

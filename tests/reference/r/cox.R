@@ -1,0 +1,29 @@
+# Rscript cox.R: writes cox.json beside it (Debian: r-cran-survival, r-cran-jsonlite)
+library(survival)
+library(jsonlite)
+rows <- read.csv("survival.csv")
+tight <- coxph.control(eps = 1e-14, toler.chol = 1e-15, iter.max = 100)
+left <- c(plain = "Surv(time, event)", late = "Surv(entry, time, event)")
+right <- c(one = "x + age + arm", site = "x + age + arm + strata(site)")
+fitted <- function(fit) {
+  list(
+    estimate = unname(coef(fit)), std_error = unname(sqrt(diag(fit$var))), loglik_null = fit$loglik[1],
+    loglik = fit$loglik[2], score = fit$score, wald = unname(fit$wald.test)
+  )
+}
+tested <- function(fit, transform) { t <- cox.zph(fit, transform = transform)$table; list(term = rownames(t), statistic = unname(t[, 1]), df = unname(t[, 2])) }
+found <- list(software = list(R = R.version.string, survival = as.character(packageVersion("survival"))))
+for (l in names(left)) for (r in names(right)) for (ties in c("efron", "breslow")) {
+  ask <- function(...) do.call(coxph, list(as.formula(paste(left[l], "~", right[r])), data = rows, ties = ties, control = tight, ...))
+  plain <- ask()
+  base <- basehaz(plain, centered = FALSE)
+  found[[paste(l, r, ties)]] <- list(
+    model = fitted(plain), robust = fitted(ask(cluster = rows$id)), cluster = fitted(ask(cluster = rows$clinic)),
+    precision = fitted(ask(weights = rows$w, robust = FALSE)), sampling = fitted(ask(weights = rows$w, cluster = rows$id)),
+    weighted_cluster = fitted(ask(weights = rows$w, cluster = rows$clinic)), frequency = fitted(ask(weights = rows$copies, robust = FALSE)),
+    identity = tested(plain, "identity"), log = tested(plain, "log"), weighted_identity = tested(ask(weights = rows$w, robust = FALSE), "identity"),
+    concordance = unname(plain$concordance), weighted_concordance = unname(ask(weights = rows$w, robust = FALSE)$concordance),
+    baseline = if (r == "one") list(time = base$time, hazard = base$hazard) else NULL
+  )
+}
+write(toJSON(found, digits = 17, auto_unbox = TRUE), "cox.json")
