@@ -67,7 +67,7 @@ def run(folder: Path, prepare: Callable[[Network], None], asked: Mapping[str, An
     public = {name: keys[name].public for name in NAMES}
     charter = rehearsal.charter_of(staged, public, keys[HUB].public, NOW.isoformat())
     folder.mkdir(parents=True, exist_ok=True)
-    network = rehearsal._network(staged, charter, (keys.pop(HUB), keys), folder, NOW)
+    network, _ = rehearsal._network(staged, charter, (keys.pop(HUB), keys), folder, NOW)
     seen = Seen()
     for name, site in network.sites.items():
         seen.notes[name] = []

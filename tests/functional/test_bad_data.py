@@ -63,7 +63,7 @@ def test_between_parties_the_same_data_give_the_constant_refusal() -> None:
     """What a rehearsal tells its owner is not in the body that sites sign."""
     from isthmus.federation import rehearsal
 
-    candid, rehearsal.candid = rehearsal.candid, lambda body, _staged: body
+    candid, rehearsal.candid = rehearsal.candid, lambda body, _staged, _met: body
     try:
         study = isthmus.Study(title="t", dataset="d", analyses={"wrong": WRONG["E-OUTCOME"]})
         body = isthmus.rehearse(study, {"leeds": made(), "boston": made()}, rules=plain(OPEN)).to_dict()

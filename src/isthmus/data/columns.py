@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CodeArray: TypeAlias = NDArray[np.int32]
 MISSING = -1
+LARGEST = 1e60  # of any number: a fourth power of it is still one
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,10 @@ def decode(column: Any, name: str) -> FloatArray | Coded:
         return Coded(_filled(pc.cast(array, pa.int32())), BOOLEAN_LEVELS)
     if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
         values: FloatArray = pc.cast(array, pa.float64()).to_numpy(zero_copy_only=False)
-        if np.isinf(values).any():
-            raise Invalid("E-NOT-FINITE", f"{name!r} is infinite in some rows", "mend the data or the expression")
+        if np.any(np.abs(values) > LARGEST):
+            raise Invalid(
+                "E-NOT-FINITE", f"{name!r} is infinite or beyond 1e60 in some rows", "mend the data or the expression"
+            )
         return values
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind):
         coded = array if pa.types.is_dictionary(kind) else array.dictionary_encode()

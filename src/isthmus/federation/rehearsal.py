@@ -116,14 +116,15 @@ def rehearse(  # noqa: PLR0913 - the SDK's options
     hub_key = SigningKey.generate()
     charter = charter_of(staged, {name: key.public for name, key in keys.items()}, hub_key.public, now.isoformat())
     with tempfile.TemporaryDirectory(prefix="isthmus-") as folder:
-        network = _network(staged, charter, (hub_key, keys), Path(folder), now)
+        network, works = _network(staged, charter, (hub_key, keys), Path(folder), now)
         for site in staged.sources:
             network.connect(site)
         while network.links:
             network.step(next(iter(network.links)))
             if progress is not None:
                 progress(_heard(network.hub))
-        return candid(result_body(network.hub, number=charter.number), staged)
+        body = result_body(network.hub, number=charter.number)
+        return candid(body, staged, {name: work.faults for name, work in works.items()})
 
 
 def charter_of(staged: Stage, keys: Mapping[str, bytes], hub_key: bytes, created: str) -> Charter:
@@ -150,15 +151,15 @@ def charter_of(staged: Stage, keys: Mapping[str, bytes], hub_key: bytes, created
 
 def _network(
     staged: Stage, charter: Charter, keys: tuple[SigningKey, Mapping[str, SigningKey]], folder: Path, now: datetime
-) -> Network:
+) -> tuple[Network, dict[str, SiteWork]]:
     hub_key, site_keys = keys
     plan = staged.plan(charter.run)
     spools = {name: _spool(folder / name) for name in ("hub", *site_keys)}
     log = Log(MemoryStore(), ORIGIN, lambda: now)
     hub = HubRun(hub_key, charter, HubWork(plan, staged.dictionary), MemoryJournal(), spools["hub"], log)
+    works = {name: site_work(staged, plan, name, lambda _question, _reason: None) for name in site_keys}
     sites = {}
     for name, key in site_keys.items():
-        work = site_work(staged, plan, name, lambda _question, _reason: None)
         local = Local(
             key=key,
             journal=MemoryJournal(),
@@ -168,8 +169,8 @@ def _network(
             snapshot=staged.sources[name].fingerprint(),
             anchor=None,
         )
-        sites[name] = SiteRun(name, charter, work, local)
-    return Network(hub=hub, sites=sites, spools=spools)
+        sites[name] = SiteRun(name, charter, works[name], local)
+    return Network(hub=hub, sites=sites, spools=spools), works
 
 
 def site_work(
@@ -198,13 +199,19 @@ def _person(staged: Stage, name: str) -> str | None:
     return person if person in staged.sources[name].schema() else None
 
 
-def candid(body: dict[str, Any], staged: Stage) -> dict[str, Any]:
-    """On files of one's own, a refusal whose cause is the data says so; between parties the constant text stands."""
+def candid(
+    body: dict[str, Any], staged: Stage, met: Mapping[str, Mapping[str, Invalid]] | None = None
+) -> dict[str, Any]:
+    """On files of one's own, a refusal whose cause is the data says so; between parties the constant text stands.
+
+    `met`: per site, what it met in the rounds of a question.
+    """
     if all(answer.get("status") != "refused" for answer in body["analyses"].values()):
         return body
     plan = staged.plan("")
     for site in staged.sources:
-        for name, fault in site_work(staged, plan, site, lambda _question, _reason: None).check().items():
+        found = site_work(staged, plan, site, lambda _question, _reason: None).check()
+        for name, fault in {**(met or {}).get(site, {}), **found}.items():
             answer = body["analyses"].get(name)
             if answer is not None and answer.get("status") == "refused":
                 where = Invalid(fault.code, fault.message, fault.hint, f"site {site}")

@@ -137,6 +137,8 @@ class SiteWork:
         try:
             return self._released(question, step)
         except (Refused, Invalid) as error:
+            if isinstance(error, Invalid):
+                self.faults[question.name] = error
             why = error.message if error.code == "E-DISCLOSURE" else error.code
             self.note(question.name, f"round {step.round}: {why}")
             return refuse_round(step.layout, self.randomness)
@@ -229,7 +231,7 @@ class SiteWork:
         for guard in (weigh(answer.weights, self.rules), shows(answer.cells or {}, self.rules)):
             if not guard.holds:
                 raise Refused("E-DISCLOSURE", str(reasons(guard)))
-        check_range(packing(asked.layout, question.base.sites), answer.summary)
+        _check_encodable(question, asked, answer)
         till = self._spending.till(question, rung, step.round, asked)
         return release(answer.summary, answer.weights, clearance, self.rules, answer.cells, till)
 
@@ -277,7 +279,7 @@ class SiteWork:
         except (Invalid, StopIteration):
             return None
         answer = self.summarised(question, rung, opening)
-        check_range(packing(opening.layout, question.base.sites), answer.summary)
+        _check_encodable(question, opening, answer)
         return answer
 
     def summarised(self, question: Question, rung: int, asked: Round) -> Answer:
@@ -379,3 +381,16 @@ class SiteWork:
         if key not in self.cache:
             self.cache[key] = build()
         return self.cache[key]
+
+
+def _check_encodable(question: Question, asked: Round, answer: Answer) -> None:
+    """Return when every value can be summed over the parties.
+
+    Raises:
+        Invalid: E-RANGE, naming what the question reads.
+    """
+    try:
+        check_range(packing(asked.layout, question.base.sites), answer.summary)
+    except Invalid as error:
+        listed = ", ".join(map(repr, question.reads))
+        raise Invalid(error.code, f"{error.message}: look for absurd values in {listed}", error.hint) from error

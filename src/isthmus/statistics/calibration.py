@@ -156,7 +156,7 @@ def _flow(question: Calibration, setting: Setting) -> Flow:
     values: dict[str, Any] = {name: float(pooled[name][0]) for name in ("expected", "squares")}
     rounds, counts = at.rounds + 1, {"cells": Counts("cells", at.counts)}
     for name, model in MODELS.items():
-        fitted = yield from _routed(name, glm.STATISTIC.flow(model, _inner(name, question, setting)))
+        fitted = yield from _routed(name, question, glm.STATISTIC.flow(model, _inner(name, question, setting)))
         rounds += fitted.rounds
         values[name] = (fitted.values["estimates"], np.sqrt(np.diag(fitted.values["vcov"])))
         counts |= {key if key in {"n", "events"} else f"{name} {key}": c for key, c in fitted.counts.items()}
@@ -165,8 +165,8 @@ def _flow(question: Calibration, setting: Setting) -> Flow:
     )
 
 
-def _routed(name: str, flow: Flow) -> Generator[Round, Summary, Estimate]:
-    """A model's rounds under its name, so that sites know which of the two is asked."""
+def _routed(name: str, question: Calibration, flow: Flow) -> Generator[Round, Summary, Estimate]:
+    """A model's rounds under its name, so that sites know which of the two is asked; its errors name the question's columns."""
     try:
         asked = next(flow)
         while True:
@@ -175,6 +175,9 @@ def _routed(name: str, flow: Flow) -> Generator[Round, Summary, Estimate]:
     except StopIteration as ended:
         estimate: Estimate = ended.value
         return estimate
+    except Invalid as error:
+        told = error.message.replace("'outcome'", repr(question.outcome)).replace("'linear'", repr(question.prediction))
+        raise Invalid(error.code, told, error.hint) from error
 
 
 def _summarise(question: Calibration, setting: Setting, prepared: Rows, asked: Round) -> Answer:

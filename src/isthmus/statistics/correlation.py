@@ -29,6 +29,7 @@ from isthmus.statistics.inference import quantile, two_sided
 from isthmus.statistics.show import number, size
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
+ROUNDING = 1e-14  # of a correlation of 1 or -1, with sums carried to 64 fractional bits
 SAME = 1e-28  # variance over mean square, in units of the range: below this a variable is constant but for rounding
 
 
@@ -129,7 +130,8 @@ def _report(question: Correlation, setting: Setting, estimate: Estimate) -> dict
 def _pair(found: float, n: float, conf_level: float) -> Mapping[str, float | None]:
     """Correlation with Fisher's interval (from 4 rows on) and Student's test, as `cor.test`."""
     r = max(-1.0, min(1.0, found))
-    inside = abs(r) < 1.0
+    inside = 1.0 - abs(r) > ROUNDING
+    r = r if inside else math.copysign(1.0, r)
     reach = quantile(conf_level) / math.sqrt(n - 3.0) if n > 3.0 else math.nan
     ends = [math.tanh(math.atanh(r) + side * reach) for side in (-1.0, 1.0)] if inside else [r, r]
     statistic = r * math.sqrt((n - 2.0) / (1.0 - r * r)) if inside and n > 2.0 else math.nan

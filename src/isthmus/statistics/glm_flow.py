@@ -24,6 +24,7 @@ from isthmus.summary import FloatArray, Summary
 
 PERFECT = 1e-5  # residual over outcome, root mean squares: below this a gaussian fit is rounding
 OBSERVE = 0.1  # standard errors: from a step this small on, observed information (STATISTICS.md)
+ROUNDED = 1e-13  # the same for a deviance of ratios, over the weights: differences of logarithms keep half the digits
 CONSTANT = 1e-28  # null deviance over the sum of squares: below this the outcome differs from its mean by rounding
 Pooled = Generator[Round, Summary, Any]
 
@@ -272,7 +273,7 @@ def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | Non
     unit = start.unit
     df = count - model.size
     dispersion = fitted.dispersion * unit**2
-    if model.family.base == "gaussian" and model.design.intercept and not fitted.null > CONSTANT * start.sums["square"]:
+    if model.family.estimated and model.design.intercept and not fitted.null > _nothing(model, start):
         raise Invalid("E-OUTCOME", f"outcome {model.outcome!r} has one value only", "nothing can be fitted to it")
     inner = fitted.inverse if meat is None else linear.congruence(fitted.inverse, meat)
     covariance = start.place.covariance(inner)
@@ -308,6 +309,15 @@ def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | Non
         values=values,
         parameters=model.size,
     )
+
+
+def _nothing(model: Model, start: Start) -> float:
+    """Null deviance of an outcome that differs from its mean by rounding."""
+    sums = start.sums
+    if model.family.base == "gaussian":
+        return CONSTANT * sums["square"]
+    size = sums["response"] / sums["weight"] if model.family.base == "inverse_gaussian" else 1.0  # its unit is 1 / y
+    return ROUNDED * sums["weight"] / size
 
 
 def _loglik(model: Model, start: Start, deviance: float, count: float) -> float:

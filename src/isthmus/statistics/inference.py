@@ -75,8 +75,8 @@ def contrast_rows(
     return rows
 
 
-def wald(estimates: FloatArray, vcov: FloatArray) -> float:
-    """b' V**-1 b.
+def wald(estimates: FloatArray, vcov: FloatArray, terms: Sequence[str] = ()) -> float:
+    """b' V**-1 b; `terms` are named when it cannot be had.
 
     Raises:
         Invalid: E-COLLINEAR, the covariance is singular.
@@ -84,7 +84,9 @@ def wald(estimates: FloatArray, vcov: FloatArray) -> float:
     try:
         lower = linear.cholesky(vcov)
     except linear.Dependent as error:
-        raise Invalid("E-COLLINEAR", "the terms of a test determine each other", "leave one of them out") from error
+        listed = "".join(f" {term!r}" for term in terms)
+        message = f"the terms{listed} of a test determine each other, or the model fits perfectly"
+        raise Invalid("E-COLLINEAR", message, "leave one of them out") from error
     half = linear.forward(lower, estimates)
     return linear.dot(half, half)
 
@@ -96,7 +98,7 @@ def wald_tests(
     found: dict[str, dict[str, Any]] = {}
     for name, terms in tests.items():
         at = [position(term, names) for term in terms]
-        statistic = wald(model[0][at], model[1][np.ix_(at, at)])
+        statistic = wald(model[0][at], model[1][np.ix_(at, at)], terms)
         if df is None:
             found[name] = {"statistic": statistic, "df": len(at), "p_value": number(chi_square_p(statistic, len(at)))}
             continue

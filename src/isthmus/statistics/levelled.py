@@ -252,7 +252,9 @@ def _diverged(model: Model, place: Coordinates, now: FloatArray, before: FloatAr
     columns = ((*(("",) * model.cuts), *model.design.names[1:])) if model.ordered else model.design.names * model.cuts
     shown = [n for n, runs in zip(columns, running.tolist(), strict=True) if runs and n not in {"", "(Intercept)"}]
     if not shown:
-        return Invalid("E-CONVERGENCE", f"no convergence in {MAX_ROUNDS} rounds", "use fewer or simpler terms")
+        return Invalid(
+            "E-CONVERGENCE", f"no convergence in {MAX_ROUNDS} rounds of {model.outcome!r}", "use fewer or simpler terms"
+        )
     listed = ", ".join(repr(name) for name in dict.fromkeys(shown))
     hint = "merge rare levels, or leave the column out"
     return Invalid("E-SEPARATED", f"the outcome is separated by {listed}: the coefficients have no finite value", hint)

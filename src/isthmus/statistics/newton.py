@@ -61,7 +61,10 @@ def diverged(place: Coordinates, move: FloatArray, total: FloatArray, names: Seq
     running = (size > MOVING) | (reach > ABSURD)
     shown = [name for name, runs in zip(names, running.tolist(), strict=True) if runs and name != "(Intercept)"]
     if not shown:
-        return Invalid("E-CONVERGENCE", f"no convergence in {MAX_ROUNDS} rounds", "use fewer or simpler terms")
+        terms = ", ".join(repr(name) for name in names)
+        return Invalid(
+            "E-CONVERGENCE", f"no convergence in {MAX_ROUNDS} rounds of {terms}", "use fewer or simpler terms"
+        )
     listed = ", ".join(repr(name) for name in shown)
     hint = "merge rare levels, or leave the column out"
     return Invalid("E-SEPARATED", f"the outcome is separated by {listed}: the coefficients have no finite value", hint)

@@ -1,0 +1,219 @@
+"""Bad input, for every question kind: the pooled answer where it exists, else an error that names a column and a cause.
+
+Each trouble is one way to spoil the rows of `examples.table`; every example that reads a spoilt variable is asked over
+them, dealt to three sites and at one. A kind gets this by having an example.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from bare import codebook, make
+from examples import ROWS, cases, table
+
+import isthmus
+from isthmus.federation.plan import reads
+from isthmus.model.canonical import plain
+from isthmus.model.codebook import Codebook
+from isthmus.model.errors import Invalid
+from isthmus.model.rules import OPEN
+from isthmus.testing import largest_difference, run_flow, split
+
+Rows = dict[str, Any]
+GOOD = table()
+BOOK = codebook(GOOD)
+SITES = np.arange(ROWS) % 3
+
+
+def put(**columns: Callable[[Rows], Any]) -> Callable[[Rows], Rows]:
+    return lambda rows: rows | {name: make_column(rows) for name, make_column in columns.items()}
+
+
+def first(name: str, value: float) -> Callable[[Rows], Rows]:
+    def spoil(rows: Rows) -> Rows:
+        column = rows[name].copy()
+        column[0] = value
+        return rows | {name: column}
+
+    return spoil
+
+
+def all_of(name: str, value: Any) -> Callable[[Rows], Rows]:
+    return put(**{name: lambda rows: np.full(ROWS, value, dtype=rows[name].dtype)})
+
+
+TROUBLES: dict[str, Callable[[Rows], Rows]] = {
+    "separation": put(died=lambda r: (r["age"] > 63).astype(float)),
+    "separation by a level": put(died=lambda r: np.where(r["arm"] == "treated", 0.0, r["died"])),
+    "collinear numbers": put(year=lambda r: 2 * r["age"]),
+    "collinear category": put(arm=lambda r: np.where(r["stage"] == "II", "treated", "control").astype(object)),
+    "constant number": all_of("age", 60.0),
+    "constant outcome": all_of("pressure", 140.0),
+    "zero outcome": all_of("pressure", 0.0),
+    "one level": all_of("arm", "control"),
+    "an empty stratum": all_of("region", "north"),
+    "a level nobody has": put(stage=lambda r: np.where(r["stage"] == "III", "I", r["stage"]).astype(object)),
+    "no case": all_of("died", 0.0),
+    "all cases": all_of("died", 1.0),
+    "no event": all_of("event", 0.0),
+    "all events": all_of("event", 1.0),
+    "no event in a group": put(event=lambda r: np.where(r["arm"] == "treated", 0.0, r["event"])),
+    "no event of a cause": put(cause=lambda r: np.where(r["cause"] == "2", "0", r["cause"]).astype(object)),
+    "every cause censored": all_of("cause", "0"),
+    "ties everywhere": all_of("time", 30.0),
+    "a negative time": first("time", -1.0),
+    "a time of zero": first("time", 0.0),
+    "an event of 2": first("event", 2.0),
+    "a case of 2": first("died", 2.0),
+    "an absurd value": first("age", 1e30),
+    "a huge value": first("pressure", 1e12),
+    "a tiny spread": put(age=lambda r: 1.0 + 1e-13 * r["age"]),
+    "negative counts": first("visits", -1.0),
+    "no count": all_of("visits", 0.0),
+    "weights of zero": all_of("exposure", 0.0),
+    "a negative weight": first("exposure", -1.0),
+    "one weight": put(exposure=lambda r: (np.arange(ROWS) == 5).astype(float)),
+    "copies of zero": all_of("copies", 0.0),
+    "copies of a half": first("copies", 0.5),
+    "nobody treated": all_of("treat", 0.0),
+    "all treated": all_of("treat", 1.0),
+    "treated by age": put(treat=lambda r: (r["age"] > 63).astype(float)),
+    "risk beyond 1": first("risk", 1.5),
+    "risk of 0 with the event": put(risk=lambda r: np.where(r["died"] > 0, 0.0, r["risk"])),
+}
+
+
+def spoilt() -> list[Any]:
+    found = []
+    for name, statistic, question in cases():
+        read = set(reads(statistic.needs(question)))
+        for trouble, spoil in TROUBLES.items():
+            rows = spoil(GOOD)
+            if any(rows[variable] is not GOOD[variable] for variable in read):
+                found.append(pytest.param(statistic, question, rows, id=f"{name} {trouble}"))
+    return found
+
+
+def outcome(statistic: Any, question: Any, rows: Rows, sites: np.ndarray) -> Any:
+    """The report, or the error."""
+    made = make(statistic, question, rows, BOOK)
+    try:
+        return run_flow(statistic, question, made.setting, split(made.inputs, sites, int(sites.max()) + 1)).report
+    except Invalid as error:
+        return error
+
+
+NO_COLUMN = {"E-NO-ROWS", "E-TOO-MANY-TERMS"}  # about how many rows there are, whatever the columns hold
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # overflow at a site ends in sums that are not finite
+@pytest.mark.parametrize(("statistic", "question", "rows"), spoilt())
+def test_bad_input_gives_the_pooled_answer_or_an_error_that_names_a_column(statistic, question, rows) -> None:
+    federated = outcome(statistic, question, rows, SITES)
+    pooled = outcome(statistic, question, rows, np.zeros(ROWS, dtype=int))
+    if isinstance(federated, Invalid):
+        assert isinstance(pooled, Invalid), federated
+        assert pooled.code == federated.code
+        named = any(variable in federated.message for variable in reads(statistic.needs(question)))
+        beyond = (
+            federated.code == "E-LAW" and "not finite" in federated.message
+        )  # a site says E-RANGE and what was read
+        assert named or beyond or federated.code in NO_COLUMN, federated
+        return
+    assert not isinstance(pooled, Invalid), pooled
+    json.dumps(federated, allow_nan=False)
+    assert largest_difference(federated, pooled) < 1e-6  # spoilt rows may leave few digits; whole ones are held to 1e-9
+
+
+# -- through files, gate and masks ----------------------------------------------------------------------------------
+
+
+def ask(
+    rows: Rows, analysis: dict[str, Any], sites: np.ndarray = SITES, book: Codebook | None = BOOK
+) -> dict[str, Any]:
+    whole = pa.table(rows)
+    dealt = {f"s{i}": whole.filter(pa.array(sites == i)) for i in range(int(sites.max()) + 1)}
+    study = isthmus.Study(title="t", dataset="d", analyses={"asked": analysis})
+    answer: dict[str, Any] = isthmus.rehearse(study, dealt, rules=plain(OPEN), codebook=book).to_dict()["analyses"]
+    return answer["asked"]
+
+
+COX = {"cox": {"formula": "Surv(time, event) ~ age + arm", "strata": ["site"]}}
+LOGISTIC = {"glm": {"formula": "died ~ age + arm", "family": "binomial"}}
+WEIGHTED = {
+    "glm": {
+        "formula": "pressure ~ arm",
+        "family": "gaussian",
+        "weights": {"variable": "exposure", "kind": "precision"},
+    }
+}
+TWICE = {"glm": {"formula": "died ~ age + year", "family": "binomial"}}
+KAPLAN = {"kaplan_meier": {"time": "time", "event": "event", "by": "arm"}}
+
+ERRORS: list[tuple[str, dict[str, Any], str, str]] = [
+    ("separation", LOGISTIC, "E-SEPARATED", "age"),
+    ("separation by a level", LOGISTIC, "E-SEPARATED", "arm[treated]"),
+    ("no event in a group", COX, "E-SEPARATED", "arm[treated]"),
+    ("collinear numbers", TWICE, "E-COLLINEAR", "year"),
+    ("constant number", LOGISTIC, "E-COLLINEAR", "age"),
+    ("constant number", COX, "E-COLLINEAR", "age"),
+    ("one level", LOGISTIC, "E-COLLINEAR", "arm[treated]"),
+    ("no case", LOGISTIC, "E-NO-EVENTS", "died"),
+    ("all cases", LOGISTIC, "E-OUTCOME", "died"),
+    ("no event", COX, "E-NO-EVENTS", "event"),
+    ("a case of 2", LOGISTIC, "E-OUTCOME", "died"),
+    ("an event of 2", KAPLAN, "E-EVENT", "event"),
+    ("a negative time", KAPLAN, "E-TIME", "time"),
+    ("a negative time", COX, "E-TIME", "time"),
+    ("a negative weight", WEIGHTED, "E-WEIGHTS", "exposure"),
+    ("weights of zero", WEIGHTED, "E-NO-ROWS", "weight"),
+    ("constant outcome", WEIGHTED, "E-OUTCOME", "pressure"),
+]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "analysis", "code", "name"), ERRORS, ids=[f"{next(iter(a))}-{t}" for t, a, _, _ in ERRORS]
+)
+def test_the_error_says_which_column_and_why(trouble, analysis, code, name) -> None:
+    answer = ask(TROUBLES[trouble](GOOD), analysis)
+    assert answer["status"] == "failed", answer
+    assert answer["error"]["code"] == code, answer["error"]
+    assert name in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e61])
+def test_an_infinite_or_absurd_value_is_refused_at_the_door(value) -> None:
+    answer = ask(first("age", value)(GOOD), LOGISTIC)
+    assert answer["error"]["code"] == "E-NOT-FINITE"
+    assert "'age' is infinite" in answer["error"]["message"]
+
+
+def test_sums_beyond_the_masks_name_what_was_read() -> None:
+    answer = ask(first("pressure", 1e30)(GOOD), {"glm": {"formula": "pressure ~ age", "family": "inverse_gaussian"}})
+    assert answer["error"]["code"] == "E-RANGE"
+    assert "'pressure'" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("analysis", [LOGISTIC, COX, {"table_one": {"variables": ["age"], "by": "arm"}}])
+def test_a_column_that_is_missing_at_a_whole_site_leaves_the_answer_of_the_others(analysis) -> None:
+    hollow = GOOD | {"age": np.where(SITES == 1, np.nan, GOOD["age"])}
+    others = {name: values[SITES != 1] for name, values in GOOD.items()}
+    found, pooled = ask(hollow, analysis), ask(others, analysis, np.where(SITES != 1, SITES // 2, 0)[SITES != 1])
+    assert found["excluded"] == {"age": int(np.count_nonzero(SITES == 1))}
+    assert found["n"] == pooled["n"] == int(np.count_nonzero(SITES != 1))
+    for part in ("terms", "cells"):
+        assert largest_difference(found.get(part), pooled.get(part)) < 1e-9
+
+
+def test_ties_everywhere_are_still_the_pooled_answer() -> None:
+    tied = TROUBLES["ties everywhere"](GOOD)
+    answer = ask(tied, COX, book=None)
+    assert answer["terms"][0]["std_error"] > 0.0
+    curve = ask(tied, KAPLAN, book=None)["curves"][0]
+    control = GOOD["arm"] == "control"
+    assert curve["survival"] == [pytest.approx(1 - GOOD["event"][control].mean())]
