@@ -111,14 +111,24 @@ def split(inputs: Inputs, sites: NDArray[np.int64], count: int) -> list[Inputs]:
     return [subset(inputs, sites == site) for site in range(count)]
 
 
+def together(inputs: Inputs, sites: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`sites` (rows,) with rows of one key at one site, that of the first of them: no identifier spans sites."""
+    dealt = sites
+    for key in inputs.keys.values():
+        _, first, code = np.unique(key, return_index=True, return_inverse=True)
+        dealt = dealt[first][code.reshape(-1)]
+    return dealt
+
+
 def check_statistic(statistic: Statistic, example: Example, sites: NDArray[np.int64] | None = None) -> Trace:
-    """Check every law on one example; `sites` deals the rows (default: three sites in turn and an empty one).
+    """Check every law on one example; `sites` deals the rows (default: three sites in turn and an empty one);
+    rows that share a key stay together.
 
     Raises:
         Invalid: E-LAW, naming the law.
     """
     question, inputs = example.question, example.inputs
-    dealt = np.arange(inputs.rows) % 3 if sites is None else sites
+    dealt = together(inputs, np.arange(inputs.rows) % 3 if sites is None else sites)
     parts = split(inputs, dealt, int(dealt.max(initial=0)) + 2)
     setting = replace(example.setting, sites=len(parts))
     pooled = run_flow(statistic, question, setting, [inputs])

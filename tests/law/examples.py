@@ -44,6 +44,7 @@ def table(rows: int = ROWS, seed: int = 7) -> dict[str, Any]:
         "time": np.minimum(time, censor),
         "entry": np.floor(np.minimum(time, censor) * 0.6 * (age - age.min()) / np.ptp(age)),
         "event": (time <= censor).astype(float),
+        "score": np.round(50 + 0.2 * age + 6 * np.sin(np.arange(rows) * 7 % 30) + draw.normal(0, 3, rows), 2),
         "cause": np.where(time <= censor, np.where(np.arange(rows) % 3 == 0, "2", "1"), "0").astype(object),
     }
 
@@ -105,6 +106,17 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
     ],
     "multinomial": [{"formula": "stage ~ age + arm", "release": ["vcov"]}, {"formula": "stage ~ year + I(year^2)"}],
     "ordinal": [{"formula": "stage ~ age + arm", "release": ["vcov"]}, {"formula": "stage ~ year + I(year^2)"}],
+    "mixed": [
+        {"formula": "score ~ age + arm", "group": "practice"},
+        {"formula": "score ~ year + I(year^2)", "group": "practice", "reml": False, "release": ["vcov"]},
+        {
+            "formula": "score ~ age + arm",
+            "group": "practice",
+            "slopes": ["age"],
+            "tests": {"all": ["age", "arm[treated]"]},
+        },
+        {"formula": "pressure ~ age + arm", "group": "practice"},
+    ],
     "kaplan_meier": [
         {"time": "time", "event": "event", "by": "arm", "at": [30, 60], "conf_type": "log-log"},
         {"time": "time", "event": "event", "grid": {"every": 20, "to": 200}},
@@ -167,6 +179,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         },
     ],
 }
+GROUPED = ("mixed",)  # kinds whose groups lie inside a site
 SITE_STRATA: dict[str, list[dict[str, Any]]] = {
     "log_rank": [{"time": "time", "event": "event", "by": "arm", "strata": ["site"]}],
     "cox": [

@@ -22,7 +22,7 @@ from isthmus.model.canonical import plain
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.rules import OPEN
-from isthmus.testing import largest_difference, run_flow, split
+from isthmus.testing import largest_difference, run_flow, split, together
 
 Rows = dict[str, Any]
 GOOD = table()
@@ -103,7 +103,8 @@ def outcome(statistic: Any, question: Any, rows: Rows, sites: np.ndarray) -> Any
     """The report, or the error."""
     made = make(statistic, question, rows, BOOK)
     try:
-        return run_flow(statistic, question, made.setting, split(made.inputs, sites, int(sites.max()) + 1)).report
+        parts = split(made.inputs, together(made.inputs, sites), int(sites.max()) + 1)
+        return run_flow(statistic, question, made.setting, parts).report
     except Invalid as error:
         return error
 

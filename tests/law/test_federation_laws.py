@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from examples import QUESTIONS, SITE_STRATA, table
+from examples import GROUPED, QUESTIONS, SITE_STRATA, table
 
 import isthmus
 from isthmus.model.canonical import plain
 from isthmus.model.rules import OPEN
+from isthmus.testing import largest_difference
 
 ROWS = 120
 COUNTRIES = ("GB", "US")
@@ -41,7 +42,16 @@ def rehearsed(asked: dict[str, Any], sites: np.ndarray, rules: dict[str, Any] | 
     return isthmus.rehearse(study(asked), dealt(sites), rules=rules or plain(OPEN)).to_dict()
 
 
-EVERY = analyses(QUESTIONS)
+KEYED = {kind: listed for kind, listed in QUESTIONS.items() if kind in GROUPED}  # no identifier spans sites
+EVERY = analyses({kind: listed for kind, listed in QUESTIONS.items() if kind not in GROUPED})
+
+
+def test_groups_dealt_whole_give_the_pooled_answer() -> None:
+    practice = table(ROWS)["practice"].astype(int)
+    first, second = (rehearsed(analyses(KEYED), practice % count)["analyses"] for count in (2, 5))
+    for name, answer in first.items():
+        assert "status" not in answer, answer
+        assert largest_difference(answer, second[name]) < 1e-9, name
 
 
 def test_the_same_run_gives_the_same_bits() -> None:

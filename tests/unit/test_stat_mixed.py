@@ -1,0 +1,131 @@
+"""Mixed models on made-up rows: sites as groups, boundaries, bad input, what may leave."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "law"))
+from bare import make, over
+
+from isthmus import strict
+from isthmus.model.errors import Invalid
+from isthmus.statistics import mixed_guard
+from isthmus.statistics.catalogue import CATALOGUE
+from isthmus.testing import Trace, largest_difference, run_flow, split
+
+MIXED = CATALOGUE["mixed"]
+GROUPS, SIZE = 40, 6
+
+
+def rows(effect: float = 2.0, seed: int = 3) -> dict[str, Any]:
+    draw = np.random.default_rng(seed)
+    group = np.repeat(np.arange(GROUPS), SIZE)
+    x = draw.normal(0, 1, group.size)
+    return {
+        "x": x,
+        "group": group.astype(float),
+        "y": 10 + x + draw.normal(0, effect, GROUPS)[group] + draw.normal(0, 1, group.size),
+    }
+
+
+def ask(table: dict[str, Any], sites: np.ndarray | None = None, **more: Any) -> Trace:
+    question = strict.parse(MIXED.question, {"formula": "y ~ x", "group": "group", **more})
+    dealt = (table["group"] % 3).astype(int) if sites is None else sites
+    return over(MIXED, question, make(MIXED, question, table), dealt)
+
+
+def test_sites_as_groups_equal_a_variable_that_says_so() -> None:
+    table = rows()
+    sites = (table["group"] % 8).astype(int)
+    by_site = ask(table, sites, group="site").report
+    by_name = ask({**table, "clinic": sites.astype(float)}, sites * 0, group="clinic").report
+    for key in ("terms", "fit"):
+        assert largest_difference(by_site[key], by_name[key]) < 1e-9
+
+
+def test_a_variance_of_nothing_is_zero_and_said() -> None:
+    table = rows()
+    table["y"] = 10 + table["x"] + np.tile([1.0, -1.0, 2.0, -2.0, 3.0, -3.0], GROUPS)  # every group has the same mean
+    body = ask(table, reml=False).report
+    assert body["fit"]["variances"]["(Intercept)"] == 0.0
+    assert body["fit"]["singular"] is True
+    plain = CATALOGUE["glm"]
+    question = strict.parse(plain.question, {"formula": "y ~ x", "family": "gaussian"})
+    alone = over(plain, question, make(plain, question, table), np.zeros(len(table["y"]), dtype=int)).report
+    assert body["fit"]["loglik"] == pytest.approx(alone["fit"]["loglik"], rel=1e-12)
+    assert [t["estimate"] for t in body["terms"]] == pytest.approx([t["estimate"] for t in alone["terms"]], rel=1e-10)
+
+
+def test_slopes_that_do_not_vary_are_zero() -> None:
+    body = ask(rows(), slopes=["x"], reml=False).report
+    single = ask(rows(), reml=False).report
+    assert body["fit"]["loglik"] >= single["fit"]["loglik"] - 1e-9
+    assert body["fit"]["variances"]["x"] < 0.2
+
+
+def test_a_site_without_rows_is_no_group() -> None:
+    table = rows()
+    question = strict.parse(MIXED.question, {"formula": "y ~ x", "group": "site"})
+    made = make(MIXED, question, table)
+    sites = (table["group"] % 6).astype(int)
+    with_empty = run_flow(MIXED, question, made.setting, split(made.inputs, sites, 7)).report
+    assert with_empty["fit"]["groups"] == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "says"),
+    [
+        ({"group": lambda t: t["group"] * 0}, "E-GROUPS", "one group of 'group'"),
+        ({"group": lambda t: np.arange(t["x"].size) * 1.0}, "E-GROUPS", "every row is a group"),
+        ({"y": lambda t: t["group"]}, "E-OUTCOME|E-CONVERGENCE", "group"),
+        ({"y": lambda t: t["x"] * 0 + 4}, "E-OUTCOME", "unexplained"),
+        ({"y": lambda t: t["x"] * 3 + 1}, "E-OUTCOME", "unexplained"),
+        ({"x": lambda t: t["x"] * 0 + 1}, "E-COLLINEAR", "'x'"),
+    ],
+)
+def test_bad_input_ends_in_an_error_that_names_the_column(change, code, says) -> None:
+    table = rows()
+    table |= {name: make_(table) for name, make_ in change.items()}
+    with pytest.raises(Invalid) as caught:
+        ask(table)
+    assert caught.value.code in code.split("|")
+    assert says in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_few_groups_need_open_rules() -> None:
+    table = rows()
+    question = strict.parse(MIXED.question, {"formula": "y ~ x", "group": "site"})
+    made = make(MIXED, question, table)
+    parts = split(made.inputs, (table["group"] % 4).astype(int), 4)
+    with pytest.raises(Invalid, match="fewer than 5 groups") as caught:
+        run_flow(MIXED, question, replace(made.setting, open_rules=False), parts)
+    assert caught.value.code == "E-GROUPS"
+
+
+def test_misspelt_slopes_and_countries_are_refused() -> None:
+    for more, code in (
+        ({"slopes": ["z"]}, "E-FORMULA"),
+        ({"slopes": ["x", "x"]}, "E-FORMULA"),
+        ({"group": "country"}, "E-GROUPS"),
+    ):
+        with pytest.raises(Invalid) as caught:
+            ask(rows(), **more)
+        assert caught.value.code == code
+
+
+def test_counts_of_the_guard() -> None:
+    common = mixed_guard.of_groups(np.array([3] * 50), 5, 600)
+    assert [int(v.min()) for v in common.values()] == [50, 50]
+    lone = mixed_guard.of_groups(np.array([3] * 50 + [2]), 5, 600)
+    assert int(lone["rows of a group, or groups of its size"].min()) == 2
+    large = mixed_guard.of_groups(np.arange(20, 170), 5, 600)  # 150 groups, all of different sizes
+    assert int(large["groups of one size, or sums that stay open"].min()) == 150
+    few = mixed_guard.of_groups(np.arange(20, 40), 5, 600)
+    assert int(few["groups of one size, or sums that stay open"].min()) == 1
+    assert int(mixed_guard.of_sites(np.array([500]), 5, 5, 600)["sums of sites that stay open"][0]) == 1
