@@ -34,6 +34,8 @@ def table(rows: int = ROWS, seed: int = 7) -> dict[str, Any]:
         "arm": arm.astype(object),
         "stage": stage.astype(object),
         "treat": (arm == "treated").astype(float),
+        "left": (np.arange(rows) * 5 % 3 == 0).astype(float),
+        "tall": (np.arange(rows) * 11 % 4 == 0).astype(float),
         "practice": (np.arange(rows) * 7 % 30).astype(float),
         "region": draw.choice(["north", "south"], rows).astype(object),
         "died": died,
@@ -130,6 +132,14 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"treatment": "treat", "outcome": "pressure", "adjust": "age", "method": "iptw", "estimand": "ATO"},
         {"treatment": "treat", "outcome": "died", "adjust": "age", "method": "aipw", "family": "binomial"},
         {"treatment": "treat", "outcome": "pressure", "adjust": "age", "method": "gcomputation", "family": "gaussian"},
+        {"treatment": "treat", "outcome": "pressure", "adjust": "age", "method": "stratified", "propensity_strata": 3},
+        {
+            "treatment": "treat",
+            "outcome": "died",
+            "adjust": "age",
+            "method": "iptw",
+            "negative_controls": ["event", "left", "tall"],
+        },
     ],
     "rmst": [
         {"time": "time", "event": "event", "by": "arm", "tau": 60},

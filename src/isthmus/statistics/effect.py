@@ -3,7 +3,7 @@
 One propensity model for all sites is fitted on pooled sums; then weighted (or predicted) means and their errors. Result
 keys: `terms` (`mean[1]`, `mean[0]`, `difference`, and `log ratio`, `log odds ratio` for a 0/1 outcome), `fit`
 (`method`, `estimand`, `ess` of treated and control, `balance`: per term standardised mean difference before and after
-weighting, `e_value` of a 0/1 outcome's ratio), `propensity` ({term: coefficient}), `n`, `test` (`z`), `error`
+weighting, `e_value` of a 0/1 outcome's ratio; `strata`, `calibration` where asked), `propensity` ({term: coefficient}), `n`, `test` (`z`), `error`
 (`stacked`: the models' estimation counts; `known`: weights taken as known).
 
 Definitions: Hajek (normalised) means; `ATE`, `ATT`, `ATO` (overlap) weights; errors without small-sample factor. In R:
@@ -23,7 +23,15 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, parse
 from isthmus.model.record import record
-from isthmus.statistics import coordinates, effect_flow, effect_site, glm_flow, glm_kernel
+from isthmus.statistics import (
+    coordinates,
+    effect_controls,
+    effect_flow,
+    effect_site,
+    effect_strata,
+    glm_flow,
+    glm_kernel,
+)
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.effect_flow import Plan
 from isthmus.statistics.effect_site import Rows
@@ -33,6 +41,7 @@ from isthmus.statistics.glm_model import Model, implied_columns
 from isthmus.statistics.inference import term_rows
 from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
+from isthmus.summary import FloatArray
 
 
 @record
@@ -40,31 +49,49 @@ class Effect:
     """Arguments of `effect`.
 
     `treatment`: a 0/1 variable; `outcome`: a number, or 0/1; `adjust`: the right-hand side of the models,
-    `AGE + SEX`; `family`: of the outcome models of `aipw` and `gcomputation`; `errors`: `stacked` or `known`.
+    `AGE + SEX`; `family`: of the outcome models of `aipw` and `gcomputation`; `errors`: `stacked` or `known`;
+    `propensity_strata`: number of strata of the propensity score, of `stratified`, whose errors take them as known;
+    `negative_controls`: 0/1 outcomes that the treatment cannot change, three or more, with `iptw`.
     """
 
     treatment: str
     outcome: str
     adjust: str
-    method: Literal["iptw", "aipw", "gcomputation"]
+    method: Literal["iptw", "aipw", "gcomputation", "stratified"]
     estimand: Literal["ATE", "ATT", "ATO"] = "ATE"
     family: Literal["gaussian", "binomial"] | None = None
     errors: Literal["stacked", "known"] = "stacked"
+    propensity_strata: int = 5
+    negative_controls: tuple[str, ...] = ()
 
 
 def _formula(question: Effect) -> Formula:
     formula = parse(f"{question.treatment} ~ {question.adjust}")
     if formula.strata or formula.cluster or formula.offset or not formula.intercept or not formula.terms:
         raise Invalid("E-FORMULA", "`adjust` is terms alone", "write `AGE + SEX`")
-    if question.method != "iptw" and question.estimand != "ATE":
-        raise Invalid("E-ESTIMAND", f"{question.method} estimates the ATE", "use method: iptw for ATT and ATO")
-    if question.method != "iptw" and question.family is None:
-        raise Invalid("E-MISSING-KEY", f"{question.method} needs the outcome models' `family`", "gaussian or binomial")
+    _check(question)
     return formula
 
 
+def _check(question: Effect) -> None:
+    """Method, estimand and outcome models fit together."""
+    possible = {"iptw": ("ATE", "ATT", "ATO"), "stratified": ("ATE", "ATT")}.get(question.method, ("ATE",))
+    if question.estimand not in possible:
+        listed = " and ".join(possible)
+        raise Invalid("E-ESTIMAND", f"{question.method} estimates the {listed}", "use method: iptw for ATT and ATO")
+    if question.method in {"aipw", "gcomputation"} and question.family is None:
+        raise Invalid("E-MISSING-KEY", f"{question.method} needs the outcome models' `family`", "gaussian or binomial")
+    controls = question.negative_controls
+    if controls and (question.method != "iptw" or len(set(controls)) < effect_controls.FEWEST):
+        hint = f"method: iptw, and {effect_controls.FEWEST} different controls or more"
+        raise Invalid("E-OUTCOME", "negative controls calibrate a weighted estimate", hint)
+    if {question.outcome, question.treatment} & set(controls):
+        raise Invalid("E-OUTCOME", "a negative control is neither the treatment nor the outcome", "leave it out")
+
+
 def _needs(question: Effect) -> Needs:
-    return Needs(numbers=tuple(dict.fromkeys((question.treatment, question.outcome))), formula=_formula(question))
+    names = (question.treatment, question.outcome, *question.negative_controls)
+    return Needs(numbers=tuple(dict.fromkeys(names)), formula=_formula(question))
 
 
 def _rungs(question: Effect, dictionary: Codebook) -> tuple[Grid, ...]:
@@ -82,22 +109,35 @@ def _plan(question: Effect, setting: Setting) -> Plan:
     _formula(question)
     propensity = _model(question, setting, question.treatment, "binomial", None)
     outcome = None
-    if question.method != "iptw":
+    if question.method in {"aipw", "gcomputation"}:
         outcome = _model(question, setting, question.outcome, question.family or "gaussian", "frequency")
     unit = effect_flow.outcome_unit(question.outcome, propensity)
     stacked = question.errors == "stacked"
-    return Plan(propensity, outcome, question.outcome, question.method, question.estimand, stacked, unit)
+    named = (question.outcome, question.method, question.estimand)
+    return Plan(propensity, outcome, *named, stacked, unit, question.negative_controls)
 
 
 def _prepare(question: Effect, setting: Setting, inputs: Inputs) -> Rows:
     if inputs.design is None:
         raise Invalid("E-DESIGN", "an effect needs the columns of its adjustment")
     treated, outcome = inputs.numbers[question.treatment], inputs.numbers[question.outcome]
-    if not bool(np.all((treated == 0.0) | (treated == 1.0))):
-        raise Invalid("E-OUTCOME", f"treatment {question.treatment!r} must be 0 or 1", "derive it with CASE WHEN")
-    if question.family == "binomial" and not bool(np.all((outcome == 0.0) | (outcome == 1.0))):
-        raise Invalid("E-OUTCOME", f"outcome {question.outcome!r} must be 0 or 1", "derive it with CASE WHEN")
-    return Rows(inputs.design, treated, outcome)
+    controls = question.negative_controls
+    _check_binary("treatment", question.treatment, treated)
+    if question.family == "binomial" or controls:
+        _check_binary("outcome", question.outcome, outcome)
+    for name in controls:
+        _check_binary("negative control", name, inputs.numbers[name])
+    return Rows(inputs.design, treated, outcome, tuple(inputs.numbers[name] for name in controls))
+
+
+def _check_binary(what: str, name: str, values: FloatArray) -> None:
+    if not bool(np.all((values == 0.0) | (values == 1.0))):
+        raise Invalid("E-OUTCOME", f"{what} {name!r} must be 0 or 1", "derive it with CASE WHEN")
+
+
+def _of(rows: Rows, which: int) -> Rows:
+    """The rows with a negative control (from 1 on) as their outcome; 0 is the outcome itself."""
+    return rows if which == 0 else replace(rows, outcome=rows.controls[which - 1])
 
 
 def _glm_rows(rows: Rows, fit: str) -> glm_kernel.Rows:
@@ -112,32 +152,47 @@ def _evidence(question: Effect, setting: Setting, prepared: Rows) -> Evidence:
     """Of the propensity model, and of the outcome in each arm: alone, and over the adjustment where it is modelled."""
     plan = _plan(question, setting)
     found = glm_evidence(plan.propensity, _glm_rows(prepared, "ps "))
-    modelled = _model(question, setting, question.outcome, "gaussian", "frequency")
-    for arm in effect_flow.ARMS:
-        here = glm_evidence(modelled, _glm_rows(prepared, arm))
-        found = replace(
-            found,
-            supports={**found.supports, **{f"{arm}{k}": v for k, v in here.supports.items()}},
-            pairs={**found.pairs, **{f"{arm}{k}": v for k, v in here.pairs.items()}},
-            sides={**found.sides, **{f"{arm}{k}": v for k, v in here.sides.items()}},
-            cells={**found.cells, **{f"{arm}{k}": v for k, v in here.cells.items()}},
-            sums={**found.sums, **{f"{arm}{k}": v for k, v in here.sums.items() if k != "weights"}},
-            leverage=max(found.leverage, here.leverage),
-        )
+    for which, name in enumerate((question.outcome, *question.negative_controls)):
+        modelled = _model(question, setting, name, "gaussian", "frequency")
+        for arm in effect_flow.ARMS:
+            here = glm_evidence(modelled, _glm_rows(_of(prepared, which), arm))
+            found = _joined(found, here, arm if which == 0 else f"{arm}{name} ")
     return found
 
 
+def _joined(found: Evidence, here: Evidence, label: str) -> Evidence:
+    """Both, the names of the latter with a label."""
+    return replace(
+        found,
+        supports={**found.supports, **{f"{label}{k}": v for k, v in here.supports.items()}},
+        pairs={**found.pairs, **{f"{label}{k}": v for k, v in here.pairs.items()}},
+        sides={**found.sides, **{f"{label}{k}": v for k, v in here.sides.items()}},
+        cells={**found.cells, **{f"{label}{k}": v for k, v in here.cells.items()}},
+        sums={**found.sums, **{f"{label}{k}": v for k, v in here.sums.items() if k != "weights"}},
+        leverage=max(found.leverage, here.leverage),
+    )
+
+
 def _flow(question: Effect, setting: Setting) -> Flow:
-    return effect_flow.run(_plan(question, setting))
+    plan = _plan(question, setting)
+    return (
+        effect_strata.run(plan, question.propensity_strata)
+        if question.method == "stratified"
+        else effect_flow.run(plan)
+    )
 
 
 def _summarise(question: Effect, setting: Setting, prepared: Rows, asked: Round) -> Answer:
     plan, params = _plan(question, setting), asked.params
     if "fit" in params:
         return _summarise_fit(plan, prepared, asked)
+    if question.method == "stratified":
+        return effect_strata.summarised(prepared, _range(question, setting), asked)
+    which = int(params.get("of", 0))
+    prepared = _of(prepared, which)
     if params["step"] == "weigh":
         values, guard = effect_site.weighed(prepared, question.estimand, params)
-        low, width = _range(question, setting)
+        low, width = _range(question, setting) if which == 0 else (0.0, 1.0)
         v = (prepared.outcome - low) / width
         values["binary"] = np.array([v.sum(), v @ v, v @ prepared.treated])
     elif params["step"] == "predict":
@@ -180,6 +235,25 @@ def _terms(estimate: Estimate, conf_level: float) -> list[dict[str, Any]]:
     return term_rows(names, np.array(found), np.array(errors), conf_level, None)
 
 
+def _log_ratio(name: str, means: FloatArray, covariance: FloatArray) -> tuple[str, float, float]:
+    """Of a 0/1 outcome: its name, log risk ratio and error.
+
+    Raises:
+        Invalid: E-NO-EVENTS, an arm without any.
+    """
+    if not bool(np.all(means > 0.0)):
+        raise Invalid("E-NO-EVENTS", f"an arm has no case of {name!r}", "leave it out")
+    gradient = np.array([1.0, -1.0]) / means
+    return name, math.log(means[0] / means[1]), math.sqrt(max(float(gradient @ covariance @ gradient), 0.0))
+
+
+def _calibration(question: Effect, setting: Setting, estimate: Estimate) -> dict[str, Any]:
+    found = estimate.values
+    own = _log_ratio(question.outcome, found["means"], found["covariance"])
+    controls = [_log_ratio(n, *pair) for n, pair in zip(question.negative_controls, found["controls"], strict=True)]
+    return effect_controls.calibrated(own[1:], controls, setting.conf_level)
+
+
 def e_value(ratio: float) -> float:
     """How strongly an unmeasured cause must go with both treatment and outcome to explain a risk ratio away."""
     above = ratio if ratio >= 1.0 else 1.0 / ratio
@@ -192,7 +266,8 @@ def _report(question: Effect, setting: Setting, estimate: Estimate) -> dict[str,
     shown = zip(names, before.tolist(), after.tolist(), strict=True)
     means = found["means"]
     sound = found["binary"] and bool(np.all(means > 0.0))
-    return {
+    strata = effect_strata.shown(estimate) if question.method == "stratified" else {}
+    body = {
         "kind": estimate.kind,
         "exactness": estimate.exactness,
         "n": size(estimate.counts["n"]),
@@ -204,13 +279,16 @@ def _report(question: Effect, setting: Setting, estimate: Estimate) -> dict[str,
             "ess": {"treated": number(found["ess"][0]), "control": number(found["ess"][1])},
             "balance": [{"term": n, "before": b, "after": a} for n, b, a in shown if n != "(Intercept)"],
             "e_value": number(e_value(float(means[0] / means[1]))) if sound else None,
+            **({"strata": strata["strata"]} if strata else {}),
+            **({"calibration": _calibration(question, setting, estimate)} if question.negative_controls else {}),
         },
         "propensity": dict(zip(names, found["propensity"].tolist(), strict=True)),
         "reference": dict(setting.design.reference) if setting.design is not None else {},
         "conf_level": setting.conf_level,
         "test": "z",
-        "error": question.errors,
+        "error": "known" if strata else question.errors,
     }
+    return body | ({"grid": {"edges": strata["edges"]}} if strata else {})
 
 
 STATISTIC = Statistic(

@@ -8,9 +8,9 @@ Reference: Lunceford & Davidian (2004), Stat Med 23:2937; Robins, Rotnitzky & Zh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -24,11 +24,15 @@ from isthmus.summary import Field, FloatArray, Layout, Summary
 
 NOUGHT = 1e-12  # a difference this small is rounding: overlap weights balance means exactly
 ARMS = ("treated ", "control ")
+Pair: TypeAlias = tuple[FloatArray, FloatArray]  # means of treated and control (2,), and their covariance (2, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Public facts: the propensity model, the outcome models of the arms (None for `iptw`), what is estimated."""
+    """Public facts: the propensity model, the outcome models of the arms (or None), what is estimated.
+
+    `controls` are the names of negative controls.
+    """
 
     propensity: Model
     outcome: Model | None
@@ -37,10 +41,11 @@ class Plan:
     estimand: str
     stacked: bool
     unit: float
+    controls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class _Fit:
+class Fit:
     """One fitted model: where it began, where it ended, its parameters by name in later rounds."""
 
     start: Start
@@ -79,36 +84,54 @@ INFLUENCE = Layout(
 
 def run(plan: Plan) -> Flow:
     """Fits, sums, influences."""
-    propensity = yield from _fitted(plan.propensity, "ps ")
+    propensity = yield from fitted(plan.propensity, "ps ")
     base: dict[str, Any] = {"unit": plan.unit, **propensity.params}
+    if plan.outcome is not None:
+        return (yield from _modelled(plan, plan.outcome, propensity, base))
+    pooled, found = yield from _weighed(plan, propensity, base)
+    rounds = propensity.fitted.rounds + 2 * (1 + len(plan.controls))
+    made = estimate(plan, propensity, pooled, found, rounds)
+    controls, counts = list[Pair](), dict(made.counts)
+    for i, name in enumerate(plan.controls, start=1):
+        pooled, own = yield from _weighed(plan, propensity, {**base, "of": i, "unit": 1.0})
+        controls.append(own)
+        counts |= {f"{key} of {name}": c for key, c in _counts(plan, pooled).items() if c.kind == "implied"}
+    return replace(made, counts=counts, values={**made.values, "controls": controls})
+
+
+def _weighed(plan: Plan, propensity: Fit, base: Mapping[str, Any]) -> Generator[Round, Summary, tuple[Summary, Pair]]:
+    """Weighted means of one outcome, and their covariance, in its unit."""
     pooled = yield Round(weigh_layout(plan), {"step": "weigh", **base})
-    sums, rounds = pooled["sums"], propensity.fitted.rounds + 2
-    if plan.outcome is None:
-        means, denominators = sums[:, 4] / sums[:, 2], sums[:, 2]
-        turns = _turns(plan, propensity, pooled, means)
-        asked = {"step": "influence", **base, "means": means, "turns": turns}
-    else:
-        fits = []
-        for arm in ARMS:
-            fits.append((yield from _fitted(plan.outcome, arm)))
-            rounds += fits[-1].fitted.rounds
-            base |= fits[-1].params
-        base["logit"] = plan.outcome.family.base == "binomial"
-        found = yield Round(predict_layout(plan), {"step": "predict", **base})
-        n = float(sums[:, 0].sum())
-        means, denominators, rounds = found["predicted"] / n, np.array([n, n]), rounds + 1
-        through = [linear.product(fit.fitted.inverse, found["slopes"][i]) for i, fit in enumerate(fits)]
-        asked = {"step": "influence", **base, "means": means, "model turns": np.array(through)}
-    last = yield Round(INFLUENCE, asked)
-    covariance = last["squares"] / np.outer(denominators, denominators)
-    return _estimate(plan, propensity, pooled, (means, covariance), rounds)
+    sums = pooled["sums"]
+    means = sums[:, 4] / sums[:, 2]
+    turns = _turns(plan, propensity, pooled, means)
+    last = yield Round(INFLUENCE, {"step": "influence", **base, "means": means, "turns": turns})
+    return pooled, (means, last["squares"] / np.outer(sums[:, 2], sums[:, 2]))
 
 
-def _fitted(model: Model, name: str) -> Pooled:
+def _modelled(plan: Plan, model: Model, propensity: Fit, base: dict[str, Any]) -> Flow:
+    """Means of predicted (augmented) outcomes."""
+    pooled = yield Round(weigh_layout(plan), {"step": "weigh", **base})
+    rounds, fits = propensity.fitted.rounds + 3, list[Fit]()
+    for arm in ARMS:
+        fits.append((yield from fitted(model, arm)))
+        rounds += fits[-1].fitted.rounds
+        base |= fits[-1].params
+    base["logit"] = model.family.base == "binomial"
+    found = yield Round(predict_layout(plan), {"step": "predict", **base})
+    n = float(pooled["sums"][:, 0].sum())
+    means = found["predicted"] / n
+    through = [linear.product(fit.fitted.inverse, found["slopes"][i]) for i, fit in enumerate(fits)]
+    last = yield Round(INFLUENCE, {"step": "influence", **base, "means": means, "model turns": np.array(through)})
+    return estimate(plan, propensity, pooled, (means, last["squares"] / (n * n)), rounds)
+
+
+def fitted(model: Model, name: str) -> Pooled:
+    """One model, its rounds and parameters tagged with `name`: a `Fit`."""
     start, used = yield from _tagged(glm_flow.begin(model), name)
     fitted = yield from _tagged(glm_flow.score(model, start, used), name)
     stated = {"coefficients": fitted.coefficients, "response_scale": start.unit, **start.place.params()}
-    return _Fit(start, fitted, {f"{name}{key}": value for key, value in stated.items()})
+    return Fit(start, fitted, {f"{name}{key}": value for key, value in stated.items()})
 
 
 def _tagged(flow: Pooled, name: str) -> Pooled:
@@ -122,7 +145,7 @@ def _tagged(flow: Pooled, name: str) -> Pooled:
             return stop.value
 
 
-def _turns(plan: Plan, propensity: _Fit, pooled: Summary, means: FloatArray) -> FloatArray:
+def _turns(plan: Plan, propensity: Fit, pooled: Summary, means: FloatArray) -> FloatArray:
     """(2, p): how each weighted sum moves with a row's score in the propensity model; 0 for weights taken as known."""
     bends = pooled["bends"]
     if not plan.stacked:
@@ -131,9 +154,10 @@ def _turns(plan: Plan, propensity: _Fit, pooled: Summary, means: FloatArray) -> 
     return np.array([linear.product(propensity.fitted.inverse, one) for one in moved])
 
 
-def _estimate(
-    plan: Plan, propensity: _Fit, pooled: Summary, found: tuple[FloatArray, FloatArray], rounds: int
+def estimate(
+    plan: Plan, propensity: Fit, pooled: Summary, found: tuple[FloatArray, FloatArray], rounds: int
 ) -> Estimate:
+    """From the propensity model, the round of weighted sums, and means with their covariance."""
     sums = pooled["sums"]
     n = int(sums[:, 0].sum())
     means, covariance = found[0] * plan.unit, found[1] * plan.unit**2

@@ -19,11 +19,12 @@ ENDS = 2.0**-40  # a propensity nearer to 0 or 1 gives a weight that no rule wou
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One site's rows: `columns` (p, n) of the adjustment, treatment and outcome (n,)."""
+    """One site's rows: `columns` (p, n) of the adjustment, treatment and outcome (n,), negative controls (n,) each."""
 
     columns: FloatArray
     treated: FloatArray
     outcome: FloatArray
+    controls: tuple[FloatArray, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +73,21 @@ def arms(rows: Rows) -> FloatArray:
 def weighed(rows: Rows, estimand: Estimand, params: Params) -> tuple[dict[str, Any], Weights]:
     """Per arm: n, sums of y, w, w**2, w y; moments of the columns unweighted and weighted; what each weight's slope adds."""
     at, inside = scored(rows, estimand, params), arms(rows)
-    z, w = turned(rows.columns, params, "ps "), at.weights * inside
-    unit = float(params["unit"])
-    y = rows.outcome / unit
+    z, y = turned(rows.columns, params, "ps "), rows.outcome / float(params["unit"])
+    values, guard = weighted(rows, at.weights * inside, params)
+    slope = at.slopes * inside
+    return {**values, "bends": np.array([[z @ one, z @ (one * y)] for one in slope])}, guard
+
+
+def weighted(rows: Rows, w: FloatArray, params: Params) -> tuple[dict[str, Any], Weights]:
+    """Those sums and moments for weights (2, n) that are 0 outside each arm, and their guard."""
+    inside, y = arms(rows), rows.outcome / float(params["unit"])
     sums = np.array([inside.sum(axis=1), inside @ y, w.sum(axis=1), (w * w).sum(axis=1), w @ y]).T
     plain = (rows.columns - np.asarray(params["ps centre"])[:, None]) / np.asarray(params["ps scale"])[:, None]
     moments = [
         [[v @ plain.T, v @ np.square(plain).T] for v in (one, mine)] for one, mine in zip(inside, w, strict=True)
     ]
-    slope = at.slopes * inside
-    bends = [[z @ one, z @ (one * y)] for one in slope]
-    return {"sums": sums, "moments": np.array(moments), "bends": np.array(bends)}, _each(w, len(z))
+    return {"sums": sums, "moments": np.array(moments)}, _each(w, len(rows.columns))
 
 
 def _each(weights: FloatArray, parameters: int) -> Weights:
