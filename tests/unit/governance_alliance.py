@@ -61,14 +61,14 @@ def certificate_of(name: str) -> str:
     return CERTIFICATES[name]
 
 
-def card_of(role: Role, name: str, party: str) -> Card:
+def card_of(role: Role, name: str, party: str, country: str = "") -> Card:
     certificate = certificate_of(name)
     blank = Card(
         schema="isthmus/card/1",
         role=role,
         name=name,
         party=party,
-        country=PARTIES[party],
+        country=country or PARTIES[party],
         key=key_of(name).public.hex(),
         certificate=certificate,
         tls=pin(certificate),

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal, TypeVar
 
 from isthmus.disclosure.rules import Effective, strictest
+from isthmus.governance.duties import Custody, Duties, PartyStatus, Standing
 from isthmus.model.canonical import digest
 from isthmus.model.errors import Refused
 from isthmus.model.names import Digest
@@ -24,11 +25,12 @@ T = TypeVar("T")
 
 @record
 class Party:
-    """A legal entity: its short name, full name and country (ISO 3166-1 alpha-2)."""
+    """A legal entity: its short name, full name and country (ISO 3166-1 alpha-2); `status` is what the law asks of it."""
 
     party: str
     name: str
     country: str
+    status: PartyStatus | None = None
 
 
 @record
@@ -41,6 +43,7 @@ class Person:
     key: str
     certificate: str
     tls: str
+    standing: Standing | None = None
 
 
 @record
@@ -86,7 +89,7 @@ class DatasetEntry:
 
     `variables` narrows what a study may read; left out, every variable of the codebook (the person id never).
     `questions` is a hard cap; left out, there is none. With `privacy` every answer has noise, within that budget;
-    left out, answers are exact.
+    left out, answers are exact. `custody` is what each controller states of the data it holds.
     """
 
     dataset: str
@@ -96,6 +99,7 @@ class DatasetEntry:
     rules: Rules | None = None
     questions: Questions | None = None
     privacy: Privacy | None = None
+    custody: tuple[Custody, ...] | None = None
 
 
 @record
@@ -108,6 +112,7 @@ class Agreement:
         disclosure: the floor; datasets and sites may only be stricter.
         two_party: every custodian accepts that two sites see each other's part of a sum.
         previous: digest of the version before; none in version 1.
+        duties: what the rules of law read besides.
     """
 
     isthmus: Literal["agreement/1"]
@@ -126,6 +131,7 @@ class Agreement:
     disclosure: Rules
     two_party: bool
     previous: str | None = None
+    duties: Duties | None = None
 
     def site(self, name: str) -> SiteEntry:
         """By name, or Refused E-ROSTER."""
@@ -134,6 +140,11 @@ class Agreement:
     def dataset(self, name: str) -> DatasetEntry:
         """By name, or Refused E-DATASET."""
         return _named({d.dataset: d for d in self.datasets}, "dataset", name, "E-DATASET")
+
+    def judged(self) -> dict[str, str]:
+        """Rule -> who decided on it, when and why."""
+        stated = (self.duties.judgements if self.duties else None) or ()
+        return {j.rule: f"{j.person}, {j.date}: {j.reason}" for j in stated}
 
     def keyed(self) -> tuple[SiteEntry | HubEntry | Person, ...]:
         """Every entry that has a key: sites, the hub, people."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from datetime import date
+from collections.abc import Callable, Iterable
 from itertools import chain
 
 from isthmus.disclosure.budget import check_privacy
 from isthmus.disclosure.rules import FLOORS, TWO_PARTIES, check_at_least, check_rules
 from isthmus.governance.agreement import Agreement, shared_rules
 from isthmus.governance.card import check_pin, public_key
+from isthmus.governance.duties_check import Problems, duty_problems, is_day
 from isthmus.model.errors import Invalid
 from isthmus.model.names import site_id
 
 _COUNTRY = re.compile(r"[A-Z]{2}\Z")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
 
@@ -43,12 +42,9 @@ def check_agreement(agreement: Agreement) -> None:
             check_privacy(entry.privacy, sites, len(entry.sites))
 
 
-Problems = Iterator[tuple[str, str]]  # (place, what is wrong)
-
-
 def _dates(agreement: Agreement) -> Problems:
     for name in ("starts", "expires"):
-        if not _is_day(getattr(agreement, name)):
+        if not is_day(getattr(agreement, name)):
             yield name, f"{name} is not a date written YYYY-MM-DD"
     if agreement.expires < agreement.starts:
         yield "expires", "the agreement expires before it starts"
@@ -113,17 +109,17 @@ def _datasets(agreement: Agreement) -> Problems:
                 yield place, f"site {site!r} is not among the sites"
 
 
-_CHECKS: Iterable[Callable[[Agreement], Problems]] = (_dates, _versions, _names_once, _parties, _datasets)
+_CHECKS: Iterable[Callable[[Agreement], Problems]] = (
+    _dates,
+    _versions,
+    _names_once,
+    _parties,
+    _datasets,
+    duty_problems,
+)
 
 
 def _keys(agreement: Agreement) -> None:
     for entry in agreement.keyed():
         public_key(entry.key, "key")
         check_pin(entry.certificate, entry.tls)
-
-
-def _is_day(text: str) -> bool:
-    try:
-        return bool(_DAY.match(text)) and bool(date.fromisoformat(text))
-    except ValueError:
-        return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import yaml
@@ -19,6 +19,7 @@ from isthmus.governance.agreement import (
 )
 from isthmus.governance.card import Card
 from isthmus.governance.consistency import check_agreement
+from isthmus.governance.duties import Duties, PartyStatus, Standing
 from isthmus.model.canonical import plain
 from isthmus.model.errors import Invalid
 from isthmus.model.record import record
@@ -28,7 +29,10 @@ from isthmus.strict import parse
 
 @record
 class Terms:
-    """What people decide; everything else of an agreement comes from the cards."""
+    """What people decide; everything else of an agreement comes from the cards.
+
+    `parties` and `people` are what the law asks of those whom the cards name, by their names.
+    """
 
     id: str
     title: str
@@ -42,6 +46,9 @@ class Terms:
     facilities: Mapping[str, str]
     names: Mapping[str, str]
     site_rules: Mapping[str, Rules] | None = None
+    parties: Mapping[str, PartyStatus] | None = None
+    people: Mapping[str, Standing] | None = None
+    duties: Duties | None = None
 
 
 def new_agreement(terms: Terms, cards: Iterable[Card], previous: Agreement | None = None) -> Agreement:
@@ -54,13 +61,11 @@ def new_agreement(terms: Terms, cards: Iterable[Card], previous: Agreement | Non
         previous: the version it replaces.
 
     Raises:
-        Invalid: E-AGREEMENT, not exactly one hub, rules of no site, or what `check_agreement` finds.
+        Invalid: E-AGREEMENT, not exactly one hub, terms for someone who has no card, or what `check_agreement` finds.
     """
     cards = tuple(cards)
     hubs = [c for c in cards if c.role == "hub"]
-    unknown = set(terms.site_rules or {}) - {c.name for c in cards if c.role == "site"}
-    if unknown:
-        raise Invalid("E-AGREEMENT", "site_rules names no site of the cards", "pass the site's card", min(unknown))
+    _check_named(terms, cards)
     if len(hubs) != 1:
         raise Invalid("E-AGREEMENT", "an agreement names exactly one hub", "pass one card of role hub", "hub")
     decided = {key: getattr(terms, key) for key in _DECIDED}
@@ -68,12 +73,8 @@ def new_agreement(terms: Terms, cards: Iterable[Card], previous: Agreement | Non
         isthmus="agreement/1",
         version=previous.version + 1 if previous else 1,
         previous=agreement_digest(previous) if previous else None,
-        parties=tuple(_parties(cards, terms.names)),
-        people=tuple(
-            Person(person=c.name, party=c.party, roles=(c.role,), key=c.key, certificate=c.certificate, tls=c.tls)
-            for c in cards
-            if c.role == "custodian" or c.role == "researcher"
-        ),
+        parties=tuple(_parties(cards, terms)),
+        people=tuple(_people(cards, terms.people or {})),
         sites=tuple(
             SiteEntry(
                 site=c.name,
@@ -123,12 +124,45 @@ _DECIDED = (
     "releases",
     "disclosure",
     "two_party",
+    "duties",
 )
 
 
-def _parties(cards: Iterable[Card], names: Mapping[str, str]) -> list[Party]:
+def _check_named(terms: Terms, cards: Iterable[Card]) -> None:
+    """Terms name only sites, parties and people that have a card."""
+    cards = tuple(cards)
+    known = {
+        "site_rules": {c.name for c in cards if c.role == "site"},
+        "parties": {c.party for c in cards},
+        "people": {c.name for c in cards if c.role in {"custodian", "researcher"}},
+    }
+    for key, names in known.items():
+        unknown = set(getattr(terms, key) or {}) - names
+        if unknown:
+            raise Invalid("E-AGREEMENT", f"{key} names someone who has no card", "pass the card", min(unknown))
+
+
+def _parties(cards: Iterable[Card], terms: Terms) -> list[Party]:
     countries = {c.party: c.country for c in reversed(tuple(cards))}
-    return [Party(party=p, name=names.get(p, p), country=countries[p]) for p in sorted(countries)]
+    status = terms.parties or {}
+    return [
+        Party(party=p, name=terms.names.get(p, p), country=countries[p], status=status.get(p))
+        for p in sorted(countries)
+    ]
+
+
+def _people(cards: Iterable[Card], standing: Mapping[str, Standing]) -> Iterator[Person]:
+    for card in cards:
+        if card.role == "custodian" or card.role == "researcher":
+            yield Person(
+                person=card.name,
+                party=card.party,
+                roles=(card.role,),
+                key=card.key,
+                certificate=card.certificate,
+                tls=card.tls,
+                standing=standing.get(card.name),
+            )
 
 
 def _hub(card: Card) -> HubEntry:

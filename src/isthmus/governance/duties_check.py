@@ -1,0 +1,114 @@
+"""Whether what an agreement states for the rules of law makes sense in itself; whether it is enough, the rules say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from isthmus.governance.duties import Duties
+
+if TYPE_CHECKING:
+    from isthmus.governance.agreement import Agreement
+
+Problems = Iterator[tuple[str, str]]  # (place, what is wrong)
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
+_COUNTRY = re.compile(r"[A-Z]{2}\Z")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
+_DUO = re.compile(r"DUO:\d{7}\Z")
+_DAYS = ("date", "checked", "until", "publish_after", "nist_800_171", "data_until", "evidence_until")
+_COUNTRIES = ("country", "subjects", "territory", "regions")
+_TERMS = ("duo", "permission", "modifiers")
+_SHAPES = {
+    **dict.fromkeys(_DAYS, (_DAY, "is not a date written YYYY-MM-DD")),
+    **dict.fromkeys(_COUNTRIES, (_COUNTRY, "is not two capital letters (ISO 3166-1)")),
+    **dict.fromkeys(_TERMS, (_DUO, "is not a term written DUO: and seven digits")),
+    **dict.fromkeys(("sha256", "rule_pack"), (_DIGEST, "is not a digest written sha256: and 64 hex digits")),
+}
+
+
+def is_day(text: str) -> bool:
+    """Whether text is a day that exists, written YYYY-MM-DD."""
+    try:
+        return bool(_DAY.match(text)) and bool(date.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def duty_problems(agreement: Agreement) -> Problems:
+    """Places and problems; none when everything stated can be read and names who and what is there."""
+    for party in agreement.parties:
+        yield from _shapes(party.status, f"parties.{party.party}")
+    for person in agreement.people:
+        yield from _shapes(person.standing, f"people.{person.person}")
+    yield from _custody(agreement)
+    if agreement.duties is not None:
+        yield from _shapes(agreement.duties, "duties")
+        yield from _names(agreement, agreement.duties)
+
+
+def _custody(agreement: Agreement) -> Problems:
+    parties = {p.party for p in agreement.parties}
+    for entry in agreement.datasets:
+        place = f"datasets.{entry.dataset}.custody"
+        controllers = [c.controller for c in entry.custody or ()]
+        if len(set(controllers)) != len(controllers):
+            yield place, "a controller is named twice"
+        for custody in entry.custody or ():
+            if custody.controller not in parties:
+                yield place, f"controller {custody.controller!r} is not among the parties"
+            yield from _shapes(custody, place)
+
+
+def _names(agreement: Agreement, duties: Duties) -> Problems:
+    parties, datasets = {p.party for p in agreement.parties}, {d.dataset for d in agreement.datasets}
+    custodians = {p.person for p in agreement.people if "custodian" in p.roles}
+    for flow in duties.flows or ():
+        place = f"duties.flows.{flow.flow}"
+        yield from _known({*flow.senders, *flow.receivers}, parties, place, "is not among the parties")
+        yield from _known(flow.datasets, datasets, place, "is not among the datasets")
+    yield from _known((a.party for a in duties.approvals or ()), parties, "duties.approvals", "is not a party")
+    people = (j.person for j in duties.judgements or ())
+    yield from _known(people, custodians, "duties.judgements", "is no custodian of the agreement")
+    named = {
+        "purposes": [p.purpose for p in duties.purposes or ()],
+        "flows": [f.flow for f in duties.flows or ()],
+        "facilities": [f.facility for f in duties.facilities or ()],
+    }
+    for where, names in named.items():
+        if len(set(names)) != len(names):
+            yield f"duties.{where}", f"{where} names one twice"
+    if duties.facilities is not None:
+        sites = (s.facility for s in agreement.sites)
+        yield from _known(sites, set(named["facilities"]), "duties.facilities", "is not among the facilities")
+
+
+def _known(names: Iterable[str], known: set[str], place: str, problem: str) -> Problems:
+    for name in names:
+        if name not in known:
+            yield place, f"{name[:70]!r} {problem}"
+
+
+def _shapes(value: Any, place: str) -> Problems:
+    """Days, countries, digests and DUO terms, wherever they stand in a record."""
+    if isinstance(value, tuple):
+        for item in value:
+            yield from _shapes(item, place)
+    if not is_dataclass(value):
+        return
+    for field in fields(value):
+        stated = getattr(value, field.name)
+        yield from _shape(field.name, stated, f"{place}.{field.name}")
+        yield from _shapes(stated, f"{place}.{field.name}")
+
+
+def _shape(name: str, stated: Any, place: str) -> Problems:
+    pattern, problem = _SHAPES.get("date" if name.endswith("expires") else name, (None, ""))
+    for text in stated if isinstance(stated, tuple) else (stated,):
+        if pattern is None or not isinstance(text, str):
+            continue
+        if not pattern.match(text) or (pattern is _DAY and not is_day(text)):
+            yield place, f"{text[:40]!r} {problem}"

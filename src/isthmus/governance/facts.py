@@ -1,0 +1,269 @@
+"""The rule pack's facts, derived from the agreement, the request, its route and the site: the one adapter.
+
+What is not stated is left out, and a rule that needs it is unknown. What can be derived is derived and cannot be stated:
+who holds what, the countries of a flow, the route that a study's numbers really take, which kind of output a question
+kind gives, who approved by signing, how many people of the United States are in reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from isthmus.governance.agreement import Agreement, DatasetEntry, agreement_digest
+from isthmus.governance.duties import AgreedPurpose, Custody, Duties, Facility
+from isthmus.governance.rulepack import Pack
+from isthmus.model.canonical import plain
+from isthmus.model.errors import Invalid
+from isthmus.model.study import Study, study_digest
+
+if TYPE_CHECKING:
+    from isthmus.governance.admission import RunRequest
+    from isthmus.model.rules import Rules
+
+EMPTY = Duties()
+ANY = "any"
+METHODS, ANCESTRY, GENETIC = {"DUO:0000031"}, {"DUO:0000011", "DUO:0000033"}, {"DUO:0000016", "DUO:0000038"}
+
+Columns = Mapping[str, Collection[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a site knows of an agreement besides its text.
+
+    Attributes:
+        parties: those whose custodian's signature was verified.
+        columns: dataset -> every variable that a study may read, where the codebook is at hand.
+        revoked: by the site's own custodian.
+    """
+
+    parties: frozenset[str] = frozenset()
+    columns: Columns | None = None
+    revoked: bool = False
+
+
+def agreement_facts(agreement: Agreement, pack: Pack, known: Known) -> dict[str, Any]:
+    """The facts `a`."""
+    duties = agreement.duties or EMPTY
+    datasets = [fact for entry in agreement.datasets for fact in _datasets(agreement, entry, known.columns or {})]
+    years, statbarns = _constant(pack, "evidence_years"), _constant(pack, "statbarns")
+    return {
+        "id": agreement.id,
+        "version": agreement.version,
+        "digest": agreement_digest(agreement),
+        "starts": agreement.starts,
+        "expires": agreement.expires,
+        "revoked": known.revoked,
+        "two_party": agreement.two_party,
+        "evidence_least": f"{int(agreement.expires[:4]) + years}{agreement.expires[4:]}",
+        "parties": [
+            {"party": p.party, "country": p.country, **(plain(p.status) if p.status else {})} for p in agreement.parties
+        ],
+        "datasets": datasets,
+        "bulk": list(_bulk(datasets)),
+        "analyses": [
+            {"kind": kind, **({"statbarn": statbarns[kind]} if kind in statbarns else {})}
+            for kind in agreement.analyses
+        ],
+        "disclosure": plain(agreement.disclosure),
+        "approvals": [*_by_signature(agreement, known.parties), *plain(duties.approvals or ())],
+        **_stated(agreement, duties),
+    }
+
+
+def study_facts(request: RunRequest, person: str, agreement: Agreement, site: str, reads: Collection[str]) -> Any:
+    """The facts `s`: of an admitted request, so its signature holds and its asker is a researcher of the agreement.
+
+    Args:
+        request: as admitted.
+        person: who signed it.
+        agreement: in force.
+        site: which decides; its custodians are the approvers.
+        reads: every name that the study reads; those in no codebook (`site`, `country`, derived) are left out.
+    """
+    study = request.study
+    asking = next(p for p in agreement.people if p.person == person)
+    return {
+        "dataset": study.dataset,
+        "study": study_digest(study),
+        "agreement": request.agreement,
+        "signed": True,
+        "kinds": sorted({kind for analysis in study.analyses.values() for kind in analysis}),
+        "columns": sorted(set(reads) - {"site", "country", *(study.derive or {})}),
+        "generative": False,  # the catalogue is closed, and no kind in it generates
+        "rho": _rho(study),
+        "requester": {
+            "person": person,
+            "party": asking.party,
+            "named": True,
+            **(plain(asking.standing) if asking.standing else {}),
+        },
+        "approvers": sorted(p.person for p in agreement.custodians(agreement.site(site).party)),
+        "purpose": _purpose(study, agreement.duties or EMPTY),
+        "route": route(agreement, study.dataset, frozenset({person})),
+    }
+
+
+def site_facts(agreement: Agreement, site: str, rules: Rules) -> dict[str, Any]:
+    """The facts `site`. Three controls are Isthmus's own: one key stands for one person, TLS 1.3 alone, a ledger."""
+    place = _facility(agreement, site)
+    stated: dict[str, Any] = plain(place) if place else {}
+    own = {"unique_ids": True, "encrypt_transit": True, "audit_chain": True}
+    limits = {"minimum_count": rules.minimum_count, "minimum_count_site": rules.minimum_count_site}
+    return {**stated, **limits, "controls": {**stated.get("controls", {}), **own}}
+
+
+def signature_facts(parties: Collection[str]) -> dict[str, Any]:
+    """The facts `sig` of an agreement whose signatures `signing.check_signatures` has verified, by these parties."""
+    return {"parties": sorted(parties), "digest_match": True, "meanings": True, "algorithm": "Ed25519"}
+
+
+def today(now: datetime) -> str:
+    """The fact `now`."""
+    return now.date().isoformat()
+
+
+def route(agreement: Agreement, dataset: str, askers: Collection[str] | None = None) -> list[dict[str, str]]:
+    """Every way that numbers of a study on a dataset take between parties or countries.
+
+    Each site's masked sums go to the hub; pooled sums go from the hub to every site, results to who asks.
+
+    Args:
+        agreement: its sites, hub and people.
+        dataset: by name.
+        askers: researchers by name; all of them when not given.
+    """
+    hub = (agreement.hub.party, agreement.hub.country)
+    sites = {(agreement.site(s).party, country_of(agreement, s)) for s in agreement.dataset(dataset).sites}
+    asking = {
+        (p.party, p.standing.country if p.standing else _home(agreement, p.party))
+        for p in agreement.people
+        if "researcher" in p.roles and (askers is None or p.person in askers)
+    }
+    legs = [(site, hub, "encrypted_shares") for site in sites]
+    legs += [(hub, other, "aggregates") for other in sites | asking]
+    found = sorted({(*a, *b, what) for a, b, what in legs if a != b})
+    names = ("sender", "from_country", "receiver", "to_country", "what")
+    return [dict(zip(names, leg, strict=True)) for leg in found]
+
+
+def country_of(agreement: Agreement, site: str) -> str:
+    """The country of a site's facility where the agreement states it, else of the site's card."""
+    place = _facility(agreement, site)
+    return place.country if place else agreement.site(site).country
+
+
+def _facility(agreement: Agreement, site: str) -> Facility | None:
+    places = (agreement.duties or EMPTY).facilities or ()
+    return next((f for f in places if f.facility == agreement.site(site).facility), None)
+
+
+def _home(agreement: Agreement, party: str) -> str:
+    return next(p.country for p in agreement.parties if p.party == party)
+
+
+def _constant(pack: Pack, name: str) -> Any:
+    if name not in pack.constants:
+        hint = "take the pack as it was signed, or correct it and agree on it anew"
+        raise Invalid("E-PACK", f"the constant {name!r} is missing: facts are made with it", hint, f"constants.{name}")
+    return pack.constants[name].value
+
+
+def _stated(agreement: Agreement, duties: Duties) -> dict[str, Any]:
+    """Parts of the agreement as they stand; a part that is left out is no fact."""
+    found: dict[str, Any] = {}
+    if duties.purposes is not None:
+        found["purposes"] = [_purpose_fact(p) for p in duties.purposes]
+    if duties.flows is not None:
+        found["flows"] = list(_flows(agreement, duties))
+    for name in ("retention", "assessments"):
+        if getattr(duties, name) is not None:
+            found[name] = plain(getattr(duties, name))
+    return found
+
+
+def _purpose_fact(purpose: AgreedPurpose) -> dict[str, Any]:
+    return {"purpose": purpose.purpose, "duo": purpose.duo, "disease": purpose.disease or ANY}
+
+
+def _datasets(agreement: Agreement, entry: DatasetEntry, columns: Columns) -> Iterator[dict[str, Any]]:
+    """One fact for each controller; a party that holds the data and states nothing is there, and nothing of it is known."""
+    stated: dict[str, Custody | None] = {c.controller: c for c in entry.custody or ()}
+    processors = {p.party for p in agreement.parties if p.status and p.status.role == "processor"}
+    holders = {agreement.site(site).party for site in entry.sites} - processors
+    allowed = entry.variables if entry.variables is not None else columns.get(entry.dataset)
+    shared: dict[str, Any] = {"dataset": entry.dataset, "noise": entry.privacy is not None}
+    if allowed is not None:
+        shared["columns"] = sorted(allowed)
+    if entry.privacy is not None:
+        shared["rho_each"] = float(min(entry.privacy.per_person, entry.privacy.per_project))
+    for party in sorted({*stated, *holders}):
+        yield {"controller": party, **shared, **plain(stated.get(party) or {})}
+
+
+def _bulk(datasets: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """People of the United States in reach, by category, over all datasets: at least what twelve months can show."""
+    american = [d for d in datasets if "US" in d.get("subjects", ())]
+    for category in sorted({c for d in american for c in d["categories"]}):
+        numbers = [d.get("people_us") for d in american if category in d["categories"]]
+        if None in numbers:
+            yield {"category": category}
+        else:
+            yield {"category": category, "people": sum(n for n in numbers if n is not None)}
+
+
+def _by_signature(agreement: Agreement, parties: Collection[str]) -> Iterator[dict[str, str]]:
+    for party in sorted(parties):
+        for person in agreement.custodians(party):
+            yield {"role": "data_custodian", "party": party, "person": person.person}
+
+
+def _flows(agreement: Agreement, duties: Duties) -> Iterator[dict[str, Any]]:
+    places = _places(agreement)
+    for flow in duties.flows or ():
+        shared = {k: v for k, v in plain(flow).items() if k not in {"senders", "receivers"}}
+        ends = ((a, c, b, d) for a in flow.senders for c in places[a] for b in flow.receivers for d in places[b])
+        for sender, left, receiver, entered in ends:
+            if (sender, left) != (receiver, entered):
+                yield shared | {"sender": sender, "receiver": receiver, "from_country": left, "to_country": entered}
+
+
+def _places(agreement: Agreement) -> dict[str, list[str]]:
+    """Party -> countries in which it has a site, the hub or a researcher; else its own."""
+    found: dict[str, set[str]] = {p.party: set() for p in agreement.parties}
+    for site in agreement.sites:
+        found[site.party].add(country_of(agreement, site.site))
+    found[agreement.hub.party].add(agreement.hub.country)
+    for person in agreement.people:
+        if "researcher" in person.roles and person.standing is not None:
+            found[person.party].add(person.standing.country)
+    return {party: sorted(countries or {_home(agreement, party)}) for party, countries in found.items()}
+
+
+def _purpose(study: Study, duties: Duties) -> dict[str, Any]:
+    """Of a study: its own words, and what the agreement says of the purpose they name."""
+    duo, disease = study.purpose.duo, study.purpose.disease or ANY
+    agreed = [p for p in duties.purposes or () if p.duo == duo and p.disease in {None, disease}]
+    stated = {}
+    for name in ("individual_decisions", "approved_medical_research"):
+        values = [getattr(p, name) for p in agreed]
+        if values and None not in values:
+            stated[name] = any(values) if name == "individual_decisions" else all(values)
+    return {
+        "duo": duo,
+        "disease": disease,
+        "commercial": study.purpose.commercial,
+        "methods_only": duo in METHODS,
+        "ancestry": duo in ANCESTRY,
+        "genetic": duo in GENETIC,
+        **stated,
+    }
+
+
+def _rho(study: Study) -> float:
+    """What the analyses ask of the privacy budget together."""
+    asked = [a.get("privacy") for analysis in study.analyses.values() for a in analysis.values()]
+    return float(sum(p["rho"] for p in asked if isinstance(p, Mapping) and isinstance(p.get("rho"), int | float)))

@@ -1,0 +1,244 @@
+"""Facts are derived from the agreement, the request and the site; on the worked agreement every rule holds."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from governance_alliance import FLOOR, draft
+from governance_worked import DUTIES, UK, US, worked_agreement, worked_terms
+
+from isthmus.governance.admission import RunRequest
+from isthmus.governance.agreement import agreement_digest
+from isthmus.governance.consistency import check_agreement
+from isthmus.governance.drafting import read_agreement, write_text
+from isthmus.governance.facts import Known, agreement_facts, route, signature_facts, site_facts, study_facts, today
+from isthmus.governance.rulepack import own_pack
+from isthmus.governance.selfcheck import worked_case
+from isthmus.governance.verdicts import decide, verdicts, worst
+from isthmus.model.errors import Invalid, IsthmusError
+from isthmus.model.study import Study
+from isthmus.strict import parse
+
+PACK = own_pack()
+SIGNED = Known(parties=frozenset({"uk", "us"}))
+STUDY = {
+    "isthmus": "study/1",
+    "title": "Statins",
+    "dataset": "statins",
+    "purpose": {"duo": "DUO:0000006", "text": "a test", "disease": "MONDO:0005068"},
+    "derive": {"old": "age > 75"},
+    "analyses": {"effect": {"glm": {"formula": "mi ~ statin + age + sex", "family": "binomial"}}},
+}
+
+
+def facts(agreement: Any, study: dict[str, Any] = STUDY, known: Known = SIGNED) -> dict[str, Any]:
+    request = RunRequest(
+        isthmus="request/1",
+        study=parse(Study, study, "study"),
+        agreement=agreement_digest(agreement),
+        roster=("center", "trust"),
+        mode="federated",
+        number=1,
+        created="2026-11-22T12:00:00+00:00",
+    )
+    reads = ("age", "sex", "statin", "mi", "old", "site", "country")
+    return {
+        "a": agreement_facts(agreement, PACK, known),
+        "s": study_facts(request, "erin", agreement, "trust", reads),
+        "site": site_facts(agreement, "trust", agreement.disclosure),
+        "sig": signature_facts(known.parties),
+        "now": today(datetime(2026, 11, 22, 12, tzinfo=UTC)),
+    }
+
+
+def outcomes(found: dict[str, Any]) -> dict[str, str]:
+    rules = [r for r in PACK.rules if r.gate != "egress"]
+    return {v.rule.id: v.outcome for v in verdicts(PACK, rules, found)}
+
+
+WORKED = worked_agreement()
+
+
+def test_the_worked_agreement_gives_the_facts_of_the_worked_case():
+    """Only its digest, and the study's, are other ones; the output is no business of the adapter."""
+    stated, found = worked_case(), facts(WORKED)
+    del stated["o"], stated["a"]["digest"], stated["a"]["version"]
+    del stated["s"]["study"], stated["s"]["agreement"]
+    assert_within(stated, found, "")
+
+
+def assert_within(stated: Any, found: Any, place: str) -> None:
+    """Every stated fact is found as stated; lists of facts match whatever their order."""
+    if isinstance(stated, dict):
+        for name, value in stated.items():
+            assert name in found, f"{place}.{name}"
+            assert_within(value, found[name], f"{place}.{name}")
+    elif isinstance(stated, list) and stated and isinstance(stated[0], dict):
+        for value in stated:
+            assert any(within(value, other) for other in found), (place, value)
+    else:
+        assert stated == found or (isinstance(stated, list) and sorted(stated) == sorted(found)), place
+
+
+def within(stated: Any, found: Any) -> bool:
+    try:
+        assert_within(stated, found, "")
+    except AssertionError:
+        return False
+    return True
+
+
+def test_every_rule_holds_on_the_worked_agreement():
+    assert set(outcomes(facts(WORKED)).values()) == {"pass", "n/a"}
+    for gate in ("agreement", "run", "operations"):
+        assert worst(decide(PACK, gate, facts(WORKED)).verdicts) == "passes"
+
+
+def test_an_agreement_that_states_nothing_for_the_law_is_still_read_and_stops():
+    plain_one = draft()
+    assert plain_one.duties is None
+    a = agreement_facts(plain_one, PACK, Known())
+    assert {d["controller"] for d in a["datasets"]} == {p["party"] for p in a["parties"]} - {"hub-trust"}
+    decision = decide(PACK, "agreement", {"a": a})
+    assert worst(decision.verdicts) == "stops"
+    assert [v.rule.id for v in decision.verdicts if v.outcome == "fail"] == ["XB-11"]  # a party in Norway
+    assert {v.rule.id for v in decision.verdicts if v.outcome == "pass"} == {"OUT-07"}
+
+
+def test_yaml_comes_back_the_same():
+    assert read_agreement(write_text(WORKED)) == WORKED
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (
+            {"datasets": [worked_terms()["datasets"][0] | {"custody": [US]}]},
+            "UK-LAW-01",
+        ),  # nothing said by the UK party
+        ({"datasets": [worked_terms()["datasets"][0] | {"custody": [UK | {"schedule_1": "none"}, US]}]}, "UK-LAW-02"),
+        ({"duties": DUTIES | {"flows": DUTIES["flows"][:1]}}, "XB-10"),  # results go back by no agreed way
+        ({"duties": DUTIES | {"approvals": []}}, "GOV-02"),
+        ({"people": {}}, "GOV-03"),
+        ({"duties": {k: v for k, v in DUTIES.items() if k != "facilities"}}, "GOV-05"),
+        ({"analyses": ["crosstab"]}, "GOV-04"),
+        ({"two_party": True, "disclosure": worked_terms()["disclosure"] | {"minimum_sites": 2}}, None),
+    ],
+)
+def test_a_part_that_is_left_out_is_seen(change, rule):
+    found = {k for k, v in outcomes(facts(worked_agreement(**change))).items() if v in {"fail", "unknown"}}
+    assert (rule in found) if rule else not found
+
+
+@pytest.mark.parametrize(
+    ("purpose", "rule"),
+    [
+        ({"duo": "DUO:0000011", "text": "ancestry"}, "DUO-01"),
+        ({"duo": "DUO:0000006", "text": "another disease", "disease": "MONDO:0000001"}, "GOV-04"),
+        ({"duo": "DUO:0000031", "text": "methods"}, "DUO-01"),
+    ],
+)
+def test_a_purpose_outside_the_terms_is_seen(purpose, rule):
+    found = outcomes(facts(WORKED, STUDY | {"purpose": purpose}))
+    assert found[rule] in {"fail", "unknown"}
+
+
+def test_the_route_is_what_the_numbers_really_take():
+    legs = route(WORKED, "statins")
+    assert [(x["sender"], x["receiver"], x["what"]) for x in legs] == [
+        ("uk", "us", "encrypted_shares"),
+        ("us", "uk", "aggregates"),
+    ]
+
+
+def test_a_facility_abroad_moves_the_border():
+    abroad = DUTIES | {"facilities": [DUTIES["facilities"][0] | {"country": "US"}, DUTIES["facilities"][1]]}
+    legs = route(worked_agreement(duties=abroad), "statins")
+    assert {x["from_country"] for x in legs if x["sender"] == "uk"} == {"US"}
+
+
+def test_a_processor_that_holds_data_needs_no_basis_of_its_own_but_a_contract():
+    parties = worked_terms()["parties"]
+    changed = worked_agreement(
+        parties=parties | {"us": parties["us"] | {"role": "processor"}},
+        datasets=[worked_terms()["datasets"][0] | {"custody": [UK]}],
+    )
+    found = outcomes(facts(changed))
+    assert found["UK-LAW-01"] == "pass"
+    assert found["UK-LAW-07"] == "fail"
+
+
+def test_people_in_reach_are_added_up_and_unknown_stays_unknown():
+    a = agreement_facts(WORKED, PACK, Known())
+    assert a["bulk"] == [{"category": "health", "people": 61000}]
+    entry = worked_terms()["datasets"][0]
+    silent = worked_agreement(datasets=[entry | {"custody": [UK, {k: v for k, v in US.items() if k != "people_us"}]}])
+    assert agreement_facts(silent, PACK, Known())["bulk"] == [{"category": "health"}]
+    assert outcomes(facts(silent))["US-DSP-02"] == "unknown"
+
+
+def test_only_a_verified_signature_is_an_approval():
+    assert {p["party"] for p in agreement_facts(WORKED, PACK, SIGNED)["approvals"]} == {"uk", "us"}
+    assert [p["role"] for p in agreement_facts(WORKED, PACK, Known())["approvals"]] == ["information_governance"]
+
+
+def test_a_pack_without_the_facts_constants_is_an_error():
+    for name in ("statbarns", "evidence_years"):
+        less = replace(PACK, constants={k: v for k, v in PACK.constants.items() if k != name})
+        with pytest.raises(Invalid) as caught:
+            agreement_facts(WORKED, less, Known())
+        assert (caught.value.code, caught.value.where) == ("E-PACK", f"constants.{name}")
+
+
+def test_noise_asked_for_is_held_against_the_budget():
+    entry = worked_terms()["datasets"][0]
+    budget = {"rho": 1.0, "delta": 1e-6, "per_person": 0.5, "per_project": 0.7, "colluders": 1, "minimum_survivors": 2}
+    noisy = worked_agreement(datasets=[entry | {"privacy": budget}])
+    effect = STUDY["analyses"]["effect"]["glm"]
+    for rho, outcome in ((0.4, "pass"), (0.6, "fail"), (None, "fail")):
+        asked = effect | ({"privacy": {"rho": rho}} if rho else {})
+        assert outcomes(facts(noisy, STUDY | {"analyses": {"effect": {"glm": asked}}}))["OUT-12"] == outcome
+
+
+@pytest.mark.parametrize(
+    ("change", "where"),
+    [
+        (
+            {"duties": DUTIES | {"retention": DUTIES["retention"] | {"data_until": "soon"}}},
+            "duties.retention.data_until",
+        ),
+        (
+            {"duties": DUTIES | {"flows": [DUTIES["flows"][0] | {"receivers": ["rome"]}]}},
+            "duties.flows.sums-to-hub",
+        ),
+        ({"duties": DUTIES | {"facilities": DUTIES["facilities"][:1]}}, "duties.facilities"),
+        ({"duties": DUTIES | {"purposes": DUTIES["purposes"] * 2}}, "duties.purposes"),
+        ({"duties": DUTIES | {"rule_pack": "the usual"}}, "duties.rule_pack"),
+        (
+            {
+                "duties": DUTIES
+                | {"judgements": [{"rule": "XB-07", "person": "erin", "reason": "r", "date": "2026-06-01"}]}
+            },
+            "duties.judgements",
+        ),
+        (
+            {"datasets": [worked_terms()["datasets"][0] | {"custody": [UK | {"controller": "rome"}]}]},
+            "datasets.statins.custody",
+        ),
+        (
+            {"datasets": [worked_terms()["datasets"][0] | {"custody": [UK | {"subjects": ["UK!"]}, US]}]},
+            "datasets.statins.custody.subjects",
+        ),
+        ({"people": {"nobody": {"country": "GB"}}}, "nobody"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_its_place(change, where):
+    with pytest.raises(IsthmusError) as caught:
+        check_agreement(worked_agreement(**change))
+    assert (caught.value.code, caught.value.where) == ("E-AGREEMENT", where)
+
+
+def test_old_agreements_keep_their_digest():
+    """Parts that are left out are not in the canonical form."""
+    assert "duties" not in write_text(draft(disclosure=FLOOR))
