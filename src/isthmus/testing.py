@@ -97,12 +97,14 @@ def fixed(summary: Summary) -> Summary:
 
 def subset(inputs: Inputs, keep: NDArray[np.bool_]) -> Inputs:
     """The rows where `keep` (rows,) is True."""
+    gaps = inputs.gaps
     return Inputs(
         rows=int(np.count_nonzero(keep)),
         numbers={name: values[keep] for name, values in inputs.numbers.items()},
         codes={name: values[keep] for name, values in inputs.codes.items()},
         design=None if inputs.design is None else np.ascontiguousarray(inputs.design[:, keep]),
         keys={name: values[keep] for name, values in inputs.keys.items()},
+        gaps=None if gaps is None else replace(gaps, keys=gaps.keys[keep]),
     )
 
 

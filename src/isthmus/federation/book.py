@@ -55,7 +55,7 @@ class SqlBook:
         held = self.snapshots.get(self.dataset)
         if held is not None and held[0] == snapshot:
             return held[1]
-        keys = read(secret(self.store))
+        keys = read(self.secret())
         made, new = enrolled(*self._entries(), keys)
         batches = [
             {
@@ -81,6 +81,10 @@ class SqlBook:
             total = int.from_bytes(sample[SAMPLE // 8 :], "big")
             past.add(key, Trace(track, population, size, bytes(sample[: SAMPLE // 8]), total))
         return past
+
+    def secret(self) -> bytes:
+        """The store's own."""
+        return secret(self.store)
 
     def record(self, run: str, charged: Sequence[str], admitted: Sequence[Asked]) -> frozenset[str]:
         """Charge, and keep the sets of what is within the cap; one link of the chain."""

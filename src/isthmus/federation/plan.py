@@ -21,6 +21,7 @@ from isthmus.model.names import Digest
 from isthmus.model.privacy import Allowance, Privacy, exact
 from isthmus.model.rules import Rules, applies
 from isthmus.model.study import Study
+from isthmus.statistics import imputation
 from isthmus.statistics.catalogue import CATALOGUE, Analysis, analyses
 from isthmus.statistics.contract import Grid, Needs, Setting, Statistic
 from isthmus.statistics.population import PopulationQuestion, population
@@ -119,7 +120,7 @@ def inferred_reads(study: Study) -> Reads:
     every = [needs for _, needs in asked]
     inside = [name for needs in every if needs.formula for name in formula_reads(needs.formula)]
     return Reads(
-        names=tuple(dict.fromkeys(name for needs in every for name in reads(needs))),
+        names=tuple(dict.fromkeys((*(name for needs in every for name in reads(needs)), *_held(study)))),
         categories=tuple(dict.fromkeys((*(name for needs in every for name in needs.categories), *inside))),
         times=tuple(dict.fromkeys(name for needs in every for name in needs.times)),
         keys=tuple(dict.fromkeys(name for needs in every for name in needs.keys)),
@@ -141,7 +142,7 @@ def study_reads(study: Study, codebook: Codebook) -> frozenset[str]:
         parse_condition(t, base, derived) for t in texts
     ]
     inside = {name for e in (*derived.values(), *conditions) for name in e.names}
-    return frozenset(inside.union(*(reads(needs) for _, needs in analysed)))
+    return frozenset(inside.union(_held(study), *(reads(needs) for _, needs in analysed)))
 
 
 def make_plan(  # noqa: PLR0913 - everything public about a run
@@ -207,7 +208,7 @@ def _private(question: Question, analysis: Analysis, rules: Rules, privacy: Priv
 
 
 def _offered(study: Study) -> None:
-    later = {"groups": study.groups, "impute": study.impute, "cohort": study.population and study.population.cohort}
+    later = {"groups": study.groups, "cohort": study.population and study.population.cohort}
     for key, value in later.items():
         if value:
             raise Invalid("E-NOT-OFFERED", f"{key!r} is not offered by this version", "leave it out", key)
@@ -217,7 +218,7 @@ def _question(
     analysis: Analysis, needs: Needs, study: Study, dictionary: Codebook, rules: Rules, sites: int
 ) -> Question:
     statistic = CATALOGUE[analysis.kind]
-    for name in reads(needs):
+    for name in (*reads(needs), *_held(study)):
         if name not in dictionary.variables:
             known = ", ".join(sorted(dictionary.variables))
             raise Invalid("E-COLUMN", f"{name!r} is not in the codebook", f"known variables: {known}", analysis.name)
@@ -233,7 +234,27 @@ def _question(
     )
     where = tuple(e for e in (analysis.where, _subgroup(study, analysis)) if e)
     rungs = _rungs(statistic.rungs(analysis.question, dictionary), rules)
-    return Question(analysis.name, statistic, analysis.question, needs, base, rungs, where)
+    if study.impute is None:
+        return Question(analysis.name, statistic, analysis.question, needs, base, rungs, where)
+    made = imputation.over(imputation.Asked(statistic, analysis.question, needs, base), _wish(study))
+    return Question(analysis.name, made.statistic, made.arguments, made.needs, made.setting, rungs, where)
+
+
+def _wish(study: Study) -> imputation.Wish:
+    """Of a study that imputes.
+
+    Raises:
+        Invalid: E-IMPUTE, no seed: every party draws from it.
+    """
+    if study.impute is None or study.seed is None:
+        message = "multiple imputation needs a seed, from which every party draws the same parameters"
+        raise Invalid("E-IMPUTE", message, "seed: 20260101", "impute")
+    return imputation.Wish(m=study.impute.m, cycles=study.impute.cycles, seed=study.seed, with_=_held(study))
+
+
+def _held(study: Study) -> tuple[str, ...]:
+    """What the imputation models hold beyond what is analysed."""
+    return () if study.impute is None else study.impute.with_ or ()
 
 
 def _check_numbers(needs: Needs, dictionary: Codebook, where: str) -> None:

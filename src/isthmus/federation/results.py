@@ -99,7 +99,7 @@ def _report(question: Question, script: Script, estimate: Estimate, excluded: Ma
         "excluded": {
             v: excluded[v]
             for v in (plan.variables if plan.study.missing == "study" else question.reads)
-            if v in excluded
+            if v in excluded and not question.needs.gaps
         },
         "disclosure": findings_json((*passed_at_every_site(plan.rules), *fit, *gated.findings), plan.whose),
     }

@@ -30,6 +30,7 @@ from isthmus.disclosure.gate import (
 )
 from isthmus.disclosure.history import Floors, RowSet
 from isthmus.disclosure.site import consider, reasons, shows, weigh
+from isthmus.federation import selected
 from isthmus.federation.plan import POPULATION, VOTE, Plan, Question
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.protocol.context import packing
@@ -228,7 +229,8 @@ class SiteWork:
         clearance = self._clearances[question.name, rung]
         if answer.choices is not None:
             return release_ballot(asked.layout, answer.choices, clearance, self.rules, self.randomness)
-        for guard in (weigh(answer.weights, self.rules), shows(answer.cells or {}, self.rules)):
+        met = (consider(evidence, self.rules) for evidence in answer.evidence)
+        for guard in (weigh(answer.weights, self.rules), shows(answer.cells or {}, self.rules), *met):
             if not guard.holds:
                 raise Refused("E-DISCLOSURE", str(reasons(guard)))
         _check_encodable(question, asked, answer)
@@ -326,6 +328,8 @@ class SiteWork:
 
     def _needed(self, question: Question) -> tuple[str, ...]:
         """Variables that a row must have to enter."""
+        if question.needs.gaps:
+            return ()
         return self.plan.variables if self.plan.study.missing == "study" else question.reads
 
     def _kept(self, conditions: Sequence[str], frame: Frame) -> Mask:
@@ -350,17 +354,13 @@ class SiteWork:
     def _selected(self, question: Question) -> Inputs:
         frame = self._frame()
         if question.name == POPULATION:
-            missing = {name: frame.missing(name).astype(np.float64) for name in question.arguments.variables}
-            return Inputs(rows=frame.rows, numbers=missing, codes={})
-        rows = frame.subset(frame.complete(self._needed(question)) & self._kept(question.where, frame))
-        levels = question.base.levels
-        return Inputs(
-            rows=rows.rows,
-            numbers={n: rows.numbers(n) for n in (*question.needs.numbers, *question.needs.times)},
-            codes={n: rows.codes(n, levels[n]) for n in question.needs.categories},
-            design=rows.matrix(question.base.design) if question.base.design else None,
-            keys={n: rows.keys(n) for n in question.needs.keys},
-        )
+            return selected.missing(question, frame)
+        mask = frame.complete(self._needed(question)) & self._kept(question.where, frame)
+        rows = frame.subset(mask)
+        if not question.needs.gaps:
+            return selected.complete(question, rows)
+        keys = read_keys(self.source, self.codebook, self.person, self.book.secret()).rows[self._positions()]
+        return selected.with_gaps(question, rows, keys[mask])
 
     def _frame(self) -> Frame:
         if self._rows is None:

@@ -14,7 +14,7 @@ operations and `linear.py`'s Cholesky, and stopping decided on pooled sums alone
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -29,6 +29,9 @@ from isthmus.model.record import record
 from isthmus.summary import FloatArray, IntArray, Layout, Summary
 
 CodeArray: TypeAlias = NDArray[np.int32]
+KeyArray: TypeAlias = NDArray[np.uint64]
+Numbers: TypeAlias = Callable[[str], FloatArray]
+Codes: TypeAlias = Callable[[str, Sequence[str]], CodeArray]
 Exactness = Literal["exact", "grid", "approximate"]
 
 
@@ -42,6 +45,7 @@ class Needs:
         formula: its right-hand side is delivered as a design matrix; its variables need not be repeated.
         times: number variables whose grid (or, in a rehearsal, distinct values) the question uses.
         keys: identifiers of clusters, of any type, delivered as codes of the site's own: no level is declared or told.
+        gaps: rows with missing values come along, with what it takes to fill them (`Inputs.gaps`).
     """
 
     numbers: tuple[str, ...] = ()
@@ -49,6 +53,7 @@ class Needs:
     formula: Formula | None = None
     times: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    gaps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +90,25 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Inputs:
-    """One site's rows of a question, complete cases only; `rows` may be 0.
+class Gaps:
+    """What a site needs to fill in missing values.
 
     Attributes:
-        numbers: name -> (rows,) float64, finite.
-        codes: name -> (rows,) int32 index into `Setting.levels[name]`.
+        keys: (rows,) one for each row, made with a secret of the site; no sum, error or log holds one.
+        matrix: (design, rows, numbers by name, codes by name and levels) -> (p, rows) columns of a design.
+    """
+
+    keys: KeyArray
+    matrix: Callable[[Design, int, Numbers, Codes], FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """One site's rows of a question, complete cases only unless it takes `gaps`; `rows` may be 0.
+
+    Attributes:
+        numbers: name -> (rows,) float64, finite; NaN where missing, with `gaps`.
+        codes: name -> (rows,) int32 index into `Setting.levels[name]`; -1 where missing, with `gaps`.
         design: (p, rows) float64, C order: one design column per row of the array.
         keys: name -> (rows,) int32, equal where the identifier is; they mean nothing at another site.
     """
@@ -100,6 +118,7 @@ class Inputs:
     codes: Mapping[str, CodeArray]
     design: FloatArray | None = None
     keys: Mapping[str, CodeArray] = field(default_factory=dict)
+    gaps: Gaps | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +141,14 @@ class Answer:
         summary: words of a ballot (kind `vote`) are 0 here; the gate fills in what this site votes.
         weights: working weights of the round, where it has any (for the weight guard).
         cells: name -> counts that the round shows and that the evidence, on the first grid, does not.
+        evidence: facts about what the round sends, where they depend on rounds before; every rule is held to them as well.
         choices: of a ballot, blocks (words, k) of the counts that each word would show if every site agreed to it.
     """
 
     summary: Summary
     weights: Weights | None = None
     cells: Mapping[str, IntArray] = field(default_factory=dict)
+    evidence: tuple[Evidence, ...] = ()
     choices: tuple[IntArray, ...] | None = None
 
 
