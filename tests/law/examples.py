@@ -47,6 +47,7 @@ def table(rows: int = ROWS, seed: int = 7) -> dict[str, Any]:
         "entry": np.floor(np.minimum(time, censor) * 0.6 * (age - age.min()) / np.ptp(age)),
         "event": (time <= censor).astype(float),
         "score": np.round(50 + 0.2 * age + 6 * np.sin(np.arange(rows) * 7 % 30) + draw.normal(0, 3, rows), 2),
+        "falls": draw.negative_binomial(1.2, 1.2 / (1.2 + np.exp(0.6 + 0.02 * (age - 63)))).astype(float),
         "cause": np.where(time <= censor, np.where(np.arange(rows) % 3 == 0, "2", "1"), "0").astype(object),
     }
 
@@ -105,6 +106,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"formula": "died ~ age + arm", "family": "binomial", "link": "probit", "robust": "HC2"},
         {"formula": "visits ~ age + arm", "family": "quasipoisson", "robust": "HC1"},
         {"formula": "pressure ~ arm + stage", "family": "inverse_gaussian"},
+        {"formula": "falls ~ age + arm + offset(exposure)", "family": "negative_binomial"},
     ],
     "multinomial": [{"formula": "stage ~ age + arm", "release": ["vcov"]}, {"formula": "stage ~ year + I(year^2)"}],
     "ordinal": [{"formula": "stage ~ age + arm", "release": ["vcov"]}, {"formula": "stage ~ year + I(year^2)"}],

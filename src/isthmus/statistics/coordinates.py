@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -71,6 +72,12 @@ class Coordinates:
             for j in range(1, len(slopes)):
                 made[0] += slopes[j] * (target.centre[j] - self.centre[j])
         return made if target.rotation is None else _untwist(target.rotation, made)
+
+
+def turn(columns: FloatArray, params: Mapping[str, Any]) -> FloatArray:
+    """Columns (p, rows) in the coordinates that a round's parameters state."""
+    z: FloatArray = (columns - np.asarray(params["centre"])[:, None]) / np.asarray(params["scale"])[:, None]
+    return np.asarray(params["rotation"]) @ z if "rotation" in params else z
 
 
 def declared(design: Design, dictionary: Codebook) -> Coordinates:

@@ -1,4 +1,5 @@
-"""Generalized linear models (kind `glm`): gaussian, binomial, poisson, gamma, inverse gaussian and quasi-families.
+"""Generalized linear models (kind `glm`): gaussian, binomial, poisson, gamma, inverse gaussian, quasi-families;
+and `negative_binomial`, which has a theta of its own (`negative_binomial.py`).
 
 Result keys: `terms`, `fit` (family, link, deviance, null_deviance, df_residual, df_null, loglik, aic, dispersion,
 converged), `n`, `events` (binomial, poisson), `reference`, `conf_level`, `test` (`t` where the dispersion is
@@ -29,7 +30,7 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, parse
 from isthmus.model.record import record
-from isthmus.statistics import glm_cluster, glm_flow, glm_kernel
+from isthmus.statistics import glm_cluster, glm_flow, glm_kernel, negative_binomial
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.families import FAMILIES, POSITIVE_OUTCOME, Family, link_names, null_deviance
 from isthmus.statistics.glm_evidence import glm_evidence
@@ -38,6 +39,8 @@ from isthmus.statistics.glm_model import Model, implied_columns
 from isthmus.statistics.inference import contrast_rows, term_rows, wald_tests
 from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
+
+NEGATIVE = "negative_binomial"
 
 
 @record
@@ -58,7 +61,16 @@ class Glm:
     """
 
     formula: str
-    family: Literal["gaussian", "binomial", "poisson", "gamma", "inverse_gaussian", "quasibinomial", "quasipoisson"]
+    family: Literal[
+        "gaussian",
+        "binomial",
+        "poisson",
+        "gamma",
+        "inverse_gaussian",
+        "quasibinomial",
+        "quasipoisson",
+        "negative_binomial",
+    ]
     link: Literal["identity", "logit", "probit", "cloglog", "log", "inverse", "1/mu^2"] | None = None
     weights: Weighting | None = None
     offset: str | None = None
@@ -76,9 +88,12 @@ def _formula(question: Glm) -> Formula:
     if formula.strata:
         raise Invalid("E-FORMULA", "a glm takes no strata()", "add the variable as a term")
     _cluster(question, formula)
-    known = link_names(question.family)
+    known = ("log",) if question.family == NEGATIVE else link_names(question.family)
     if question.link not in {None, *known}:
         raise Invalid("E-LINK", f"{question.family} has no link {question.link!r}", "links: " + ", ".join(known))
+    stated = (question.weights, question.robust, _cluster(question, formula))
+    if question.family == NEGATIVE and any(one is not None for one in stated):
+        raise Invalid("E-FORMULA", f"{NEGATIVE} takes no weights, robust or cluster", "leave them out")
     return formula
 
 
@@ -93,6 +108,8 @@ def _cluster(question: Glm, formula: Formula) -> str | None:
 
 
 def _family(question: Glm) -> Family:
+    if question.family == NEGATIVE:  # it begins as the Poisson model does
+        return FAMILIES["poisson", "log"]
     return FAMILIES[question.family, question.link or link_names(question.family)[0]]
 
 
@@ -146,10 +163,10 @@ def _prepare(question: Glm, setting: Setting, inputs: Inputs) -> Rows:
 
 
 def _check_outcome(family: str, name: str, y: Any) -> None:
-    if family.endswith("binomial") and not bool(np.all((y == 0.0) | (y == 1.0))):
+    if family in {"binomial", "quasibinomial"} and not bool(np.all((y == 0.0) | (y == 1.0))):
         raise Invalid("E-OUTCOME", f"outcome {name!r} of a binomial model must be 0 or 1", "derive it with CASE WHEN")
-    if family.endswith("poisson") and not bool(np.all(y >= 0.0)):
-        raise Invalid("E-OUTCOME", f"outcome {name!r} of a poisson model must not be negative")
+    if family.endswith(("poisson", NEGATIVE)) and not bool(np.all(y >= 0.0)):
+        raise Invalid("E-OUTCOME", f"outcome {name!r} of a model of counts must not be negative")
     if family in POSITIVE_OUTCOME and not bool(np.all(y > 0.0)):
         raise Invalid(
             "E-OUTCOME", f"outcome {name!r} of this family must be above 0", "leave zeros out, or add to them"
@@ -176,13 +193,15 @@ def _evidence(question: Glm, setting: Setting, prepared: Rows) -> Evidence:
 def _flow(question: Glm, setting: Setting) -> Flow:
     model = _model(question, setting)
     glm_cluster.check(model.cluster, setting.sites)
-    return glm_flow.fit(model)
+    return negative_binomial.fit(model) if question.family == NEGATIVE else glm_flow.fit(model)
 
 
 def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) -> Answer:
     model = _model(question, setting)
     values: dict[str, Any] = {}
     step = asked.params["step"]
+    if step == NEGATIVE:
+        return negative_binomial.summarise(model, prepared, asked)
     if step == "meat" and model.cluster is not None:
         values, guard = glm_cluster.meat(model, prepared, asked.params)
         return Answer(filled(asked.layout, values), guard)

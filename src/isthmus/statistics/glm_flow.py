@@ -305,7 +305,7 @@ def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | Non
         exactness="exact",
         n=int(count),
         rounds=fitted.rounds,
-        counts=_counts(model, start, int(count)),
+        counts=counts(model, start, int(count)),
         values=values,
         parameters=model.size,
     )
@@ -339,7 +339,8 @@ def _loglik(model: Model, start: Start, deviance: float, count: float) -> float:
     return sums["constant"] - 0.5 * deviance
 
 
-def _counts(model: Model, start: Start, count: int) -> dict[str, Counts]:
+def counts(model: Model, start: Start, count: int) -> dict[str, Counts]:
+    """Rows, events where they are counts, and the cells behind each indicator of an outcome with two values."""
     found = {"n": Counts("size", np.array([count]))}
     if model.family.base == "binomial" and model.weighting is None:
         events = round(start.sums["response"])

@@ -20,7 +20,6 @@ from isthmus.statistics import glm_flow, linear, mixed_profile
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.glm_flow import Start
 from isthmus.statistics.glm_model import Model
-from isthmus.statistics.implied import implied_cells
 from isthmus.statistics.mixed_profile import Profile, profile
 from isthmus.statistics.newton import must_halve
 from isthmus.summary import Field, FloatArray, Layout, Summary
@@ -264,7 +263,8 @@ def _estimate(plan: Plan, begun: _Begun, ended: _Ended, rounds: int) -> Estimate
         "singular": bool(np.any(np.diag(factor) == 0.0)),
         "parameters": parameters,
     }
-    return Estimate("mixed", "exact", n, rounds, _counts(model, begun), values, p + plan.angles)
+    counts = glm_flow.counts(model, begun.start, n) | {"groups": Counts("cells", np.array([begun.groups]))}
+    return Estimate("mixed", "exact", n, rounds, counts, values, p + plan.angles)
 
 
 def _raw(plan: Plan, begun: _Begun, factor: FloatArray) -> FloatArray:
@@ -274,14 +274,3 @@ def _raw(plan: Plan, begun: _Begun, factor: FloatArray) -> FloatArray:
         made[k] = factor[k] / place.scale[j]
         made[0] -= made[k] * place.centre[j]
     return made
-
-
-def _counts(model: Model, begun: _Begun) -> dict[str, Counts]:
-    """Rows, groups, and the cells behind each indicator where the outcome has two values."""
-    found = {"n": Counts("size", np.array([begun.n])), "groups": Counts("cells", np.array([begun.groups]))}
-    total, squares, _ = begun.start.marks[:, -1].tolist()
-    if total != squares:
-        return found
-    events = round(total)
-    found[f"implied:{model.outcome}"] = Counts("implied", np.array([events, begun.n - events]))
-    return found | implied_cells(model.design, begun.start.marks, (begun.n, events))

@@ -1,0 +1,194 @@
+"""Negative binomial regression with log link and its theta (`glm` with `family: negative_binomial`), as R's `MASS::glm.nb`.
+
+V(mu) = mu + mu^2 / theta. Coefficients and log theta move together by Newton's method on the joint log-likelihood, whose
+derivatives are additive. Standard errors are MASS': the expected information of the coefficients given theta (the joint
+observed Hessian, as in statsmodels, differs a little); theta's own is that of its observed information.
+
+It begins as the Poisson model does, from theta = 1. Where the counts vary no more than Poisson counts theta has no
+finite value, and the error says so.
+Reference: Venables & Ripley (2002), Modern Applied Statistics with S, section 7.4; Lawless (1987), Can J Stat 15:209.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from isthmus.evidence import Weights, of_squares, weights_of, worst
+from isthmus.model.errors import Invalid
+from isthmus.statistics import coordinates, glm_flow, linear
+from isthmus.statistics.chunks import pieces
+from isthmus.statistics.contract import Answer, Estimate, Flow, Round
+from isthmus.statistics.families import LARGEST_ETA
+from isthmus.statistics.glm_flow import Start
+from isthmus.statistics.glm_kernel import Rows
+from isthmus.statistics.glm_model import Model
+from isthmus.statistics.newton import MAX_ROUNDS, STEP, diverged, must_halve
+from isthmus.statistics.summaries import filled
+from isthmus.summary import Field, FloatArray, Layout, Summary
+
+STEPS = 2 * MAX_ROUNDS  # a step may be halved often while theta is far off
+FARTHEST = 2.0  # largest change of log theta in one step
+ENDS = (-12.0, 14.0)  # of log theta: below, nearly all counts are 0; above, variance and mean agree to a millionth
+Pooled = Generator[Round, Summary, Any]
+
+
+def layout(model: Model) -> Layout:
+    """One step: derivatives by coefficients and log theta, -2 log-likelihood, deviance."""
+    size = model.size
+    return Layout(
+        fields=(
+            Field(name="score", shape=(size,), kind="score"),
+            Field(name="gram", shape=(size, size), kind="gram"),
+            Field(name="observed", shape=(size, size), kind="gram"),
+            Field(name="cross", shape=(size,), kind="score"),
+            Field(name="theta", shape=(2,), kind="sum"),
+            Field(name="minus2", shape=(1,), kind="sum"),
+            Field(name="deviance", shape=(1,), kind="sum"),
+        )
+    )
+
+
+# -- at a site ------------------------------------------------------------------------------------------------------
+
+
+def summarise(model: Model, rows: Rows, asked: Round) -> Answer:
+    """This site's part of one step."""
+    params, size = asked.params, model.size
+    values: dict[str, Any] = {f.name: np.zeros(f.shape) for f in asked.layout.fields}
+    kinds: list[list[FloatArray]] = [[], [], [], []]
+    theta = math.exp(float(params["log_theta"]))
+    for piece in pieces(rows.size):
+        z = coordinates.turn(rows.columns[:, piece], params)
+        eta = np.asarray(params["coefficients"]) @ z
+        y = rows.y[piece]
+        if rows.offset is not None:
+            eta = eta + rows.offset[piece]
+        row = _row(y, np.exp(np.minimum(eta, LARGEST_ETA)), theta)
+        values["score"] += z @ row["score"]
+        values["gram"] += (z * row["expected"]) @ z.T
+        values["observed"] += (z * row["observed"]) @ z.T
+        values["cross"] += z @ row["cross"]
+        values["theta"] += np.array([row["first"].sum(), row["second"].sum()])
+        values["minus2"] -= 2.0 * row["loglik"].sum()
+        values["deviance"] += row["deviance"].sum()
+        for kept, name in zip(kinds, ("expected", "observed", "first", "second"), strict=True):
+            kept.append(np.abs(row[name]))
+    return Answer(filled(asked.layout, values), _guard(kinds, size))
+
+
+def _guard(kinds: list[list[FloatArray]], size: int) -> Weights:
+    """Of both matrices, and of the two sums about theta, whose terms have heavy tails as squares do."""
+    expected, observed, *theta = [np.concatenate(kind) if kind else np.zeros(0) for kind in kinds]
+    about = [of_squares(weights_of(terms, 0)) for terms in theta]
+    return worst([weights_of(expected, size), weights_of(observed, size), *about])
+
+
+def _row(y: FloatArray, mu: FloatArray, theta: float) -> dict[str, FloatArray]:
+    """Of each row: derivatives by eta and log theta, log-likelihood and unit deviance."""
+    whole = theta + mu
+    excess = (y - mu) / whole  # (y + theta) / (mu + theta) - 1
+    grow = special.digamma(y + theta) - special.digamma(theta) - np.log1p(mu / theta) - excess
+    bend = special.polygamma(1, y + theta) - special.polygamma(1, theta) + 1.0 / theta - 2.0 / whole
+    bend += (1.0 + excess) / whole
+    first = theta * grow
+    chance = special.gammaln(y + theta) - special.gammaln(theta) - special.gammaln(y + 1.0)
+    chance += special.xlogy(y, mu / whole) - theta * np.log1p(mu / theta)
+    return {
+        "score": theta * excess,
+        "expected": mu * theta / whole,
+        "observed": mu * theta * (1.0 + excess) / whole,
+        "cross": theta * excess * mu / whole,
+        "first": first,
+        "second": first + theta**2 * bend,
+        "loglik": chance,
+        "deviance": 2.0 * (special.xlogy(y, y / mu) - (y + theta) * np.log1p(excess)),
+    }
+
+
+# -- between rounds ---------------------------------------------------------------------------------------------------
+
+
+def fit(model: Model) -> Flow:
+    """The whole flow."""
+    start, rounds = yield from glm_flow.begin(model)
+    now = np.append(start.coefficients, 0.0)
+    before, last = now, math.inf
+    for _ in range(STEPS):
+        asked: dict[str, Any] = {"step": "negative_binomial", "coefficients": now[:-1], "log_theta": float(now[-1])}
+        pooled = yield Round(layout(model), {**asked, **start.place.params()})
+        rounds += 1
+        minus2 = float(pooled["minus2"][0])
+        if must_halve(minus2, last):
+            now = (now + before) / 2.0
+            continue
+        move, inverse, errors = _step(model, start, pooled, now - before)
+        before, last, now = now, minus2, now + move
+        if not ENDS[0] < now[-1] < ENDS[1]:
+            raise _no_theta(model, now)
+        raw = np.append(start.place.raw(move[:-1]), move[-1])
+        if bool(np.all(np.abs(raw) < STEP * errors)):
+            return _estimate(model, start, (now, inverse, errors), pooled, rounds)
+    raise diverged(start.place, now[:-1] - before[:-1], now[:-1], model.design.names)
+
+
+def _step(model: Model, start: Start, pooled: Summary, last: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The joint step (p + 1,), the inverse expected information (p, p) given theta, raw standard errors (p + 1,)."""
+    size = model.size
+    try:
+        lower = linear.cholesky(pooled["gram"])
+    except linear.Dependent as error:  # columns were independent at the start: weights have vanished since
+        raise diverged(start.place, last[:-1], last[:-1], model.design.names) from error
+    inverse, score = linear.inverse(lower), pooled["score"]
+    first, second = pooled["theta"].tolist()
+    joint = np.zeros((size + 1, size + 1))
+    joint[:size, :size], joint[:size, size], joint[size, :size] = pooled["observed"], -pooled["cross"], -pooled["cross"]
+    joint[size, size] = -second
+    try:
+        move = linear.solve(linear.cholesky(joint), np.append(score, first))
+    except linear.Dependent:  # far from the end the observed information need not be positive
+        move = np.append(linear.solve(lower, score), math.copysign(1.0, first) if second >= 0.0 else -first / second)
+    move[size] = min(max(float(move[size]), -FARTHEST), FARTHEST)
+    spread = 1.0 / math.sqrt(-second) if second < 0.0 else math.inf
+    errors = np.append(np.sqrt(np.diag(start.place.covariance(inverse))), spread)
+    return move, inverse, errors if math.isfinite(spread) else np.zeros(size + 1)
+
+
+def _no_theta(model: Model, now: FloatArray) -> Invalid:
+    name = repr(model.outcome)
+    if now[-1] > 0.0:
+        message = f"outcome {name} varies no more than a Poisson count: theta has no finite value"
+        return Invalid("E-OUTCOME", message, "use family: poisson")
+    return Invalid("E-OUTCOME", f"outcome {name} is 0 in nearly every row: theta has no value", "use family: binomial")
+
+
+def _estimate(
+    model: Model, start: Start, found: tuple[FloatArray, FloatArray, FloatArray], pooled: Summary, rounds: int
+) -> Estimate:
+    now, inverse, errors = found
+    n, theta = int(start.sums["n"]), math.exp(float(now[-1]))
+    loglik = -float(pooled["minus2"][0]) / 2.0
+    values = {
+        "estimates": start.place.raw(now[:-1]),
+        "vcov": start.place.covariance(inverse),
+        "df_residual": float(n - model.size),
+        "test": "z",
+        "error": "model",
+        "fit": {
+            "family": "negative_binomial",
+            "link": "log",
+            "theta": theta,
+            "theta_error": theta * float(errors[-1]),
+            "deviance": float(pooled["deviance"][0]),
+            "loglik": loglik,
+            "aic": 2.0 * (model.size + 1 - loglik),
+            "dispersion": 1.0,
+            "converged": True,
+        },
+        "null_parts": None,
+    }
+    return Estimate("glm", "exact", n, rounds, glm_flow.counts(model, start, n), values, model.size)
