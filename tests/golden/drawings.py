@@ -29,7 +29,7 @@ COMMANDS = (
     *(("study", name) for name in ("check", "submit", "status")),
     *(("results", name) for name in ("show", "plot", "export")),
     *(("rules", name) for name in ("list", "show")),
-    *(("agreement", name) for name in ("new", "check", "sign", "show")),
+    *(("agreement", name) for name in ("new", "check", "diff", "sign", "show")),
     ("hub", "serve"),
     ("site", "serve"),
     ("config", "show"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from isthmus.cli.run import Json, Quiet
 from isthmus.cli.screen import Screen
-from isthmus.model.errors import Untrusted
+from isthmus.model.errors import Invalid, Untrusted
 
 if TYPE_CHECKING:
     from isthmus.governance.agreement import Agreement
@@ -19,27 +20,50 @@ if TYPE_CHECKING:
 File = Annotated[Path, typer.Argument(metavar="AGREEMENT", help="The agreement file.")]
 
 
+class Template(StrEnum):
+    """Terms to complete."""
+
+    ACADEMIC = "uk-us-academic"
+    COMPANY = "uk-us-company"
+    ONE_COUNTRY = "one-country"
+
+
 def new(
-    file: File,
-    terms: Annotated[Path, typer.Option(help="What people decide: dates, datasets, question kinds, disclosure floor.")],
-    card: Annotated[list[Path], typer.Option(help="A party's card.json (repeat: one hub, the sites, the people).")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The agreement to write; with --template, the terms.")],
+    terms: Annotated[
+        Path | None, typer.Option(help="What people decide: dates, datasets, question kinds, disclosure floor.")
+    ] = None,
+    card: Annotated[
+        list[Path] | None, typer.Option(help="A party's card.json (repeat: one hub, the sites, the people).")
+    ] = None,
+    template: Annotated[Template | None, typer.Option(help="Write terms to complete instead.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write an agreement from terms and the parties' cards."""
+    """Write an agreement from terms and the parties' cards, or terms to complete."""
     from isthmus.governance.card import read_card
     from isthmus.governance.drafting import Terms, new_agreement, write_text
     from isthmus.governance.signing import unsigned
     from isthmus.sdk.files import load_file, read_text
     from isthmus.strict import parse
 
+    screen = Screen.of(json=False, quiet=quiet)
+    if template is not None:
+        _write_template(file, template)
+        screen.say(f"Written: {file}. Complete it, then: isthmus agreement new AGREEMENT --terms {file} --card ...")
+        return
+    if terms is None or not card:
+        raise Invalid(
+            "E-USAGE", "terms and cards make an agreement", "--terms FILE and --card FILE, or --template NAME"
+        )
     cards = [read_card(read_text(path).encode()) for path in card]
     made = new_agreement(parse(Terms, load_file(terms), str(terms)), cards)
     file.write_text(write_text(unsigned(made)), encoding="utf-8")
-    Screen.of(json=False, quiet=quiet).say(f"Written: {file}. Next: every party's custodian signs it.")
+    screen.say(f"Written: {file}. Next: every party's custodian signs it.")
 
 
 def check(file: File, json: Json = False, quiet: Quiet = False) -> None:
-    """Check that it is consistent and signed by every party."""
+    """Check that it is consistent and signed by every party, and show what the rules of law say of it."""
+    from isthmus.cli.law import law_document, say_law
     from isthmus.governance.agreement import agreement_digest
     from isthmus.governance.signing import check_signatures
 
@@ -48,9 +72,31 @@ def check(file: File, json: Json = False, quiet: Quiet = False) -> None:
     if screen.json:
         rules = {entry.dataset: _effective(agreement, entry.dataset) for entry in agreement.datasets}
         digest = agreement_digest(agreement)
-        screen.document({"schema": "isthmus/agreement-check/1", "agreement": digest, "signed": True, "rules": rules})
+        law = law_document(agreement)
+        body = {"schema": "isthmus/agreement-check/1", "agreement": digest, "signed": True, "rules": rules, "law": law}
+        screen.document(body)
+    if screen.json or screen.quiet:
+        return
     _say_rules(screen, agreement)
+    say_law(screen, agreement)
     screen.say(f"ok  consistent, signed by all {len(agreement.parties)} parties", style="green")
+
+
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="The version before.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The version after.")],
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say in plain words what changed from one version to the next."""
+    from isthmus.governance.difference import differences
+
+    screen = Screen.of(json=json, quiet=quiet)
+    found = differences(_read(old).agreement, _read(new).agreement)
+    if screen.json:
+        screen.document({"schema": "isthmus/agreement-diff/1", "changes": found})
+    for line in found or ["no difference"]:
+        screen.say(line)
 
 
 def sign(
@@ -61,12 +107,16 @@ def sign(
     """Sign for your party; parties sign one after the other."""
     from isthmus.federation.identity import load_identity
     from isthmus.governance.drafting import write_text
-    from isthmus.governance.signing import sign_agreement
+    from isthmus.governance.signing import fingerprint, sign_agreement
 
     identity = load_identity(key)
     signed = sign_agreement(_read(file), identity.key, datetime.now(UTC))  # noqa: TID251 - an entry point
     file.write_text(write_text(signed), encoding="utf-8")
-    Screen.of(json=False, quiet=quiet).say(f"Signed by {identity.name}: {file}")
+    screen = Screen.of(json=False, quiet=quiet)
+    screen.say(f"Signed by {identity.name}: {file}")
+    for person in signed.agreement.people:
+        if "custodian" in person.roles and person.key != identity.card.key:
+            screen.say(f"  key of {person.person} ({person.party}): {fingerprint(person.key)}; compare it by voice")
 
 
 def show(file: File, json: Json = False, quiet: Quiet = False) -> None:
@@ -89,6 +139,7 @@ def show(file: File, json: Json = False, quiet: Quiet = False) -> None:
     sites = tuple((s.site, s.party, s.country, s.facility) for s in agreement.sites)
     screen.table(Table(title="Sites", headings=("Site", "Party", "Country", "Facility"), rows=sites, labels=4))
     _say_rules(screen, agreement)
+    _say_duties(screen, agreement)
     screen.say(_state(signed))
 
 
@@ -117,6 +168,30 @@ def _say_rules(screen: Screen, agreement: Agreement) -> None:
                 f"look: minimum_count_site below {subtraction_floor(rules)}: a site that subtracts its own part from a"
                 " pooled cell may be left with fewer people than minimum_count"
             )
+
+
+def _say_duties(screen: Screen, agreement: Agreement) -> None:
+    from isthmus.sdk.tables import Table
+
+    if agreement.duties is None:
+        return
+    purposes = tuple((p.purpose, p.duo, p.disease or "any", p.text) for p in agreement.duties.purposes or ())
+    named = ("Purpose", "DUO", "Disease", "In words")
+    screen.table(Table(title="Purposes", headings=named, rows=purposes, labels=4))
+    flows = tuple(
+        (f.flow, ", ".join(f.senders), ", ".join(f.receivers), f.what, f.mechanism)
+        for f in agreement.duties.flows or ()
+    )
+    between = ("Flow", "From", "To", "What", "Mechanism")
+    screen.table(Table(title="Flows", headings=between, rows=flows, labels=5))
+
+
+def _write_template(file: Path, template: Template) -> None:
+    from isthmus.governance.rulepack import packed
+
+    if file.exists():
+        raise Invalid("E-EXISTS", "there is a file of that name already", "choose another name", str(file))
+    file.write_text(packed(f"{template.value}.yaml", "templates"), encoding="utf-8")
 
 
 def _read(file: Path) -> SignedAgreement:

@@ -68,6 +68,7 @@ _rules.command("show")(rules.show)
 _agreement = _group("agreement", "Write, sign and check agreements.")
 _agreement.command("new")(agreement.new)
 _agreement.command("check")(agreement.check)
+_agreement.command("diff")(agreement.diff)
 _agreement.command("sign")(agreement.sign)
 _agreement.command("show")(agreement.show)
 

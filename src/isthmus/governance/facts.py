@@ -102,7 +102,10 @@ def study_facts(request: RunRequest, person: str, agreement: Agreement, site: st
             **(plain(asking.standing) if asking.standing else {}),
         },
         "approvers": sorted(p.person for p in agreement.custodians(agreement.site(site).party)),
-        "purpose": _purpose(study, agreement.duties or EMPTY),
+        "purpose": {
+            **purpose_facts(study.purpose.duo, study.purpose.disease or ANY, agreement.duties),
+            "commercial": study.purpose.commercial,
+        },
         "route": route(agreement, study.dataset, frozenset({person})),
     }
 
@@ -119,6 +122,24 @@ def site_facts(agreement: Agreement, site: str, rules: Rules) -> dict[str, Any]:
 def signature_facts(parties: Collection[str]) -> dict[str, Any]:
     """The facts `sig` of an agreement whose signatures `signing.check_signatures` has verified, by these parties."""
     return {"parties": sorted(parties), "digest_match": True, "meanings": True, "algorithm": "Ed25519"}
+
+
+def purpose_facts(duo: str, disease: str, duties: Duties | None) -> dict[str, Any]:
+    """Of a purpose by its DUO term and disease (`any` for any): what they say, and what the agreement says of it."""
+    agreed = [p for p in (duties or EMPTY).purposes or () if p.duo == duo and p.disease in {None, disease}]
+    stated = {}
+    for name in ("individual_decisions", "approved_medical_research"):
+        values = [getattr(p, name) for p in agreed]
+        if values and None not in values:
+            stated[name] = any(values) if name == "individual_decisions" else all(values)
+    return {
+        "duo": duo,
+        "disease": disease,
+        "methods_only": duo in METHODS,
+        "ancestry": duo in ANCESTRY,
+        "genetic": duo in GENETIC,
+        **stated,
+    }
 
 
 def today(now: datetime) -> str:
@@ -241,26 +262,6 @@ def _places(agreement: Agreement) -> dict[str, list[str]]:
         if "researcher" in person.roles and person.standing is not None:
             found[person.party].add(person.standing.country)
     return {party: sorted(countries or {_home(agreement, party)}) for party, countries in found.items()}
-
-
-def _purpose(study: Study, duties: Duties) -> dict[str, Any]:
-    """Of a study: its own words, and what the agreement says of the purpose they name."""
-    duo, disease = study.purpose.duo, study.purpose.disease or ANY
-    agreed = [p for p in duties.purposes or () if p.duo == duo and p.disease in {None, disease}]
-    stated = {}
-    for name in ("individual_decisions", "approved_medical_research"):
-        values = [getattr(p, name) for p in agreed]
-        if values and None not in values:
-            stated[name] = any(values) if name == "individual_decisions" else all(values)
-    return {
-        "duo": duo,
-        "disease": disease,
-        "commercial": study.purpose.commercial,
-        "methods_only": duo in METHODS,
-        "ancestry": duo in ANCESTRY,
-        "genetic": duo in GENETIC,
-        **stated,
-    }
 
 
 def _rho(study: Study) -> float:

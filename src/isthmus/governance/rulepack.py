@@ -106,9 +106,9 @@ def own_pack() -> Pack:
     return read_pack(packed("rules.yaml"))
 
 
-def packed(name: str) -> str:
-    """The text of a file beside the pack."""
-    return resources.files("isthmus.governance").joinpath("pack", name).read_text(encoding="utf-8")
+def packed(name: str, folder: str = "pack") -> str:
+    """The text of a file that comes with governance: of the pack, or of a folder beside it."""
+    return resources.files("isthmus.governance").joinpath(folder, name).read_text(encoding="utf-8")
 
 
 def pack_digest(pack: Pack) -> Digest:

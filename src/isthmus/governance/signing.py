@@ -8,6 +8,7 @@ agreement when every party named in it, and every party of the version before, h
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
@@ -67,6 +68,12 @@ def sign_agreement(
     return SignedAgreement(
         isthmus="signed-agreement/1", agreement=signed.agreement, signatures=(*signed.signatures, envelope)
     )
+
+
+def fingerprint(key: str) -> str:
+    """A public key in twenty hex digits, to be read aloud: the first ten bytes of its SHA-256."""
+    digits = hashlib.sha256(bytes.fromhex(key)).hexdigest()[:20]
+    return " ".join(digits[i : i + 4] for i in range(0, 20, 4))
 
 
 def read_signed(text: str, where: str = "agreement") -> SignedAgreement:

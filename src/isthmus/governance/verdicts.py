@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Outcome = Literal["pass", "n/a", "fail", "unknown"]
 Facts = Mapping[str, Any]
+Final = Literal["stops", "asks", "warns", "passes"]
 OPEN: frozenset[Outcome] = frozenset({"fail", "unknown"})
 _UNREADABLE = (KeyError, RuntimeError, TypeError, ValueError)  # what `cel` raises over missing or mistyped facts
 
@@ -163,7 +164,7 @@ def _truth(program: Program, context: Context) -> bool | str:
     return value if isinstance(value, bool) else ""
 
 
-def worst(verdicts: Sequence[Verdict]) -> Literal["stops", "asks", "warns", "passes"]:
+def worst(verdicts: Sequence[Verdict]) -> Final:
     """The final verdict: the worst of all."""
     if any(v.stops for v in verdicts):
         return "stops"

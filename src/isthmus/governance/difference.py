@@ -1,0 +1,108 @@
+"""What changed between two versions of an agreement, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from isthmus.governance.agreement import Agreement
+from isthmus.model.canonical import plain
+
+# What names an entry of a list; other lists are sets of words.
+_NAMES = ("party", "person", "site", "dataset", "purpose", "flow", "facility", "controller", "rule")
+_ENTRIES = {
+    "parties": "party",
+    "people": "person",
+    "sites": "site",
+    "datasets": "dataset",
+    "custody": "custody of",
+    "purposes": "purpose",
+    "flows": "flow",
+    "facilities": "facility",
+    "judgements": "judgement on",
+    "approvals": "approval by",
+}
+_QUIET = {"certificate", "tls"}  # changed together with a key, or with the machine
+_LESS = ("maximum_", "parameters_per_row", "digits", "dominance.k", "rho", "total", "each", "per_")  # less is stricter
+_MORE = ("minimum_", "round_to", "dominance.p", "dominance.n", "colluders")
+
+
+def differences(old: Agreement, new: Agreement) -> list[str]:
+    """One sentence for each change; none when the two are the same but for version and previous digest."""
+    before, after = plain(old), plain(new)
+    for facts in (before, after):
+        facts.pop("previous", None)
+    return list(_compare(before, after, ""))
+
+
+def _compare(old: Any, new: Any, place: str) -> Iterator[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in [*old, *(k for k in new if k not in old)]:
+            if key not in _QUIET:
+                yield from _one(old.get(key), new.get(key), f"{place}.{key}" if place else key)
+    elif isinstance(old, list) and isinstance(new, list):
+        yield from _lists(old, new, place)
+    elif old != new:
+        yield _changed(old, new, place)
+
+
+def _one(old: Any, new: Any, place: str) -> Iterator[str]:
+    if old is None and new is not None:
+        yield f"{_words(place)}: stated now{_value(new)}"
+    elif new is None and old is not None:
+        yield f"{_words(place)}: no longer stated{_value(old, 'was')}"
+    else:
+        yield from _compare(old, new, place)
+
+
+def _lists(old: list[Any], new: list[Any], place: str) -> Iterator[str]:
+    before, after = _named(old), _named(new)
+    kind = _ENTRIES.get(place.rpartition(".")[2], "")
+    within = place.rpartition(".")[0]
+    for name in before:
+        if name not in after:
+            yield f"{_words(place)}: {name} removed"
+    for name, value in after.items():
+        if name not in before:
+            yield f"{_words(place)}: {name} added"
+        elif isinstance(value, Mapping):
+            yield from _compare(before[name], value, f"{within}.{kind} {name}" if within else f"{kind} {name}")
+
+
+def _named(entries: list[Any]) -> dict[str, Any]:
+    """Entries by name; an approval is named by who gave it in which role."""
+    found = {}
+    for entry in entries:
+        if isinstance(entry, Mapping):
+            name = next((str(entry[n]) for n in _NAMES if n in entry and (n != "party" or "role" not in entry)), "")
+            found[f"{name} as {entry['role']}" if "role" in entry else name] = entry
+        else:
+            found[str(entry)] = entry
+    return found
+
+
+def _changed(old: Any, new: Any, place: str) -> str:
+    if place.endswith(("key", "sha256", "codebook", "rule_pack")):
+        return f"{_words(place)}: replaced by another"
+    return f"{_words(place)}: {new}, was {old}{_direction(old, new, place)}"
+
+
+def _direction(old: Any, new: Any, place: str) -> str:
+    last = place.rpartition("disclosure.")[2] if "disclosure." in place else place.rpartition(".")[2]
+    if not isinstance(old, int | float) or not isinstance(new, int | float) or isinstance(old, bool):
+        return {"barred": " (stricter)", "allowed": " (weaker)"}.get(str(new), "")
+    if last.startswith(_LESS):
+        return " (stricter)" if new < old else " (weaker)"
+    if last.startswith(_MORE):
+        return " (stricter)" if new > old else " (weaker)"
+    return ""
+
+
+def _words(place: str) -> str:
+    return place.replace("duties.", "").replace(".", ": ").replace("_", " ")
+
+
+def _value(value: Any, before: str = "") -> str:
+    if isinstance(value, list | Mapping):
+        return ""
+    return f", {before} {value}" if before else f": {value}"

@@ -1,0 +1,77 @@
+"""`isthmus agreement`: templates, check with the law's matrix, differences, fingerprints."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from governance_alliance import NOW, key_of
+from governance_worked import DUTIES, worked_agreement
+
+from isthmus.cli import app
+from isthmus.governance.drafting import write_text
+from isthmus.governance.signing import sign_agreement, unsigned
+
+
+@pytest.fixture(autouse=True)
+def _plain_terminal(monkeypatch):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def run(*words) -> int:
+    with pytest.raises(SystemExit) as stop:
+        app.main([str(word) for word in words])
+    return int(stop.value.code or 0)
+
+
+def signed_file(path: Path, **changed) -> Path:
+    signed = unsigned(worked_agreement(**changed))
+    for name in ("alice", "carol"):
+        signed = sign_agreement(signed, key_of(name), NOW)
+    path.write_text(write_text(signed))
+    return path
+
+
+def test_check_shows_the_matrix_and_what_is_missing(tmp_path, capsys):
+    file = signed_file(tmp_path / "a.yaml", duties=DUTIES | {"flows": DUTIES["flows"][:1]})
+    assert run("agreement", "check", file) == 0
+    said = capsys.readouterr().out
+    for word in ("statins-over-75", "6(1)(e)", "XB-10", "UK GDPR Art 5(1)(f)", "Not legal advice", "minimum_count"):
+        assert word in said
+    assert run("agreement", "check", file, "--json") == 0
+    law = json.loads(capsys.readouterr().out)["law"]
+    assert {c["destination"]: c["final"] for c in law["matrix"]} == {"GB": "stops", "US": "passes"}
+    assert [r["rule"] for r in law["open"]] == ["XB-10"]
+
+
+@pytest.mark.parametrize("template", ["uk-us-academic", "uk-us-company", "one-country"])
+def test_a_template_is_written_once(tmp_path, capsys, template):
+    file = tmp_path / "terms.yaml"
+    assert run("agreement", "new", file, "--template", template) == 0
+    assert "TO-BE-STATED" in file.read_text()
+    assert run("agreement", "new", file, "--template", template) == 2
+    assert "E-EXISTS" in capsys.readouterr().err
+
+
+def test_an_agreement_needs_terms_and_cards(tmp_path, capsys):
+    assert run("agreement", "new", tmp_path / "a.yaml") == 2
+    assert "E-USAGE" in capsys.readouterr().err
+
+
+def test_diff_speaks_plainly(tmp_path, capsys):
+    old, new = signed_file(tmp_path / "1.yaml"), signed_file(tmp_path / "2.yaml", analyses=["glm"])
+    assert run("agreement", "diff", old, new) == 0
+    assert capsys.readouterr().out.strip() == "analyses: crosstab removed"
+    assert run("agreement", "diff", old, old) == 0
+    assert "no difference" in capsys.readouterr().out
+    assert run("agreement", "diff", old, new, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["changes"] == ["analyses: crosstab removed"]
+
+
+def test_show_lists_purposes_and_flows(tmp_path, capsys):
+    assert run("agreement", "show", signed_file(tmp_path / "a.yaml")) == 0
+    said = capsys.readouterr().out
+    for word in ("statins-over-75", "sums-to-hub", "encrypted_shares", "Signed by every party"):
+        assert word in said
