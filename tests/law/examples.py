@@ -165,6 +165,8 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
             "formula": "Surv(entry, time, event) ~ age + stage",
             "weights": {"variable": "copies", "kind": "frequency"},
             "ties": "breslow",
+            "zph": "identity",
+            "release": ["baseline"],
         },
     ],
     "meta": [
@@ -201,6 +203,8 @@ SITE_STRATA: dict[str, list[dict[str, Any]]] = {
             "formula": "Surv(entry, time, event) ~ age + arm",
             "strata": ["site"],
             "weights": {"variable": "exposure", "kind": "sampling"},
+            "zph": "log",
+            "concordance": True,
         },
     ],
 }

@@ -69,3 +69,33 @@ def test_through_files_gate_and_masks(table, r, baseline, errors) -> None:
     told = r[f"late {baseline} efron"][errors]
     for key in ("estimate", "std_error"):
         assert worst([term[key] for term in found["terms"]], told[key]) < 1e-9, key
+
+
+@pytest.mark.parametrize("weighted", ["identity", "log", "weighted_identity"])
+@pytest.mark.parametrize(("left", "baseline", "ties"), FITS)
+def test_proportional_hazards_equal_cox_zph(table, r, left, baseline, ties, weighted) -> None:
+    more = ERRORS["precision"] if "weighted" in weighted else {}
+    found = run("cox", asked(left, baseline, ties) | {"zph": weighted.removeprefix("weighted_")} | more, table).report
+    told = r[f"{left} {baseline} {ties}"][weighted]
+    assert [row["term"] for row in found["zph"]] == told["term"]
+    assert [row["df"] for row in found["zph"]] == told["df"]
+    assert worst([row["statistic"] for row in found["zph"]], told["statistic"]) < 1e-9
+
+
+@pytest.mark.parametrize("left", ["plain", "late"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_concordance_within_sites_equals_coxph(table, r, left, weighted) -> None:
+    more = ERRORS["precision"] if weighted else {}
+    found = run("cox", asked(left, "site", "efron") | {"concordance": True} | more, table).report
+    told = r[f"{left} site efron"]["weighted_concordance" if weighted else "concordance"]
+    assert worst(found["fit"]["concordance"], told[5]) < 1e-12
+
+
+@pytest.mark.parametrize("left", ["plain", "late"])
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+def test_the_baseline_hazard_equals_basehaz(table, r, left, ties) -> None:
+    found = run("cox", asked(left, "one", ties) | {"release": ["baseline"]}, table).report["baseline"]
+    told = r[f"{left} one {ties}"]["baseline"]
+    at = [told["time"].index(time) for time in found[0]["time"]]
+    assert len(at) == len(set(told["hazard"])) - (min(told["hazard"]) == 0)
+    assert worst(found[0]["hazard"], [told["hazard"][i] for i in at]) < 1e-9

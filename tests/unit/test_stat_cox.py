@@ -213,6 +213,63 @@ def test_on_a_grid_a_row_is_at_risk_in_the_bin_of_its_entry() -> None:
     assert column(grid["terms"], "estimate") == pytest.approx(column(exact["terms"], "estimate"), rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("more", "strata", "code"),
+    [
+        ({"concordance": True}, [], "E-NOT-OFFERED"),
+        ({"release": ["baseline"]}, ["site"], "E-NOT-OFFERED"),
+        ({"zph": "log"}, [], "E-TIME"),
+        ({"zph": "log"}, ["site"], "E-TIME"),
+    ],
+)
+def test_what_cannot_be_asked_beside_the_fit(more, strata, code) -> None:
+    table = patients()
+    table |= {"t": table["t"] - 1.0}
+    with pytest.raises(Invalid) as caught:
+        report("cox", {"formula": "Surv(t, e) ~ x", "strata": strata, **more}, table)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("strata", [[], ["site"]])
+def test_events_at_one_time_have_no_slope_over_time(strata) -> None:
+    arguments = {"formula": "Surv(t, e) ~ x", "strata": strata, "zph": "identity"}
+    with pytest.raises(Invalid) as caught:
+        report("cox", arguments, patients() | {"t": np.full(90, 3.0)})
+    assert (caught.value.code, "'x'" in caught.value.message) == ("E-COLLINEAR", True)
+
+
+@pytest.mark.parametrize("strata", [[], ["site"]])
+def test_a_turned_fit_has_the_same_test(strata) -> None:
+    table = patients()
+    table["year"] = 2010 + np.round(4 * table["x"])
+    table["centred"] = table["year"] - 2010
+    hard, easy = (
+        report("cox", {"formula": f"Surv(t, e) ~ {n} + I({n}^2) + z", "zph": "log", "strata": strata}, table)["zph"]
+        for n in ("year", "centred")
+    )
+    assert [hard[i]["statistic"] for i in (2, 3)] == pytest.approx([easy[i]["statistic"] for i in (2, 3)], rel=1e-8)
+
+
+def test_a_slope_over_time_counts_as_a_parameter_and_is_weighed() -> None:
+    question = {"formula": "Surv(t, e) ~ x + z", "strata": ["site"]}
+    assert evidence("cox", question, patients()).parameters == 2
+    assert evidence("cox", question | {"zph": "identity"}, patients()).parameters == 4
+
+
+def test_pairs_against_all_of_them() -> None:
+    table = patients() | {"s": np.floor(patients()["t"] * 0.4), "w": 1.0 + np.arange(90) % 4}
+    arguments = {"formula": "Surv(s, t, e) ~ x", "weights": WEIGHTED, "strata": ["site", "g"], "concordance": True}
+    found = report("cox", arguments, table, SITES)
+    eta, pairs = table["x"] * found["terms"][0]["estimate"], np.zeros(3)
+    for i, j in product(range(90), range(90)):
+        later = table["t"][j] > table["t"][i] or (table["t"][j] == table["t"][i] and not table["e"][j])
+        same = SITES[i] == SITES[j] and table["g"][i] == table["g"][j] and table["s"][j] < table["t"][i]
+        if table["e"][i] and later and same:
+            pairs[int(np.sign(eta[j] - eta[i]))] += table["w"][i] * table["w"][j]
+    concordance = (pairs[-1] + pairs[0] / 2) / pairs.sum()
+    assert found["fit"]["concordance"] == pytest.approx(concordance, rel=1e-12)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_only_rows_at_risk_beside_another_count(seed) -> None:
     draw = np.random.default_rng(seed)

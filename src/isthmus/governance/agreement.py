@@ -127,7 +127,7 @@ class Agreement:
     hub: HubEntry
     datasets: tuple[DatasetEntry, ...]
     analyses: tuple[str, ...]
-    releases: tuple[Literal["vcov"], ...]
+    releases: tuple[Literal["vcov", "baseline"], ...]
     disclosure: Rules
     two_party: bool
     previous: str | None = None

@@ -40,7 +40,7 @@ class Terms:
     expires: str
     datasets: tuple[DatasetEntry, ...]
     analyses: tuple[str, ...]
-    releases: tuple[Literal["vcov"], ...]
+    releases: tuple[Literal["vcov", "baseline"], ...]
     disclosure: Rules
     two_party: bool
     facilities: Mapping[str, str]

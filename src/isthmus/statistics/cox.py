@@ -8,9 +8,11 @@ recorded times (exact) or the agreed grid (`grid`: the model of the binned rows)
 `coxph`'s: `frequency` (whole numbers: a row stands for w rows), `precision` (its own errors) or `sampling` (robust
 errors always). A row without weight is left out. On a grid a row enters at the start of the bin of its entry.
 
-Result keys: `terms`, `fit` (loglik, loglik_null, score, wald, events, concordance: null here, ties), `n`, `events`,
+Result keys: `terms`, `fit` (loglik, loglik_null, score, wald, events, concordance: null unless asked for, ties), `n`, `events`,
 `reference`, `conf_level`, `test` (`z`), `error` (`model`, `robust`: Lin and Wei's sandwich, as
-`coxph(robust = TRUE)`, or `cluster`: summed within clusters first), `clusters`, `strata`, `contrasts`, `tests`, `vcov`; `grid`, `bound`
+`coxph(robust = TRUE)`, or `cluster`: summed within clusters first), `clusters`, `strata`, `contrasts`, `tests`, `zph`
+(as `cox.zph`: term, statistic, df, p_value), `baseline` (strata, time, hazard where all columns are 0, as
+`basehaz(centered = FALSE)` at event times), `vcov`; `grid`, `bound`
 (null: not available) where `exactness` is `grid`.
 """
 
@@ -26,14 +28,14 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, Surv, parse
 from isthmus.model.record import record
-from isthmus.statistics import cox_common, cox_flow, cox_rows, glm_cluster, implied, survival
+from isthmus.statistics import cox_common, cox_concordance, cox_flow, cox_rows, cox_zph, glm_cluster, implied, survival
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.cox_evidence import cox_evidence
 from isthmus.statistics.cox_model import Model
 from isthmus.statistics.cox_rows import Rows, Told
 from isthmus.statistics.glm import Weighting, check_weights
 from isthmus.statistics.inference import contrast_rows, term_rows, wald_tests
-from isthmus.statistics.show import size
+from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
 from isthmus.statistics.survival import GridWish
 
@@ -45,8 +47,9 @@ class Cox:
     `formula`: `Surv(time, event) ~ terms` or `Surv(entry, time, event) ~ terms` (with `strata(...)` if liked);
     `weights`: {variable, kind}; `cluster`: a variable whose values group the rows of a site, or `site` with 10 sites or
     more; `contrasts`: name -> {term: weight};
-    `tests`: name -> terms tested jointly; `robust: true` gives Lin and Wei's errors; `release: [vcov]` shows the
-    covariance matrix.
+    `tests`: name -> terms tested jointly; `robust: true` gives Lin and Wei's errors; `zph`: the test of
+    proportional hazards over time or its logarithm; `concordance: true` (sites as strata only); `release: [vcov]`
+    shows the covariance matrix, `[baseline]` the cumulative hazard (one baseline only).
     """
 
     formula: str
@@ -58,7 +61,9 @@ class Cox:
     cluster: str | None = None
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
-    release: tuple[Literal["vcov"], ...] = ()
+    zph: Literal["identity", "log"] | None = None
+    concordance: bool = False
+    release: tuple[Literal["vcov", "baseline"], ...] = ()
 
 
 def _formula(question: Cox) -> tuple[Formula, Surv]:
@@ -69,6 +74,13 @@ def _formula(question: Cox) -> tuple[Formula, Surv]:
         raise Invalid("E-FORMULA", "entry, time and event of `Surv` are different variables")
     if formula.offset:
         raise Invalid("E-FORMULA", "a cox model takes no offset() here")
+    by_site = "site" in (*question.strata, *formula.strata)
+    if by_site and "baseline" in question.release:
+        hint = "ask for one baseline on a grid"
+        raise Invalid("E-NOT-OFFERED", "with sites as strata a baseline hazard is a site's own result", hint)
+    if question.concordance and not by_site:
+        hint = "use strata: [site]: concordance within sites"
+        raise Invalid("E-NOT-OFFERED", "concordance over sites needs ranks over sites", hint)
     if not formula.terms:
         raise Invalid("E-FORMULA", "a cox model needs a term", "write `Surv(time, event) ~ terms`")
     return formula, formula.surv
@@ -128,6 +140,10 @@ def _model(question: Cox, setting: Setting) -> Model:
         weighting=None if question.weights is None else question.weights.kind,
         late=surv.entry is not None,
         cluster=_cluster(question),
+        zph=question.zph,
+        concordance=question.concordance,
+        edges=() if by_site or grid is None else grid.edges,
+        baseline="baseline" in question.release,
     )
 
 
@@ -209,6 +225,10 @@ def _site_answer(question: Cox, setting: Setting, rows: Rows, asked: Round) -> t
     if asked.params["step"] == "site meat":
         meat, weights = cox_rows.site_meat(rows, question.ties, asked.params, _copies(question, rows))
         return _middle(question, rows, meat, weights)
+    if asked.params["step"] == "site zph":
+        return cox_zph.site_part(rows, _formula(question)[1].time, question.ties, asked.params)
+    if asked.params["step"] == "site pairs":
+        return {"pairs": cox_concordance.pairs(rows, asked.params)}, None
     totals = cox_rows.site_sums(rows, question.ties, asked.params)
     values: dict[str, Any] = {"loglik": totals.loglik, "score": totals.score, "information": totals.information}
     values |= {"n": rows.size, "events": np.count_nonzero(rows.event)}
@@ -231,8 +251,24 @@ def _common_answer(question: Cox, setting: Setting, rows: Rows, asked: Round) ->
     if step == "common meat":
         meat, weights = cox_common.common_meat(rows, cell, asked.params, _copies(question, rows))
         return _middle(question, rows, meat, weights)
+    if step == "common zph":
+        return cox_zph.common_part(rows, cell, asked.params)
     gram, weights = cox_common.hazard_gram(rows, cell, asked.params)
     return {"gram": gram}, weights
+
+
+def _baseline(question: Cox, setting: Setting, estimate: Estimate) -> list[dict[str, Any]]:
+    """Steps whose events are shown; a step whose events are suppressed merges with the next."""
+    shown = np.isfinite(np.asarray(estimate.counts["baseline"].values, dtype=np.float64)).tolist()
+    names = [name for name in _strata(question) if name != "site"]
+    curves: dict[int, dict[str, Any]] = {}
+    for (stratum, time, hazard), there in zip(estimate.values["baseline"], shown, strict=True):
+        levels = survival.strata_levels(names, setting.levels, stratum)
+        curve = curves.setdefault(stratum, {"strata": levels, "time": [], "hazard": []})
+        if there:
+            curve["time"].append(time)
+            curve["hazard"].append(number(hazard))
+    return list(curves.values())
 
 
 def _error(model: Model) -> str:
@@ -252,7 +288,7 @@ def _report(question: Cox, setting: Setting, estimate: Estimate) -> dict[str, An
         "events": events,
         "rounds": estimate.rounds,
         "terms": term_rows(names, found["estimates"], errors, setting.conf_level, None),
-        "fit": {**found["fit"], "events": events, "concordance": None, "ties": question.ties},
+        "fit": {**found["fit"], "events": events, "concordance": found.get("concordance"), "ties": question.ties},
         "reference": dict(setting.design.reference) if setting.design is not None else {},
         "strata": list(_strata(question)),
         "conf_level": setting.conf_level,
@@ -262,6 +298,10 @@ def _report(question: Cox, setting: Setting, estimate: Estimate) -> dict[str, An
     }
     if "clusters" in estimate.counts:
         body["clusters"] = size(estimate.counts["clusters"])
+    if "zph" in found:
+        body["zph"] = found["zph"]
+    if "baseline" in found:
+        body["baseline"] = _baseline(question, setting, estimate)
     if question.contrasts:
         body["contrasts"] = contrast_rows(question.contrasts, names, model, setting.conf_level, None)
     if question.tests:

@@ -25,7 +25,7 @@ LARGEST_ETA = 30.0  # exp(30) = 1e13: a risk beyond it means a coefficient that 
 
 
 @dataclass(frozen=True, slots=True)
-class _Placed:
+class Placed:
     """Sorted rows in blocks between pooled event times: `of_row` (n,), `present` blocks and their first rows.
 
     `late`: rows that entered after the first step of their stratum; None where the question has no entry.
@@ -81,8 +81,8 @@ def moments(rows: Rows, params: Params) -> FloatArray:
 
 def risk_sums(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, Any], Weights]:
     """Round A, per block: `s0` (K,), `s1` (p, K), tied `d0`, `d1`; `event_x` (p,) the columns summed over events."""
-    columns, scale = _columns(rows, params)
-    placed, risk, size = _placed(rows, cell, params), _risk(rows, columns, scale, params), len(columns)
+    columns, scale, placed, risk = at_round(rows, cell, params)
+    size = len(columns)
     total = int(params["blocks"])
     found: dict[str, Any] = {"s0": np.zeros(total), "s1": np.zeros((size, total)), "event_x": np.zeros(size)}
     found |= {"d0": np.zeros(total), "d1": np.zeros((size, total))}
@@ -101,10 +101,15 @@ def risk_sums(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, Any], We
     return found, weights(risk, size)
 
 
+def at_round(rows: Rows, cell: Any, params: Params) -> tuple[FloatArray, FloatArray, Placed, FloatArray]:
+    """Columns up to their scale (p,), that scale, where rows are among the blocks, and their risk."""
+    columns, scale = _columns(rows, params)
+    return columns, scale, _placed(rows, cell, params), _risk(rows, columns, scale, params)
+
+
 def hazard_gram(rows: Rows, cell: Any, params: Params) -> tuple[FloatArray, Weights]:
     """Round B: X' diag(r_i (A(t_i) - event_i B(t_i))) X with the pooled hazards A, B (K,) of the round."""
-    columns, scale = _columns(rows, params)
-    placed, weight = _placed(rows, cell, params), _risk(rows, columns, scale, params)
+    columns, scale, placed, weight = at_round(rows, cell, params)
     hazard = exposed(params["hazard"], placed.of_row, placed.late)
     hazard[placed.tied] -= params["tied"][placed.of_row[placed.tied]]
     weight *= np.maximum(hazard, 0.0)
@@ -113,8 +118,7 @@ def hazard_gram(rows: Rows, cell: Any, params: Params) -> tuple[FloatArray, Weig
 
 def common_meat(rows: Rows, cell: Any, params: Params, copies: FloatArray | None) -> tuple[FloatArray, Weights]:
     """The middle of the sandwich with the pooled moments at each block (`mean` and so on (p, K)) of the round."""
-    columns, scale = _columns(rows, params)
-    placed, risk = _placed(rows, cell, params), _risk(rows, columns, scale, params)
+    columns, scale, placed, risk = at_round(rows, cell, params)
     unit = scale[:, None]
     pooled = (params[name] * unit for name in ("mean", "tied_mean", "average"))  # as the columns here, up to scale
     at = cox_robust.Moments(params["hazard"], params["tied"], *pooled)
@@ -124,16 +128,16 @@ def common_meat(rows: Rows, cell: Any, params: Params, copies: FloatArray | None
     return cox_robust.meat(cox_robust.residuals(mine, at), scale, rows.told.cluster, copies)
 
 
-def _placed(rows: Rows, cell: Any, params: Params) -> _Placed:
+def _placed(rows: Rows, cell: Any, params: Params) -> Placed:
     wanted = params["block_of"]
-    kept: _Placed | None = rows.kept.get("placed")
+    kept: Placed | None = rows.kept.get("placed")
     if kept is None or not np.array_equal(kept.map, wanted):
         of_row = wanted.astype(np.intp)[cell]
         present, starts = np.unique(of_row, return_index=True)
         tied = np.flatnonzero(rows.event & (_beyond(rows, cell) == 0))
         tied_present, tied_starts = np.unique(of_row[tied], return_index=True)
         late = _late(rows, wanted.astype(np.intp))
-        kept = _Placed(wanted, of_row, present, starts, tied, tied_present, tied_starts, late)
+        kept = Placed(wanted, of_row, present, starts, tied, tied_present, tied_starts, late)
         rows.kept["placed"] = kept
     return kept
 

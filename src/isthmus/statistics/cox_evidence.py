@@ -39,8 +39,9 @@ def cox_evidence(model: Model, every: Rows, grid: Grid | None) -> Evidence:
     if rows is not every:
         beside_another = np.array([rows.size], dtype=np.int64)
         supports = {**found.supports, "rows at risk beside another": beside_another}
-        fits = {"rows at risk beside another": (rows.size, model.size)}
+        fits = {"rows at risk beside another": (rows.size, model.fitted)}
         found = replace(found, rows=every.size, supports=supports, fits=fits)
+    found = replace(found, parameters=model.fitted)
     if model.cluster not in {None, glm_cluster.SITE}:
         found = replace(found, supports={**found.supports, "clusters": cox_rows.clusters(rows)})
     return found if grid is None else _by_steps(model, rows, grid, (found, marks))

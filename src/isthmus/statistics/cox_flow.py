@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid, Refused
-from isthmus.statistics import coordinates, cox_model, glm_cluster, implied, inference, linear
+from isthmus.statistics import coordinates, cox_model, cox_zph, glm_cluster, implied, inference, linear
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.cox_model import Model
@@ -62,7 +64,27 @@ def fit_sites(model: Model) -> Flow:
 
     found = yield from _newton(model, place, evaluate)
     middle = yield from _meat(model, found, {"step": "site meat"})
-    return _estimate(model, found, (counts["n"], counts["events"]), marks[0], found.evaluations, middle)
+    made = _estimate(model, found, (counts["n"], counts["events"]), marks[0], found.evaluations, middle)
+    whole: Estimate = yield from _beside(model, found, made)
+    return whole
+
+
+def _beside(model: Model, found: _Found, made: Estimate) -> Evaluate:
+    """What is asked beside the fit, at its coefficients, with sites as strata."""
+    params = {"coefficients": found.last.coefficients, **found.last.place.params()}
+    rounds, values = made.rounds, dict(made.values)
+    if model.zph is not None:
+        asked = {"step": "site zph", **params, **cox_zph.told(model, model.zph)}
+        pooled = yield Round(cox_zph.layout(model), asked)
+        values["zph"] = cox_zph.tests(model, found.last.place, found.last.information, pooled)
+        rounds += 1
+    if model.concordance:
+        pooled = yield Round(cox_model.pairs_layout(), {"step": "site pairs", **params})
+        concordant, discordant, tied = pooled["pairs"].tolist()
+        whole = concordant + discordant + tied
+        values["concordance"] = (concordant + tied / 2.0) / whole if whole > 0.0 else None
+        rounds += 1
+    return replace(made, rounds=rounds, values=values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +112,7 @@ def fit_common(model: Model) -> Flow:
     _check(model, n, deaths)
     place = _centred(place, pooled["moments"] / float(n), model)
     sent = [0]
-    latest: list[RiskSets] = []
+    latest: list[tuple[RiskSets, FloatArray]] = []
 
     def evaluate(here: Coordinates, coefficients: FloatArray) -> Evaluate:
         sent[0] += 1
@@ -106,15 +128,48 @@ def fit_common(model: Model) -> Flow:
         if not bool(np.all(s0 > 0.0)):  # risks so far apart that the last risk set rounds to nothing
             raise diverged(here, coefficients, coefficients, model.design.names)
         sets = RiskSets.of(model.ties, blocks, s0, pooled)
-        latest[:] = [sets]
-        gram = yield Round(cox_model.hazard_layout(model), {"step": "hazard", **base, **sets.hazards()})
-        information = gram["gram"] - sets.squares()
+        latest[:] = [(sets, coefficients)]
+        gram = yield Round(cox_model.hazard_layout(model), {"step": "hazard", **base, **sets.hazards(sets.sums)})
+        information = gram["gram"] - sets.squares(sets.sums)
         return _At(here, coefficients, sets.loglik(coefficients), sets.score(), information, blocks.total)
 
     found = yield from _newton(model, place, evaluate)
     params = {"step": "common meat", "block_of": blocks.block_of, "blocks": len(blocks.deaths)}
-    middle = yield from _meat(model, found, params | latest[0].moments())
-    return _estimate(model, found, (n, deaths), marks, 1 + 2 * found.evaluations, middle)
+    middle = yield from _meat(model, found, params | latest[0][0].moments())
+    made = _estimate(model, found, (n, deaths), marks, 1 + 2 * found.evaluations, middle)
+    whole: Estimate = yield from _beside_common(model, found, latest[0], made)
+    return whole
+
+
+def _beside_common(model: Model, found: _Found, latest: tuple[RiskSets, FloatArray], made: Estimate) -> Evaluate:
+    """What is asked beside the fit, with one baseline: at the coefficients that its risk sets were summed at."""
+    sets, at = latest
+    last, blocks, values, counts = found.last, sets.blocks, dict(made.values), dict(made.counts)
+    edges = np.array(model.edges)[blocks.steps]
+    if model.baseline:
+        values["baseline"] = _baseline(sets, last.place, last.coefficients, edges)
+        counts["baseline"] = Counts("cells", blocks.deaths[blocks.with_events].astype(np.int64))
+    if model.zph is None:
+        return replace(made, values=values, counts=counts)
+    base = {"coefficients": at, "block_of": blocks.block_of, "blocks": len(blocks.deaths)}
+    told = cox_zph.told(model, model.zph)
+    asked = {"step": "common zph", **base, **last.place.params(), **cox_zph.common_params(model, sets, edges, told)}
+    pooled = yield Round(cox_zph.layout(model), asked)
+    sums = cox_zph.common_sums(sets, pooled, cox_zph.of_time(edges, model.time, told))
+    values["zph"] = cox_zph.tests(model, last.place, last.information, sums)
+    return replace(made, rounds=made.rounds + 1, values=values, counts=counts)
+
+
+def _baseline(sets: RiskSets, place: Coordinates, coefficients: FloatArray, edges: FloatArray) -> list[Any]:
+    """Per event time: (stratum, time, cumulative hazard where all columns are 0)."""
+    shift = math.exp(-linear.dot(place.raw(coefficients), place.centre))
+    hazard = sets.hazards(sets.sums)["hazard"]
+    found = [
+        (stratum, float(hazard[k]) * shift)
+        for stratum, (low, high) in enumerate(pairwise(sets.blocks.bounds))
+        for k in range(low + 1, high)
+    ]
+    return [(stratum, time, value) for (stratum, value), time in zip(found, edges.tolist(), strict=True)]
 
 
 def _newton(model: Model, place: Coordinates, evaluate: Any) -> Evaluate:
@@ -252,5 +307,5 @@ def _estimate(
         rounds=rounds if middle is None else rounds + 1,
         counts=counts,
         values=values,
-        parameters=model.size,
+        parameters=model.fitted,
     )

@@ -19,7 +19,8 @@ WeightKind = Literal["frequency", "precision", "sampling"]
 class Model:
     """Public facts of one Cox model. `steps`: of a common grid per stratum; 0 with sites as strata.
 
-    `weighting`: kind of case weights or None; `late`: rows have an entry; `cluster`: what errors are clustered by.
+    `weighting`: kind of case weights or None; `late`: rows have an entry; `cluster`: what errors are clustered by. `zph`,
+    `concordance`, `baseline`: what is asked beside the fit; `edges` of the common grid.
     """
 
     time: str
@@ -35,11 +36,20 @@ class Model:
     weighting: WeightKind | None = None
     late: bool = False
     cluster: str | None = None
+    zph: Literal["identity", "log"] | None = None
+    concordance: bool = False
+    edges: tuple[float, ...] = ()
+    baseline: bool = False
 
     @property
     def size(self) -> int:
         """Number of columns."""
         return len(self.design.columns)
+
+    @property
+    def fitted(self) -> int:
+        """Parameters: with `zph` a slope over time beside each."""
+        return self.size if self.zph is None else 2 * self.size
 
     @property
     def sandwich(self) -> bool:
@@ -113,6 +123,11 @@ def meat_layout(model: Model) -> Layout:
             Field(name="meat", shape=(model.size, model.size), kind="gram"),
         )
     )
+
+
+def pairs_layout() -> Layout:
+    """Pairs that are concordant, discordant and tied."""
+    return Layout(fields=(Field(name="pairs", shape=(3,), kind="sum"),))
 
 
 def _when(there: bool, one: Field) -> tuple[Field, ...]:

@@ -11,18 +11,19 @@ import numpy as np
 
 from isthmus.statistics import cox_robust, linear
 from isthmus.statistics.cox_ties import TieIndex, Ties, TieSums, tie_index, tie_sums
-from isthmus.summary import FloatArray, Summary
+from isthmus.summary import FloatArray, IntArray, Summary
 
 
 @dataclass(frozen=True, slots=True)
 class EventBlocks:
-    """Pooled event times: `block_of` (cells,), per stratum `bounds`, events `deaths` (K,), leavers (K,) per block.
+    """Pooled event times: `block_of` (cells,), per stratum `bounds`, `steps` (events,) of the blocks with events, events `deaths` (K,), leavers (K,) per block.
 
     Block 0 of each stratum holds the rows that leave before its first event: never at risk at one. `weight` (K,): of
     the events, None without case weights; `entering` (K,): rows that came after the block's event, before the next.
     """
 
     block_of: FloatArray
+    steps: IntArray
     bounds: tuple[int, ...]
     deaths: FloatArray
     leaving: FloatArray
@@ -70,7 +71,8 @@ def event_blocks(strata: int, pooled: Summary) -> EventBlocks:
         came = pooled["entries"].reshape(strata, -1)
         entering = place(np.concatenate([came[:, 1:], np.zeros((strata, 1))], axis=1).reshape(-1))
     weight = place(pooled["event_weight"]) if "event_weight" in pooled.values else None
-    return EventBlocks(flat, tuple(bounds), np.array(deaths), place(pooled["rows"]), entering, weight)
+    steps = np.nonzero(table > 0.0)[1].astype(np.int64)
+    return EventBlocks(flat, steps, tuple(bounds), np.array(deaths), place(pooled["rows"]), entering, weight)
 
 
 def cumulated(blocks: EventBlocks, parts: FloatArray) -> FloatArray:
@@ -111,11 +113,11 @@ class RiskSets:
         """Gradient (p,)."""
         return self.event_x - linear.total(self.s1 * self.sums.first) + linear.total(self.d1 * self.sums.first_f)
 
-    def hazards(self) -> dict[str, Any]:
+    def hazards(self, sums: TieSums) -> dict[str, Any]:
         """Cumulative hazard and tied part per block, for round B."""
         at, size = self.blocks.with_events, len(self.blocks.deaths)
         hazard, tied = np.zeros(size), np.zeros(size)
-        hazard[at], tied[at] = self.sums.first, self.sums.first_f
+        hazard[at], tied[at] = sums.first, sums.first_f
         for low, high in pairwise(self.blocks.bounds):
             hazard[low:high] = np.add.accumulate(hazard[low:high])
         return {"hazard": hazard, "tied": tied}
@@ -135,10 +137,10 @@ class RiskSets:
                 spread[name][..., low:high] = np.add.accumulate(spread[source][..., low:high], axis=-1)
         return spread
 
-    def squares(self) -> FloatArray:
+    def squares(self, sums: TieSums) -> FloatArray:
         """Sum over events of mean x mean', (p, p)."""
-        left = self.s1 * self.sums.second - self.d1 * self.sums.second_f
-        right = self.d1 * self.sums.second_ff - self.s1 * self.sums.second_f
+        left = self.s1 * sums.second - self.d1 * sums.second_f
+        right = self.d1 * sums.second_ff - self.s1 * sums.second_f
         made = np.array(
             [linear.total(a * self.s1) + linear.total(b * self.d1) for a, b in zip(left, right, strict=True)]
         )

@@ -205,7 +205,7 @@ def _last(distinct: Any, cell: Any, length: int) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _RiskSets:
+class RiskSets:
     """One round at this site's own event times: rows ever at risk, their risks, sums over risk sets and ties."""
 
     x: FloatArray
@@ -216,7 +216,8 @@ class _RiskSets:
     sums: TieSums
 
 
-def _risk_sets(columns: FloatArray, scale: FloatArray, blocks: Blocks, ties: Ties, params: Params) -> _RiskSets:
+def risk_sets(columns: FloatArray, scale: FloatArray, blocks: Blocks, ties: Ties, params: Params) -> RiskSets:
+    """At the coefficients of the round."""
     x = columns if isinstance(blocks.rows, slice) else columns[:, blocks.rows]
     eta = (params["coefficients"] / scale) @ x
     eta -= _largest(eta, blocks)[blocks.block]  # per stratum: cancels in the likelihood, keeps exp in range
@@ -230,7 +231,7 @@ def _risk_sets(columns: FloatArray, scale: FloatArray, blocks: Blocks, ties: Tie
     tied = risk[blocks.events]
     d0 = np.add.reduceat(tied, blocks.event_starts)
     d1 = np.add.reduceat(x[:, blocks.events] * tied, blocks.event_starts, axis=1)
-    return _RiskSets(x, eta, risk, s1, d1, tie_sums(ties, blocks.index, s0, d0))
+    return RiskSets(x, eta, risk, s1, d1, tie_sums(ties, blocks.index, s0, d0))
 
 
 def not_yet(late: Late, x: FloatArray, risk: FloatArray, sums: tuple[FloatArray, FloatArray]) -> None:
@@ -266,26 +267,33 @@ def site_sums(rows: Rows, ties: Ties, params: Params) -> Totals:
     blocks = own_blocks(rows)
     if len(blocks.starts) == 0:
         return Totals(0.0, np.zeros(size), np.zeros((size, size)), Weights(0.0, 0.0, 0.0, size))
-    at = _risk_sets(columns, scale, blocks, ties, params)
+    at = risk_sets(columns, scale, blocks, ties, params)
     sums, s1, d1 = at.sums, at.s1, at.d1
-    tied = at.risk[blocks.events]
     own = at.x[:, blocks.events]
     seen = own if blocks.weight is None else own * blocks.weight[blocks.events]
     score = seen.sum(axis=1) - s1 @ sums.first + d1 @ sums.first_f
-    weight = at.risk * exposed(_forward(sums.first, blocks), blocks.block, blocks.late)
-    weight[blocks.events] -= tied * sums.first_f[blocks.block[blocks.events]]
-    np.maximum(weight, 0.0, out=weight)
-    cross = (s1 * sums.second_f) @ d1.T
-    information = (
-        weighted_gram(at.x, weight) - (s1 * sums.second) @ s1.T + cross + cross.T - (d1 * sums.second_ff) @ d1.T
-    )
+    weight = np.maximum(row_weights(at, sums, blocks), 0.0)
+    information = weighted_gram(at.x, weight) - between(at, sums)
     died = at.eta[blocks.events]
     loglik = float((died if blocks.weight is None else died * blocks.weight[blocks.events]).sum()) - sums.logs
     guard = weights(weight if blocks.late is None else _apart(at, blocks, weight), size)
     return Totals(loglik, score / scale, information / np.outer(scale, scale), guard)
 
 
-def _apart(at: _RiskSets, blocks: Blocks, weight: FloatArray) -> FloatArray:
+def row_weights(at: RiskSets, sums: TieSums, blocks: Blocks) -> FloatArray:
+    """(n,) of each row in the sum of squares over risk sets, times what `sums` are of those at `at`."""
+    weight = at.risk * exposed(_forward(sums.first, blocks), blocks.block, blocks.late)
+    weight[blocks.events] -= at.risk[blocks.events] * sums.first_f[blocks.block[blocks.events]]
+    return weight
+
+
+def between(at: RiskSets, sums: TieSums) -> FloatArray:
+    """(p, p) what the means of the risk sets take off it."""
+    cross = (at.s1 * sums.second_f) @ at.d1.T
+    return (at.s1 * sums.second) @ at.s1.T - cross - cross.T + (at.d1 * sums.second_ff) @ at.d1.T
+
+
+def _apart(at: RiskSets, blocks: Blocks, weight: FloatArray) -> FloatArray:
     """(n,) what the information knows of each row alone: that of its own indicator.
 
     Late entries make risk sets of one or two people. A row alone in its risk set adds to `weight` and nothing to the
@@ -308,7 +316,7 @@ def site_meat(rows: Rows, ties: Ties, params: Params, copies: FloatArray | None)
     blocks = own_blocks(rows)
     if len(blocks.starts) == 0:
         return np.zeros((len(columns), len(columns))), Weights(0.0, 0.0, 0.0, len(columns))
-    sets = _risk_sets(columns, scale, blocks, ties, params)
+    sets = risk_sets(columns, scale, blocks, ties, params)
     at = cox_robust.moments(sets.sums, blocks.index.total, sets.s1, sets.d1)
     hazard, mean = (exposed(_forward(v, blocks), blocks.block, blocks.late) for v in (at.hazard, at.mean))
     events = blocks.events

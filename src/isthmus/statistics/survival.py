@@ -172,6 +172,15 @@ def strata_codes(
     return found
 
 
+def strata_levels(strata: Sequence[str], levels: Mapping[str, tuple[str, ...]], code: int) -> dict[str, str]:
+    """Levels of the combination numbered `code`."""
+    found = {}
+    for name in reversed(strata):
+        code, at = divmod(code, len(levels[name]))
+        found[name] = levels[name][at]
+    return {name: found[name] for name in strata}
+
+
 def crossed(first: Any, firsts: int, second: Any, seconds: int) -> IntArray:
     """Counts (firsts, seconds) of rows by two codes."""
     return np.bincount(first * seconds + second, minlength=firsts * seconds).reshape(firsts, seconds).astype(np.int64)

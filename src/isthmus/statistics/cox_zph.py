@@ -1,0 +1,170 @@
+"""Score test of proportional hazards (`zph`), as R's `cox.zph` (survival 3) with transform `identity` or `log`.
+
+Each term is tested for a slope over g(time), beside the terms that are fitted. With V_k the variance of the columns over
+the risk set of event time k, the sums are u = sum g_k (x - mean_k) over events, sum g_k V_k and sum g_k**2 V_k. The
+statistic is the same about any centre of g, for the score of the fit is 0.
+Reference: Grambsch & Therneau (1994), Biometrika 81:515; Therneau, `approximate.Rnw` of survival 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Literal
+
+import numpy as np
+
+from isthmus.evidence import Weights, worst
+from isthmus.model.errors import Invalid
+from isthmus.model.formula import Design
+from isthmus.statistics import coordinates, cox_common, cox_rows, linear
+from isthmus.statistics.chunks import pieces
+from isthmus.statistics.contract import Round
+from isthmus.statistics.coordinates import Coordinates
+from isthmus.statistics.cox_model import Model
+from isthmus.statistics.cox_pooled import RiskSets
+from isthmus.statistics.cox_rows import Params, Rows
+from isthmus.statistics.cox_ties import Ties, times
+from isthmus.statistics.inference import chi_square_p
+from isthmus.statistics.show import number
+from isthmus.summary import Field, FloatArray, Layout, Summary
+
+Transform = Literal["identity", "log"]
+Pooled = Generator[Round, Summary, Any]
+
+
+def layout(model: Model) -> Layout:
+    """The sums of the test."""
+    size = model.size
+    return Layout(
+        fields=(
+            Field(name="slope", shape=(size,), kind="score"),
+            Field(name="cross", shape=(size, size), kind="gram"),
+            Field(name="square", shape=(size, size), kind="gram"),
+        )
+    )
+
+
+def of_time(time: FloatArray, name: str, params: Params) -> FloatArray:
+    """g at event times.
+
+    Raises:
+        Invalid: E-TIME, the logarithm of 0.
+    """
+    if params["transform"] == "identity":
+        return time / float(params["unit"])
+    if not bool(np.all(time > 0.0)):
+        raise Invalid("E-TIME", f"an event at time 0 of {name!r} has no logarithm", "use zph: identity")
+    return np.log(time)
+
+
+def told(model: Model, transform: Transform) -> dict[str, Any]:
+    """Of the round: g's transform, and the unit in which times enter it."""
+    return {"transform": transform, "unit": coordinates.variable_scale(model.time, model.dictionary)[1]}
+
+
+def site_part(rows: Rows, name: str, ties: Ties, params: Params) -> tuple[dict[str, FloatArray], Weights]:
+    """A site's sums over its own strata."""
+    columns, scale = cox_rows.turned(rows, params)
+    size, blocks = len(columns), cox_rows.own_blocks(rows)
+    none = np.zeros((size, size))
+    if len(blocks.starts) == 0:
+        return {"slope": np.zeros(size), "cross": none, "square": none}, Weights(0.0, 0.0, 0.0, size)
+    at = cox_rows.risk_sets(columns, scale, blocks, ties, params)
+    time = rows.time[blocks.rows]
+    g = of_time(time[blocks.events][blocks.event_starts], name, params)
+    first, second = (times(at.sums, g**k) for k in (1, 2))
+    weight = np.ones(len(blocks.events)) if blocks.weight is None else blocks.weight[blocks.events]
+    seen = at.x[:, blocks.events] * (weight * g[blocks.block[blocks.events]])
+    slope = seen.sum(axis=1) - at.s1 @ first.first + at.d1 @ first.first_f
+    unit, found, guards = np.outer(scale, scale), [], []
+    for sums in (first, second):
+        weights = cox_rows.row_weights(at, sums, blocks)
+        found.append((_gram(at.x, weights) - cox_rows.between(at, sums)) / unit)
+        guards.append(cox_rows.weights(np.abs(weights), size))
+    return {"slope": slope / scale, "cross": found[0], "square": found[1]}, worst(guards)
+
+
+def common_part(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, FloatArray], Weights]:
+    """A site's sums with the pooled hazards of the round times g and g**2; `moment` (K,) is g at each block."""
+    columns, scale, placed, risk = cox_common.at_round(rows, cell, params)
+    seen = columns[:, placed.tied] * params["moment"][placed.of_row[placed.tied]]
+    seen = seen if rows.weight is None else seen * rows.weight[placed.tied]
+    found: dict[str, FloatArray] = {"slope": seen.sum(axis=1) / scale}
+    guards = []
+    for name, power in (("cross", 1), ("square", 2)):
+        hazard = cox_rows.exposed(params[f"hazard {power}"], placed.of_row, placed.late)
+        hazard[placed.tied] -= params[f"tied {power}"][placed.of_row[placed.tied]]
+        found[name] = _gram(columns, risk * hazard) / np.outer(scale, scale)
+        guards.append(cox_rows.weights(np.abs(risk * hazard), len(columns)))
+    return found, worst(guards)
+
+
+def common_params(model: Model, sets: RiskSets, edges: FloatArray, told_of: dict[str, Any]) -> dict[str, Any]:
+    """Pooled hazards times g and g**2, and g, per block; `edges` (K,) are the times of the blocks with events."""
+    g = of_time(edges, model.time, told_of)
+    moment = np.zeros(len(sets.blocks.deaths))
+    moment[sets.blocks.with_events] = g
+    made: dict[str, Any] = {"moment": moment}
+    for power in (1, 2):
+        hazards = sets.hazards(times(sets.sums, g**power))
+        made |= {f"hazard {power}": hazards["hazard"], f"tied {power}": hazards["tied"]}
+    return made
+
+
+def common_sums(sets: RiskSets, pooled: Summary, g: FloatArray) -> dict[str, FloatArray]:
+    """Slope, cross and square from the pooled parts: less what the means of the risk sets take."""
+    first, second = (times(sets.sums, g**k) for k in (1, 2))
+    slope = pooled["slope"] - linear.total(sets.s1 * first.first) + linear.total(sets.d1 * first.first_f)
+    cross, square = pooled["cross"] - sets.squares(first), pooled["square"] - sets.squares(second)
+    return {"slope": slope, "cross": cross, "square": square}
+
+
+def tests(model: Model, place: Coordinates, information: FloatArray, sums: Any) -> list[dict[str, Any]]:
+    """One row per term, then all: `term`, `statistic`, `df`, `p_value`."""
+    whole = (sums["slope"], information, sums["cross"], sums["square"])
+    alone = whole if place.rotation is None else _untwisted(place.rotation, whole)
+    rows = [_test(name, at, alone) for name, at in terms(model.design)]
+    if len(rows) > 1:
+        rows.append(_test("GLOBAL", list(range(model.size)), whole))
+    return rows
+
+
+def terms(design: Design) -> list[tuple[str, list[int]]]:
+    """Name and columns of each term of a formula."""
+    found: dict[str, list[int]] = {}
+    for j, column in enumerate(design.columns):
+        found.setdefault(":".join(factor.label for factor, _, _ in column.parts), []).append(j)
+    return list(found.items())
+
+
+def _test(name: str, at: list[int], sums: tuple[FloatArray, ...]) -> dict[str, Any]:
+    slope, information, cross, square = sums
+    whole = np.block([[information, cross[:, at]], [cross[:, at].T, square[np.ix_(at, at)]]])
+    try:
+        lower = linear.cholesky(whole)
+    except linear.Dependent as error:
+        raise Invalid("E-COLLINEAR", f"the events of {name!r} share one time", "leave `zph` out") from error
+    half = linear.forward(lower, np.append(np.zeros(len(information)), slope[at]))
+    statistic = linear.dot(half, half)
+    return {
+        "term": name,
+        "statistic": number(statistic),
+        "df": len(at),
+        "p_value": number(chi_square_p(statistic, len(at))),
+    }
+
+
+def _untwisted(rotation: FloatArray, sums: tuple[FloatArray, ...]) -> tuple[FloatArray, ...]:
+    """Slopes of the columns themselves beside the fit as it is; scales do not matter."""
+    slope, information, cross, square = sums
+    mine = linear.forward(rotation, linear.forward(rotation, square).T)
+    return linear.forward(rotation, slope[:, None])[:, 0], information, linear.forward(rotation, cross.T).T, mine
+
+
+def _gram(x: FloatArray, weight: FloatArray) -> FloatArray:
+    """x diag(weight) x', where weights may be negative."""
+    total = np.zeros((len(x), len(x)))
+    for piece in pieces(x.shape[1]):
+        total += (x[:, piece] * weight[piece]) @ x[:, piece].T
+    made: FloatArray = (total + total.T) / 2.0
+    return made
