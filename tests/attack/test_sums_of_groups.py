@@ -72,4 +72,9 @@ def test_the_site_refuses_groups_that_would_come_out(stop):
     assert refused("mixed", QUESTION, by(lambda rows: np.floor(np.sqrt(rows))))  # twenty sizes, each of one group
     five = [patients(seed) for seed in range(1, 6)]
     assert refused("mixed", {**QUESTION, "group": "site"}, five)
+    repeated = {"formula": "CHOL ~ AGE", "family": "gaussian", "cluster": "CLINIC"}
+    assert answered("gee", repeated, by(lambda rows: rows // 4))
+    assert refused("gee", repeated, by(few))  # its working correlation mixes clusters by their size as well
+    assert answered("gee", {**repeated, "correlation": "independence"}, by(few))
+    assert refused("gee", {**repeated, "correlation": "independence"}, by(lambda rows: rows // 100))
     stop("refused: too few groups have the size, or too few sums stay open")

@@ -121,6 +121,16 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         },
         {"formula": "pressure ~ age + arm", "group": "practice"},
     ],
+    "gee": [
+        {"formula": "died ~ age + arm", "family": "binomial", "cluster": "practice", "release": ["vcov"]},
+        {"formula": "score ~ year + I(year^2)", "family": "gaussian", "cluster": "practice"},
+        {
+            "formula": "visits ~ age + arm + offset(exposure)",
+            "family": "poisson",
+            "cluster": "practice",
+            "correlation": "independence",
+        },
+    ],
     "kaplan_meier": [
         {"time": "time", "event": "event", "by": "arm", "at": [30, 60], "conf_type": "log-log"},
         {"time": "time", "event": "event", "grid": {"every": 20, "to": 200}},
@@ -193,7 +203,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         },
     ],
 }
-GROUPED = ("mixed",)  # kinds whose groups lie inside a site
+GROUPED = ("mixed", "gee")  # kinds whose groups lie inside a site
 SITE_STRATA: dict[str, list[dict[str, Any]]] = {
     "log_rank": [{"time": "time", "event": "event", "by": "arm", "strata": ["site"]}],
     "cox": [

@@ -1,0 +1,88 @@
+"""Generalized estimating equations against R's geepack (r/gee.R), bare and through the masked path."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from reference_cases import run, worst
+from test_negative_binomial import timed
+
+import isthmus
+from isthmus.model.canonical import plain
+from isthmus.model.errors import Invalid
+from isthmus.model.rules import OPEN
+
+HERE = Path(__file__).parent / "r"
+QUESTIONS = {
+    "binomial": {"formula": "event ~ age + arm", "family": "binomial"},
+    "poisson": {"formula": "visits ~ age + arm + offset(logtime)", "family": "poisson"},
+    "gaussian": {"formula": "y ~ age + arm + day", "family": "gaussian"},
+    "independence": {"formula": "event ~ age + arm", "family": "binomial", "correlation": "independence"},
+}
+ASKED = {name: {**question, "cluster": "ward"} for name, question in QUESTIONS.items()}
+
+
+def compared(body: dict[str, Any], name: str) -> dict[str, float]:
+    right = json.loads((HERE / "gee.json").read_text())[name]
+    own = {key: [t[key] for t in body["terms"]] for key in ("estimate", "std_error")}
+    own |= {"scale": body["fit"]["scale"], "alpha": body["fit"]["alpha"] or 0.0}
+    exact = max(worst(own[key], right[key]) for key in own)
+    return {"exact": exact, "package": max(worst(own[key], value) for key, value in right["package"].items())}
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_equals_geepack(name: str) -> None:
+    body = run("gee", ASKED[name], timed()).report
+    found = compared(body, name)
+    assert found["exact"] < 1e-9
+    assert found["package"] < 1e-9
+    assert body["fit"]["clusters"] == 72
+    assert body["rounds"] <= 14
+
+
+def test_equals_geepack_through_the_masked_path() -> None:
+    whole = timed()
+    names = ("age", "arm", "day", "event", "visits", "y", "logtime", "ward")
+    sites = {f"s{s}": pa.table({n: whole[n][whole["site_"] == s] for n in names}) for s in np.unique(whole["site_"])}
+    study = isthmus.Study(
+        title="clusters",
+        dataset="clusters",
+        purpose={"duo": "DUO:0000042", "text": "reference check", "commercial": False},
+        analyses={name: {"gee": question} for name, question in ASKED.items()},
+    )
+    answers = isthmus.rehearse(study, sites, rules=plain(OPEN)).to_dict()["analyses"]
+    for name, answer in answers.items():
+        assert "status" not in answer, answer
+        assert compared(answer, name)["exact"] < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "says"),
+    [
+        ({"ward": lambda r: r["age"] * 0, "site_": lambda r: r["age"] * 0}, "E-CLUSTER", "'ward' has one value"),
+        ({"ward": lambda r: np.arange(r["age"].size) * 1.0}, "E-CLUSTER", "every row is a cluster"),
+        ({"event": lambda r: r["event"] * 0}, "E-NO-EVENTS", "'event'"),
+        ({"event": lambda r: (r["age"] > 60) * 1.0}, "E-SEPARATED|E-CONVERGENCE", "'age'"),
+        ({"age": lambda r: r["age"] * 0 + 5}, "E-COLLINEAR", "'age'"),
+        ({"event": lambda r: r["event"] * 2}, "E-OUTCOME", "'event'"),
+    ],
+)
+def test_bad_input_names_the_column(change, code, says) -> None:
+    rows = timed()
+    rows |= {name: make(rows) for name, make in change.items()}
+    with pytest.raises(Invalid) as caught:
+        run("gee", ASKED["binomial"], rows)
+    assert caught.value.code in code.split("|")
+    assert says in caught.value.message
+
+
+@pytest.mark.parametrize("cluster", ["site", "country"])
+def test_clusters_lie_inside_a_site(cluster: str) -> None:
+    with pytest.raises(Invalid, match="inside a site") as caught:
+        run("gee", {**QUESTIONS["binomial"], "cluster": cluster}, timed())
+    assert caught.value.code == "E-CLUSTER"
