@@ -42,6 +42,7 @@ def accepted(floor: int, of: int, sets: list[tuple[BitMap, bool]]) -> list[tuple
     for rows, whole in sets:
         if past.clash(RowSet("rows", whole, rows)) is None:
             past.hold(RowSet("rows", whole, rows))
+            past.close(admitted=True)
             kept.append((rows, whole))
     return kept
 

@@ -195,14 +195,14 @@ PAIRS = (st.integers(0, 9999), st.tuples(questions(), questions()))
 @settings(max_examples=4)
 @given(*PAIRS)
 def test_no_pair_of_answers_determines_a_small_cell(seed: int, pair: tuple[Question, Question]) -> None:
-    assert determined(remembered(seed, pair), of_the_last=1) is None
+    assert determined(remembered(seed, pair), of_the_last=2) is None
 
 
 @pytest.mark.long
 @settings(max_examples=60)
 @given(*PAIRS)
 def test_no_pair_of_many_determines_a_small_cell(seed: int, pair: tuple[Question, Question]) -> None:
-    assert determined(remembered(seed, pair), of_the_last=1) is None
+    assert determined(remembered(seed, pair), of_the_last=2) is None
 
 
 NEARLY_ALIKE = [
@@ -219,7 +219,7 @@ def test_without_a_history_such_pairs_do(pair: tuple[Question, Question]) -> Non
     assert determined(remembered(1, pair)) is None
 
 
-@pytest.mark.xfail(reason="two parts of one question are not added up beside an earlier set")
 def test_a_count_before_the_bins_that_nearly_make_it_up() -> None:
-    """History: 1_U - 1_M1 - 1_M2 with U earlier and both others parts of one later question. The other order is refused."""
+    """History: 1_U - 1_M1 - 1_M2 with U earlier and both others parts of one later question, and the other way about."""
+    assert determined(remembered(1, NEARLY_ALIKE[2])) is None
     assert determined(remembered(1, (NEARLY_ALIKE[2][1], NEARLY_ALIKE[2][0]))) is None

@@ -34,6 +34,7 @@ def verdict(*sets: RowSet, held: Past | None = None) -> str | None:
     for one in sets[:-1]:
         assert history.clash(one) is None
         history.hold(one)
+        history.close(admitted=True)
     return history.clash(sets[-1])
 
 
@@ -86,11 +87,47 @@ def test_parts(sets, expected):
     assert verdict(*sets) == expected
 
 
+def together(earlier: RowSet, *parts: RowSet) -> list[str | None]:
+    """What each part of one question meets beside an earlier set."""
+    history, met = past(), []
+    history.hold(earlier)
+    history.close(admitted=True)
+    for one in parts:
+        met.append(history.clash(one))
+        history.hold(one)
+    return met
+
+
+def test_parts_of_one_question_are_set_together_beside_an_earlier_set():
+    lower, upper = part((0, 150)), part((150, 303))
+    assert together(part((0, 300)), lower, upper) == [None, FAMILY]  # 1_lower + 1_upper - 1_earlier is three people
+    assert together(part((153, 303)), population((0, 303)), lower) == [
+        None,
+        FAMILY,
+    ]  # so is 1_all - 1_lower - 1_earlier
+    assert together(part((0, 350)), lower, upper) == [None, None]
+
+
+def test_parts_of_one_question_alone_are_left_to_its_own_rules():
+    assert together(part((0, 50)), population((0, 300)), part((0, 298))) == [None, None]
+    assert together(part((0, 50)), population((0, 300)), part((0, 200)), part((200, 297))) == [None, None, None]
+
+
+def test_a_question_that_is_refused_is_forgotten():
+    history = past()
+    history.hold(ALL)
+    history.close(admitted=False)
+    assert history.clash(MOST) is None
+    history.hold(MOST)
+    history.close(admitted=True)
+    assert history.clash(ALL) == NEAR
+
+
 def test_what_filters_keep_is_not_compared_with_complete_cases():
     assert verdict(population((0, 400), track="asked"), MOST) is None
     assert verdict(population((0, 400), track="asked"), population((0, 397), track="asked")) == NEAR
     halves = population((0, 200), track="asked"), population((200, 397), track="asked")
-    assert verdict(population((0, 400), track="asked"), *halves) is None  # no sum over the whole was asked for
+    assert verdict(population((0, 400), track="asked"), *halves) == FAMILY  # how many the whole has is known to many
 
 
 def test_people_count_not_rows():

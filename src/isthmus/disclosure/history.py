@@ -123,8 +123,9 @@ def _total(rows: BitMap, people: People) -> int:
 
 @dataclass(slots=True)
 class _Table:
-    """Traces of one track as arrays that grow."""
+    """Traces of one track as arrays that grow; from `earlier` on they are of the question that is judged now."""
 
+    earlier: int = 0
     keys: list[int] = field(default_factory=list)
     sizes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(64, dtype=np.int64))
     whole: BoolArray = field(default_factory=lambda: np.zeros(64, dtype=np.bool_))
@@ -173,23 +174,36 @@ class Past:
         self._tables: dict[Track, _Table] = {"asked": _Table(), "hinges": _Table(), "rows": summed, "cells": summed}
 
     def add(self, key: int, trace: Trace) -> None:
-        """Remember a set whose rows `load` knows."""
-        self._tables[trace.track].add(key, trace)
+        """Remember a set of an earlier question, whose rows `load` knows."""
+        table = self._tables[trace.track]
+        table.add(key, trace)
+        table.earlier = len(table.keys)
 
     def hold(self, rows: RowSet) -> None:
-        """Remember a set that no store has yet."""
+        """Remember a set of the question that is judged: until `close`, it counts only together with an earlier set."""
         key = -1 - len(self._held)
         self._held[key] = rows.rows
-        self.add(key, trace_of(rows, self._people))
+        self._tables[rows.track].add(key, trace_of(rows, self._people))
+
+    def close(self, *, admitted: bool) -> None:
+        """The question is judged: its sets count as earlier ones from here on, or are forgotten."""
+        for table in self._tables.values():
+            if not admitted:
+                del table.keys[table.earlier :]
+            table.earlier = len(table.keys)
 
     def clash(self, new: RowSet) -> str | None:
-        """Why `new` may not be asked about, as a text without any number; None when it may."""
+        """Why `new` may not be asked about, as a text without any number; None when it may.
+
+        The rules for cells, pairs and indicators see the sets of one question jointly, so a difference of these alone
+        is left to them.
+        """
         if self._floors.people <= 1 or not new.rows:
             return None
         look = _Look(self, self._tables[new.track], new)
         if look.near():
             return NEAR
-        if new.track in {"rows", "cells"} and look.family():
+        if new.track != "hinges" and look.family():
             return FAMILY
         return None
 
@@ -245,6 +259,7 @@ class _Look:
         self._past = past
         self._new = new
         n = len(table.keys)
+        self._own = np.arange(n) >= table.earlier
         used = min(WORDS, max(1, -(-_extent(new.rows, table, n) // 64)))
         self._keys, self._sizes, self._whole = table.keys, table.sizes[:n], table.whole[:n]
         self._cells, self._cell = table.cells[:n], new.track == "cells"
@@ -265,7 +280,7 @@ class _Look:
     def near(self) -> bool:
         """Whether an earlier set differs by few people: in all, or between two populations on one side."""
         most, new = self._past.most, self._new.rows
-        inside, around = self._out <= most, self._over <= most
+        inside, around = (self._out <= most) & ~self._own, (self._over <= most) & ~self._own
         strict = self._whole & self._new.population
         for i in np.flatnonzero(np.where(strict, inside | around, inside & around)):
             if self._told(i, (any if strict[i] else all)):
@@ -325,7 +340,9 @@ class _Look:
         yield from (order[some] for some in blocks(found))
 
     def _left(self, whole: np.intp | None, members: IndexArray) -> bool:
-        """Whether some row of `members` (with the new set where `whole` is an earlier one) nearly makes the whole."""
+        """Whether some row of `members` (with the new set where `whole` is another one) nearly makes the whole."""
+        if whole is None or self._own[whole]:
+            members = members[~self._own[members].all(axis=1)]
         for words in (slice(0, FEW_WORDS), slice(None)):
             members = members[self._apart(whole, members, words) <= self._past.most]
             if not len(members):

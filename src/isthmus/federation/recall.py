@@ -74,20 +74,27 @@ def judge(
     """
     past = book.past(rows.people, floors)
     past.hold(RowSet("asked", True, rows.everyone))
+    past.close(admitted=True)
     refused: dict[str, str] = {}
     for one in asked:
-        why = past.crowded(one.decided) or next(
-            (found for found in map(past.clash, one.sets) if found is not None), None
-        )
+        why = past.crowded(one.decided) or _clash(past, one.sets)
         if why is not None:
             refused[one.name] = why
-            continue
-        for rowset in one.sets:
-            past.hold(rowset)
+        past.close(admitted=why is None)
     if POPULATION in refused:
         refused |= {one.name: refused[POPULATION] for one in asked}
     stopped = book.record(run, charged, [one for one in asked if one.name not in refused])
     return {one.name: CAP for one in asked if one.key in stopped} | refused
+
+
+def _clash(past: Past, sets: Sequence[RowSet]) -> str | None:
+    """Why a question with `sets` may not be asked; those before each are held beside it."""
+    for rowset in sets:
+        why = past.clash(rowset)
+        if why is not None:
+            return why
+        past.hold(rowset)
+    return None
 
 
 def enrolled(known: KeyArray, persons: KeyArray, keys: Keys) -> tuple[Enrolled, Keys]:
