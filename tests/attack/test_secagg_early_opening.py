@@ -65,6 +65,16 @@ def test_legal_entities_are_counted_not_sites(tmp_path: Path) -> None:
     assert caught.value.code == "E-MIN-SITES"
 
 
+def test_fewer_survivors_than_the_noise_is_sized_for_are_not_signed(tmp_path: Path) -> None:
+    """Four of five reach the threshold, not the charter's least, which is a privacy budget's `minimum_survivors`."""
+    (tmp_path / "five").mkdir()
+    with pytest.raises(Untrusted) as caught:
+        Evil(tmp_path / "five", sites=5, minimum_sites=5).sign("a", "abcd", final=False)
+    assert caught.value.code == "E-MIN-SITES"
+    (tmp_path / "three").mkdir()
+    assert Evil(tmp_path / "three", sites=5, minimum_sites=3).sign("a", "abcd", final=False)
+
+
 def test_another_ledger_head_is_not_cosigned(tmp_path: Path) -> None:
     """Sites that were shown different ledgers do not make a quorum: the signature covers the head."""
     evil = Evil(tmp_path)

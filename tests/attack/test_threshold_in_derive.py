@@ -17,8 +17,12 @@ import pytest
 from history_lab import VICTIM, VICTIMS_AGE, Forgetful, Recalling
 
 from attack import Attack, Say
+from isthmus.disclosure.history import Past
+from isthmus.federation import plan
+from isthmus.statistics.population import PopulationQuestion
 
 ATTACK = Attack("A threshold moved inside a derived variable", "history: sides of expressions, and cells, are parts")
+SCALE = 16.0  # of an age in the sums, public
 LOW, HIGH = VICTIMS_AGE - 0.02, VICTIMS_AGE + 0.01
 
 
@@ -56,6 +60,46 @@ def test_bare_two_thresholds_differ_by_one_patient(leak: Say) -> None:
     leak(f"one patient's pressure, {secret:.0f}, exactly")
 
 
+def first(asked: Any, field: str) -> np.ndarray:
+    """A pooled field of the first round."""
+    assert not asked.refused("m")
+    return np.asarray(asked.sums["m", 1].values[field])
+
+
+def test_bare_two_in_one_table_do_it_without_a_second_study(leak: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Past, "crowded", lambda *_: None)
+    both = {"V": above(LOW), "W": above(HIGH)}
+    low, high = first(ask(Forgetful(), both, m={"table_one": {"variables": ["V", "W"]}}), "sum").reshape(-1)
+    assert low - high == pytest.approx(wards_victim("SBP"), rel=1e-9)
+    leak("the same from two columns of one table")
+
+
+def wards_victim(column: str) -> float:
+    """What nobody should learn."""
+    return float(Forgetful().tables["leeds"][column][VICTIM].as_py())
+
+
+def test_bare_two_bends_differ_by_an_age(leak: Say) -> None:
+    """Whoever is above both adds the same to the difference; how many they are, a count says."""
+    sites = Forgetful()
+    question = {"table_one": {"variables": ["V"]}}
+    low, high = (SCALE * first(ask(sites, {"V": f"LEAST(AGE, {e})"}, m=question), "sum").item() for e in (LOW, HIGH))
+    ages = np.concatenate([np.asarray(table["AGE"]) for table in sites.tables.values()])
+    older = np.count_nonzero(ages > HIGH)
+    assert high - low - (HIGH - LOW) * older + LOW == pytest.approx(wards_victim("AGE"), abs=1e-6)
+    leak("one patient's age, from two bends")
+
+
+def test_bare_a_cell_of_two_markers_differs_by_a_few(leak: Say) -> None:
+    sites = Forgetful()
+    before, after = (first(ask(sites, {"M": m}, m=ACCURACY), "cells") for m in MARKERS)
+    few = np.abs(before - after)[:, 1]
+    dead = np.concatenate([np.asarray(t["AGE"])[np.asarray(t["DIED"]) == 1] for t in sites.tables.values()])
+    assert few.tolist() == 2 * [np.count_nonzero((dead > 50) & (dead <= 50.3))]
+    assert 0 < few[0] < 11
+    leak(f"a count of {few[0]} dead, from a cell of two markers")
+
+
 def test_nor_in_one_table(tmp_path: Path) -> None:
     sites = Recalling(folder=tmp_path)
     both = {"V": above(LOW), "W": above(HIGH)}
@@ -74,19 +118,35 @@ def test_a_bend_is_compared_with_other_bends(tmp_path: Path) -> None:
 
 
 def test_nor_by_a_cell_of_two_markers(tmp_path: Path) -> None:
-    """Many are moved among the living, two among the dead: the markers' totals say nothing, one cell does."""
+    """Many are moved among the living, a few among the dead: the markers' totals say nothing, one cell does."""
     sites = Recalling(folder=tmp_path)
-    first = "CASE WHEN AGE > 50 THEN 1 ELSE 0 END"
-    second = "CASE WHEN AGE > 50.3 AND DIED = 1 THEN 1 WHEN AGE > 60 AND DIED = 0 THEN 1 ELSE 0 END"
-    question = {"accuracy": {"marker": "M", "outcome": "DIED"}}
-    assert not ask(sites, {"M": first}, m=question).refused("m")
-    assert ask(sites, {"M": second}, m=question).refused("m")
+    assert not ask(sites, {"M": MARKERS[0]}, m=ACCURACY).refused("m")
+    assert ask(sites, {"M": MARKERS[1]}, m=ACCURACY).refused("m")
 
 
-def test_no_number_is_told_of_rows_that_lack_a_derived_variable(tmp_path: Path) -> None:
-    lacking = {f"V{i}": f"CASE WHEN AGE > {40 + i} THEN NULL ELSE SBP END" for i in range(3)}
-    asked = Forgetful().ask(keys={"derive": lacking, "missing": "analysis"}, m={"table_one": {"variables": ["V0"]}})
-    result = asked.result["analyses"]["m"]
-    assert result.get("excluded", {}) == {}
-    told = [summary for (name, _), summary in asked.sums.items() if name == "population"]
-    assert all(summary.values["missing"].size == 0 for summary in told)
+ACCURACY = {"accuracy": {"marker": "M", "outcome": "DIED"}}
+MARKERS = (
+    "CASE WHEN AGE > 50 THEN 1 ELSE 0 END",
+    "CASE WHEN AGE > 50.3 AND DIED = 1 THEN 1 WHEN AGE > 60 AND DIED = 0 THEN 1 ELSE 0 END",
+)
+
+
+def lacking(edge: float) -> tuple[list[int], dict[str, int]]:
+    """How many rows lack a variable above an edge: as the hub sees it, and as people do."""
+    derive = {"V": f"CASE WHEN AGE > {edge} THEN NULL ELSE SBP END"}
+    keys = {"derive": derive, "missing": "analysis"}
+    asked = Forgetful().ask(keys=keys, m={"table_one": {"variables": ["V"]}})
+    told = [summary.values["missing"] for (name, _), summary in asked.sums.items() if name == "population"]
+    return np.concatenate(told).tolist(), asked.result["analyses"]["m"].get("excluded", {})
+
+
+def test_bare_the_rows_that_lack_a_variable_are_counted(leak: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = lambda variables: PopulationQuestion(variables=(*variables, "V"))  # noqa: E731
+    monkeypatch.setattr(plan, "PopulationQuestion", every)
+    (low,), (high,) = (lacking(edge)[0] for edge in (LOW, HIGH))
+    assert low - high == 1
+    leak("one person more lacks a variable: their age is known")
+
+
+def test_no_number_is_told_of_rows_that_lack_a_derived_variable() -> None:
+    assert lacking(LOW) == ([], {})
