@@ -13,6 +13,7 @@ Rows are ids of a site's own making; nothing here leaves the site.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -101,6 +102,11 @@ class People:
 def people_of(person: WordArray, tag: WordArray) -> People:
     """Of the person and the tag of each id."""
     return People(person, tag, int(np.unique(person, return_counts=True)[1].max()) if len(person) else 1)
+
+
+def set_of(ids: NDArray[np.uint32]) -> BitMap:
+    """A set of ids in any order. An `array` is read as a block, eight times as fast as other sequences."""
+    return BitMap(array("I", np.sort(ids).tobytes()))
 
 
 _FIRST, _GLANCED = BitMap(range(SAMPLE)), BitMap(range(GLANCE))

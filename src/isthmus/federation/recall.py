@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from isthmus.data.persons import KeyArray, Keys
-from isthmus.disclosure.history import Floors, Past, People, RowSet, people_of, trace_of
+from isthmus.disclosure.history import Floors, Past, People, RowSet, people_of, set_of, trace_of
 from isthmus.federation.plan import POPULATION
 from isthmus.federation.rowsets import Asked, IdArray
 
@@ -112,7 +112,7 @@ def enrolled(known: KeyArray, persons: KeyArray, keys: Keys) -> tuple[Enrolled, 
     ids[fresh] = np.arange(len(known), len(known) + len(fresh), dtype=np.uint32)
     new = Keys(keys.rows[fresh], keys.persons[fresh])
     people = people_of(np.concatenate([persons, new.persons]), np.concatenate([known, new.rows]))
-    return Enrolled(ids, people, BitMap(np.sort(ids))), new
+    return Enrolled(ids, people, set_of(ids)), new
 
 
 @dataclass(slots=True)

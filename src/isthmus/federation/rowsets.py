@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pyroaring import BitMap
 
 from isthmus.data.indicators import is_hinge
-from isthmus.disclosure.history import People, RowSet, Track
+from isthmus.disclosure.history import People, RowSet, Track, set_of
 from isthmus.federation.plan import Question
 from isthmus.statistics import grids, survival
 from isthmus.statistics.contract import Grid, Inputs
@@ -48,7 +47,7 @@ class Asked:
 
 def asked_for(ids: IdArray) -> RowSet:
     """The population that filters keep, before missing values."""
-    return RowSet("asked", True, BitMap(np.sort(ids)))
+    return RowSet("asked", True, set_of(ids))
 
 
 def sides_of(codes: Mapping[str, Any], ids: IdArray, people: People, floor: int) -> tuple[RowSet, ...]:
@@ -67,7 +66,7 @@ def sides_of(codes: Mapping[str, Any], ids: IdArray, people: People, floor: int)
     for text, one in codes.items():
         track: Track = "hinges" if is_hinge(text) else "rows"
         for side in np.unique(one[one >= 0]).tolist():
-            rows = RowSet(track, False, BitMap(np.sort(ids[one == side])))
+            rows = RowSet(track, False, set_of(ids[one == side]))
             if people.count(rows.rows) >= floor and rows not in found:
                 found.append(rows)
     return tuple(found)
@@ -90,11 +89,11 @@ def row_sets(
     order = np.argsort(ids[heavy])
     places = np.flatnonzero(heavy)[order]
     sorted_ids = ids[places]
-    everyone = RowSet("rows", True, BitMap(sorted_ids))
+    everyone = RowSet("rows", True, set_of(sorted_ids))
     parts: list[RowSet] = []
     seen = {len(places): [everyone.rows]}
     for track, marks in _parts(question, rungs, inputs):
-        rows = BitMap(sorted_ids[marks[places]])
+        rows = set_of(sorted_ids[marks[places]])
         same = seen.setdefault(len(rows), [])
         if len(rows) >= floor and people.count(rows) >= floor and rows not in same:
             same.append(rows)
