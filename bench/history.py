@@ -22,7 +22,8 @@ from pyroaring import BitMap
 from bench.table import Measure
 from bench.targets import HISTORY
 from isthmus.data.persons import Keys
-from isthmus.disclosure.history import GLANCE, SAMPLE, Floors, Past, People, RowSet, Trace, trace_of
+from isthmus.disclosure.history import Past
+from isthmus.disclosure.traces import GLANCE, SAMPLE, Floors, People, RowSet, Trace, trace_of
 from isthmus.federation.book import SqlBook
 from isthmus.federation.rowsets import Asked
 from isthmus.federation.store import open_store

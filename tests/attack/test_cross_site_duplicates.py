@@ -10,7 +10,7 @@ import numpy as np
 from hole_lab import ONLY_SUMS, ROWS, ask, refused, sites
 
 from attack import Attack, Say
-from isthmus.disclosure.history import people_of
+from isthmus.disclosure.traces import people_of
 
 ATTACK = Attack(
     "The same patients at several sites", "minimum_count_site: each site holds the floor by itself", number=21

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from isthmus.disclosure.history import Floors, Past, RowSet, people_of
+from isthmus.disclosure.history import Past
+from isthmus.disclosure.traces import Floors, RowSet, people_of
 
 PEOPLE = 48
 TAGS = np.random.default_rng(1).integers(0, 2**64, size=3 * PEOPLE, dtype=np.uint64)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from pyroaring import BitMap
 
-from isthmus.disclosure.history import FAMILY, GLANCE, NEAR, SAMPLE, Floors, Past, RowSet, Track, people_of, trace_of
+from isthmus.disclosure.history import FAMILY, NEAR, Past
+from isthmus.disclosure.traces import GLANCE, SAMPLE, Floors, RowSet, Track, people_of, trace_of
 
 FLOOR = 5
 TAGS = np.random.default_rng(1).integers(0, 2**64, size=5 * SAMPLE, dtype=np.uint64)

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from isthmus.data.persons import Keys
-from isthmus.disclosure.history import NEAR, Floors, RowSet
+from isthmus.disclosure.history import NEAR
+from isthmus.disclosure.traces import Floors, RowSet
 from isthmus.federation.book import SqlBook, check_history, history_head
 from isthmus.federation.recall import CAP, Enrolled, MemoryBook, judge
 from isthmus.federation.rowsets import Asked

@@ -9,7 +9,7 @@ import numpy as np
 from pyroaring import BitMap
 
 from isthmus.data.dictionary import dictionary
-from isthmus.disclosure.history import people_of
+from isthmus.disclosure.traces import people_of
 from isthmus.federation.plan import Question, make_plan
 from isthmus.federation.rowsets import MOST_PARTS, row_sets
 from isthmus.model.codebook import Codebook, Variable

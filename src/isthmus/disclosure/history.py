@@ -7,124 +7,43 @@ every question, not its text, and refuses a question whose sets leave few people
     family   one set is nearly the union of two or three nearly disjoint ones: what is left over, counted with
              what overlaps, is fewer people than the floor. The new set may be the whole or a member.
 
-Docs: docs/adr says why these two catch every sum and difference of two, three and (with a union) four sets.
+Sets of one question count together beside an earlier set, and not by themselves. Docs: docs/adr says why this catches
+every sum and difference of two, three and (with a union) four sets.
 Rows are ids of a site's own making; nothing here leaves the site.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from isthmus.disclosure.adding import IndexArray, WordArray, bits, blocks, pairs, singles, triples, union_once
+from isthmus.disclosure.traces import (
+    GLANCE,
+    GLANCED,
+    SAMPLE,
+    Floors,
+    People,
+    RowSet,
+    Trace,
+    Track,
+    sample_of,
+    total_of,
+    trace_of,
+)
 
-Track = Literal["hinges", "asked", "rows", "cells"]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
-SAMPLE = 8192  # ids whose membership is compared before any set is loaded: 1 KiB a set
 WORDS = SAMPLE // 64
 FEW_WORDS = 8  # of a sample, looked at first
 SOME_WORDS = 16  # of a sample, where members of three are looked for
-GLANCE = 1 << 18  # ids of a set that a store gives without the rest: 32 KiB; a store is of one GLANCE
 NEAR = "differencing: nearly an earlier set"
 FAMILY = "differencing: nearly a union of earlier sets"
-
-
-@dataclass(frozen=True, slots=True)
-class RowSet:
-    """Rows of one question at this site.
-
-    Attributes:
-        track: `asked` for what filters keep, before missing values; `rows` for what enters the sums; `cells` for
-            those of whom only a number leaves. The first is compared with its own kind alone: missing values are
-            not the asker's choice.
-        population: all rows of a question, as against a level, a cell or an indicator within them.
-        rows: ids.
-    """
-
-    track: Track
-    population: bool
-    rows: BitMap
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """What is kept in memory of a set.
-
-    Attributes:
-        size: ids.
-        sample: which of the first `SAMPLE` ids are in it, a bit each.
-        total: sum of the tags of its ids, modulo 2**64: sets that add up exactly have totals that do.
-    """
-
-    track: Track
-    population: bool
-    size: int
-    sample: bytes
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Floors:
-    """The least people of a difference, or none: `people`, and `cells` where a set of which only a number leaves is in it."""
-
-    people: int
-    cells: int
-
-
-@dataclass(frozen=True, slots=True)
-class People:
-    """Who stands behind the ids.
-
-    Attributes:
-        person: id -> person, as any number that is equal for equal persons.
-        tag: id -> a number that nobody outside the site can guess.
-        most: the most ids that one person has.
-    """
-
-    person: WordArray
-    tag: WordArray
-    most: int
-
-    def count(self, rows: BitMap) -> int:
-        """Persons behind some rows."""
-        if self.most <= 1:
-            return len(rows)
-        return len(np.unique(self.person[np.asarray(rows.to_array(), dtype=np.intp)]))
-
-
-def people_of(person: WordArray, tag: WordArray) -> People:
-    """Of the person and the tag of each id."""
-    return People(person, tag, int(np.unique(person, return_counts=True)[1].max()) if len(person) else 1)
-
-
-def set_of(ids: NDArray[np.uint32]) -> BitMap:
-    """A set of ids in any order. An `array` is read as a block, eight times as fast as other sequences."""
-    return BitMap(array("I", np.sort(ids).tobytes()))
-
-
-_FIRST, _GLANCED = BitMap(range(SAMPLE)), BitMap(range(GLANCE))
-
-
-def trace_of(rows: RowSet, people: People) -> Trace:
-    """The trace of a set."""
-    return Trace(rows.track, rows.population, len(rows.rows), _sample(rows.rows), _total(rows.rows, people))
-
-
-def _sample(rows: BitMap) -> bytes:
-    bits = np.zeros(SAMPLE, dtype=np.uint8)
-    bits[np.asarray((rows & _FIRST).to_array(), dtype=np.intp)] = 1
-    return np.packbits(bits).tobytes()
-
-
-def _total(rows: BitMap, people: People) -> int:
-    return int(people.tag[np.asarray(rows.to_array(), dtype=np.uint32)].sum(dtype=np.uint64))
 
 
 @dataclass(slots=True)
@@ -244,7 +163,7 @@ class Past:
 
     def total(self, rows: BitMap) -> np.uint64:
         """Sum of the tags of `rows`."""
-        return np.uint64(_total(rows, self._people))
+        return np.uint64(total_of(rows, self._people))
 
     @property
     def ids(self) -> int:
@@ -271,9 +190,9 @@ class _Look:
         self._cells, self._cell = table.cells[:n], new.track == "cells"
         self._totals = table.totals[:n]
         self._words = table.words[:n, :used]
-        self._word = np.frombuffer(_sample(new.rows), dtype=np.uint64)[:used]
+        self._word = np.frombuffer(sample_of(new.rows), dtype=np.uint64)[:used]
         self._total: WordArray | None = None
-        self._first = new.rows & _GLANCED
+        self._first = new.rows & GLANCED
         self._rest = _rest(new.rows, past.ids)
         size, ids = len(new.rows), past.ids
         self._common = bits(self._words & self._word)

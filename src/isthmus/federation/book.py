@@ -19,7 +19,8 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from isthmus.data.persons import KeyArray, Keys
-from isthmus.disclosure.history import GLANCE, SAMPLE, Floors, Past, People, RowSet, Trace, trace_of
+from isthmus.disclosure.history import Past
+from isthmus.disclosure.traces import GLANCE, SAMPLE, Floors, People, RowSet, Trace, trace_of
 from isthmus.federation.recall import Enrolled, enrolled
 from isthmus.federation.rowsets import Asked
 from isthmus.federation.store import Store

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from isthmus.data.persons import KeyArray, Keys
-from isthmus.disclosure.history import Floors, Past, People, RowSet, people_of, set_of, trace_of
+from isthmus.disclosure.history import Past
+from isthmus.disclosure.traces import Floors, People, RowSet, people_of, set_of, trace_of
 from isthmus.federation.plan import POPULATION
 from isthmus.federation.rowsets import Asked, IdArray
 

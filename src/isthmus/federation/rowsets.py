@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.indicators import is_hinge
-from isthmus.disclosure.history import People, RowSet, Track, set_of
+from isthmus.disclosure.traces import People, RowSet, Track, set_of
 from isthmus.federation.plan import Question
 from isthmus.statistics import grids, survival
 from isthmus.statistics.contract import Grid, Inputs

@@ -28,8 +28,8 @@ from isthmus.disclosure.gate import (
     release_ballot,
     release_vote,
 )
-from isthmus.disclosure.history import Floors, RowSet
 from isthmus.disclosure.site import consider, reasons, shows, weigh
+from isthmus.disclosure.traces import Floors, RowSet
 from isthmus.federation import selected
 from isthmus.federation.plan import POPULATION, VOTE, Plan, Question
 from isthmus.federation.protocol.charter import Step
