@@ -111,7 +111,7 @@ class ToyHub:
                 return self.script.step(name)
         return None
 
-    def learn(self, step: Step, pooled: Summary) -> None:
+    def learn(self, step: Step, pooled: Summary, survivors: tuple[str, ...]) -> None:
         self.script.learn(step, pooled)
 
     def conclude(self, survivors: tuple[str, ...]) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class ToySite:
         clearance = clear(QUESTION, consider(Evidence(rows=10), OPEN))
         return release(self.part(step), None, clearance, OPEN)
 
-    def learn(self, step: Step, pooled: Summary) -> None:
+    def learn(self, step: Step, pooled: Summary, survivors: tuple[str, ...]) -> None:
         self.script.learn(step, pooled)
 
     def conclude(self, survivors: tuple[str, ...]) -> dict[str, Any]:

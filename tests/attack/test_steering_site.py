@@ -49,10 +49,10 @@ class Steering:
             part = Summary(asked.layout, {**empty.values, "gram": np.eye(3)})
         return release(part, None, clear(digest("evil"), consider(Evidence(rows=100), OPEN)), OPEN)
 
-    def learn(self, step: Step, pooled: Summary) -> None:
+    def learn(self, step: Step, pooled: Summary, survivors: tuple[str, ...]) -> None:
         if step.question == "m":
             self.learnt[step.round] = pooled
-        self.inner.learn(step, pooled)
+        self.inner.learn(step, pooled, survivors)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)

@@ -103,7 +103,7 @@ class ToyHub:
     def next(self) -> Step | None:
         return self.course.step()
 
-    def learn(self, step: Step, pooled: Summary) -> None:
+    def learn(self, step: Step, pooled: Summary, survivors: tuple[str, ...]) -> None:
         self.course.learn(pooled)
 
     def conclude(self, survivors: tuple[str, ...]) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class ToySite:
         part = Summary(self.course.layout, {"v": self.base * self.course.factor})
         return release(part, None, clearance, OPEN)
 
-    def learn(self, step: Step, pooled: Summary) -> None:
+    def learn(self, step: Step, pooled: Summary, survivors: tuple[str, ...]) -> None:
         self.course.learn(pooled)
 
     def conclude(self, survivors: tuple[str, ...]) -> dict[str, Any]:

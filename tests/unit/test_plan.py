@@ -65,7 +65,7 @@ def test_what_a_study_reads_is_found_inside_expressions_too() -> None:
     assert study_reads(study, BOOK) >= {"sex", "chol", "age", "high"}
 
 
-@pytest.mark.parametrize(("key", "more"), [("groups", {"groups": {"by": "country"}})])
+@pytest.mark.parametrize(("key", "more"), [("groups", {"groups": {"by": "country"}, "impute": {"m": 5}})])
 def test_what_is_not_offered_says_so(key: str, more: dict[str, Any]) -> None:
     with pytest.raises(Invalid) as caught:
         plan({"glm": MODEL}, **more)

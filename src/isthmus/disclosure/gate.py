@@ -6,6 +6,7 @@
     sent       = release(summary, weights, clearance, rules)   every round, after the weight guard
     sent       = release_ballot(layout, choices, ...)          a round that asks which finer cells all sites may show
     sent       = refuse_round(layout, randomness)              in its place where a round cannot be answered
+    sent       = abstain(layout)                               zeros, where a round is about other sites' people
 
 `Clearance` and `Release` refuse to be made anywhere else: their constructor asks for a token that only this module
 holds and that is not stored in the value, so neither copying, `replace` nor unpickling makes one. A test reads the
@@ -18,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +57,7 @@ class Clearance:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What may leave the site. Made by `release`, `release_ballot`, `release_vote` and `refuse_round` alone."""
+    """What may leave the site. Made by `release`, `release_ballot`, `release_vote`, `refuse_round` and `abstain` alone."""
 
     summary: Summary | Blind
     token: InitVar[object]
@@ -158,6 +160,16 @@ def refuse_round(layout: Layout, randomness: Callable[[int], bytes]) -> Release:
     if layout.fields[-1:] != (AGREE,):
         raise Invalid("E-LAYOUT", "a round that can be refused closes with the word that says so")
     return Release(Blind(layout, randomness(SEED)), _TOKEN)
+
+
+def abstain(layout: Layout) -> Release:
+    """Zeros: this site has no part in a round that is about other sites' people. It tells nothing, and refuses nothing.
+
+    Args:
+        layout: of the round, closed.
+    """
+    nothing: dict[str, Any] = {f.name: np.zeros(f.shape, dtype=f.dtype) for f in layout.fields}
+    return Release(Summary(layout, nothing), _TOKEN)
 
 
 def _check_noise(layout: Layout, noise: Noise, allowance: Allowance) -> None:

@@ -66,7 +66,7 @@ def replayed(verified: Verified) -> Script:
             raise Untrusted("E-BUNDLE", "the rounds are in another order")
         pooled = _summary(step, bytes.fromhex(said["sum"]))
         entries.append(Entry(step.question, step.round, context, summary_digest(pooled)))
-        script.learn(step, pooled)
+        script.learn(step, pooled, tuple(verified.bundle["result"]["sites"]))
     if transcript_digest(told["cards"], entries) != verified.bundle["transcript_digest"]:
         raise Untrusted("E-BUNDLE", "the pooled sums are not those that the sites signed")
     return script

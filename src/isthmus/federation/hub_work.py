@@ -35,20 +35,19 @@ class HubWork:
         """The next round, or None when every flow has ended."""
         if not self.script.voted:
             return self.script.vote_step()
-        order = self.script.order()
-        while self._at < len(order):
+        while self._at < len(order := self.script.order()):
             try:
                 return self.script.first(order[self._at])
             except Untrusted:  # its flow has ended
                 self._at += 1
         return None
 
-    def learn(self, step: Step, pooled: Summary) -> None:
+    def learn(self, step: Step, pooled: Summary, survivors: tuple[str, ...]) -> None:
         """Advance the flow that asked."""
         self._size += sum(value.nbytes for value in pooled.values.values())
         if self._size <= AUDITED:
             self._sums.append((step, pooled))
-        self.script.learn(step, pooled)
+        self.script.learn(step, pooled, survivors)
 
     def transcript(self, cards: str) -> Any:
         """The pooled sums and the codebook; None for a run of more than 32 MiB of sums."""

@@ -29,6 +29,7 @@ class Outlook:
     codebook: Codebook
     effective: Effective
     countries: Mapping[str, str]
+    entities: Mapping[str, str]
     privacy: Privacy | None
     refused: IsthmusError | None
 
@@ -56,4 +57,5 @@ def outlook(path: Path, environ: Mapping[str, str], study: Study, book: Codebook
     except (Invalid, Refused) as error:
         refused = error
     countries = {name: agreement.site(name).country for name in sorted(entry.sites)}
-    return Outlook(known, shared_rules(agreement, study.dataset), countries, entry.privacy, refused)
+    entities = {name: agreement.site(name).party for name in countries}
+    return Outlook(known, shared_rules(agreement, study.dataset), countries, entities, entry.privacy, refused)

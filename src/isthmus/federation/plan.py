@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ from isthmus.data.dictionary import population as population_steps
 from isthmus.data.expressions import parse_condition
 from isthmus.data.inference import Reads, formula_reads
 from isthmus.disclosure.rules import restricts
+from isthmus.federation.places import Places, check_countries, check_subtotals, countries
 from isthmus.model import formula
 from isthmus.model.canonical import digest
 from isthmus.model.codebook import Codebook
@@ -28,11 +29,16 @@ from isthmus.statistics.population import PopulationQuestion, population
 
 VOTE = "vote"
 POPULATION = "population"
+COUNTRY = "country"
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question of the run: its statistic, arguments, and a setting for each rung of its ladder."""
+    """One question of the run: its statistic, arguments, and a setting for each rung of its ladder.
+
+    A question of one `country` is that of the analysis `of`, over the sites there: the others send zeros. It has no vote
+    of its own, for a site of the country agreed to the same sums on the same rows when it agreed to the analysis.
+    """
 
     name: str
     statistic: Statistic
@@ -41,6 +47,8 @@ class Question:
     base: Setting
     rungs: tuple[Grid | None, ...]
     where: tuple[str, ...] = ()
+    country: str | None = None
+    of: str = ""
 
     @cached_property
     def digest(self) -> Digest:
@@ -73,7 +81,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything public about a run; equal at every party."""
+    """Everything public about a run; equal at every party.
+
+    Attributes:
+        groups: each analysis over the sites of each country, where subtotals are asked for and may be given.
+        withheld: why they may not.
+        by_country: some question tells countries apart.
+    """
 
     name: str
     study: Study
@@ -82,6 +96,10 @@ class Plan:
     whose: Mapping[str, str]
     questions: tuple[Question, ...]
     privacy: Privacy | None = None
+    places: Places = field(default_factory=dict)
+    groups: tuple[Question, ...] = ()
+    withheld: Refused | None = None
+    by_country: bool = False
 
     @cached_property
     def words(self) -> tuple[tuple[Question, int], ...]:
@@ -100,7 +118,7 @@ class Plan:
 
     def question(self, name: str) -> Question:
         """By name."""
-        return next(q for q in self.questions if q.name == name)
+        return next(q for q in (*self.questions, *self.groups) if q.name == name)
 
 
 def reads(needs: Needs) -> tuple[str, ...]:
@@ -134,7 +152,11 @@ def study_reads(study: Study, codebook: Codebook) -> frozenset[str]:
     Raises:
         Invalid: a formula or an expression that is outside its grammar or names no variable.
     """
-    whole = dictionary(study, codebook, ())
+    return _names(study, dictionary(study, codebook, ()))
+
+
+def _names(study: Study, whole: Codebook) -> frozenset[str]:
+    """Every name a study reads; `whole`: the codebook with what is derived."""
     derived, base = derived_expressions(study, whole), base_codebook(study, whole)
     analysed = study_needs(study)
     texts = [*(study.subgroups or {}).values(), *(a.where for a, _ in analysed if a.where)]
@@ -153,15 +175,31 @@ def make_plan(  # noqa: PLR0913 - everything public about a run
     whose: Mapping[str, str],
     sites: int,
     privacy: Privacy | None = None,
+    places: Places | None = None,
 ) -> Plan:
     """Lay out a run.
+
+    Args:
+        name: of the run.
+        study: what is asked.
+        dictionary: of the study.
+        rules: in force.
+        whose: rule -> who stated it.
+        sites: how many.
+        privacy: the dataset's budget, if it has one.
+        places: of the sites; without, nothing may tell countries apart.
 
     Raises:
         Invalid: a question that the dictionary cannot answer (E-COLUMN, E-FORMULA, E-LEVELS, ...); E-PRIVACY, an
             analysis that states no rho where the dataset has a budget, or states one where it has none.
-        Refused: E-PRIVACY-KIND, a kind that has no noisy variant, on a dataset with a budget.
+        Refused: E-PRIVACY-KIND, a kind that has no noisy variant, on a dataset with a budget; E-COUNTRY, a question that
+            tells countries apart of which one has too few legal entities.
     """
-    _offered(study)
+    _offered(study, privacy)
+    known = places or {}
+    apart = COUNTRY in _names(study, dictionary)
+    if apart:
+        check_countries(known, rules)
     asked = [
         _private(_question(a, needs, study, dictionary, rules, sites), a, rules, privacy)
         for a, needs in study_needs(study)
@@ -178,7 +216,37 @@ def make_plan(  # noqa: PLR0913 - everything public about a run
         ),
         rungs=(None,),
     )
-    return Plan(name, study, dictionary, rules, whose, (everyone, *asked), privacy)
+    withheld = _withheld(known, rules) if study.groups else None
+    groups = _groups(asked, known) if study.groups and withheld is None else ()
+    questions = (everyone, *asked)
+    return Plan(name, study, dictionary, rules, whose, questions, privacy, known, groups, withheld, apart)
+
+
+def _withheld(places: Places, rules: Rules) -> Refused | None:
+    """Why there are no results of countries, if there are none."""
+    try:
+        check_subtotals(places, rules)
+    except Refused as why:
+        return why
+    return None
+
+
+def subtotals(plan: Plan) -> dict[str, Any]:
+    """What a result says of results by country: for which there are some, or why there is none."""
+    if plan.study.groups is None:
+        return {}
+    if plan.withheld is not None:
+        return {"groups": {"by": COUNTRY, "countries": [], "withheld": plan.withheld.to_dict()}}
+    return {"groups": {"by": COUNTRY, "countries": list(countries(plan.places))}}
+
+
+def _groups(asked: Sequence[Question], places: Places) -> tuple[Question, ...]:
+    """Each question over the sites of each country."""
+    return tuple(
+        replace(question, name=f"{question.name} in {country}", country=country, of=question.name)
+        for question in asked
+        for country in countries(places)
+    )
 
 
 def _private(question: Question, analysis: Analysis, rules: Rules, privacy: Privacy | None) -> Question:
@@ -207,8 +275,9 @@ def _private(question: Question, analysis: Analysis, rules: Rules, privacy: Priv
     return replace(question, statistic=question.statistic.noisy, base=base, rungs=rungs)
 
 
-def _offered(study: Study) -> None:
-    later = {"groups": study.groups, "cohort": study.population and study.population.cohort}
+def _offered(study: Study, privacy: Privacy | None) -> None:
+    paid = study.groups if privacy is not None or study.impute else None  # a cost, or imputations, of each country
+    later = {"groups": paid, "cohort": study.population and study.population.cohort}
     for key, value in later.items():
         if value:
             raise Invalid("E-NOT-OFFERED", f"{key!r} is not offered by this version", "leave it out", key)

@@ -7,7 +7,7 @@ codebook's ranges and levels alone, at as many sites as asked. Nobody's data is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from math import prod
 from typing import Any
@@ -21,7 +21,8 @@ from isthmus.data.expressions import parse_condition
 from isthmus.data.source import open_source
 from isthmus.disclosure.gate import could_apply, refusal
 from isthmus.disclosure.rules import Effective
-from isthmus.federation.plan import Plan, Question, make_plan
+from isthmus.federation.places import Place
+from isthmus.federation.plan import Plan, Question, make_plan, subtotals
 from isthmus.federation.rehearsal import Stage, site_work
 from isthmus.federation.work import SiteWork
 from isthmus.model.canonical import plain
@@ -42,11 +43,15 @@ MOST_ROUNDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Who would answer: the rules in force and whose each is; site -> country; a budget where answers are noisy."""
+    """Who would answer: the rules in force and whose each is; site -> country; a budget where answers are noisy.
+
+    `entities`: site -> legal entity; one of its own where not stated.
+    """
 
     effective: Effective
     countries: Mapping[str, str]
     privacy: Privacy | None = None
+    entities: Mapping[str, str] = field(default_factory=dict)
 
 
 def preview(study: Study, codebook: Codebook, party: Party) -> dict[str, Any]:
@@ -57,7 +62,8 @@ def preview(study: Study, codebook: Codebook, party: Party) -> dict[str, Any]:
     """
     known = dictionary(study, codebook, tuple(dict.fromkeys(party.countries.values())))
     rules, whose = party.effective.rules, party.effective.whose
-    plan = make_plan("preview", study, known, rules, whose, len(party.countries), party.privacy)
+    places = {site: Place(party.entities.get(site, site), country) for site, country in party.countries.items()}
+    plan = make_plan("preview", study, known, rules, whose, len(places), party.privacy, places)
     played = _played(study, codebook, known, party)
     return {
         "schema": "isthmus/preview/1",
@@ -68,6 +74,7 @@ def preview(study: Study, codebook: Codebook, party: Party) -> dict[str, Any]:
         "population": list(_base(study, known, [expression.names for _, expression in population_steps(study, known)])),
         "analyses": {q.name: _question(q, plan, known, played.get(q.name, [])) for q in plan.questions[1:]},
         "rules": _rules(rules, whose),
+        **subtotals(plan),
     }
 
 

@@ -23,6 +23,7 @@ from isthmus.disclosure.budget import Account, MemoryPurse, check_privacy
 from isthmus.disclosure.rules import check_rules
 from isthmus.federation.hub_work import HubWork
 from isthmus.federation.memory import Network
+from isthmus.federation.places import Place
 from isthmus.federation.plan import Plan, inferred_reads, make_plan
 from isthmus.federation.protocol.charter import Charter, Member
 from isthmus.federation.protocol.hub import Failed, HubRun
@@ -62,7 +63,8 @@ class Stage:
     def plan(self, run: str) -> Plan:
         """The plan that every party of the rehearsal derives."""
         whose = dict.fromkeys(Rules.__dataclass_fields__, "rehearsal")
-        return make_plan(run, self.study, self.dictionary, self.rules, whose, len(self.countries), self.privacy)
+        places = {site: Place(site, country) for site, country in self.countries.items()}
+        return make_plan(run, self.study, self.dictionary, self.rules, whose, len(places), self.privacy, places)
 
 
 def stage(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from isthmus.crypto.shares import threshold_for
 from isthmus.data.dictionary import dictionary
+from isthmus.federation.places import Place
 from isthmus.federation.plan import Plan, make_plan
 from isthmus.federation.protocol.charter import Charter, Member
 from isthmus.governance.admission import RunRequest
@@ -49,6 +50,7 @@ def plan_of(charter: Charter, request: RunRequest, agreement: Agreement, book: C
     entry = agreement.dataset(request.study.dataset)
     effective = shared_rules(agreement, request.study.dataset)
     known = dictionary(request.study, book, countries)
+    places = {member.site: Place(member.party, member.country) for member in charter.roster}
     return make_plan(
-        charter.run, request.study, known, effective.rules, effective.whose, len(charter.roster), entry.privacy
+        charter.run, request.study, known, effective.rules, effective.whose, len(places), entry.privacy, places
     )

@@ -13,7 +13,7 @@ from isthmus.disclosure.gate import refusal
 from isthmus.disclosure.output import check_fit, gate_counts, round_numbers
 from isthmus.disclosure.report import blocked, findings_json, passed_at_every_site
 from isthmus.evidence import Counts
-from isthmus.federation.plan import POPULATION, Plan, Question
+from isthmus.federation.plan import COUNTRY, POPULATION, Plan, Question, subtotals
 from isthmus.federation.script import Ended, Errored, Outcome, Script, estimates
 from isthmus.ledger.checkpoint import verify_checkpoint
 from isthmus.ledger.verify import Verified
@@ -37,7 +37,8 @@ def released(script: Script, survivors: tuple[str, ...]) -> dict[str, Any]:
         "study": study_digest(plan.study),
         "title": plan.study.title,
         "sites": list(survivors),
-        "analyses": {q.name: _analysis(q, script, excluded) for q in plan.questions[1:]},
+        "analyses": {q.name: _analysis(q, script, excluded) | _countries(q, script) for q in plan.questions[1:]},
+        **_subtotals(script),
     }
 
 
@@ -61,6 +62,22 @@ def proof_of_bundle(held: Verified) -> dict[str, Any]:
     bundle = held.bundle
     signed = (bundle["transcript_digest"], bundle["signatures"])
     return proof_of(held.run, signed, bundle["checkpoint"], bytes.fromhex(bundle["charter"]["hub_key"]))
+
+
+def _subtotals(script: Script) -> dict[str, Any]:
+    """Which countries have results of their own, or why none has."""
+    told = subtotals(script.plan)
+    if script.apart or not script.plan.groups:
+        return told
+    lost = Refused("E-COUNTRY", "a site was lost, and too few parties of a country are left", "run the study again")
+    return {"groups": {"by": COUNTRY, "countries": [], "withheld": lost.to_dict()}}
+
+
+def _countries(question: Question, script: Script) -> dict[str, Any]:
+    """The question's answer in each country, beside an answer of the whole; `countries` where `groups` is taken."""
+    own = [group for group in script.plan.groups if group.of == question.name and group.name in script.outcomes]
+    shown = {str(group.country): _analysis(group, script, {}) for group in own}
+    return {("countries" if question.statistic.kind == "table_one" else "groups"): shown} if shown else {}
 
 
 def _analysis(question: Question, script: Script, excluded: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,7 +105,7 @@ def _report(question: Question, script: Script, estimate: Estimate, excluded: Ma
         {**estimate.counts, SIZE: Counts("size", np.asarray([estimate.n], dtype=np.int64))}, plan.rules, kind
     )
     shown = {name: counts for name, counts in gated.counts.items() if name != SIZE}
-    setting = question.setting(script.agreed[question.name])
+    setting = question.setting(script.rung(question))
     body = question.statistic.report(question.arguments, setting, replace(estimate, counts=shown))
     head = {
         "kind": estimate.kind,

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from isthmus.federation.places import among, check_countries
 from isthmus.federation.plan import POPULATION, VOTE, Plan, Question
 from isthmus.federation.protocol.charter import Step
 from isthmus.model.canonical import digest
-from isthmus.model.errors import Invalid, Untrusted
+from isthmus.model.errors import Invalid, Refused, Untrusted
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.summary import AGREE, Field, Layout, Summary, closed, feed
 
@@ -53,16 +54,29 @@ Outcome: TypeAlias = Asked | Ended | Errored | Barred
 
 @dataclass(slots=True)
 class Script:
-    """One party's copy of the run. `agreed` maps a question to its rung once the vote is known."""
+    """One party's copy of the run.
+
+    `agreed` maps a question to its rung once the vote is known; `apart`: the sites that voted may tell countries apart.
+    """
 
     plan: Plan
     agreed: dict[str, int] = field(default_factory=dict)
     voted: bool = False
+    apart: bool = False
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     def order(self) -> list[Question]:
-        """Questions that every site can answer, in the order they run."""
-        return [q for q in self.plan.questions if q.name in self.agreed]
+        """Questions that every site can answer, in the order they run; those of countries once the whole has an answer.
+
+        Before, a country whose sites answer would tell that a refusal came from another one.
+        """
+        whole = [q for q in self.plan.questions if q.name in self.agreed]
+        answered = [q for q in self.plan.groups if self.apart and isinstance(self.outcomes.get(q.of), Ended)]
+        return [*whole, *answered]
+
+    def rung(self, question: Question) -> int:
+        """The rung that the vote chose; of a country's question, that of the whole."""
+        return self.agreed[question.of or question.name]
 
     def first(self, question: Question) -> Step:
         """Open a question: its first round needs no sum."""
@@ -72,9 +86,10 @@ class Script:
     def open(self, question: Question) -> None:
         """Start a question's flow, once."""
         if question.name not in self.outcomes:
-            setting = question.setting(self.agreed[question.name])
-            flow = question.statistic.flow(question.arguments, setting)
-            start = digest({"run": self.plan.name, "question": question.digest, "rung": self.agreed[question.name]})
+            rung = self.rung(question)
+            flow = question.statistic.flow(question.arguments, question.setting(rung))
+            asked = {"run": self.plan.name, "question": question.digest, "rung": rung}
+            start = digest(asked if question.country is None else {**asked, "country": question.country})
             self.outcomes[question.name] = _advance(flow, None, 0, start)
 
     def current(self, name: str) -> Step:
@@ -86,9 +101,15 @@ class Script:
         asked = self.outcomes.get(name)
         if not isinstance(asked, Asked):
             raise Untrusted("E-STEP", f"no round of {name!r} is open here")
-        kind = self.plan.question(name).statistic.kind
-        layout = closed(asked.round.layout)
-        return Step(question=name, kind=kind, round=asked.number, layout=layout, transcript=asked.transcript)
+        question = self.plan.question(name)
+        return Step(
+            question=name,
+            kind=question.statistic.kind,
+            round=asked.number,
+            layout=closed(asked.round.layout),
+            transcript=asked.transcript,
+            after=question.of,
+        )
 
     def vote_step(self) -> Step:
         """The masked vote: one word per question and rung."""
@@ -96,14 +117,15 @@ class Script:
         start = digest({"run": self.plan.name, "words": [[q.name, rung] for q, rung in self.plan.words]})
         return Step(question=VOTE, kind="vote", round=1, layout=layout, transcript=start)
 
-    def learn(self, step: Step, pooled: Summary) -> None:
-        """Take in a pooled sum and advance.
+    def learn(self, step: Step, pooled: Summary, survivors: tuple[str, ...]) -> None:
+        """Take in a pooled sum, of the sites `survivors`, and advance.
 
         Raises:
             Untrusted: E-STEP, when the sum belongs to no open round.
         """
         if step.question == VOTE:
             self._count_votes(pooled)
+            self._count_countries(survivors)
             return
         asked = self.outcomes.get(step.question)
         if not isinstance(asked, Asked) or asked.number != step.round:
@@ -130,6 +152,16 @@ class Script:
         if POPULATION not in self.agreed:
             self.agreed.clear()
 
+    def _count_countries(self, survivors: tuple[str, ...]) -> None:
+        """Whether countries still have enough parties after a loss; these survivors bind the rest of the run."""
+        try:
+            check_countries(among(self.plan.places, survivors), self.plan.rules)
+        except Refused:
+            if self.plan.by_country:
+                self.agreed.clear()
+            return
+        self.apart = True
+
 
 def chain(transcript: str, pooled: Summary) -> str:
     """Digest of a question's pooled sums so far."""
@@ -154,8 +186,10 @@ def estimates(script: Script) -> Mapping[str, Outcome]:
     Raises:
         Untrusted: E-STEP, when a flow has not ended.
     """
-    for question in script.order():
-        script.open(question)  # a flow that asks nothing was never stepped
-        if isinstance(script.outcomes[question.name], Asked):
-            raise Untrusted("E-STEP", f"{question.name!r} was not run to its end")
+    at = 0
+    while at < len(order := script.order()):  # it grows by the questions of countries
+        script.open(order[at])  # a flow that asks nothing was never stepped
+        if isinstance(script.outcomes[order[at].name], Asked):
+            raise Untrusted("E-STEP", f"{order[at].name!r} was not run to its end")
+        at += 1
     return script.outcomes

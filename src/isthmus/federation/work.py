@@ -21,6 +21,7 @@ from isthmus.disclosure.budget import Purse
 from isthmus.disclosure.gate import (
     Clearance,
     Release,
+    abstain,
     clear,
     refusal,
     refuse_round,
@@ -135,6 +136,8 @@ class SiteWork:
         if step.question == VOTE:
             return release_vote(step.layout, self._votes(), self.randomness)
         question = self.plan.question(step.question)
+        if question.country not in {None, self.country}:
+            return abstain(step.layout)
         try:
             return self._released(question, step)
         except (Refused, Invalid) as error:
@@ -144,9 +147,9 @@ class SiteWork:
             self.note(question.name, f"round {step.round}: {why}")
             return refuse_round(step.layout, self.randomness)
 
-    def learn(self, step: Step, pooled: Summary) -> None:
-        """Advance this site's own flow."""
-        self.script.learn(step, pooled)
+    def learn(self, step: Step, pooled: Summary, survivors: tuple[str, ...]) -> None:
+        """Advance this site's own flow by the sum over the survivors."""
+        self.script.learn(step, pooled, survivors)
         self._spending.hear(step.question, pooled)
         if step.question == VOTE:
             self.book.settle(self.plan.name, self.script.agreed)
@@ -169,11 +172,14 @@ class SiteWork:
                 asked.append(self._asked(question, [rung for rung, agreed in enumerate(yes) if agreed], rows))
             agrees += yes
         self._latest = None
-        charged = [self._key(question) for question in self.plan.questions[1:]]
+        own = [question for question in self.plan.groups if question.country == self.country]
+        asked += [Asked(question.name, self._key(question), ()) for question in own]  # on rows that are there already
+        charged = [self._key(question) for question in (*self.plan.questions[1:], *own)]
         refused = judge(self.book, self.plan.name, rows, self._floors, asked, charged)
         for name, why in refused.items():
             self.note(name, why)
-        return [yes and q.name not in refused for (q, _), yes in zip(self.plan.words, agrees, strict=True)]
+        denied = {*refused, *(question.of for question in own if question.name in refused)}
+        return [yes and q.name not in denied for (q, _), yes in zip(self.plan.words, agrees, strict=True)]
 
     @property
     def _floors(self) -> Floors:
@@ -181,8 +187,8 @@ class SiteWork:
         return Floors(people, min(people, self.rules.minimum_count_site or 1))
 
     def _key(self, question: Question) -> str:
-        """Equal for the same question on the same snapshot."""
-        return digest([question.digest, self._snapshot])
+        """Equal for the same question on the same snapshot; the answer of this site's country is one more."""
+        return digest([question.digest, self._snapshot, *filter(None, (question.country,))])
 
     def _asked(self, question: Question, rungs: Sequence[int], rows: Enrolled) -> Asked:
         """The question as the history sees it; kept, as its rows are the same whenever it is asked of this snapshot."""
@@ -219,7 +225,7 @@ class SiteWork:
             Refused: E-DISCLOSURE, by the gate, or because what it agreed to in the vote no longer holds.
             Invalid: rows that cannot be summarised; E-RANGE, a sum that cannot be encoded.
         """
-        rung = self.script.agreed[question.name]
+        rung = self.script.rung(question)
         if (question.name, rung) not in self._clearances and not self._agrees(question, rung):
             raise refusal(question.statistic.kind)
         answer = self._firsts.pop((question.name, rung), None) if step.round == 1 else None
@@ -340,10 +346,10 @@ class SiteWork:
         return kept
 
     def _prepared(self, question: Question, rung: int) -> Any:
-        def build() -> Any:
-            return question.statistic.prepare(question.arguments, question.setting(rung), self._inputs(question))
-
-        return self._cached("prepared", question, rung, build)
+        told = (question.arguments, question.setting(rung))
+        return self._cached(
+            "prepared", question, rung, lambda: question.statistic.prepare(*told, self._inputs(question))
+        )
 
     def _inputs(self, question: Question) -> Inputs:
         """Those of the latest question are kept until the vote is cast."""
@@ -365,15 +371,8 @@ class SiteWork:
     def _frame(self) -> Frame:
         if self._rows is None:
             plan = self.plan
-            self._rows = fetch_frame(
-                self.source,
-                plan.study,
-                plan.dictionary,
-                plan.variables,
-                self.country,
-                plan.conditions,
-                told=self._guarded,
-            )
+            read = (plan.study, plan.dictionary, plan.variables, self.country, plan.conditions)
+            self._rows = fetch_frame(self.source, *read, told=self._guarded)
         return self._rows
 
     def _cached(self, what: str, question: Question, rung: int, build: Callable[[], Any]) -> Any:

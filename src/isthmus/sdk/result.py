@@ -46,6 +46,12 @@ class AnalysisResult:
         return int(self._usable()["n"])
 
     @property
+    def groups(self) -> dict[str, AnalysisResult]:
+        """Country -> its own result, where the study asks for `groups` and every country may have one."""
+        own = tables.countries(self._body)
+        return {name: AnalysisResult(f"{self.name} [{name}]", part, self._context) for name, part in own.items()}
+
+    @property
     def disclosure(self) -> list[dict[str, Any]]:
         """Each rule, whether it passed, and whose it is."""
         return list(self._body.get("disclosure", []))

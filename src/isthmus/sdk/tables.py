@@ -54,6 +54,17 @@ _FIRST = ("statistic", "df", "p_value")
 
 def of(name: str, body: Mapping[str, Any]) -> list[Table]:
     """The tables that show one analysis."""
+    own = countries(body).items()
+    return [*_whole(name, body), *(table for country, part in own for table in _whole(f"{name} [{country}]", part))]
+
+
+def countries(body: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Country -> the body of its own answer; empty where there is none. (`groups` of a table 1 are sizes of its groups.)"""
+    found: Mapping[str, Mapping[str, Any]] = body.get("countries" if body["kind"] == "table_one" else "groups", {})
+    return found
+
+
+def _whole(name: str, body: Mapping[str, Any]) -> list[Table]:
     error = failure(body)
     if error:
         return [_refusal(name, body, error)]

@@ -97,13 +97,17 @@ class Charter:
 
 @record
 class Step:
-    """One round: its question (`vote`, `population` or an analysis), layout, and digest of the question's sums so far."""
+    """One round: its question (`vote`, `population` or an analysis), layout, and digest of the question's sums so far.
+
+    `after`: a question whose end every site must know before it can derive this step, beside the vote's and its own.
+    """
 
     question: str
     kind: str
     round: int
     layout: Layout
     transcript: str
+    after: str = ""
 
 
 class SiteWork(Protocol):
@@ -115,8 +119,8 @@ class SiteWork(Protocol):
     def answer(self, step: Step) -> Release:
         """The gated part of a round, or a blind refusal of it; an error stops the run."""
 
-    def learn(self, step: Step, pooled: Summary) -> None:
-        """Advance this site's own flow."""
+    def learn(self, step: Step, pooled: Summary, survivors: tuple[str, ...]) -> None:
+        """Advance this site's own flow by the sum over the survivors."""
 
     def conclude(self, survivors: tuple[str, ...]) -> dict[str, Any]:
         """The released result, as this site computes it from the sums."""
@@ -128,7 +132,7 @@ class HubWork(Protocol):
     def next(self) -> Step | None:
         """The next round, or None when every flow has ended."""
 
-    def learn(self, step: Step, pooled: Summary) -> None:
+    def learn(self, step: Step, pooled: Summary, survivors: tuple[str, ...]) -> None:
         """Advance the flow that asked."""
 
     def conclude(self, survivors: tuple[str, ...]) -> dict[str, Any]:

@@ -100,7 +100,8 @@ class HubRounds:
 
     def _due(self, step: Step) -> list[Block]:
         """Sums that go out with a step: its question's own and the vote's. Others are withheld to the end."""
-        due = [b for b in self.unsent if b.turn.step.question == step.question or b.turn.step.kind == "vote"]
+        known = {step.question, step.after}
+        due = [b for b in self.unsent if b.turn.step.question in known or b.turn.step.kind == "vote"]
         self.unsent = [b for b in self.unsent if b not in due]
         return due
 
@@ -265,12 +266,12 @@ class HubRounds:
 
     def _learned(self, block: Block, pooled: Summary, quorum: dict[str, Any], head: Head) -> None:
         step = block.turn.step
-        self._work.learn(step, pooled)
+        survivors = tuple(quorum["survivors"])
+        self._work.learn(step, pooled, survivors)
         self.entries.append(Entry(step.question, step.round, block.turn.name, summary_digest(pooled)))
         if not by_replies(block.turn):
             self.trusted.append((step.question, step.round))
         self.unsent.append(block)
-        survivors = tuple(quorum["survivors"])
         self.previous, self.bound = quorum, survivors
         self._fixed, self._reveals = None, {}
         self.anchor, self._head = self._head, head

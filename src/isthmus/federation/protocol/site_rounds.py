@@ -286,7 +286,7 @@ class Rounds:
     def learn(self, owed: Owed, pooled: Summary) -> None:
         """Advance this site's own flow by a sum."""
         step, name = owed.turn.step, owed.turn.name
-        self._work.learn(step, pooled)
+        self._work.learn(step, pooled, owed.survivors)
         self._names[name] = Entry(step.question, step.round, name, summary_digest(pooled))
         del self.owed[name]
 
