@@ -21,6 +21,7 @@ from bench.rivals import Timing, all_rivals
 from bench.rounds import ROOT, Told, free_port, start
 from bench.table import Measure
 from bench.targets import COX_ONE, COX_SITE, GLM, ISTHMUS
+from isthmus.cli.demo.law import Cast, invented_custody, invented_terms
 from isthmus.federation.identity import Identity, Owner, make_identity
 from isthmus.federation.launch import Fleet
 from isthmus.governance.agreement import DatasetEntry
@@ -116,18 +117,31 @@ def _agree(folder: Path, book: Codebook, address: str) -> None:
         party: _identity(folder, "custodian", f"custodian-{party}", party, country)
         for party, country in parties.items()
     }
+    starts, expires = ((now() + timedelta(days=days)).date().isoformat() for days in (-1, 2))
+    cast = Cast(
+        dataset="bench",
+        sites={name: f"{name}-hospital" for name in data.SITES},
+        countries=COUNTRIES,
+        office="office",
+        researcher=("ada", "office", "GB"),
+        custodian="custodian-office",
+        starts=starts,
+        expires=expires,
+    )
+    held = invented_custody(cast)
     terms = Terms(
         id="bench",
         title="timing",
-        starts=(now() - timedelta(days=1)).date().isoformat(),
-        expires=(now() + timedelta(days=2)).date().isoformat(),
-        datasets=(DatasetEntry(dataset="bench", codebook=digest(book), sites=data.SITES),),
+        starts=starts,
+        expires=expires,
+        datasets=(DatasetEntry(dataset="bench", codebook=digest(book), sites=data.SITES, custody=held),),
         analyses=("glm", "cox"),
         releases=(),
         disclosure=FLOOR,
         two_party=False,
         facilities={},
         names={},
+        **invented_terms(cast),
     )
     cards = [read_card(path.read_bytes()) for path in sorted(folder.glob("*/keys/card.json"))]
     signed = unsigned(new_agreement(terms, cards))

@@ -18,6 +18,7 @@ import yaml
 from toy_fleet import follow, free_port
 from wires import now
 
+from isthmus.cli.demo.law import Cast, invented_custody, invented_terms
 from isthmus.data.dictionary import read_codebook
 from isthmus.federation.agreed import audit_bundle, connect, site_setup
 from isthmus.federation.identity import Identity, Owner, load_identity, make_identity
@@ -78,7 +79,8 @@ class Alliance:
         return self.directory / name / "isthmus.toml"
 
 
-def alliance(directory: Path, **entry: Any) -> Alliance:
+def alliance(directory: Path, law: Mapping[str, Any] | None = None, **entry: Any) -> Alliance:
+    """`law`: part of the terms -> another value, or a function of the invented one."""
     everyone = [*((n, "site", c) for n, c in SITES.items()), ("hub", "hub", "GB"), ("ada", "researcher", "GB")]
     made = {n: _identity(directory / n / "keys", n, role, n, c) for n, role, c in everyone}
     made["ada"] = _identity(directory / "ada" / "keys2", "ada", "researcher", "leeds", "GB")
@@ -86,19 +88,33 @@ def alliance(directory: Path, **entry: Any) -> Alliance:
     keepers = {p: _identity(directory / p / "custodian", f"keeper-{p}", "custodian", p, c) for p, c in parties.items()}
     book = directory / "trial.yaml"
     book.write_text(yaml.safe_dump(CODEBOOK))
-    today = now().date()
+    starts, expires = (str(now().date() + timedelta(days=days)) for days in (-1, 30))
+    cast = Cast(
+        dataset="trial",
+        sites={name: name for name in SITES},
+        countries=SITES,
+        office="hub",
+        researcher=("ada", "leeds", "GB"),
+        custodian="keeper-hub",
+        starts=starts,
+        expires=expires,
+    )
+    dataset = {"codebook": digest(read_codebook(book)), "sites": tuple(SITES), "custody": invented_custody(cast)}
+    stated = invented_terms(cast)
+    stated |= {part: change(stated[part]) if callable(change) else change for part, change in (law or {}).items()}
     terms = Terms(
         id="urn:alliance:test",
         title="A test",
-        starts=str(today - timedelta(days=1)),
-        expires=str(today + timedelta(days=30)),
-        datasets=(DatasetEntry(dataset="trial", codebook=digest(read_codebook(book)), sites=tuple(SITES), **entry),),
+        starts=starts,
+        expires=expires,
+        datasets=(DatasetEntry(dataset="trial", **dataset, **entry),),
         analyses=("count", "glm"),
         releases=(),
         disclosure=FLOOR,
         two_party=False,
         facilities={},
         names={},
+        **stated,
     )
     signed = unsigned(new_agreement(terms, [i.card for i in (*made.values(), *keepers.values())]))
     for keeper in keepers.values():

@@ -57,8 +57,6 @@ def say_law(screen: Screen, agreement: Agreement) -> None:
     for verdict in verdicts:
         screen.say(f"{verdict.rule.id}  {_state(verdict)}. {verdict.rule.why}")
         screen.say(f"    {verdict.rule.severity}; {verdict.rule.citation}", style="dim")
-    if verdicts:
-        screen.say("A site does not act on these rules yet: a person must.", style="bold")
 
 
 def _state(verdict: Verdict) -> str:

@@ -26,7 +26,8 @@ from isthmus.federation.grpc_site import HubAddress
 from isthmus.federation.hub_node import HubSetup
 from isthmus.federation.hub_work import HubWork as OurHubWork
 from isthmus.federation.identity import Identity, load_identity
-from isthmus.federation.node import Means
+from isthmus.federation.law import Asked, Law, law_of
+from isthmus.federation.node import Ledger, Means
 from isthmus.federation.plan import study_reads
 from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.purse import SqlPurse
@@ -84,6 +85,7 @@ class AgreedSite:
 
     Attributes:
         store: the site's own; the history of questions is in it.
+        law: the rules of law that a study must keep.
         cache: keeps columns and evidence between runs on the same data.
         snapshots: ids of the rows of each dataset's last snapshot.
     """
@@ -94,6 +96,7 @@ class AgreedSite:
     environ: Mapping[str, str]
     randomness: Callable[[int], bytes]
     store: Store
+    law: Law
     cache: MutableMapping[str, Any] = field(default_factory=dict)
     snapshots: dict[str, tuple[str, Enrolled]] = field(default_factory=dict)
 
@@ -111,6 +114,8 @@ class AgreedSite:
             raise Invalid("E-DATASET", "this site does not map the dataset", "add [dataset.NAME] to isthmus.toml")
         charter = charter_of(asked, agreement)
         rules = self._rules(asked.study.dataset)
+        researcher, reads = asker(request, agreement), study_reads(asked.study, book)
+        decision = self.law.admit(Asked(asked, researcher, self.name, reads, book.variables.keys(), rules), now)
         person = self._person(asked.study.dataset, book, source)
         folder = self.config.base / "snapshots"
         lineage = Lineage(self.store, folder, asked.study.dataset, book, person, rules.minimum_count or 1)
@@ -124,13 +129,13 @@ class AgreedSite:
             randomness=self.randomness,
             cache=self.cache,
             note=note,
-            book=self._book(asked.study.dataset, asker(request, agreement)),
+            book=self._book(asked.study.dataset, researcher),
             codebook=book,
             person=person,
-            purse=self._purse(asked.study, asker(request, agreement)),
+            purse=self._purse(asked.study, researcher),
         )
         work.open()
-        return Seat(charter, work, source.fingerprint())
+        return Seat(charter, work, source.fingerprint(), decision)
 
     def _book(self, dataset: str, researcher: str) -> SqlBook:
         cap = self.agreement.dataset(dataset).questions
@@ -265,8 +270,10 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
     agreement = verify_agreement(signed, custodian, held_agreement(means.store))
     check_own_site(agreement, site.name, means.identity.key.public, custodian)
     with_own(agreement.disclosure, site.rules)  # out of range: said now, not when a study comes
+    law = law_of(config, agreement)
+    law.take(means.store, Ledger(means.store, f"site/{means.identity.name}", clock))
     means.store.set_fact(HELD, canonical(agreement).decode())
-    desk = AgreedSite(agreement, site.name, config, environ, randomness, means.store)
+    desk = AgreedSite(agreement, site.name, config, environ, randomness, means.store, law)
     return SiteSetup(means, hub_address(agreement, site.hub), desk)
 
 

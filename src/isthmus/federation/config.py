@@ -34,6 +34,7 @@ class SiteConfig:
         agreement: path of the signed agreement.
         custodian: hex Ed25519 key this site trusts to sign agreements, set here and nowhere else.
         rules: stricter than those agreed on, kept to itself.
+        rule_pack: path of a consortium's own rules of law, added to those that come with Isthmus.
     """
 
     name: str
@@ -43,6 +44,7 @@ class SiteConfig:
     custodian: str | None = None
     facility: str | None = None
     rules: OwnRules | None = None
+    rule_pack: str | None = None
 
 
 @record

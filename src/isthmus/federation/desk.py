@@ -6,7 +6,7 @@ Nodes carry messages and keep what must survive; a desk knows the agreement (or 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -18,11 +18,17 @@ Note = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A site's place in an admitted run; `snapshot` names the data it reads and is signed in M1."""
+    """A site's place in an admitted run.
+
+    Attributes:
+        snapshot: names the data it reads and is signed in M1.
+        decision: what the ledger keeps of the verdicts that admitted it.
+    """
 
     charter: Charter
     work: SiteWork
     snapshot: str
+    decision: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

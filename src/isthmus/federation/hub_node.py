@@ -24,7 +24,7 @@ from isthmus.federation.node import Ledger, Means, Tell, job_name, log_to_stderr
 from isthmus.federation.protocol.hub import Gathering
 from isthmus.federation.protocol.hub_rounds import Outgoing
 from isthmus.federation.protocol.hub_states import hub_sums
-from isthmus.federation.protocol.stopped import hint_of, told
+from isthmus.federation.protocol.stopped import hint_of, rule_of, told
 from isthmus.federation.reasons import error_of
 from isthmus.federation.spool import discard
 from isthmus.federation.store import UNFINISHED, Mark, RunRow, RunState
@@ -197,7 +197,8 @@ class HubNode:
         held.declined[site] = error
         if isinstance(held.run.state, Gathering):  # later the others may go on, or wait, without it
             code, said = told(error.code)
-            held.cause = type(error)(code, said, hint_of(code))  # neither who, nor in its words
+            where = rule_of(code, error.where)
+            held.cause = type(error)(code, said, hint_of(code), where)  # neither who, nor in its words
             await self._out(held, await self.worker.run("abandon", held.run.abandon, held.cause))
 
     async def _out(self, held: HeldRun, answers: Outgoing) -> None:

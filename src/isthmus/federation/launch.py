@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from isthmus.model.errors import Invalid, Unavailable
 
-PRELOAD = ("isthmus.federation.agreed", "grpc.aio")
+PRELOAD = ("isthmus.federation.agreed", "grpc.aio", "cel")
 # Two BLAS threads per site on two cores took a GLM from 0.19 to 0.56 s. Read by BLAS when numpy is first imported.
 SINGLE = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 QUIET = {"GRPC_VERBOSITY": "NONE"}

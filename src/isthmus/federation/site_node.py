@@ -30,6 +30,7 @@ from isthmus.federation.protocol.site import Concluded, Left, SiteRun
 from isthmus.federation.reasons import error_of, facts, text
 from isthmus.federation.store import Mark, RunRow
 from isthmus.federation.worker import Worker
+from isthmus.governance.verdicts import RuleRefused
 from isthmus.ledger.log import Log, head_of
 from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import Invalid, IsthmusError, Unavailable, Untrusted
@@ -171,7 +172,7 @@ class SiteNode:
             charter=canonical(charter),
         )
         decision = {"run": charter.run, "study": charter.study, "agreement": charter.agreement, "verdict": "admitted"}
-        self.ledger.append("decision", decision)
+        self.ledger.append("decision", {**decision, **seat.decision})
         self._means.store.add_run(row)
 
     def _seal(self, run: str) -> None:
@@ -183,7 +184,8 @@ class SiteNode:
 
     def _declined(self, name: str, error: IsthmusError) -> None:
         self._log.warning("run %s declined: %s", name[:19], error)
-        self.ledger.append("decision", {"run": name[:80], "verdict": "declined", "code": error.code})
+        entry = {"run": name[:80], "verdict": "declined", "code": error.code}
+        self.ledger.append("decision", {**entry, **(error.record if isinstance(error, RuleRefused) else {})})
         if self._link is not None:
             self._link.say("decline", {"run": name, "error": facts(error)})
 

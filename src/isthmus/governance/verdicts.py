@@ -52,6 +52,14 @@ class Verdict:
         return self.outcome in OPEN and self.rule.severity == "warn"
 
 
+class RuleRefused(Refused):
+    """A rule of the pack says no, or asks for a person: `record` is what a ledger entry holds of the decision."""
+
+    def __init__(self, code: str, verdict: Verdict, hint: str, record: Mapping[str, Any]) -> None:
+        super().__init__(code, _sentence(verdict), hint, verdict.rule.id)
+        self.record = record
+
+
 @record
 class Decision:
     """Verdicts of one gate on facts.
@@ -108,15 +116,17 @@ def check_decision(decision: Decision, judged: Mapping[str, str]) -> None:
         judged: rule -> who decided on it and why, as the agreement states and every custodian signed.
 
     Raises:
-        Refused: E-RULE, the first rule that stops, its reason and citation; E-HUMAN, the first that asks for a person.
+        RuleRefused: E-RULE, the first rule that stops, its reason and citation; E-HUMAN, the first that asks for a
+            person.
     """
+    entry = recorded(decision, judged)
     for verdict in decision.verdicts:
         if verdict.stops:
-            raise Refused("E-RULE", _sentence(verdict), f"see {verdict.rule.citation}", verdict.rule.id)
+            raise RuleRefused("E-RULE", verdict, f"see {verdict.rule.citation}", entry)
     for verdict in decision.verdicts:
         if verdict.asks and verdict.rule.id not in judged:
             hint = f"a custodian decides and the agreement says so in `judgements`; see {verdict.rule.citation}"
-            raise Refused("E-HUMAN", _sentence(verdict), hint, verdict.rule.id)
+            raise RuleRefused("E-HUMAN", verdict, hint, entry)
 
 
 def recorded(decision: Decision, judged: Mapping[str, str]) -> dict[str, Any]:

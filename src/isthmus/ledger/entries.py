@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EVENTS: Mapping[str, str] = MappingProxyType(
     {
         "study": "a signed study was admitted and its run chartered",
-        "decision": "a party, or its standing rule, allowed or refused a study",
+        "decision": "a party, or its standing rule, allowed or refused a study or an agreement: verdicts by rule, pack",
         "round": "a round was opened: question, number, context digest, survivors",
         "history": "row sets and charges were kept before a vote: run, keyed head of the history",
         "release": "a result left, signed by the sites",

@@ -47,7 +47,7 @@ def play(screen: Screen, folder: Path, *, keep: bool) -> int:
     report.opening(screen)
     from isthmus.federation.launch import Fleet
 
-    with Fleet(preload=(NODES,)) as fleet:
+    with Fleet(preload=(NODES, "cel")) as fleet:
         tables = _deal(path)
         stage = make_stage(folder, tables, _address(), _now())
         report.staged(screen, stage, tables)

@@ -101,6 +101,7 @@ def _owner(kind: Any, role: str, name: str, party: str, country: str) -> Any:
 
 def _agree(folder: Path, codebook: Codebook, custodians: Mapping[str, Identity], now: datetime) -> Agreement:
     """The agreement, from the cards, signed by every party."""
+    from isthmus.cli.demo.law import Cast, invented_custody, invented_terms
     from isthmus.governance.agreement import DatasetEntry
     from isthmus.governance.card import read_card
     from isthmus.governance.drafting import Terms, new_agreement
@@ -109,12 +110,25 @@ def _agree(folder: Path, codebook: Codebook, custodians: Mapping[str, Identity],
     from isthmus.model.rules import Rules
     from isthmus.strict import parse
 
-    entry = DatasetEntry(dataset=codebook.name, codebook=digest(codebook), sites=tuple(SITES))
+    starts, expires = ((now + timedelta(days=days)).date().isoformat() for days in (-1, 7))
+    cast = Cast(
+        dataset=codebook.name,
+        sites={site: f"{site}-hospital" for site in SITES},
+        countries=SITES,
+        office=OFFICE,
+        researcher=(RESEARCHER, OFFICE, "GB"),
+        custodian=custodians[HUB].name,
+        starts=starts,
+        expires=expires,
+    )
+    entry = DatasetEntry(
+        dataset=codebook.name, codebook=digest(codebook), sites=tuple(SITES), custody=invented_custody(cast)
+    )
     terms = Terms(
         id="isthmus-demo",
         title="UK and US demonstration alliance",
-        starts=(now - timedelta(days=1)).date().isoformat(),
-        expires=(now + timedelta(days=7)).date().isoformat(),
+        starts=starts,
+        expires=expires,
         datasets=(entry,),
         analyses=KINDS,
         releases=(),
@@ -122,6 +136,7 @@ def _agree(folder: Path, codebook: Codebook, custodians: Mapping[str, Identity],
         two_party=False,
         facilities={},
         names={},
+        **invented_terms(cast),
     )
     cards = [read_card(path.read_bytes()) for path in sorted(folder.glob("**/card.json"))]
     agreement = new_agreement(terms, cards)

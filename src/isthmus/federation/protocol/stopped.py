@@ -1,6 +1,6 @@
 """What everyone is told when a site stops a run: a code, and the text that the hub has for it.
 
-A site sends its code alone. Its own words could name a row, a file or itself, and would reach researchers verbatim.
+A site sends its code alone, and of a rule of law its id, which is public. Its own words could name a row, a file or itself, and would reach researchers verbatim.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 
 _CODE = re.compile(r"E-[A-Z0-9]+(?:-[A-Z0-9]+){0,4}")
+_RULE = re.compile(r"[A-Z0-9]{1,8}(?:-[A-Z0-9]{1,8}){1,2}")
+_OF_LAW = {"E-RULE", "E-HUMAN"}
 _LONGEST = 40
 _PLAIN = "a site stopped the run"
 
@@ -32,6 +34,12 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "E-TEXT-IN-NUMBER": ("a column at a site holds text where the codebook says number", _AT_THE_SITE),
     "E-COLUMN-MISSING": ("a column of the codebook is missing at a site", _AT_THE_SITE),
     "E-COLUMN-TYPE": ("a column at a site has another type than the codebook says", _AT_THE_SITE),
+    "E-RULE": ("a rule of law stops the study at a site", "`where` is the rule; isthmus agreement check says more"),
+    "E-HUMAN": (
+        "a rule of law asks for a person's decision, and the agreement holds none",
+        "`where` is the rule; a custodian decides, and the agreement says so in `judgements`",
+    ),
+    "E-PACK": ("a site's rule pack cannot be used", "compare the sites' versions and rule_pack"),
     "E-DATASET": ("a site does not have the dataset", "compare the agreement with the sites"),
 }
 
@@ -46,3 +54,8 @@ def told(code: str) -> tuple[str, str]:
 def hint_of(code: str) -> str:
     """What to do about a run that stopped."""
     return _TEXTS[code][1] if code in _TEXTS else ""
+
+
+def rule_of(code: str, where: str) -> str:
+    """The rule of law that stopped a run, by its id; nothing for any other code, and for what is no id."""
+    return where if code in _OF_LAW and _RULE.fullmatch(where) else ""

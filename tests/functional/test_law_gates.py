@@ -1,0 +1,207 @@
+"""A site takes no agreement and admits no study that the rules of law stop, and its ledger says which rule and which pack."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_processes_agreed import SITES, Alliance, alliance, follow, logs, now, study
+
+from isthmus.federation.agreed import connect, request_for, site_setup
+from isthmus.federation.identity import load_identity
+from isthmus.federation.launch import Fleet
+from isthmus.federation.store import open_store
+from isthmus.governance.duties import Judgement
+from isthmus.governance.rulepack import own_pack, pack_digest
+from isthmus.governance.verdicts import RuleRefused
+from isthmus.ledger.entries import decode_entry
+from isthmus.model.errors import Untrusted
+
+Change = Callable[[Any], Any]
+
+
+def decisions(made: Alliance, site: str) -> list[Mapping[str, Any]]:
+    store = open_store(made.directory / site / "state.db")
+    leaves = store.leaves(f"site/{site}")
+    found = [decode_entry(leaf) for leaf in leaves.read(0, leaves.size())]
+    store.close()
+    return [entry.facts for entry in found if entry.event == "decision"]
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Callable[[str, Change], Alliance]:
+    """An alliance whose agreement differs in one part of its duties, people or parties."""
+
+    def make(part: str, change: Change) -> Alliance:
+        return alliance(tmp_path, law={part: change})
+
+    return make
+
+
+def taken(made: Alliance) -> Any:
+    return site_setup(made.config("leeds"), {}, now, os.urandom)
+
+
+# ---- the agreement gate
+
+
+def test_an_agreement_that_the_rules_stop_is_not_taken_and_the_ledger_says_why(changed: Any) -> None:
+    made = changed("duties", lambda d: replace(d, flows=tuple(replace(f, personal=True) for f in d.flows)))
+    with pytest.raises(RuleRefused) as caught:
+        taken(made)
+    assert (caught.value.code, caught.value.where) == ("E-RULE", "XB-01")
+    assert "UK GDPR Art 44A" in caught.value.hint
+    (entry,) = decisions(made, "leeds")
+    assert (entry["verdict"], entry["pack"]) == ("declined", pack_digest(own_pack()))
+    assert "XB-01" in entry["rules"]["fail"]
+    store = open_store(made.directory / "leeds" / "state.db")
+    assert store.fact("agreement") is None
+    store.close()
+
+
+def test_an_agreement_that_states_nothing_for_the_law_is_not_taken(tmp_path: Path) -> None:
+    made = alliance(tmp_path, law={"duties": None, "people": None, "parties": None})
+    with pytest.raises(RuleRefused) as caught:
+        taken(made)
+    assert caught.value.code == "E-RULE"
+    assert "cannot be decided" in caught.value.message
+
+
+def test_what_needs_a_person_is_taken_once_a_custodian_decided(changed: Any) -> None:
+    def bare(duties: Any) -> Any:
+        flows = (replace(duties.flows[0], personal=True, mechanism="art49"), duties.flows[1])
+        return replace(duties, flows=flows)
+
+    made = changed("duties", bare)
+    with pytest.raises(RuleRefused) as caught:
+        taken(made)
+    assert (caught.value.code, caught.value.where) == ("E-HUMAN", "XB-07")
+
+
+def test_a_custodians_judgement_stands_in_the_ledger(changed: Any) -> None:
+    said = Judgement(rule="XB-07", person="keeper-leeds", reason="one transfer, once", date="2026-11-01")
+
+    def judged(duties: Any) -> Any:
+        flows = (replace(duties.flows[0], personal=True, mechanism="art49"), duties.flows[1])
+        return replace(duties, flows=flows, judgements=(said,))
+
+    made = changed("duties", judged)
+    taken(made).means.store.close()
+    taken(made).means.store.close()  # a restart decides again and adds no entry
+    (entry,) = decisions(made, "leeds")
+    assert entry["verdict"] == "admitted"
+    assert entry["judged"] == {"XB-07": "keeper-leeds, 2026-11-01: one transfer, once"}
+
+
+def test_the_pack_that_the_agreement_names_is_the_pack_that_is_used(changed: Any) -> None:
+    made = changed("duties", lambda d: replace(d, rule_pack="sha256:" + "b" * 64))
+    with pytest.raises(Untrusted) as caught:
+        taken(made)
+    assert caught.value.code == "E-PACK"
+
+
+def test_a_consortiums_own_rules_stop_too(tmp_path: Path) -> None:
+    made = alliance(tmp_path)
+    (made.directory / "leeds" / "ours.yaml").write_text("""isthmus: rule-pack/1
+id: urn:ours
+version: 1
+date: "2026-11-25"
+title: Ours
+constants: {}
+rules:
+  - id: OURS-01
+    gate: agreement
+    jurisdiction: ours
+    severity: deny
+    citation: our committee
+    why: Eleven is not enough for us.
+    applies: "true"
+    requires: a.disclosure.minimum_count >= 20
+    fault: {a.disclosure.minimum_count: 11}
+""")
+    path = made.config("leeds")
+    path.write_text(path.read_text().replace("[dataset.trial]", 'rule_pack = "ours.yaml"\n[dataset.trial]'))
+    with pytest.raises(RuleRefused) as caught:
+        taken(made)
+    assert caught.value.where == "OURS-01"
+
+
+# ---- the run gate
+
+
+def admitted(made: Alliance, **asked: Any) -> Any:
+    setup = taken(made)
+    key = load_identity(made.directory / "ada" / "keys2").key
+    desk: Any = setup.desk
+    try:
+        request = request_for(study(**asked), desk.agreement, 1, now(), key)
+        return desk.admit(request, now(), lambda *_: None)
+    finally:
+        setup.means.store.close()
+
+
+def test_an_admitted_study_brings_its_verdicts(tmp_path: Path) -> None:
+    seat = admitted(alliance(tmp_path))
+    assert (seat.decision["gate"], seat.decision["pack"]) == ("run", pack_digest(own_pack()))
+    assert set(seat.decision["rules"]) == {"pass", "n/a"}
+    assert sum(len(rules) for rules in seat.decision["rules"].values()) == len(own_pack().at("run"))
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "rule"),
+    [
+        ("people", lambda p: {n: replace(s, training_expires="2026-01-01") for n, s in p.items()}, "GOV-03"),
+        ("people", lambda p: {n: replace(s, country="CN") for n, s in p.items()}, "XB-11"),  # results would go there
+        ("people", lambda p: {n: replace(s, covered_person=None) for n, s in p.items()}, "US-DSP-01"),
+        ("duties", lambda d: replace(d, flows=d.flows[:1]), "XB-10"),
+        ("duties", lambda d: replace(d, approvals=()), "GOV-02"),
+        ("duties", lambda d: replace(d, facilities=tuple(replace(f, controls=None) for f in d.facilities)), "GOV-05"),
+    ],
+)
+def test_a_study_that_the_rules_stop_is_not_admitted(changed: Any, part: str, change: Change, rule: str) -> None:
+    with pytest.raises(RuleRefused) as caught:
+        admitted(changed(part, change))
+    assert rule in [*caught.value.record["rules"].get("fail", ()), *caught.value.record["rules"].get("unknown", ())]
+    assert caught.value.code == "E-RULE"
+
+
+def test_a_purpose_that_the_agreement_does_not_name_is_not_admitted(tmp_path: Path) -> None:
+    with pytest.raises(RuleRefused) as caught:
+        admitted(alliance(tmp_path), purpose={"duo": "DUO:0000011", "text": "ancestry"})
+    assert "GOV-04" in caught.value.record["rules"]["fail"]
+
+
+# ---- processes
+
+
+@pytest.fixture
+def fleet() -> Iterator[Fleet]:
+    with Fleet() as started:
+        yield started
+
+
+def test_between_processes_the_asker_is_told_the_rule_and_every_ledger_has_it(fleet: Fleet, changed: Any) -> None:
+    yesterday = str(now().date() - timedelta(days=1))
+    made = changed("people", lambda p: {n: replace(s, training_expires=yesterday) for n, s in p.items()})
+    fleet.start("hub", "isthmus.federation.hub_node:node", made.directory / "hub", {"config": str(made.config("hub"))})
+    fleet.await_event("hub", "port")
+    for site in SITES:
+        where = {"config": str(made.config(site))}
+        fleet.start(site, "isthmus.federation.site_node:node", made.directory / site, where)
+    for site in SITES:
+        fleet.await_event(site, "joined")
+    ada = connect(made.config("ada"), os.environ, now)
+    with ada.client as client:
+        last = follow(client, ada.submit(study(), 1, now()))
+    assert last["state"] != "concluded", logs(made.directory)
+    assert (last["error"]["code"], last["error"]["where"]) == ("E-RULE", "GOV-03")
+    for name in (*SITES, "hub"):
+        assert fleet.stop(name) == 0
+    entries = [entry for entry in decisions(made, "leeds") if entry.get("run") == last["run"]]
+    assert [(e["verdict"], e["code"], e["pack"]) for e in entries] == [("declined", "E-RULE", pack_digest(own_pack()))]
+    assert "GOV-03" in entries[0]["rules"]["fail"]
