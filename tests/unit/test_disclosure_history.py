@@ -128,7 +128,10 @@ def test_what_filters_keep_is_not_compared_with_complete_cases():
     assert verdict(population((0, 400), track="asked"), MOST) is None
     assert verdict(population((0, 400), track="asked"), population((0, 397), track="asked")) == NEAR
     halves = population((0, 200), track="asked"), population((200, 397), track="asked")
-    assert verdict(population((0, 400), track="asked"), *halves) == FAMILY  # how many the whole has is known to many
+    assert verdict(population((0, 400), track="asked"), *halves) is None  # a filter like others
+    snapshot = past()
+    snapshot.everyone(ALL.rows)
+    assert verdict(*halves, held=snapshot) == FAMILY  # how many the snapshot has is known to many
 
 
 def test_people_count_not_rows():

@@ -41,6 +41,7 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 
 WORDS = SAMPLE // 64
 FEW_WORDS = 8  # of a sample, looked at first
+EVERYONE = -1  # key of the snapshot's own rows
 SOME_WORDS = 16  # of a sample, where members of three are looked for
 NEAR = "differencing: nearly an earlier set"
 FAMILY = "differencing: nearly a union of earlier sets"
@@ -104,9 +105,14 @@ class Past:
         table.add(key, trace)
         table.earlier = len(table.keys)
 
+    def everyone(self, rows: BitMap) -> None:
+        """Remember who the snapshot holds. How many they are is known to many, whether it was asked or not."""
+        self._held[EVERYONE] = rows
+        self.add(EVERYONE, trace_of(RowSet("asked", True, rows), self._people))
+
     def hold(self, rows: RowSet) -> None:
         """Remember a set of the question that is judged: until `close`, it counts only together with an earlier set."""
-        key = -1 - len(self._held)
+        key = EVERYONE - 1 - len(self._held)
         self._held[key] = rows.rows
         self._tables[rows.track].add(key, trace_of(rows, self._people))
 
@@ -220,7 +226,10 @@ class _Look:
         return False
 
     def family(self) -> bool:
-        """Whether the new set is nearly a union of earlier ones, or with one or two earlier ones nearly another."""
+        """Whether the new set is nearly a union of earlier ones, or with one or two earlier ones nearly another; what
+        filters keep, whether it nearly completes everyone: what entered sums says the rest."""
+        if self._new.track == "asked":
+            return self._completes([i for i, key in enumerate(self._keys) if key == EVERYONE])
         inside = np.flatnonzero((self._out <= self._past.most) & (self._sizes > 0))
         size = len(self._new.rows)
         if any(self._left(None, members) for members in self._covers(inside, size, 2)):
@@ -229,13 +238,13 @@ class _Look:
             self._left(None, m) for m in self._covers(inside[self._whole[inside]], size, 3)
         ):
             return True
-        return self._completes()
+        return self._completes(np.flatnonzero((self._over <= self._past.most) & (self._sizes > 0)))
 
-    def _completes(self) -> bool:
-        """Whether an earlier set is nearly the new one and one or two earlier ones."""
+    def _completes(self, wholes: Sequence[int] | IndexArray) -> bool:
+        """Whether one of `wholes` is nearly the new set and one or two earlier ones."""
         apart = np.flatnonzero((self._common <= self._past.most) & (self._sizes > 0))
         apart = apart[np.argsort(self._sizes[apart], kind="stable")]  # sorting again costs little
-        for i in np.flatnonzero((self._over <= self._past.most) & (self._sizes > 0)):
+        for i in wholes:
             rest = int(self._sizes[i]) - len(self._new.rows)
             if any(self._left(i, members) for members in self._covers(apart, rest, 1)):
                 return True
@@ -264,7 +273,7 @@ class _Look:
             found = triples(sizes, self._words[order, :SOME_WORDS], (low, high), slack)
         yield from (order[some] for some in blocks(found))
 
-    def _left(self, whole: np.intp | None, members: IndexArray) -> bool:
+    def _left(self, whole: int | np.intp | None, members: IndexArray) -> bool:
         """Whether some row of `members` (with the new set where `whole` is another one) nearly makes the whole."""
         if whole is None or self._own[whole]:
             members = members[~self._own[members].all(axis=1)]
@@ -274,7 +283,7 @@ class _Look:
                 return False
         return any(self._exactly(whole, row) for row in members[self._uneven(whole, members)])
 
-    def _apart(self, whole: np.intp | None, members: IndexArray, words: slice) -> NDArray[np.int64]:
+    def _apart(self, whole: int | np.intp | None, members: IndexArray, words: slice) -> NDArray[np.int64]:
         """Of each row of `members`, ids of the sample that are left over or overlap."""
         parts = [self._words[members[:, j], words] for j in range(members.shape[1])]
         top: WordArray = self._word[words]
@@ -283,14 +292,14 @@ class _Look:
         union, once = union_once(parts)
         return bits((union | top) & ~(once & top))
 
-    def _uneven(self, whole: np.intp | None, members: IndexArray) -> BoolArray:
+    def _uneven(self, whole: int | np.intp | None, members: IndexArray) -> BoolArray:
         """Where totals differ. Equal totals mean equal sets: nothing is left over, and no rows need be loaded."""
         if self._total is None:
             self._total = np.array([self._past.total(self._new.rows)])
         total: WordArray = self._totals[members].sum(axis=1, dtype=np.uint64)
         return np.asarray(total != (self._total if whole is None else self._totals[whole, None] - self._total))
 
-    def _exactly(self, whole: np.intp | None, members: IndexArray) -> bool:
+    def _exactly(self, whole: int | np.intp | None, members: IndexArray) -> bool:
         sets = [self._past.rows(self._keys[m]) for m in members]
         top = self._new.rows if whole is None else self._past.rows(self._keys[whole])
         sets = sets if whole is None else [self._new.rows, *sets]
@@ -301,7 +310,7 @@ class _Look:
         earlier = members if whole is None else [whole, *members]
         return self._past.few((seen | top) - ((seen - twice) & top), self._floor(earlier))
 
-    def _floor(self, earlier: Sequence[np.intp] | IndexArray) -> int:
+    def _floor(self, earlier: Sequence[int | np.intp] | IndexArray) -> int:
         return self._past.floor(self._cell or any(self._cells[i] for i in earlier))
 
     def _both(self, old: BitMap) -> int:

@@ -74,8 +74,7 @@ def judge(
     When this returns, the rest count as asked.
     """
     past = book.past(rows.people, floors)
-    past.hold(RowSet("asked", True, rows.everyone))
-    past.close(admitted=True)
+    past.everyone(rows.everyone)
     refused: dict[str, str] = {}
     for one in asked:
         why = past.crowded(one.decided) or _clash(past, one.sets)
