@@ -131,6 +131,11 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
             "correlation": "independence",
         },
     ],
+    "penalised": [
+        {"formula": "died ~ age + arm + stage + pressure", "family": "binomial"},
+        {"formula": "pressure ~ age + year + arm", "family": "gaussian", "alpha": 0.5, "lambdas": [2.0, 0.5, 0.1]},
+        {"formula": "visits ~ age + arm + year", "family": "poisson", "alpha": 0.0, "points": 4},
+    ],
     "kaplan_meier": [
         {"time": "time", "event": "event", "by": "arm", "at": [30, 60], "conf_type": "log-log"},
         {"time": "time", "event": "event", "grid": {"every": 20, "to": 200}},

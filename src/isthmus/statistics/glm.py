@@ -152,7 +152,7 @@ def _prepare(question: Glm, setting: Setting, inputs: Inputs) -> Rows:
     if inputs.design is None:
         raise Invalid("E-DESIGN", "a glm needs a design")
     y = inputs.numbers[str(formula.response)]
-    _check_outcome(question.family, str(formula.response), y)
+    check_outcome(question.family, str(formula.response), y)
     prior = None
     if question.weights is not None:
         prior = inputs.numbers[question.weights.variable]
@@ -162,7 +162,12 @@ def _prepare(question: Glm, setting: Setting, inputs: Inputs) -> Rows:
     return Rows(inputs.design, y, prior, total, next(iter(inputs.keys.values()), None))
 
 
-def _check_outcome(family: str, name: str, y: Any) -> None:
+def check_outcome(family: str, name: str, y: Any) -> None:
+    """Whether values (rows,) can be an outcome of the family.
+
+    Raises:
+        Invalid: E-OUTCOME, naming the variable.
+    """
     if family in {"binomial", "quasibinomial"} and not bool(np.all((y == 0.0) | (y == 1.0))):
         raise Invalid("E-OUTCOME", f"outcome {name!r} of a binomial model must be 0 or 1", "derive it with CASE WHEN")
     if family.endswith(("poisson", NEGATIVE)) and not bool(np.all(y >= 0.0)):

@@ -99,8 +99,8 @@ def begin(model: Model) -> Pooled:
     for attempt in (1, 2):
         params = {"step": "start", "response_scale": unit, **place.params()}
         pooled = yield Round(glm_model.start_layout(model), params)
-        sums = {name: float(pooled[name][0]) for name in _SCALARS}
-        _check_pooled(model, sums)
+        sums = {name: float(pooled[name][0]) for name in SCALARS}
+        check_pooled(model, sums)
         gram = pooled["gram"]
         target = coordinates.recentred(place, gram, fixed)
         try:
@@ -118,7 +118,7 @@ def begin(model: Model) -> Pooled:
     raise Invalid("E-COLLINEAR", "no start")
 
 
-_SCALARS = ("n", "weight", "response", "square", "saturated", "log_response", "constant", "log_weight")
+SCALARS = ("n", "weight", "response", "square", "saturated", "log_response", "constant", "log_weight")
 
 
 def _at_mean(model: Model, place: Coordinates, sums: dict[str, float]) -> FloatArray:
@@ -205,7 +205,12 @@ def _rounding(model: Model, start: Start) -> float:
     return PERFECT**2 if model.family.estimated else 0.0
 
 
-def _check_pooled(model: Model, sums: dict[str, float]) -> None:
+def check_pooled(model: Model, sums: dict[str, float]) -> None:
+    """Whether there is something to fit.
+
+    Raises:
+        Invalid: E-NO-ROWS, E-TOO-MANY-TERMS, E-NO-EVENTS, E-OUTCOME.
+    """
     name = repr(model.outcome)
     if sums["n"] == 0:
         weighed = "" if model.weighting is None else " and a weight above 0"

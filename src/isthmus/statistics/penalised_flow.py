@@ -1,0 +1,206 @@
+"""A path of penalised models from pooled sums: standardisation, then Newton steps at all penalties in one round.
+
+Two rounds give means and standard deviations of the columns (population, n in the denominator) and, for a gaussian
+outcome, everything. Else every further round brings score, information and deviance at the coefficients of each
+penalty that is not done yet; between rounds each step is a penalised least squares problem (`penalised_path`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from isthmus.model.errors import Invalid
+from isthmus.statistics import coordinates, glm_flow, glm_model, linear, penalised_path
+from isthmus.statistics.contract import Estimate, Flow, Round
+from isthmus.statistics.coordinates import Coordinates
+from isthmus.statistics.families import FAMILIES, null_deviance
+from isthmus.statistics.glm_flow import Start
+from isthmus.statistics.glm_model import Model
+from isthmus.statistics.newton import WORSE
+from isthmus.statistics.penalised_path import Penalty, minimise, penalties
+from isthmus.summary import Field, FloatArray, Layout, Summary
+
+ROUNDS = 10  # of Newton steps; the guard on what a path tells of the rows counts them all
+STEP = 1e-10  # largest move of a standardised coefficient; the next would be its square
+LEAST_ALPHA = 1e-3  # of lasso in the largest penalty of a path, as glmnet: that of ridge alone would be infinite
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Public facts: the model, the share of lasso, the stated penalties, or how many and down to what share."""
+
+    model: Model
+    alpha: float
+    stated: tuple[float, ...]
+    points: int
+    smallest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """After the first rounds: coordinates, counts and sums of the outcome; X'X and X'y over n, standardised.
+
+    `size` (p,): standardised coefficients are `size` times those in the coordinates `start.place`.
+    """
+
+    start: Start
+    n: float
+    size: FloatArray
+    gram: FloatArray
+    right: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """One penalty under way: standardised coefficients now and before, objective before."""
+
+    penalty: Penalty
+    now: FloatArray
+    before: FloatArray | None = None
+    objective: float = math.inf
+    deviance: float = math.nan
+    done: bool = False
+
+
+def path_layout(model: Model, points: int) -> Layout:
+    """Score, information and deviance at each point."""
+    return Layout(
+        fields=(
+            Field(name="score", shape=(points, model.size), kind="score"),
+            Field(name="gram", shape=(points, model.size, model.size), kind="gram"),
+            Field(name="deviance", shape=(points,), kind="sum"),
+        )
+    )
+
+
+def run(path: Path) -> Flow:
+    """The whole flow."""
+    sums = yield from _begin(path.model)
+    gaussian = path.model.family.base == "gaussian"
+    spread = math.sqrt(_variance(sums)) if gaussian else 1.0
+    if not spread > 0.0:
+        raise Invalid("E-OUTCOME", f"outcome {path.model.outcome!r} has one value only", "nothing can be fitted to it")
+    chosen = path.stated or penalties(_largest(path, sums), path.points, path.smallest)
+    made = [_penalty(path, lam / sums.start.unit, spread) for lam in chosen]
+    if gaussian:
+        first = np.zeros(path.model.size)
+        points = [_Point(p, minimise(sums.gram, sums.right, p, first), done=True) for p in made]
+        points = [replace(p, deviance=_residual(sums, p.now)) for p in points]
+        return _estimate(path, sums, chosen, points, 2)
+    points, rounds = yield from _newton(path, sums, made)
+    return _estimate(path, sums, chosen, points, rounds + 2)
+
+
+def _begin(model: Model) -> Generator[Round, Summary, Sums]:
+    """X'X, X'y and the outcome's sums: about what the codebook declares, then about the pooled means."""
+    plain = replace(model, family=FAMILIES["gaussian", "identity"])
+    fixed = np.array([column.indicator for column in model.design.columns])
+    place = coordinates.declared(model.design, model.dictionary)
+    unit = coordinates.variable_scale(model.outcome, model.dictionary)[1] if model.family.base == "gaussian" else 1.0
+    pooled = yield _asked(plain, place, unit)
+    glm_flow.check_pooled(model, {name: float(pooled[name][0]) for name in glm_flow.SCALARS})
+    place = coordinates.recentred(place, pooled["gram"], fixed)
+    pooled = yield _asked(plain, place, unit)
+    gram, sums = pooled["gram"], {name: float(pooled[name][0]) for name in glm_flow.SCALARS}
+    try:
+        linear.cholesky(gram)
+    except linear.Dependent as error:
+        raise linear.collinear(error, model.design.names) from error
+    n = sums["n"]
+    size = np.sqrt(np.diag(gram) / n - np.square(gram[0] / n))
+    size[0] = 1.0
+    start = Start(place, np.zeros(model.size), unit, sums, pooled["marks"])
+    return Sums(start, n, size, gram / n / np.outer(size, size), pooled["right"] / n / size)
+
+
+def _asked(plain: Model, place: Coordinates, unit: float) -> Round:
+    return Round(glm_model.start_layout(plain), {"step": "start", "response_scale": unit, **place.params()})
+
+
+def _variance(sums: Sums) -> float:
+    """Of the outcome (population), in its unit."""
+    values = sums.start.sums
+    return max(values["square"] / sums.n - (values["response"] / sums.n) ** 2, 0.0)
+
+
+def _residual(sums: Sums, b: FloatArray) -> float:
+    """Sum of squared residuals of a gaussian outcome."""
+    inner = linear.dot(b, linear.product(sums.gram, b)) - 2.0 * linear.dot(b, sums.right)
+    return sums.start.sums["square"] + sums.n * inner
+
+
+def _largest(path: Path, sums: Sums) -> float:
+    """The least penalty at which every coefficient but the intercept is 0, in the outcome's own unit."""
+    mean = float(sums.right[0])
+    slopes = np.abs(sums.right[1:] - sums.gram[0, 1:] * mean)
+    return float(np.max(slopes, initial=0.0)) * sums.start.unit / max(path.alpha, LEAST_ALPHA)
+
+
+def _penalty(path: Path, lam: float, spread: float) -> Penalty:
+    """As glmnet: of a gaussian outcome the ridge part is measured in its standard deviation."""
+    lasso, ridge = (np.full(path.model.size, part) for part in (lam * path.alpha, lam * (1.0 - path.alpha) / spread))
+    lasso[0] = ridge[0] = 0.0
+    return Penalty(lasso, ridge)
+
+
+def _newton(path: Path, sums: Sums, made: list[Penalty]) -> Generator[Round, Summary, tuple[list[_Point], int]]:
+    """Steps at every penalty until none moves; the first round, from the mean alone, serves all."""
+    model, first = path.model, np.zeros(path.model.size)
+    mean = sums.start.sums["response"] / sums.n
+    first[0] = float(f"{model.family.predictor(mean):.{penalised_path.SIGNIFICANT}e}")  # no last bit to differ in
+    points = [_Point(penalty, first) for penalty in made]
+    for rounds in range(1, ROUNDS + 1):
+        active = [i for i, point in enumerate(points) if not point.done]
+        shown = active[:1] if rounds == 1 else active
+        where = np.array([points[i].now / sums.size for i in shown])
+        params = {"step": "path", "response_scale": 1.0, "coefficients": where, **sums.start.place.params()}
+        pooled = yield Round(path_layout(model, len(shown)), params)
+        for order, i in enumerate(active):
+            at = 0 if rounds == 1 else order
+            points[i] = _moved(sums, points[i], (pooled["score"][at], pooled["gram"][at], pooled["deviance"][at]))
+        if all(point.done for point in points):
+            return points, rounds
+    raise Invalid("E-CONVERGENCE", f"no convergence in {ROUNDS} rounds", "use larger penalties or fewer terms")
+
+
+def _moved(sums: Sums, point: _Point, found: tuple[FloatArray, FloatArray, Any]) -> _Point:
+    """One step of a point, or half of the last where that made the objective worse."""
+    score, gram, deviance = found[0] / sums.n / sums.size, found[1] / sums.n / np.outer(sums.size, sums.size), found[2]
+    objective = float(deviance) / sums.n / 2.0 + point.penalty.of(point.now)
+    worse = not objective <= point.objective + WORSE * (abs(point.objective) + 1.0)
+    if point.before is not None and worse:
+        return replace(point, now=(point.now + point.before) / 2.0)
+    try:
+        best = minimise(gram, score + linear.product(gram, point.now), point.penalty, point.now)
+    except linear.Dependent as error:
+        raise Invalid("E-CONVERGENCE", "the path has no end", "use larger penalties or fewer terms") from error
+    done = bool(np.max(np.abs(best - point.now)) < STEP)
+    return replace(point, now=best, before=point.now, objective=objective, deviance=float(deviance), done=done)
+
+
+def _estimate(path: Path, sums: Sums, chosen: tuple[float, ...], points: list[_Point], rounds: int) -> Estimate:
+    start, model = sums.start, path.model
+    raw = [start.place.raw(point.now / sums.size) * start.unit for point in points]
+    unit = start.unit**2
+    values = {
+        "lambdas": chosen,
+        "coefficients": np.array(raw),
+        "used": [int(np.count_nonzero(point.now[1:])) for point in points],
+        "deviance": [point.deviance * unit for point in points],
+        "null": _null(model, sums) * unit,
+    }
+    n = int(sums.n)
+    counts = glm_flow.counts(model, start, n)
+    return Estimate("penalised", "exact", n, rounds, counts=counts, values=values, parameters=model.size)
+
+
+def _null(model: Model, sums: Sums) -> float:
+    values = sums.start.sums
+    if model.family.base == "gaussian":
+        return sums.n * _variance(sums)
+    return null_deviance(model.family, sums.n, values["response"], values["saturated"])

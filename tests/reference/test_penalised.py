@@ -1,0 +1,132 @@
+"""Paths of `penalised` against R's glmnet (r/penalised.R) and against the optimality conditions, through the masked path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from cohort import asked, cohort, expected
+from reference_cases import run, worst
+
+from isthmus.model.errors import Invalid
+from isthmus.statistics.penalised_path import Penalty, minimise
+
+FORMULA = " ~ age + dose + arm + sex + smoker + years + w"
+OUTCOMES = {"gaussian": "bp", "binomial": "ill", "poisson": "visits"}
+ALPHAS = ("1", "0.4", "0")
+GLMNET = 1e-9  # relative; its coordinate descent and its reweighting stop at thresh 1e-20
+
+
+def question(family: str, alpha: str, **more: Any) -> dict[str, Any]:
+    lambdas = expected("penalised")[f"{family} {alpha}"]["lambda"]
+    return {"formula": OUTCOMES[family] + FORMULA, "family": family, "alpha": float(alpha), "lambdas": lambdas, **more}
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, Any]:
+    return asked(cohort(), {f"{f} {a}": {"penalised": question(f, a)} for f in OUTCOMES for a in ALPHAS})
+
+
+def coefficients(body: dict[str, Any]) -> np.ndarray:
+    """(penalties, terms)."""
+    return np.array([cell["estimate"] for cell in body["cells"]]).reshape(len(body["fit"]["path"]), -1)
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize("family", OUTCOMES)
+def test_equals_glmnet(answers, family, alpha) -> None:
+    name = f"{family} {alpha}"
+    r, found = expected("penalised")[name], answers[name]
+    own, theirs = coefficients(found), np.array(r["coefficients"])
+    assert np.array_equal(own != 0.0, theirs != 0.0)
+    assert np.max(np.abs(own - theirs) / np.maximum(np.abs(theirs), 1e-3)) < GLMNET
+    path = found["fit"]["path"]
+    assert [p["lambda"] for p in path] == r["lambda"]
+    assert [p["df"] for p in path] == r["df"]
+    assert worst([p["dev_ratio"] for p in path], r["dev_ratio"]) < GLMNET
+    assert worst(found["fit"]["null_deviance"], r["null"]) < 1e-9
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize("family", OUTCOMES)
+def test_meets_the_optimality_conditions(answers, family, alpha) -> None:
+    """By numpy on the pooled rows: the slope of the loss is that of the penalty, or within it where a term is out."""
+    rows, found = cohort(), answers[f"{family} {alpha}"]
+    columns = [
+        rows["age"],
+        rows["dose"],
+        rows["arm"] == "b",
+        rows["sex"] == "m",
+        rows["smoker"],
+        rows["years"],
+        rows["w"],
+    ]
+    x = np.column_stack([np.asarray(c, dtype=float) for c in columns])
+    y, sd = rows[OUTCOMES[family]], x.std(axis=0)
+    turn = {"gaussian": lambda e: e, "binomial": lambda e: 1 / (1 + np.exp(-e)), "poisson": np.exp}[family]
+    for point, b in zip(found["fit"]["path"], coefficients(found), strict=True):
+        residual = y - turn(b[0] + x @ b[1:])
+        slope, standard = x.T @ residual / len(y) / sd, b[1:] * sd
+        lasso, ridge = point["lambda"] * float(alpha), point["lambda"] * (1 - float(alpha))
+        ridge /= y.std() if family == "gaussian" else 1.0
+        size = np.abs(x).mean(axis=0) / sd * np.abs(residual).mean()  # of the sum that a slope is
+        within = np.where(
+            standard == 0.0,
+            np.maximum(np.abs(slope) - lasso, 0.0),
+            np.abs(slope - ridge * standard - lasso * np.sign(standard)),
+        )
+        assert np.max(within / size) < 1e-9
+        assert abs(residual.mean()) < 1e-9 * np.abs(residual).mean()
+
+
+def test_a_path_begins_where_glmnets_does() -> None:
+    body = run("penalised", {"formula": "ill" + FORMULA, "family": "binomial", "points": 5}, cohort()).report
+    path = body["fit"]["path"]
+    assert 1.0 < path[0]["lambda"] / expected("penalised")["largest"] < 1.00002  # rounded up, to six digits
+    assert path[-1]["lambda"] == pytest.approx(path[0]["lambda"] / 100, rel=1e-5)
+    assert path[0]["df"] == 0
+    assert path[-1]["df"] > 3
+
+
+def test_without_a_pattern_found_there_is_an_exact_minimum() -> None:
+    draw = np.random.default_rng(3)
+    x = draw.normal(size=(60, 8)) @ (np.eye(8) + 0.9)  # strongly correlated
+    gram, target = x.T @ x / 60, x.T @ draw.normal(size=60) / 60
+    for lasso in (0.0, 0.01, 0.1):
+        penalty = Penalty(np.full(8, lasso), np.full(8, 0.001))
+        b = minimise(gram, target, penalty, np.zeros(8))
+        slope = target - gram @ b - 0.001 * b
+        assert np.all(np.abs(slope[b == 0.0]) <= lasso)
+        assert np.allclose(slope[b != 0.0], lasso * np.sign(b[b != 0.0]), atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "match"),
+    [
+        ({"alpha": 1.5}, "E-PENALTY", "alpha"),
+        ({"lambdas": [0.1, 0.0]}, "E-PENALTY", "above 0"),
+        ({"lambdas": [], "points": 101}, "E-PENALTY", "1 to 100"),
+        ({"formula": "ill ~ age - 1"}, "E-FORMULA", "outcome and terms"),
+        ({"formula": "ill ~ age + flat"}, "E-COLLINEAR", "'flat' is constant"),
+        ({"formula": "ill ~ age + twice"}, "E-COLLINEAR", "'twice' follows from 'age'"),
+        ({"formula": "flat ~ age"}, "E-OUTCOME", "'flat' is 1 in every row"),
+        ({"formula": "none ~ age"}, "E-NO-EVENTS", "'none' is 0 in every row"),
+        ({"formula": "flat ~ age", "family": "gaussian"}, "E-OUTCOME", "one value only"),
+        ({"formula": "dose ~ age"}, "E-OUTCOME", "0 or 1"),
+    ],
+)
+def test_bad_input_ends_in_an_error(change, code, match) -> None:
+    rows = cohort() | {"flat": np.ones(900), "none": np.zeros(900)}
+    rows["twice"] = 2 * rows["age"] + 1
+    with pytest.raises(Invalid, match=match) as caught:
+        run("penalised", {**question("binomial", "1"), **change}, rows)
+    assert caught.value.code == code
+
+
+def test_a_separated_outcome_has_a_penalised_answer() -> None:
+    """Where maximum likelihood has none."""
+    rows = cohort()
+    rows["ill"] = (rows["age"] > 60).astype(float)
+    body = run("penalised", {"formula": "ill ~ age + dose", "family": "binomial", "lambdas": [0.05]}, rows).report
+    assert 0 < coefficients(body)[0, 1] < 1
