@@ -54,6 +54,26 @@ def test_through_the_site_daily_risk_sets_are_refused(stop):
     stop("daily and five-day grids are refused")
 
 
+def competing():
+    tables = unique_days()
+    for seed, table in enumerate(tables):
+        table["WHY"] = np.random.default_rng(seed).choice(["0", "1", "2"], ROWS).astype(object)
+    return tables
+
+
+def test_so_are_those_of_a_subdistribution_hazard():
+    model = {"formula": "Surv(DAYS, WHY) ~ CHOL + ARM", "causes": {"1": "a", "2": "b"}, "cause": "a"}
+    assert refused("fine_gray", {**model, "grid": {"every": 1, "to": 400}}, competing())
+    assert refused("fine_gray", {**model, "grid": {"every": 20, "to": 400}}, competing())
+    tables = competing()
+    tables[0]["WHY"][(tables[0]["DAYS"] <= 200) & (tables[0]["WHY"] == "2")] = "0"
+    at = np.flatnonzero(tables[0]["DAYS"] <= 200)[:5]
+    tables[0]["WHY"][at] = "2"
+    one = {**model, "formula": "Surv(DAYS, WHY) ~ CHOL", "grid": {"every": 200, "to": 400}}
+    assert refused("fine_gray", one, tables)  # five who stay at risk are a cell of five
+    assert answered("fine_gray", one, competing())
+
+
 def test_sites_as_strata_and_wide_bins_are_answered():
     assert answered("cox", {"formula": "Surv(DAYS, DIED) ~ CHOL + ARM", "strata": ["site"]}, unique_days())
     one = {"formula": "Surv(DAYS, DIED) ~ CHOL", "grid": {"every": 200, "to": 400}}

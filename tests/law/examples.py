@@ -144,6 +144,20 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"time": "time", "cause": "cause", "causes": {"1": "relapse", "2": "death"}, "by": "arm", "at": [30, 60]},
         {"time": "time", "cause": "cause", "causes": {"1": "relapse", "2": "death"}, "grid": {"every": 20, "to": 200}},
     ],
+    "fine_gray": [
+        {
+            "formula": "Surv(time, cause) ~ age + arm",
+            "causes": {"1": "relapse", "2": "death"},
+            "cause": "relapse",
+            "release": ["vcov"],
+        },
+        {
+            "formula": "Surv(time, cause) ~ age + stage",
+            "causes": {"1": "relapse", "2": "death"},
+            "cause": "relapse",
+            "grid": {"every": 25, "to": 150},
+        },
+    ],
     "effect": [
         {"treatment": "treat", "outcome": "died", "adjust": "age + stage", "method": "iptw"},
         {"treatment": "treat", "outcome": "pressure", "adjust": "age", "method": "iptw", "estimand": "ATO"},

@@ -141,6 +141,7 @@ COVERED: dict[str, tuple[Callable[..., Iterator[float]], str] | None] = {
     "cumulative_incidence": (covered_curves, "incidence"),
     "rmst": (covered_cells, "rmst"),
     "log_rank": (covered_fit, "statistic"),
+    "fine_gray": None,
     "cox": None,  # one baseline on a grid is an estimate of its own: it prints no bound, and says so
 }
 

@@ -310,6 +310,7 @@ _COULD: Mapping[str, tuple[str, ...]] = {
     "gee": _FIT,
     "effect": _FIT,
     "cox": _FIT,
+    "fine_gray": _FIT,
     "meta": _FIT,
 }
 
@@ -334,6 +335,7 @@ _HINTS: Mapping[str, str] = {
     "calibration": "a population with more people of both classes, or a coarser grid",
     "effect": _MODEL_HINT + ", or people who could have had either treatment",
     "meta": "fewer levels, merged levels with few people, or fewer terms of the model",
+    "fine_gray": _MODEL_HINT + "; also a coarser grid",
     "cox": _MODEL_HINT + "; with one baseline also a coarser grid or strata: [site]",
     "kaplan_meier": _CURVE_HINT,
     "log_rank": _CURVE_HINT,

@@ -25,6 +25,7 @@ TITLES = {
     "table_one": "Table 1",
     "glm": "Regression",
     "cox": "Cox proportional hazards",
+    "fine_gray": "Fine-Gray subdistribution hazards",
     "kaplan_meier": "Kaplan-Meier",
     "log_rank": "Log-rank test",
     "crosstab": "Cross-tabulation",

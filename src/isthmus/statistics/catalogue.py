@@ -25,6 +25,7 @@ from isthmus.statistics import (
     cumulative_incidence,
     decision_curve,
     effect,
+    fine_gray,
     gee,
     glm,
     histogram,
@@ -69,6 +70,7 @@ CATALOGUE: Mapping[str, Statistic] = {
     "cumulative_incidence": cumulative_incidence.STATISTIC,
     "effect": effect.STATISTIC,
     "cox": cox.STATISTIC,
+    "fine_gray": fine_gray.STATISTIC,
     "meta": meta.STATISTIC,
 }
 

@@ -75,7 +75,7 @@ def counts(rows: Rows, cell: Any, total: int) -> tuple[IntArray, IntArray]:
 
 def moments(rows: Rows, params: Params) -> FloatArray:
     """(2, p): sums of the columns and of their squares in the round's coordinates."""
-    columns, scale = _columns(rows, params)
+    columns, scale = columns_at(rows, params)
     return np.array([columns.sum(axis=1) / scale, np.einsum("ij,ij->i", columns, columns) / scale**2])
 
 
@@ -103,8 +103,8 @@ def risk_sums(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, Any], We
 
 def at_round(rows: Rows, cell: Any, params: Params) -> tuple[FloatArray, FloatArray, Placed, FloatArray]:
     """Columns up to their scale (p,), that scale, where rows are among the blocks, and their risk."""
-    columns, scale = _columns(rows, params)
-    return columns, scale, _placed(rows, cell, params), _risk(rows, columns, scale, params)
+    columns, scale = columns_at(rows, params)
+    return columns, scale, _placed(rows, cell, params), risk_at(rows, columns, scale, params)
 
 
 def hazard_gram(rows: Rows, cell: Any, params: Params) -> tuple[FloatArray, Weights]:
@@ -157,7 +157,7 @@ def _beyond(rows: Rows, cell: Any) -> Any:
     return (cell % steps == steps - 1).astype(np.int64)
 
 
-def _columns(rows: Rows, params: Params) -> tuple[FloatArray, FloatArray]:
+def columns_at(rows: Rows, params: Params) -> tuple[FloatArray, FloatArray]:
     """Columns about the common centre up to `scale` (p,), by which sums are divided; kept for the centre in use."""
     centre = np.asarray(params["centre"])
     kept = rows.kept.get("common")
@@ -170,7 +170,8 @@ def _columns(rows: Rows, params: Params) -> tuple[FloatArray, FloatArray]:
     return kept[1], scale
 
 
-def _risk(rows: Rows, columns: FloatArray, scale: FloatArray, params: Params) -> FloatArray:
+def risk_at(rows: Rows, columns: FloatArray, scale: FloatArray, params: Params) -> FloatArray:
+    """(n,) exp of the linear predictor at the coefficients of the round, times the case weights."""
     eta = (params["coefficients"] / scale) @ columns
     risk: FloatArray = np.exp(np.minimum(eta, LARGEST_ETA))
     return risk if rows.weight is None else risk * rows.weight

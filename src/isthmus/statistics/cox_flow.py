@@ -22,7 +22,7 @@ from isthmus.summary import FloatArray, IntArray, Summary
 
 
 @dataclass(frozen=True, slots=True)
-class _At:
+class At:
     """The likelihood at `coefficients` in the coordinates `place`."""
 
     place: Coordinates
@@ -34,14 +34,15 @@ class _At:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
     """The last evaluation, its step taken; the evaluation at 0; how many there were."""
 
-    last: _At
-    null: _At
+    last: At
+    null: At
     evaluations: int
 
 
+FAINT = 2.0**-30  # squares an event below this keep fewer than 34 of the 64 fractional bits of a masked sum
 Evaluate = Generator[Round, Summary, Any]
 
 
@@ -58,18 +59,18 @@ def fit_sites(model: Model) -> Flow:
         if not counts:
             counts.update(n=int(pooled["n"][0]), events=int(pooled["events"][0]))
             marks.append(pooled["marks"])
-            _check(model, counts["n"], counts["events"])
+            check(model, counts["n"], counts["events"])
             died.append(float(pooled["events" if model.weighting is None else "event_weight"][0]))
-        return _At(here, coefficients, float(pooled["loglik"][0]), pooled["score"], pooled["information"], died[0])
+        return At(here, coefficients, float(pooled["loglik"][0]), pooled["score"], pooled["information"], died[0])
 
-    found = yield from _newton(model, place, evaluate)
+    found = yield from newton(model, place, evaluate)
     middle = yield from _meat(model, found, {"step": "site meat"})
-    made = _estimate(model, found, (counts["n"], counts["events"]), marks[0], found.evaluations, middle)
+    made = estimate(model, found, (counts["n"], counts["events"]), marks[0], found.evaluations, middle)
     whole: Estimate = yield from _beside(model, found, made)
     return whole
 
 
-def _beside(model: Model, found: _Found, made: Estimate) -> Evaluate:
+def _beside(model: Model, found: Found, made: Estimate) -> Evaluate:
     """What is asked beside the fit, at its coefficients, with sites as strata."""
     params = {"coefficients": found.last.coefficients, **found.last.place.params()}
     rounds, values = made.rounds, dict(made.values)
@@ -88,19 +89,19 @@ def _beside(model: Model, found: _Found, made: Estimate) -> Evaluate:
 
 
 @dataclass(frozen=True, slots=True)
-class _Middle:
+class Middle:
     """Of the sandwich, and the clusters it is summed over (None: rows)."""
 
     meat: FloatArray
     clusters: IntArray | None
 
 
-def _meat(model: Model, found: _Found, params: dict[str, Any]) -> Evaluate:
+def _meat(model: Model, found: Found, params: dict[str, Any]) -> Evaluate:
     if not model.sandwich:
         return None
     params |= {"coefficients": found.last.coefficients, **found.last.place.params()}
     pooled = yield Round(cox_model.meat_layout(model), params)
-    return _Middle(pooled["meat"], None if model.cluster is None else glm_cluster.counted(model.cluster, pooled))
+    return Middle(pooled["meat"], None if model.cluster is None else glm_cluster.counted(model.cluster, pooled))
 
 
 def fit_common(model: Model) -> Flow:
@@ -109,8 +110,8 @@ def fit_common(model: Model) -> Flow:
     pooled = yield Round(cox_model.count_layout(model), {"step": "count", **place.params()})
     marks, blocks = pooled["marks"], event_blocks(model.strata, pooled)
     n, deaths = int(pooled["rows"].sum()), int(blocks.deaths.sum())
-    _check(model, n, deaths)
-    place = _centred(place, pooled["moments"] / float(n), model)
+    check(model, n, deaths)
+    place = centred(place, pooled["moments"] / float(n), model)
     sent = [0]
     latest: list[tuple[RiskSets, FloatArray]] = []
 
@@ -131,17 +132,17 @@ def fit_common(model: Model) -> Flow:
         latest[:] = [(sets, coefficients)]
         gram = yield Round(cox_model.hazard_layout(model), {"step": "hazard", **base, **sets.hazards(sets.sums)})
         information = gram["gram"] - sets.squares(sets.sums)
-        return _At(here, coefficients, sets.loglik(coefficients), sets.score(), information, blocks.total)
+        return At(here, coefficients, sets.loglik(coefficients), sets.score(), information, blocks.total)
 
-    found = yield from _newton(model, place, evaluate)
+    found = yield from newton(model, place, evaluate)
     params = {"step": "common meat", "block_of": blocks.block_of, "blocks": len(blocks.deaths)}
     middle = yield from _meat(model, found, params | latest[0][0].moments())
-    made = _estimate(model, found, (n, deaths), marks, 1 + 2 * found.evaluations, middle)
+    made = estimate(model, found, (n, deaths), marks, 1 + 2 * found.evaluations, middle)
     whole: Estimate = yield from _beside_common(model, found, latest[0], made)
     return whole
 
 
-def _beside_common(model: Model, found: _Found, latest: tuple[RiskSets, FloatArray], made: Estimate) -> Evaluate:
+def _beside_common(model: Model, found: Found, latest: tuple[RiskSets, FloatArray], made: Estimate) -> Evaluate:
     """What is asked beside the fit, with one baseline: at the coefficients that its risk sets were summed at."""
     sets, at = latest
     last, blocks, values, counts = found.last, sets.blocks, dict(made.values), dict(made.counts)
@@ -172,15 +173,20 @@ def _baseline(sets: RiskSets, place: Coordinates, coefficients: FloatArray, edge
     return [(stratum, time, value) for (stratum, value), time in zip(found, edges.tolist(), strict=True)]
 
 
-def _newton(model: Model, place: Coordinates, evaluate: Any) -> Evaluate:
+def newton(model: Model, place: Coordinates, evaluate: Any) -> Evaluate:
+    """`Found` at the largest likelihood, from 0; `evaluate(place, coefficients)` asks the rounds and returns `At`.
+
+    Raises:
+        Invalid: E-COLLINEAR, E-SEPARATED, E-CONVERGENCE.
+    """
     null, place, used = yield from _first(model, place, evaluate)
-    at: _At = null
+    at: At = null
     before: FloatArray | None = None
     while used <= MAX_ROUNDS:
         step = _step(model, at, before)
         moved = at.coefficients + step.move
         if largest_step(step, at.place, 1.0) < STEP:
-            return _Found(replace(at, coefficients=moved), null, used)
+            return Found(replace(at, coefficients=moved), null, used)
         before, now, last = at.place.moved(at.coefficients, place), at.place.moved(moved, place), at.loglik
         at = yield from evaluate(place, now)
         used += 1
@@ -192,11 +198,12 @@ def _newton(model: Model, place: Coordinates, evaluate: Any) -> Evaluate:
 
 
 def _first(model: Model, place: Coordinates, evaluate: Any) -> Evaluate:
-    """(evaluation at 0, coordinates from its information, evaluations): scaled again where columns vanished."""
+    """(evaluation at 0, coordinates from its information, evaluations): scaled again where columns (nearly) vanished."""
     now = np.zeros(model.size)
-    null: _At = yield from evaluate(place, now)
+    null: At = yield from evaluate(place, now)
     target = _rescaled(model, null)
-    if _definite(null.information):
+    faint = bool(np.any(np.diag(null.information) < FAINT * null.deaths))
+    if _definite(null.information) and not faint:
         return null, target, 1
     again = yield from evaluate(target, now)
     return again, _rescaled(model, again), 2
@@ -210,7 +217,7 @@ def _definite(information: FloatArray) -> bool:
     return True
 
 
-def _rescaled(model: Model, at: _At) -> Coordinates:
+def _rescaled(model: Model, at: At) -> Coordinates:
     """Scales and, where needed, a rotation from the information at 0."""
     fixed = np.array([column.indicator for column in model.design.columns])
     information = at.information / float(at.deaths)
@@ -220,7 +227,7 @@ def _rescaled(model: Model, at: _At) -> Coordinates:
     return coordinates.rotated(target, coordinates.turned(information, at.place, target))
 
 
-def _step(model: Model, at: _At, before: FloatArray | None) -> Step:
+def _step(model: Model, at: At, before: FloatArray | None) -> Step:
     try:
         return newton_step(at.information, at.score)
     except linear.Dependent as error:
@@ -229,12 +236,17 @@ def _step(model: Model, at: _At, before: FloatArray | None) -> Step:
         raise _no_end(model, at, before) from error
 
 
-def _no_end(model: Model, at: _At, before: FloatArray | None) -> Invalid:
+def _no_end(model: Model, at: At, before: FloatArray | None) -> Invalid:
     move = at.coefficients if before is None else at.coefficients - before
     return diverged(at.place, move, at.coefficients, model.design.names)
 
 
-def _check(model: Model, n: int, deaths: int) -> None:
+def check(model: Model, n: int, deaths: int) -> None:
+    """Whether there is anything to fit.
+
+    Raises:
+        Invalid: E-NO-ROWS, E-NO-EVENTS.
+    """
     if n == 0:
         raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
     if deaths == 0:
@@ -258,7 +270,7 @@ def _check_sequence(model: Model, blocks: EventBlocks, rounds: int) -> None:
         )
 
 
-def _centred(place: Coordinates, means: FloatArray, model: Model) -> Coordinates:
+def centred(place: Coordinates, means: FloatArray, model: Model) -> Coordinates:
     """Centre at the pooled means, scale by the pooled deviations, from first and second moments."""
     size = model.size
     gram = np.zeros((size + 1, size + 1))
@@ -271,9 +283,10 @@ def _centred(place: Coordinates, means: FloatArray, model: Model) -> Coordinates
     return Coordinates(made.centre[1:], made.scale[1:], intercept=False)
 
 
-def _estimate(
-    model: Model, found: _Found, sizes: tuple[int, int], marks: FloatArray, rounds: int, middle: _Middle | None
+def estimate(
+    model: Model, found: Found, sizes: tuple[int, int], marks: FloatArray, rounds: int, middle: Middle | None
 ) -> Estimate:
+    """From the last evaluation: (rows, events), sums behind implied cells, and the middle of a sandwich."""
     last, null = found.last, found.null
     inverse = newton_step(last.information, last.score).inverse
     inner = inverse if middle is None else linear.congruence(inverse, middle.meat)

@@ -63,19 +63,22 @@ def _rungs(question: CumulativeIncidence, dictionary: Codebook) -> tuple[Grid, .
 
 
 def _codes(question: CumulativeIncidence, setting: Setting) -> tuple[str, ...]:
+    return named_causes(question.causes, question.cause, setting.levels[question.cause])
+
+
+def named_causes(causes: Mapping[str, str], variable: str, known: tuple[str, ...]) -> tuple[str, ...]:
     """Codes of the causes, in the study's order.
 
     Raises:
         Invalid: E-CAUSE, a code that the codebook lacks, or one of the codebook that has no name here.
     """
-    known = setting.levels[question.cause]
-    named = tuple(str(code) for code in question.causes)
+    named = tuple(str(code) for code in causes)
     strange = [code for code in named if code not in known or code == CENSORED]
     nameless = [level for level in known if level not in named and level != CENSORED]
     if strange or nameless or not named:
         which = ", ".join(repr(code) for code in strange or nameless) or "none"
-        hint = f"levels of {question.cause!r}: " + ", ".join(known) + "; 0 is censored and has no name"
-        raise Invalid("E-CAUSE", f"`causes` names every code of {question.cause!r} but 0; not so: {which}", hint)
+        hint = f"levels of {variable!r}: " + ", ".join(known) + "; 0 is censored and has no name"
+        raise Invalid("E-CAUSE", f"`causes` names every code of {variable!r} but 0; not so: {which}", hint)
     return named
 
 

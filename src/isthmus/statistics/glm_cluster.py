@@ -57,7 +57,7 @@ def meat(model: Model, rows: Rows, params: Params) -> tuple[dict[str, Any], Weig
 
 
 def guard(scores: FloatArray) -> Weights:
-    """Of normal scores the sizes are as good as two thirds of the clusters, the squares as a third."""
+    """Of columns (p, k) of scores that are squared and summed: of normal ones the sizes are as good as two thirds of the clusters, the squares as a third."""
     size = math.ceil(len(scores) / SQUARED)
     sizes = [np.abs(line) for line in scores if line.any()]
     if not sizes:

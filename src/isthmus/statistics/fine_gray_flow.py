@@ -1,0 +1,194 @@
+"""Subdistribution hazards over pooled sums: the censoring curve, Newton's steps, and `crr`'s sandwich."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from isthmus.model.errors import Refused
+from isthmus.statistics import coordinates, cox_flow, cox_model, linear
+from isthmus.statistics.contract import Flow, Round
+from isthmus.statistics.coordinates import Coordinates
+from isthmus.statistics.cox_flow import At, Evaluate, Middle
+from isthmus.statistics.cox_model import Model
+from isthmus.statistics.newton import diverged
+from isthmus.summary import Field, FloatArray, Layout, Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Pooled counts (steps,): rows `at_risk`, `events`, `competing`, `censored`; G just `before` each step."""
+
+    at_risk: FloatArray
+    events: FloatArray
+    competing: FloatArray
+    censored: FloatArray
+    before: FloatArray
+
+    @classmethod
+    def of(cls, pooled: Summary) -> Steps:
+        """From the first round; G is the Kaplan-Meier curve of censoring, events of a step before its censoring."""
+        events, competing, censored = pooled["events"], pooled["competing"], pooled["censored"]
+        leaving = events + competing + censored
+        risk = np.add.accumulate(leaving[::-1])[::-1] + pooled["beyond"]
+        curve = np.multiply.accumulate(1.0 - censored / np.maximum(risk, 1.0))
+        before = np.concatenate([[1.0], curve[:-1]])
+        return cls(risk, events, competing, censored, np.where(before > 0.0, before, 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class RiskSets:
+    """Pooled sums at one evaluation: risks `s0` (steps,), means `mean` (p, steps), and sums `c0`, `c1` of who stays."""
+
+    steps: Steps
+    s0: FloatArray
+    mean: FloatArray
+    c0: FloatArray
+    c1: FloatArray
+    event_x: FloatArray
+
+    @classmethod
+    def of(cls, steps: Steps, pooled: Summary) -> RiskSets:
+        """Who leaves then or later, and those who had another event before, weighted by the censoring curve."""
+        at, own = [], [pooled["s0"][None, :], pooled["s1"]]
+        stay = [_earlier(pooled[name].reshape(-1, pooled["s0"].size)) for name in ("c0", "c1")]
+        for sums, more in zip(own, stay, strict=True):
+            later = np.add.accumulate(sums[:, ::-1], axis=1)[:, ::-1][:, :-1]
+            at.append(later + steps.before * more)
+        s0 = at[0][0]
+        return cls(steps, s0, at[1] / np.where(s0 > 0.0, s0, 1.0), stay[0][0], stay[1], pooled["event_x"])
+
+    @property
+    def hazard(self) -> FloatArray:
+        """(steps,) events over the risks there."""
+        d = self.steps.events
+        return np.where(d > 0.0, d / np.where(self.s0 > 0.0, self.s0, 1.0), 0.0)
+
+    def hazards(self) -> dict[str, Any]:
+        """Cumulated hazard, and cumulated hazard times G, per step and beyond."""
+        hazard = self.hazard
+        return {"hazard": _upto(hazard), "later": _upto(hazard * self.steps.before), "before": self.steps.before}
+
+    def squares(self) -> FloatArray:
+        """Sum over events of mean x mean'."""
+        made = np.array([linear.total(line * self.mean * self.steps.events) for line in self.mean])
+        middle: FloatArray = (made + made.T) / 2.0
+        return middle
+
+    def loglik(self, coefficients: FloatArray) -> float:
+        """Of the weighted risk sets, Breslow's ties."""
+        d = self.steps.events
+        logs = np.where(d > 0.0, d * np.log(np.where(self.s0 > 0.0, self.s0, 1.0)), 0.0)
+        return linear.dot(coefficients, self.event_x) - float(linear.total(logs[None, :])[0])
+
+    def residuals(self) -> dict[str, Any]:
+        """What score residuals need, and the part of the censoring curve: `jump` and cumulated `drift` (p, steps + 1).
+
+        q(u) = sum over who had another event before u of their expected score from u on; each censored row at u adds
+        q / (at risk), each row at risk takes off its share (Fine & Gray 1999, section 3.2).
+        """
+        hazard, risk = self.hazard, np.maximum(self.steps.at_risk, 1.0)
+        weighted = hazard * self.steps.before
+        after, after_mean = _onward(weighted[None, :])[0], _onward(self.mean * weighted)
+        q = self.c1 * after - self.c0 * after_mean
+        jump = q / risk
+        drift = _upto(jump * self.steps.censored / risk)
+        none = np.zeros((len(jump), 1))
+        spread = {"hazard_mean": _upto(self.mean * hazard), "later_mean": _upto(self.mean * weighted)}
+        return {
+            **self.hazards(),
+            **spread,
+            "mean": np.concatenate([self.mean, none], axis=1),
+            "jump": np.concatenate([jump, none], axis=1),
+            "drift": drift,
+        }
+
+
+def count_layout(model: Model) -> Layout:
+    """First round: counts per step, moments of the columns."""
+    names = ("events", "competing", "censored")
+    return Layout(
+        fields=(
+            *(Field(name=name, shape=(model.steps,), kind="histogram") for name in names),
+            Field(name="beyond", shape=(1,), kind="count"),
+            Field(name="moments", shape=(2, model.size), kind="moment"),
+            cox_model.marks_field(model),
+        )
+    )
+
+
+def risk_layout(model: Model) -> Layout:
+    """Sums of risks per step."""
+    total = model.steps + 1
+    pairs = (("s0", "s1"), ("c0", "c1"))
+    sums = [
+        Field(name=name, shape=shape, kind="risk_set")
+        for zero, one in pairs
+        for name, shape in ((zero, (total,)), (one, (model.size, total)))
+    ]
+    return Layout(fields=(Field(name="event_x", shape=(model.size,), kind="score"), *sums))
+
+
+def fit(model: Model) -> Flow:
+    """The whole flow: counts, Newton's steps of two rounds each, the sandwich."""
+    place = coordinates.declared(model.design, model.dictionary)
+    pooled = yield Round(count_layout(model), {"step": "count", **place.params()})
+    steps, marks = Steps.of(pooled), pooled["marks"]
+    n, deaths = int(steps.at_risk[0]), int(steps.events.sum())
+    cox_flow.check(model, n, deaths)
+    place = cox_flow.centred(place, pooled["moments"] / float(n), model)
+    sent, latest = [0], list[tuple[RiskSets, FloatArray]]()
+
+    def evaluate(here: Coordinates, coefficients: FloatArray) -> Evaluate:
+        sent[0] += 1
+        _check_sequence(model, steps, sent[0])
+        base = {"coefficients": coefficients, **here.params()}
+        answer = yield Round(risk_layout(model), {"step": "risk", **base, "before": steps.before})
+        sets = RiskSets.of(steps, answer)
+        if not bool(np.all(sets.s0[steps.events > 0.0] > 0.0)):
+            raise diverged(here, coefficients, coefficients, model.design.names)
+        latest[:] = [(sets, coefficients)]
+        gram = yield Round(cox_model.hazard_layout(model), {"step": "hazard", **base, **sets.hazards()})
+        score = sets.event_x - linear.total(sets.mean * steps.events)
+        return At(here, coefficients, sets.loglik(coefficients), score, gram["gram"] - sets.squares(), float(deaths))
+
+    found = yield from cox_flow.newton(model, place, evaluate)
+    sets, at = latest[0]
+    params = {"step": "meat", "coefficients": at, **found.last.place.params(), **sets.residuals()}
+    middle = yield Round(cox_model.meat_layout(model), params)
+    rounds = 1 + 2 * found.evaluations
+    made = cox_flow.estimate(model, found, (n, deaths), marks, rounds, Middle(middle["meat"], None))
+    return replace(made, kind="fine_gray")
+
+
+def _check_sequence(model: Model, steps: Steps, rounds: int) -> None:
+    """As a Cox model with one baseline: of each step, who leaves and who stays outnumber what is said about them."""
+    if model.open_rules:
+        return
+    leaving, need = steps.events + steps.competing + steps.censored, rounds * (model.size + 2) / 2.0
+    if not all(bool(np.all(v[v > 0.0] > need)) for v in (leaving, steps.competing)):
+        raise Refused(
+            "E-DISCLOSURE",
+            "risk sets of one baseline would be shown too often for their size",
+            "use a coarser grid or fewer terms",
+        )
+
+
+def _upto(values: FloatArray) -> FloatArray:
+    """Cumulated over steps, the last repeated for who lies beyond them."""
+    made = np.add.accumulate(values, axis=-1)
+    return np.concatenate([made, made[..., -1:]], axis=-1)
+
+
+def _earlier(values: FloatArray) -> FloatArray:
+    """Sums over the steps before each; the last, beyond the grid, left out."""
+    made = np.add.accumulate(values, axis=-1)
+    return np.concatenate([np.zeros((len(made), 1)), made[:, :-2]], axis=-1)
+
+
+def _onward(values: FloatArray) -> FloatArray:
+    """Sums over each step and those after it: censoring at a step weighs its own events too, as `crr` has it."""
+    made: FloatArray = np.add.accumulate(values[:, ::-1], axis=-1)[:, ::-1]
+    return made

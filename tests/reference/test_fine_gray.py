@@ -1,0 +1,87 @@
+"""Subdistribution hazards against R's cmprsk (`r/fine_gray.R` made the numbers)."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from reference_cases import run, worst
+from test_masked_path import rehearsed
+
+from isthmus.model.errors import Invalid
+
+HERE = Path(__file__).parent / "r"
+ASKED = {"formula": "Surv(time, cause) ~ x + age + arm", "causes": {"1": "relapse", "2": "death"}}
+
+
+@pytest.fixture(scope="module")
+def table() -> dict[str, np.ndarray]:
+    with (HERE / "survival.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    numbers = {name: np.array([float(r[name]) for r in rows]) for name in ("time", "x", "age")}
+    texts = {name: np.array([r[name] for r in rows], dtype=object) for name in ("arm", "cause", "site")}
+    return numbers | texts | {"site_": texts["site"]}
+
+
+@pytest.fixture(scope="module")
+def r() -> dict:
+    return json.loads((HERE / "fine_gray.json").read_text())
+
+
+def compared(found: dict, told: dict) -> None:
+    assert worst([term["estimate"] for term in found["terms"]], told["estimate"]) < 1e-9
+    assert worst(np.ravel(found["vcov"]).tolist(), np.ravel(told["variance"]).tolist()) < 1e-9
+    assert worst([found["fit"][k] for k in ("loglik", "loglik_null")], [told["loglik"], told["loglik_null"]]) < 1e-9
+
+
+@pytest.mark.parametrize("cause", ["relapse", "death"])
+def test_estimates_and_variances_equal_crr(table, r, cause) -> None:
+    found = run("fine_gray", ASKED | {"cause": cause, "release": ["vcov"]}, table).report
+    compared(found, r[cause])
+    assert found["exactness"] == "exact"
+
+
+def test_a_grid_is_crr_of_the_binned_rows(table, r) -> None:
+    asked = ASKED | {"cause": "relapse", "release": ["vcov"], "grid": {"every": 10, "to": 200}}
+    found = run("fine_gray", asked, table).report
+    compared(found, r["binned"])
+    assert found["exactness"] == "grid"
+
+
+def test_through_files_gate_and_masks(table, r) -> None:
+    names = ("time", "cause", "x", "age", "arm")
+    parts = {f"s{s}": pa.table({n: table[n][table["site"] == s] for n in names}) for s in "012"}
+    question = {"fine_gray": ASKED | {"cause": "relapse", "release": ["vcov"]}}
+    compared(rehearsed("survival", parts, {"m": question})["analyses"]["m"], r["relapse"])
+
+
+@pytest.mark.parametrize(
+    ("change", "table_change", "code", "named"),
+    [
+        ({"cause": "stroke"}, {}, "E-CAUSE", "'stroke'"),
+        ({"causes": {"1": "relapse"}, "cause": "relapse"}, {}, "E-CAUSE", "'2'"),
+        ({}, {"cause": np.array(["0", "2"] * 120, dtype=object)}, "E-CAUSE", "'1'"),
+        ({}, {"time": np.full(240, -1.0)}, "E-TIME", "'time'"),
+        ({"formula": "Surv(time, cause) ~ x + flat"}, {"flat": np.full(240, 3.0)}, "E-COLLINEAR", "'flat'"),
+        ({"formula": "Surv(time, cause) ~ x + strata(arm)"}, {}, "E-FORMULA", "strata"),
+        ({"formula": "Surv(age, time, cause) ~ x"}, {}, "E-FORMULA", "Surv(time, cause)"),
+    ],
+)
+def test_what_cannot_be_fitted_says_why(table, change, table_change, code, named) -> None:
+    with pytest.raises(Invalid) as caught:
+        run("fine_gray", ASKED | {"cause": "relapse"} | change, table | table_change)
+    assert caught.value.code == code
+    assert named in caught.value.message
+
+
+def test_times_all_equal_and_a_cause_that_separates(table) -> None:
+    tied = run("fine_gray", ASKED | {"cause": "relapse"}, table | {"time": np.full(240, 5.0)}).report
+    assert all(np.isfinite(term["std_error"]) for term in tied["terms"])
+    split = table | {"y": (table["cause"] == "1").astype(float)}
+    with pytest.raises(Invalid) as caught:
+        run("fine_gray", ASKED | {"cause": "relapse", "formula": "Surv(time, cause) ~ x + y"}, split)
+    assert (caught.value.code, "'y'" in caught.value.message) == ("E-SEPARATED", True)
