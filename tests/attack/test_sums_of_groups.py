@@ -70,6 +70,9 @@ def test_the_site_refuses_groups_that_would_come_out(stop):
     assert answered("mixed", QUESTION, by(lambda rows: rows // 4))  # a hundred groups of four at each site
     assert refused("mixed", QUESTION, by(few))
     assert refused("mixed", QUESTION, by(lambda rows: np.floor(np.sqrt(rows))))  # twenty sizes, each of one group
+    deaths = {"formula": "DIED ~ AGE", "group": "CLINIC", "family": "binomial"}
+    assert answered("mixed", deaths, by(lambda rows: rows // 4))
+    assert refused("mixed", deaths, by(few))
     five = [patients(seed) for seed in range(1, 6)]
     assert refused("mixed", {**QUESTION, "group": "site"}, five)
     repeated = {"formula": "CHOL ~ AGE", "family": "gaussian", "cluster": "CLINIC"}

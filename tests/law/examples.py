@@ -120,6 +120,8 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
             "tests": {"all": ["age", "arm[treated]"]},
         },
         {"formula": "pressure ~ age + arm", "group": "practice"},
+        {"formula": "died ~ age + arm", "group": "practice", "family": "binomial", "points": 5},
+        {"formula": "falls ~ age + arm", "group": "practice", "family": "poisson", "points": 1},
     ],
     "gee": [
         {"formula": "died ~ age + arm", "family": "binomial", "cluster": "practice", "release": ["vcov"]},

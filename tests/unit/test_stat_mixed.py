@@ -129,3 +129,49 @@ def test_counts_of_the_guard() -> None:
     few = mixed_guard.of_groups(np.arange(20, 40), 5, 600)
     assert int(few["groups of one size, or sums that stay open"].min()) == 1
     assert int(mixed_guard.of_sites(np.array([500]), 5, 5, 600)["sums of sites that stay open"][0]) == 1
+
+
+def binary(effect: float = 1.0) -> dict[str, Any]:
+    table = rows(effect)
+    draw = np.random.default_rng(9)
+    table["y"] = (draw.random(table["x"].size) < 1.0 / (1.0 + np.exp(-(table["y"] - 10.0)))).astype(float)
+    return table
+
+
+def test_a_variance_of_nothing_is_zero_for_binary_outcomes_too() -> None:
+    table = binary()
+    table["y"] = np.tile([1.0, 0.0, 1.0, 0.0, 1.0, 0.0], GROUPS)  # every group has the same share
+    body = ask(table, family="binomial").report
+    assert body["fit"]["variances"]["(Intercept)"] == 0.0
+    assert body["fit"]["singular"] is True
+    plain = CATALOGUE["glm"]
+    question = strict.parse(plain.question, {"formula": "y ~ x", "family": "binomial"})
+    alone = over(plain, question, make(plain, question, table), np.zeros(len(table["y"]), dtype=int)).report
+    assert [t["estimate"] for t in body["terms"]] == pytest.approx([t["estimate"] for t in alone["terms"]], abs=1e-9)
+    assert body["fit"]["loglik"] == pytest.approx(alone["fit"]["loglik"], rel=1e-10)
+
+
+def test_more_points_come_to_rest() -> None:
+    found = [ask(binary(), family="binomial", points=k).report["fit"]["loglik"] for k in (1, 9, 25)]
+    assert abs(found[1] - found[2]) < 1e-3 * abs(found[0] - found[2])
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "code", "says"),
+    [
+        (lambda t: t["y"] * 0, {}, "E-NO-EVENTS", "'y'"),
+        (lambda t: t["y"] * 2, {}, "E-OUTCOME", "'y'"),
+        (lambda t: (t["x"] > 0) * 1.0, {}, "E-SEPARATED", "'x'"),
+        (lambda t: (t["group"] % 2 == 0) * 1.0, {}, "E-CONVERGENCE", "'y' hardly varies inside 'group'"),
+        (lambda t: t["y"], {"slopes": ["x"]}, "E-FORMULA", "random slopes"),
+        (lambda t: t["y"], {"points": 0}, "E-FORMULA", "`points`"),
+        (lambda t: t["y"] - 2, {"family": "poisson"}, "E-OUTCOME", "'y'"),
+    ],
+)
+def test_bad_input_of_other_families_names_the_column(change, more, code, says) -> None:
+    table = binary()
+    table["y"] = change(table)
+    with pytest.raises(Invalid) as caught:
+        ask(table, **{"family": "binomial", **more})
+    assert caught.value.code == code
+    assert says in caught.value.message

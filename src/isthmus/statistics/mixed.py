@@ -1,7 +1,7 @@
 """Linear mixed models (kind `mixed`): a random intercept, and slopes, by group; as R's `lme4::lmer`.
 
 `group` is `site`, or a variable whose values group the rows of one site (a value at two sites is two groups). REML
-unless `reml: false`. Result keys: `terms` (Wald z), `fit` (sigma2, variances, covariances, icc, loglik, aic, reml,
+unless `reml: false`. `family` binomial or poisson: as `lme4::glmer` with a random intercept (`mixed_glmm`). Result keys: `terms` (Wald z), `fit` (sigma2, variances, covariances, icc, loglik, aic, reml,
 singular, groups, converged), `n`, `reference`, `conf_level`, `test`, `contrasts`, `tests`, `vcov`.
 
 A variance that is best at 0 is reported as 0, with `singular: true` (lme4's singular fit). Under restrictive rules
@@ -25,9 +25,9 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, parse
 from isthmus.model.record import record
-from isthmus.statistics import glm_kernel, mixed_flow, mixed_groups, mixed_guard
+from isthmus.statistics import glm_kernel, mixed_flow, mixed_glmm, mixed_groups, mixed_guard, mixed_quadrature
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
-from isthmus.statistics.families import FAMILIES
+from isthmus.statistics.families import FAMILIES, link_names
 from isthmus.statistics.glm_evidence import glm_evidence
 from isthmus.statistics.glm_model import Model, implied_columns
 from isthmus.statistics.inference import contrast_rows, term_rows, wald_tests
@@ -38,6 +38,7 @@ from isthmus.statistics.summaries import filled
 
 SITE = "site"
 MOST_SLOPES = 2
+MOST_POINTS = 25  # as lme4 recommends at most
 
 
 @record
@@ -45,13 +46,16 @@ class Mixed:
     """Arguments of `mixed`.
 
     `formula`: `outcome ~ terms`; `group`: `site` or a variable; `slopes`: columns of the formula whose coefficients vary
-    by group as the intercept does, with any covariance; `contrasts`: name -> {term: weight}; `tests`: name -> terms
+    by group as the intercept does, with any covariance; `family`: of the outcome; `points`: of quadrature, for families
+    but the gaussian (`glmer`'s nAGQ); `contrasts`: name -> {term: weight}; `tests`: name -> terms
     tested jointly; `release: [vcov]` shows the covariance matrix.
     """
 
     formula: str
     group: str
     slopes: tuple[str, ...] = ()
+    family: Literal["gaussian", "binomial", "poisson"] = "gaussian"
+    points: int = 9
     reml: bool = True
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
@@ -62,8 +66,16 @@ def _formula(question: Mixed) -> Formula:
     formula = parse(question.formula)
     if formula.response is None or formula.surv is not None:
         raise Invalid("E-FORMULA", "a mixed model has one outcome on the left", "write `outcome ~ terms`")
-    if formula.strata or formula.cluster or formula.offset:
-        raise Invalid("E-FORMULA", "a mixed model takes no strata(), cluster() or offset()", "state `group`")
+    if formula.strata or formula.cluster or (formula.offset and question.family == "gaussian"):
+        raise Invalid(
+            "E-FORMULA", "a mixed model takes no strata() or cluster(), a gaussian no offset()", "state `group`"
+        )
+    if question.family != "gaussian" and question.slopes:
+        raise Invalid(
+            "E-FORMULA", f"random slopes are not offered for {question.family} outcomes", "leave `slopes` out"
+        )
+    if not 1 <= question.points <= MOST_POINTS:
+        raise Invalid("E-FORMULA", f"`points` are 1 to {MOST_POINTS}", "1 is Laplace's approximation, 9 is ample")
     if question.group == "country":
         raise Invalid("E-GROUPS", "a group lies inside one site, and a country need not", "take it as a term")
     return formula
@@ -78,8 +90,8 @@ def _plan(question: Mixed, setting: Setting) -> Plan:
         known = ", ".join(name for name in design.names if name != "(Intercept)")
         message = f"`slopes` are up to {MOST_SLOPES} different columns of the formula"
         raise Invalid("E-FORMULA", message, f"its columns: {known}")
-    family = FAMILIES["gaussian", "identity"]
-    model = Model(family, str(formula.response), design, setting.dictionary, None, False, None)
+    family = FAMILIES[question.family, link_names(question.family)[0]]
+    model = Model(family, str(formula.response), design, setting.dictionary, None, bool(formula.offset), None)
     slopes = tuple(design.names.index(name) for name in question.slopes)
     return Plan(model, slopes, question.reml, setting.open_rules, question.group)
 
@@ -87,7 +99,7 @@ def _plan(question: Mixed, setting: Setting) -> Plan:
 def _needs(question: Mixed) -> Needs:
     formula = _formula(question)
     keys = () if question.group == SITE else (question.group,)
-    return Needs(numbers=(str(formula.response),), formula=formula, keys=keys)
+    return Needs(numbers=(str(formula.response), *formula.offset), formula=formula, keys=keys)
 
 
 def _rungs(question: Mixed, dictionary: Codebook) -> tuple[Grid, ...]:
@@ -99,27 +111,36 @@ def _prepare(question: Mixed, setting: Setting, inputs: Inputs) -> Rows:
     if inputs.design is None:
         raise Invalid("E-DESIGN", "a mixed model needs a design")
     key = np.zeros(inputs.rows, dtype=np.int32) if question.group == SITE else inputs.keys[question.group]
-    return mixed_groups.sorted_rows(inputs.design, inputs.numbers[plan.model.outcome], key, plan.slopes)
+    y, name = inputs.numbers[plan.model.outcome], plan.model.outcome
+    if question.family == "binomial" and not bool(np.all((y == 0.0) | (y == 1.0))):
+        raise Invalid("E-OUTCOME", f"outcome {name!r} must be 0 or 1", "derive it with CASE WHEN")
+    if question.family == "poisson" and not bool(np.all(y >= 0.0)):
+        raise Invalid("E-OUTCOME", f"outcome {name!r} must not be negative")
+    offsets = [inputs.numbers[name] for name in _formula(question).offset]
+    total = np.sum(np.array(offsets), axis=0) if offsets else None
+    return mixed_groups.sorted_rows(inputs.design, y, key, plan.slopes, total)
 
 
 def _plain(rows: Rows) -> glm_kernel.Rows:
-    return glm_kernel.Rows(rows.columns, rows.y, None, None)
+    return glm_kernel.Rows(rows.columns, rows.y, None, rows.offset)
 
 
 def _evidence(question: Mixed, setting: Setting, prepared: Rows) -> Evidence:
     plan = _plan(question, setting)
     found = glm_evidence(plan.model, _plain(prepared))
     sizes, sums = prepared.sizes, mixed_guard.unknowns(plan.model.size + 1, plan.random)
+    leaving = plan.numbers if question.family == "gaussian" else mixed_glmm.numbers(plan)
     own = (
-        mixed_guard.of_sites(sizes, setting.sites, sums, plan.numbers)
+        mixed_guard.of_sites(sizes, setting.sites, sums, leaving)
         if question.group == SITE
-        else mixed_guard.of_groups(sizes, sums, plan.numbers)
+        else mixed_guard.of_groups(sizes, sums, leaving)
     )
     return replace(found, sides={**found.sides, **own}, parameters=plan.model.size + plan.angles)
 
 
 def _flow(question: Mixed, setting: Setting) -> Flow:
-    return mixed_flow.fit(_plan(question, setting))
+    plan = _plan(question, setting)
+    return mixed_flow.fit(plan) if question.family == "gaussian" else mixed_glmm.fit(plan, question.points)
 
 
 def _summarise(question: Mixed, setting: Setting, prepared: Rows, asked: Round) -> Answer:
@@ -132,6 +153,8 @@ def _summarise(question: Mixed, setting: Setting, prepared: Rows, asked: Round) 
         values |= glm_kernel.outcome_sums(model.family, rows, float(params["response_scale"]))
         values["groups"] = len(prepared.starts)
         return Answer(filled(asked.layout, values), totals.weights())
+    if params["step"] == "quadrature":
+        return mixed_quadrature.summarise(question.family, prepared, question.points, asked)
     theta, found = np.asarray(params["theta"]), mixed_groups.sums(prepared, params)
     if params["step"] == "grid":
         each = [mixed_groups.evaluated(found, one) for one in theta]
@@ -148,18 +171,20 @@ def _report(question: Mixed, setting: Setting, estimate: Estimate) -> dict[str, 
     random, labels = found["random"], ("(Intercept)", *question.slopes)
     between = float(random[0, 0])
     fit: dict[str, Any] = {
-        "family": "gaussian",
-        "reml": question.reml,
+        "family": question.family,
+        "link": link_names(question.family)[0],
+        "reml": question.reml and question.family == "gaussian",
         "sigma2": found["sigma2"],
         "variances": {name: float(random[k, k]) for k, name in enumerate(labels)},
         "covariances": {
             f"{labels[j]}:{labels[k]}": float(random[j, k]) for j, k in combinations(range(len(labels)), 2)
         },
-        "icc": None if question.slopes else between / (between + found["sigma2"]),
+        "icc": None if question.slopes or found["sigma2"] is None else between / (between + found["sigma2"]),
         "loglik": found["loglik"],
         "aic": 2.0 * (found["parameters"] - found["loglik"]),
         "singular": found["singular"],
         "groups": size(estimate.counts["groups"]),
+        "points": found.get("points"),
         "converged": True,
     }
     body: dict[str, Any] = {

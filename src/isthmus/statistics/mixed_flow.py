@@ -90,7 +90,7 @@ def sums_layout(plan: Plan, count: int) -> Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class _Begun:
+class Begun:
     """After the start: the glm's, rows, groups, and the parameters of every later round."""
 
     start: Start
@@ -106,7 +106,7 @@ class _Begun:
 
 def fit(plan: Plan) -> Flow:
     """The whole flow."""
-    begun, rounds = yield from _begin(plan)
+    begun, rounds = yield from begin(plan)
     theta = yield from _first(plan, begun)
     rounds, before, last, ended = rounds + 1, theta, math.inf, None
     for _ in range(plan.most):
@@ -116,7 +116,7 @@ def fit(plan: Plan) -> Flow:
         if must_halve(here.deviance, last):
             theta = (theta + before) / 2.0
             continue
-        move, errors = mixed_profile.step(here)
+        move, errors = mixed_profile.descend(here.gradient, here.curvature)
         before, last = theta, here.deviance
         if errors is not None and bool(np.all(np.abs(move) < NEAR * errors)):
             ended = _end(plan, begun, theta, move, pooled)
@@ -129,7 +129,7 @@ def fit(plan: Plan) -> Flow:
     return _estimate(plan, begun, ended, rounds)
 
 
-def _begin(plan: Plan) -> Pooled:
+def begin(plan: Plan) -> Pooled:
     """The glm's first round or two, with the number of groups."""
     flow = glm_flow.begin(plan.model)
     asked = next(flow)
@@ -143,7 +143,7 @@ def _begin(plan: Plan) -> Pooled:
             start, used = stop.value
             _check(plan, n, groups)
             params = {"response_scale": start.unit, **start.place.params()}
-            return _Begun(start, n, groups, params), used
+            return Begun(start, n, groups, params), used
 
 
 def _check(plan: Plan, n: int, groups: int) -> None:
@@ -153,13 +153,13 @@ def _check(plan: Plan, n: int, groups: int) -> None:
     if groups < FEWEST and not plan.few_allowed:
         message = f"fewer than {FEWEST} groups of {group}: their variance would be guesswork, and the sums their own"
         raise Invalid("E-GROUPS", message, "use glm with the group as a term, or meta")
-    if groups == n:
+    if groups == n and plan.model.family.base == "gaussian":
         raise Invalid("E-GROUPS", f"every row is a group of its own in {group}", "the grouping repeats nobody: use glm")
     if n - plan.model.size - plan.angles < 1:
         raise Invalid("E-TOO-MANY-TERMS", "there are at least as many terms as rows", "use fewer terms")
 
 
-def _profile(plan: Plan, begun: _Begun, logs: FloatArray, grams: FloatArray) -> Profile:
+def _profile(plan: Plan, begun: Begun, logs: FloatArray, grams: FloatArray) -> Profile:
     try:
         return profile(logs, grams, begun.n, plan.reml)
     except mixed_profile.Explained as error:
@@ -173,7 +173,7 @@ def _profile(plan: Plan, begun: _Begun, logs: FloatArray, grams: FloatArray) -> 
         raise linear.collinear(error, names) from error
 
 
-def _first(plan: Plan, begun: _Begun) -> Pooled:
+def _first(plan: Plan, begun: Begun) -> Pooled:
     """theta (m,) to begin at: where the deviance at the grid's values, or interpolated between them, is least."""
     roots = _nodes() if plan.random == 1 else _crossed(plan.random)
     grid = roots * begun.unit
@@ -231,7 +231,7 @@ class _Ended:
     here: Profile
 
 
-def _end(plan: Plan, begun: _Begun, theta: FloatArray, move: FloatArray, pooled: Summary) -> _Ended:
+def _end(plan: Plan, begun: Begun, theta: FloatArray, move: FloatArray, pooled: Summary) -> _Ended:
     """After the last step, from derivatives; what is 0 but for rounding is 0."""
     diagonal = np.array([r == c for r, c in zip(*np.tril_indices(plan.random), strict=True)])
     after = theta + move
@@ -240,7 +240,7 @@ def _end(plan: Plan, begun: _Begun, theta: FloatArray, move: FloatArray, pooled:
     return _Ended(after, _profile(plan, begun, logs, grams))
 
 
-def _estimate(plan: Plan, begun: _Begun, ended: _Ended, rounds: int) -> Estimate:
+def _estimate(plan: Plan, begun: Begun, ended: _Ended, rounds: int) -> Estimate:
     model, here, place = plan.model, ended.here, begun.start.place
     unit, n, p = begun.start.unit, begun.n, plan.model.size
     degrees = n - p if plan.reml else n
@@ -267,7 +267,7 @@ def _estimate(plan: Plan, begun: _Begun, ended: _Ended, rounds: int) -> Estimate
     return Estimate("mixed", "exact", n, rounds, counts, values, p + plan.angles)
 
 
-def _raw(plan: Plan, begun: _Begun, factor: FloatArray) -> FloatArray:
+def _raw(plan: Plan, begun: Begun, factor: FloatArray) -> FloatArray:
     """L of the random columns as written: a slope of (x - c) / s is one of x, and moves the intercept."""
     place, made = begun.start.place, factor.copy()
     for k, j in enumerate(plan.slopes, start=1):

@@ -22,7 +22,7 @@ from isthmus.summary import FloatArray
 class Rows:
     """One site's rows sorted by group: `columns` (p, n), outcome `y`, `starts` (groups,) first row of each group.
 
-    `slopes` are the positions of the random columns beside the intercept. `kept` holds sums in the coordinates of one
+    `slopes` are the positions of the random columns beside the intercept; `offset` is there where the model has one. `kept` holds sums in the coordinates of one
     fit: it lives and goes with the rows.
     """
 
@@ -30,6 +30,7 @@ class Rows:
     y: FloatArray
     starts: NDArray[np.intp]
     slopes: tuple[int, ...]
+    offset: FloatArray | None = None
     kept: dict[bytes, Sums] = field(default_factory=dict)
 
     @property
@@ -47,11 +48,14 @@ class Sums:
     cross: FloatArray
 
 
-def sorted_rows(columns: FloatArray, y: FloatArray, key: NDArray[Any], slopes: Sequence[int]) -> Rows:
+def sorted_rows(
+    columns: FloatArray, y: FloatArray, key: NDArray[Any], slopes: Sequence[int], offset: FloatArray | None = None
+) -> Rows:
     """Rows of one group beside each other."""
     order = np.argsort(key, kind="stable")
     starts = np.flatnonzero(np.diff(key[order], prepend=-1))
-    return Rows(np.ascontiguousarray(columns[:, order]), y[order], starts, tuple(slopes))
+    known = None if offset is None else offset[order]
+    return Rows(np.ascontiguousarray(columns[:, order]), y[order], starts, tuple(slopes), known)
 
 
 def sums(rows: Rows, params: Any) -> Sums:

@@ -88,18 +88,17 @@ def _trace(matrix: FloatArray) -> float:
     return float(linear.total(np.diag(matrix)))
 
 
-def step(found: Profile) -> tuple[FloatArray, FloatArray | None]:
-    """A descending step (m,) and its standard errors, None where the curvature is not positive."""
-    size = np.abs(np.diag(found.curvature))
+def descend(gradient: FloatArray, curvature: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+    """A descending step (m,) of a deviance and standard errors, None where its `curvature` (m, m) is not positive."""
+    size = np.abs(np.diag(curvature))
     size = np.where(size > 0.0, size, 1.0)
     for ridge in RIDGES:
         try:
-            lower = linear.cholesky(found.curvature + np.diag(ridge * size))
+            lower = linear.cholesky(curvature + np.diag(ridge * size))
         except linear.Dependent:
             continue
-        move = -linear.solve(lower, found.gradient)
-        return move, None if ridge else np.sqrt(2.0 * np.diag(linear.inverse(lower)))
-    return -found.gradient / (RIDGES[-1] * size), None
+        return -linear.solve(lower, gradient), None if ridge else np.sqrt(2.0 * np.diag(linear.inverse(lower)))
+    return -gradient / (RIDGES[-1] * size), None
 
 
 def moved(logs: FloatArray, grams: FloatArray, by: FloatArray) -> tuple[FloatArray, FloatArray]:
