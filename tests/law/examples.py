@@ -289,6 +289,7 @@ def site_cases() -> list[tuple[str, Statistic, Any, Any]]:
         for i, stated in enumerate(listed):
             pooled = {k: v.replace("site", "clinic") if isinstance(v, str) else v for k, v in stated.items()}
             pooled["strata"] = ["clinic" if s == "site" else s for s in stated["strata"]]
+            pooled.pop("concordance", None)  # within sites alone
             statistic = CATALOGUE[kind]
             found.append(
                 (

@@ -224,6 +224,16 @@ class Told:
 
 
 def _report(question: Meta, setting: Setting, estimate: Estimate) -> dict[str, Any]:
+    """The body; an error names what is pooled over."""
+    try:
+        return _body(question, setting, estimate)
+    except Invalid as error:
+        outcome = "" if question.outcome is None else f" of {question.outcome!r}"
+        told = f"meta-analysis{outcome} over {question.by!r}: {error.message}"
+        raise Invalid(error.code, told, error.hint) from error
+
+
+def _body(question: Meta, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     inner = _inner(question)
     if inner is None:
         told = _table_studies(question, setting, estimate)
