@@ -200,6 +200,22 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
             "release": ["baseline"],
         },
     ],
+    "validate_model": [
+        {"outcome": "died", "prediction": "risk", "thresholds": [0.4, 0.5]},
+        {
+            "outcome": "died",
+            "formula": "age + arm",
+            "coefficients": {"(Intercept)": -1.2, "age": 0.02, "arm[treated]": -0.4},
+            "thresholds": [0.4, 0.5],
+        },
+        {
+            "outcome": "died",
+            "formula": "age",
+            "coefficients": {"(Intercept)": -1.9, "age": 0.03},
+            "baseline": 0.5,
+            "thresholds": [0.3, 0.5],
+        },
+    ],
     "meta": [
         {"by": "stage", "treatment": "treat", "outcome": "died", "method": "MH"},
         {

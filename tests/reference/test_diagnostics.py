@@ -185,3 +185,38 @@ def calibrated(found: dict[str, Any], block: dict[str, Any]) -> None:
     assert worst(terms["slope"]["statistic"], away) < 1e-9
     assert sum(cell["count"] for cell in found["cells"]) == block["n"]
     assert sum(cell["observed"] for cell in found["cells"]) == block["events"]
+
+
+@pytest.mark.parametrize("place", ["budapest_hu", "longbeach_va_us", "zurich_basel_ch"])
+def test_a_published_equation_as_one_question(shared, place) -> None:
+    block = truth(shared)["diagnostics_validation"]["heart4_external_validation"]
+    coefficients = {
+        k.replace("factor(cp)", "C(cp)[") + ("]" if "factor" in k else ""): b for k, b in block["model"].items()
+    }
+    names = ("age", "sex", "cp", "trestbps", "thalach", "exang", "oldpeak")
+    whole = " and ".join(f"{name} is not null" for name in names)
+    query = (
+        f"select {', '.join(f'{n}::double as {n}' for n in names)}, disease from t where site = '{place}' and {whole}"
+    )
+    benefit = block["external"][place]["net_benefit"]
+    asked = {
+        "outcome": "disease",
+        "formula": "age + sex + C(cp) + trestbps + thalach + exang + oldpeak",
+        "coefficients": coefficients,
+        "thresholds": [float(t) for t in benefit],
+    }
+    found = run("validate_model", asked, rows(shared, "heart4.parquet", query, "hash(age, thalach) % 3")).report
+    calibrated(found, block["external"][place])
+    assert abs(found["fit"]["auc"] - block["external"][place]["auc"]["auc"]) <= found.get("bound", 1e-12) < 0.01
+    assert worst([c["net_benefit"] for c in found["net_benefit"]], list(benefit.values())) < 1e-12
+
+
+@pytest.mark.parametrize("nation", ["pooled", "UK"])
+def test_a_published_risk_as_one_question(shared, nation) -> None:
+    block = truth(shared)["diagnostics_validation"]["ist_EXPD14_validation"][nation]
+    where = "" if nation == "pooled" else f" where COUNTRY = '{nation}'"
+    asked = {"outcome": "ID14", "prediction": "EXPD14", "thresholds": [float(t) for t in block["net_benefit"]]}
+    found = run("validate_model", asked, rows(shared, "ist.parquet", IST + where, "hash(EXPD14) % 3")).report
+    assert worst(found["fit"]["auc"], block["auc"]["auc"]) < 1e-12
+    calibrated(found, block)
+    assert worst([c["net_benefit"] for c in found["net_benefit"]], list(block["net_benefit"].values())) < 1e-12

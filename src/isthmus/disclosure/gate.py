@@ -312,6 +312,7 @@ _COULD: Mapping[str, tuple[str, ...]] = {
     "cox": _FIT,
     "fine_gray": _FIT,
     "meta": _FIT,
+    "validate_model": _FIT,
 }
 
 _MODEL_HINT = "fewer terms, merged levels of rare categories, or a wider population"
@@ -334,6 +335,7 @@ _HINTS: Mapping[str, str] = {
     "correlation": "fewer variables, or a wider population",
     "calibration": "a population with more people of both classes, or a coarser grid",
     "effect": _MODEL_HINT + ", or people who could have had either treatment",
+    "validate_model": "a population with more people of both classes, fewer thresholds, or fewer terms of the equation",
     "meta": "fewer levels, merged levels with few people, or fewer terms of the model",
     "fine_gray": _MODEL_HINT + "; also a coarser grid",
     "cox": _MODEL_HINT + "; with one baseline also a coarser grid or strata: [site]",

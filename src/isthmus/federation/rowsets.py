@@ -20,6 +20,7 @@ from isthmus.statistics import grids, survival
 from isthmus.statistics.contract import Grid, Inputs
 from isthmus.statistics.indicators import marked
 from isthmus.statistics.unusual import two_values
+from isthmus.statistics.validate_model import RISK, ValidateModel, risks
 
 MOST_PARTS = 256  # levels and indicators come first, then cells, larger ones first; what lies beyond is not remembered
 _CROSSED = frozenset({"count", "crosstab"})  # kinds whose answer is the full cross-classification of their categories
@@ -157,12 +158,15 @@ def _cut(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[N
     names = question.needs.times or tuple(
         value for value in (getattr(told, key, None) for key in ("variable", "marker", "prediction")) if value
     )
+    numbers = inputs.numbers
+    if isinstance(told, ValidateModel) and told.prediction is None:  # cut where the equation's risk passes a threshold
+        names, numbers = (RISK,), {RISK: risks(told, question.base, inputs)}
     stated = getattr(told, "thresholds", None) or (getattr(told, "threshold", None),)
     edges = tuple(edge for edge in stated if edge is not None)
     chosen = [question.rungs[rung] for rung in rungs] + [Grid(edges, recorded=False) if edges else None]
     for grid in (one for one in chosen if one is not None and not one.recorded):
         for name in names:
-            values = inputs.numbers[name]
+            values = numbers[name]
             yield survival.grid_steps(name, values, grid) if name == time else grids.cells(name, values, grid)
 
 

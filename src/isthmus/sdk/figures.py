@@ -76,7 +76,8 @@ def _forest_row(term: Mapping[str, Any], ratio: str | None) -> ForestRow:
     texts = [tables.effect(value, ratio) for value in numbers]
     shown = f"{texts[0]} ({texts[1]} to {texts[2]})"
     columns = (shown, tables.p_value(term.get("p_value")))
-    return ForestRow(label=str(term["term"]), style="square", estimate=middle, low=low, high=high, columns=columns)
+    style = "subtotal" if term.get("type") == "pooled" else "square"
+    return ForestRow(label=str(term["term"]), style=style, estimate=middle, low=low, high=high, columns=columns)
 
 
 def _sites(context: Mapping[str, Any]) -> str:

@@ -38,6 +38,7 @@ TITLES = {
     "decision_curve": "Decision curve",
     "correlation": "Pearson correlation",
     "meta": "Meta-analysis",
+    "validate_model": "Validation of a model",
 }
 _FAMILIES = {
     "binomial": "Logistic regression",

@@ -40,6 +40,7 @@ from isthmus.statistics import (
     rmst,
     roc,
     table_one,
+    validate_model,
 )
 from isthmus.statistics.contract import Statistic
 from isthmus.statistics.noisy import glm as noisy_glm
@@ -72,6 +73,7 @@ CATALOGUE: Mapping[str, Statistic] = {
     "cox": cox.STATISTIC,
     "fine_gray": fine_gray.STATISTIC,
     "meta": meta.STATISTIC,
+    "validate_model": validate_model.STATISTIC,
 }
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as changed
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -31,10 +31,10 @@ from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Ne
 from isthmus.statistics.meta_pooling import Interval
 from isthmus.statistics.meta_report import How, Studies, Ways, body, of_tables
 from isthmus.statistics.meta_tables import Measure
+from isthmus.statistics.part import with_part
 from isthmus.statistics.show import count, size
 from isthmus.summary import Field, IntArray, Layout, Summary
 
-T = TypeVar("T")
 MODELS: Mapping[str, Statistic] = {"glm": glm.STATISTIC, "cox": cox.STATISTIC, "effect": effect.STATISTIC}
 ALONE = "not compared"  # why a level that no subgroup names is left out
 RATIOS = {"logit": "OR", "log": "RR"}  # what exp(coefficient) is called, by link
@@ -149,27 +149,8 @@ def _evidence(question: Meta, setting: Setting, prepared: Prepared) -> Evidence:
     found = Evidence(rows=rows, sides={question.by: prepared.rows})
     for at in np.flatnonzero(prepared.rows).tolist():
         own = inner.statistic.evidence(inner.question, setting, prepared.models[at])
-        found = _joined(found, own, setting.levels[question.by][at])
+        found = with_part(found, own, setting.levels[question.by][at])
     return found
-
-
-def _joined(found: Evidence, own: Evidence, level: str) -> Evidence:
-    """`found` with the evidence of one level, by names of its own."""
-
-    def both(before: Mapping[str, T], more: Mapping[str, T]) -> Mapping[str, T]:
-        return {**before, **{f"{level} {name}": value for name, value in more.items()}}
-
-    return Evidence(
-        rows=found.rows,
-        groups=both(found.groups, own.groups),
-        supports=both(found.supports, own.supports),
-        pairs=both(found.pairs, own.pairs),
-        sides=both(found.sides, own.sides),
-        cells=both(found.cells, own.cells),
-        sums=both(found.sums, own.sums),
-        fits=both(found.fits, {**own.fits, "fit": (own.rows, own.parameters)}),
-        leverage=max(found.leverage, own.leverage),
-    )
 
 
 def _flow(question: Meta, setting: Setting) -> Flow:
