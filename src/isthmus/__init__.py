@@ -19,6 +19,7 @@ _WHERE = {
     "connect": "isthmus.sdk.connect",
     "pool_estimates": "isthmus.sdk.meta",
     "pool_tables": "isthmus.sdk.meta",
+    "precision": "isthmus.sdk.precision",
     "rehearse": "isthmus.sdk.rehearse",
     "verify": "isthmus.sdk.bundle",
 }
