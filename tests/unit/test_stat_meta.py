@@ -123,3 +123,11 @@ def test_the_summary_has_studies_weights_and_heterogeneity() -> None:
     for word in ("Meta-analysis", "OR", "Weight %", "pooled", "I2", "prediction interval", "Pooled without"):
         assert word in text
     assert repr(found) == "<meta: meta, n = ->"
+
+
+def test_the_forest_plot_shows_weights_and_the_pooled_diamond() -> None:
+    figures = {"a": (0.1, 0.1), "b": (0.5, 0.2), "c": (0.3, 0.1)}
+    drawn = isthmus.pool_estimates(figures, measure="RR").plot()
+    for word in ("Weight %", "Risk ratio, log scale", "pooled", "prediction interval", "<path"):
+        assert word in drawn
+    assert "0 sites" not in drawn

@@ -46,15 +46,23 @@ def forest_figure(name: str, body: Mapping[str, Any], context: Mapping[str, Any]
     """Terms of a model but its intercept, which is no effect."""
     ratio = frames.ratio(body)
     rows = [t for t in body["terms"] if t["term"] != "(Intercept)"]
+    pooled = body["kind"] == "meta"
     return ForestFigure(
         title=tables.title(name, body),
-        subtitle=f"{context.get('title', '')}, {_sites(context)}",
+        subtitle=f"{context.get('title', '')}, {_sites(context)}" if context.get("sites") else "",
         rows=tuple(_forest_row(term, ratio) for term in rows),
-        headings=(f"{ratio or 'Estimate'} ({tables.percent(body)} CI)", "p"),
-        measure=_MEASURES.get(ratio or "", "Coefficient"),
+        headings=(f"{ratio or 'Estimate'} ({tables.percent(body)} CI)", *(("Weight %",) if pooled else ()), "p"),
+        measure="Risk ratio" if pooled and ratio == "RR" else _MEASURES.get(ratio or "", "Coefficient"),
         log=ratio is not None,
-        notes=(f"n = {tables.significant(body.get('n'))}.",),
+        notes=(f"n = {tables.significant(body.get('n'))}.", *(f"{note}." for note in _pooling(body))),
     )
+
+
+def _pooling(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Method, heterogeneity and prediction interval of a meta-analysis."""
+    from isthmus.sdk.meta_text import facts
+
+    return facts(body) if body["kind"] == "meta" else ()
 
 
 def _curve(curve: Mapping[str, Any]) -> Curve:
@@ -75,7 +83,8 @@ def _forest_row(term: Mapping[str, Any], ratio: str | None) -> ForestRow:
     middle, low, high = (math.exp(v) if ratio and v is not None else v for v in numbers)
     texts = [tables.effect(value, ratio) for value in numbers]
     shown = f"{texts[0]} ({texts[1]} to {texts[2]})"
-    columns = (shown, tables.p_value(term.get("p_value")))
+    share = (f"{term['weight']:.1f}",) if "weight" in term else ()
+    columns = (shown, *share, tables.p_value(term.get("p_value")))
     style = "subtotal" if term.get("type") == "pooled" else "square"
     return ForestRow(label=str(term["term"]), style=style, estimate=middle, low=low, high=high, columns=columns)
 

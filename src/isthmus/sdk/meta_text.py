@@ -13,7 +13,7 @@ _FIT = (("tau2", "tau2"), ("i2", "I2 %"), ("q", "Q"), ("q_df", "df"))
 
 def pooled(name: str, body: Mapping[str, Any]) -> list[Table]:
     """The tables of a `meta` result."""
-    made = [_effects(tables.title(name, body), body, body["terms"], _notes(body))]
+    made = [_effects(tables.title(name, body), body, body["terms"], facts(body))]
     if body.get("subgroups"):
         test = body["tests"]["subgroups"]
         words = f"difference: {test['statistic']:.4g} on {test['df']} df, p = {tables.p_value(test['p_value'])}"
@@ -39,14 +39,15 @@ def _row(row: Mapping[str, Any], ratio: str | None, weighed: bool) -> tuple[str,
     return (str(row["term"]), *first, limits, *numbers, tables.p_value(row.get("p_value")), *share)
 
 
-def _notes(body: Mapping[str, Any]) -> tuple[str, ...]:
+def facts(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Method, heterogeneity, prediction interval, and what was left out."""
     fit, ratio = body["fit"], frames.ratio(body)
-    facts = [f"{word} = {tables.significant(fit[key])}" for key, word in _FIT if fit.get(key) is not None]
-    notes = [f"{fit['method']}; " + ", ".join(facts) + f", p = {tables.p_value(fit['q_p_value'])}"]
+    found = [f"{word} = {tables.significant(fit[key])}" for key, word in _FIT if fit.get(key) is not None]
+    told = [f"{fit['method']}; " + ", ".join(found) + f", p = {tables.p_value(fit['q_p_value'])}"]
     if fit.get("pi_low") is not None:
         ends = " to ".join(tables.effect(fit[k], ratio) for k in ("pi_low", "pi_high"))
-        notes.append(f"prediction interval {ends}; interval {fit['interval']}")
+        told.append(f"prediction interval {ends}; interval {fit['interval']}")
     left = body.get("left_out") or {}
     if left:
-        notes.append("left out: " + ", ".join(f"{level} ({why})" for level, why in left.items()))
-    return tuple(notes)
+        told.append("left out: " + ", ".join(f"{level} ({why})" for level, why in left.items()))
+    return tuple(told)
