@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.table import Measure, judge, markdown
 from bench.targets import TARGETS
 
-PARTS = ("models", "gate", "rounds", "memory", "suppression", "history")
+PARTS = ("models", "gate", "rounds", "memory", "suppression", "history", "law")
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _parts(rows: int, repeats: int) -> dict[str, Callable[[], list[Measure]]]:
-    from bench import gate, history, models, rounds, suppression
+    from bench import gate, history, law, models, rounds, suppression
 
     return {
         "models": lambda: models.compare(rows, repeats),
@@ -47,6 +47,7 @@ def _parts(rows: int, repeats: int) -> dict[str, Callable[[], list[Measure]]]:
         "memory": rounds.memory,
         "history": history.measure,
         "suppression": suppression.tables,
+        "law": lambda: law.measure(repeats),
     }
 
 

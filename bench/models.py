@@ -76,7 +76,7 @@ def study(repeats: int) -> Study:
         isthmus="study/1",
         title="timing",
         dataset="bench",
-        purpose={"duo": "DUO:0000042", "text": "timing on invented rows", "commercial": False},
+        purpose={"duo": "DUO:0000007", "text": "timing on invented rows", "commercial": False},
         analyses={f"{name}_{turn}": kind for turn in range(repeats + 1) for name, kind in kinds.items()},
     )
 

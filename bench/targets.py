@@ -12,6 +12,7 @@ HISTORY = "differencing history, 10 M people, 10,000 populations"
 ALONE, ALL_RULES = "minimum count alone", "all rules and history"
 RATIO = "all rules, as a multiple of the minimum count alone"
 FIRST, CACHED, ENROLMENT = "first run", "cached", "enrolment of a snapshot"
+LAW = "rules of law, 20 parties, 50 datasets"
 GATED = tuple(f"{fit}, {when}" for fit in (GLM, COX_SITE) for when in (FIRST, CACHED))
 
 TARGETS = (
@@ -26,6 +27,8 @@ TARGETS = (
     Target(ROUND_BIG, "10 sites", 2.5),
     Target(HISTORY, "check, unrelated to earlier sets", 50),
     Target(HISTORY, "worst check", 2000),
+    Target(LAW, "cold", 2),
+    Target(LAW, "nothing changed", 0.05),
     Target(MEMORY, "hub, peak", 400),
     Target(MEMORY, "site, peak above its columns", 300),
     *(Target(SUPPRESSION, f"mean count {rate}", 1) for rate in (2, 4, 8, 15)),

@@ -115,7 +115,7 @@ class AgreedSite:
         charter = charter_of(asked, agreement)
         rules = self._rules(asked.study.dataset)
         researcher, reads = asker(request, agreement), study_reads(asked.study, book)
-        decision = self.law.admit(Asked(asked, researcher, self.name, reads, book.variables.keys(), rules), now)
+        decision = self.law.admit(Asked(asked, researcher, self.name, reads, book, rules), now)
         person = self._person(asked.study.dataset, book, source)
         folder = self.config.base / "snapshots"
         lineage = Lineage(self.store, folder, asked.study.dataset, book, person, rules.minimum_count or 1)

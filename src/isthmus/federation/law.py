@@ -20,6 +20,7 @@ from isthmus.governance.facts import Known, agreement_facts, signature_facts, si
 from isthmus.governance.rulepack import Pack, extended, own_pack, pack_digest, read_pack
 from isthmus.governance.verdicts import Decision, RuleRefused, check_decision, decide, recorded
 from isthmus.model.canonical import canonical
+from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Unavailable, Untrusted
 from isthmus.model.rules import Rules
 
@@ -66,7 +67,7 @@ class Law:
             RuleRefused: E-RULE, E-HUMAN. Invalid: E-PACK.
         """
         study = asked.request.study
-        known = Known(parties=self.parties, columns={study.dataset: asked.columns})
+        known = Known(parties=self.parties, codebooks={study.dataset: asked.codebook})
         facts = {
             "a": agreement_facts(self.agreement, self.pack, known),
             "s": study_facts(asked.request, asked.person, self.agreement, asked.site, asked.reads),
@@ -82,13 +83,13 @@ class Law:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An admitted request as its site sees it: who asks, what it reads, the codebook's columns, the site's rules."""
+    """An admitted request as its site sees it: who asks, what it reads, the codebook, the site's rules."""
 
     request: RunRequest
     person: str
     site: str
     reads: Collection[str]
-    columns: Collection[str]
+    codebook: Codebook
     rules: Rules
 
 

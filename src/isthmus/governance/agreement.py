@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Literal, TypeVar
 
 from isthmus.disclosure.rules import Effective, strictest
@@ -133,6 +134,10 @@ class Agreement:
     previous: str | None = None
     duties: Duties | None = None
 
+    def __hash__(self) -> int:
+        """Looked up by content; the digest is made once for each."""
+        return hash((self.id, self.version))
+
     def site(self, name: str) -> SiteEntry:
         """By name, or Refused E-ROSTER."""
         return _named({s.site: s for s in self.sites}, "site", name, "E-ROSTER")
@@ -155,6 +160,7 @@ class Agreement:
         return tuple(p for p in self.people if p.party == party and "custodian" in p.roles)
 
 
+@lru_cache(maxsize=16)
 def agreement_digest(agreement: Agreement) -> Digest:
     """Content address."""
     return digest(agreement)

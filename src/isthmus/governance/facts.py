@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.governance.agreement import Agreement, DatasetEntry, agreement_digest
 from isthmus.governance.duties import AgreedPurpose, Custody, Duties, Facility
+from isthmus.governance.identifiers import Scan, scan
 from isthmus.governance.rulepack import Pack
 from isthmus.model.canonical import plain
+from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.study import Study, study_digest
 
@@ -27,8 +29,6 @@ EMPTY = Duties()
 ANY = "any"
 METHODS, ANCESTRY, GENETIC = {"DUO:0000031"}, {"DUO:0000011", "DUO:0000033"}, {"DUO:0000016", "DUO:0000038"}
 
-Columns = Mapping[str, Collection[str]]
-
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -36,19 +36,19 @@ class Known:
 
     Attributes:
         parties: those whose custodian's signature was verified.
-        columns: dataset -> every variable that a study may read, where the codebook is at hand.
+        codebooks: dataset -> its codebook, where it is at hand: its variables may be read, and it is scanned for identifiers.
         revoked: by the site's own custodian.
     """
 
     parties: frozenset[str] = frozenset()
-    columns: Columns | None = None
+    codebooks: Mapping[str, Codebook] | None = None
     revoked: bool = False
 
 
 def agreement_facts(agreement: Agreement, pack: Pack, known: Known) -> dict[str, Any]:
     """The facts `a`."""
     duties = agreement.duties or EMPTY
-    datasets = [fact for entry in agreement.datasets for fact in _datasets(agreement, entry, known.columns or {})]
+    datasets = [fact for entry in agreement.datasets for fact in _datasets(agreement, entry, known)]
     years, statbarns = _constant(pack, "evidence_years"), _constant(pack, "statbarns")
     return {
         "id": agreement.id,
@@ -210,19 +210,36 @@ def _purpose_fact(purpose: AgreedPurpose) -> dict[str, Any]:
     return {"purpose": purpose.purpose, "duo": purpose.duo, "disease": purpose.disease or ANY}
 
 
-def _datasets(agreement: Agreement, entry: DatasetEntry, columns: Columns) -> Iterator[dict[str, Any]]:
+def _datasets(agreement: Agreement, entry: DatasetEntry, known: Known) -> Iterator[dict[str, Any]]:
     """One fact for each controller; a party that holds the data and states nothing is there, and nothing of it is known."""
     stated: dict[str, Custody | None] = {c.controller: c for c in entry.custody or ()}
     processors = {p.party for p in agreement.parties if p.status and p.status.role == "processor"}
     holders = {agreement.site(site).party for site in entry.sites} - processors
-    allowed = entry.variables if entry.variables is not None else columns.get(entry.dataset)
+    book = (known.codebooks or {}).get(entry.dataset)
+    allowed = entry.variables
+    if allowed is None and book is not None:
+        allowed = tuple(book.variables)
     shared: dict[str, Any] = {"dataset": entry.dataset, "noise": entry.privacy is not None}
     if allowed is not None:
         shared["columns"] = sorted(allowed)
     if entry.privacy is not None:
         shared["rho_each"] = float(min(entry.privacy.per_person, entry.privacy.per_project))
     for party in sorted({*stated, *holders}):
-        yield {"controller": party, **shared, **plain(stated.get(party) or {})}
+        held = plain(stated.get(party) or {})
+        if book is not None and "deidentification" in held:
+            held["deidentification"] = _seen(held["deidentification"], scan(book))
+        yield {"controller": party, **shared, **held}
+
+
+def _seen(stated: dict[str, Any], found: Scan) -> dict[str, Any]:
+    """What a controller states of de-identification, held against the codebook: it can only become worse."""
+    seen = dict(stated)
+    if "identifiers_found" in stated:
+        seen["identifiers_found"] = sorted({*stated["identifiers_found"], *found.found})
+    for name in ("zip3_ok", "age90_ok"):
+        if name in stated:
+            seen[name] = stated[name] and getattr(found, name)
+    return seen
 
 
 def _bulk(datasets: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -78,6 +78,10 @@ class Pack:
     constants: Mapping[str, Constant]
     rules: tuple[Rule, ...]
 
+    def __hash__(self) -> int:
+        """Packs are few and are looked up by content; the digest is made once for each."""
+        return hash((self.id, self.version, self.date))
+
     def values(self) -> dict[str, Any]:
         """Constants by name: the facts `k`."""
         return {name: constant.value for name, constant in self.constants.items()}
@@ -111,6 +115,7 @@ def packed(name: str, folder: str = "pack") -> str:
     return resources.files("isthmus.governance").joinpath(folder, name).read_text(encoding="utf-8")
 
 
+@cache
 def pack_digest(pack: Pack) -> Digest:
     """Content address."""
     return digest(pack)
