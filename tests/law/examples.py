@@ -54,6 +54,15 @@ def table(rows: int = ROWS, seed: int = 7) -> dict[str, Any]:
 
 QUESTIONS: dict[str, list[dict[str, Any]]] = {
     "count": [{"by": ["arm", "stage"]}, {}],
+    "rate": [
+        {"event": "event", "time": "time", "by": "arm", "per": 100},
+        {
+            "event": "died",
+            "time": "exposure",
+            "by": "arm",
+            "standardise": {"by": "stage", "weights": {"I": 5, "II": 3, "III": 2}},
+        },
+    ],
     "crosstab": [{"rows": "arm", "columns": "stage"}],
     "histogram": [
         {"variable": "age", "by": "arm", "grid": {"every": 10, "to": 90}},

@@ -289,6 +289,7 @@ _FIT = (*SITE_RULES, "maximum_weight_share")
 
 _COULD: Mapping[str, tuple[str, ...]] = {
     "count": _CURVE,
+    "rate": _TABLE,
     "table_one": _TABLE,
     "crosstab": _CURVE,
     "histogram": _CURVE,
@@ -318,6 +319,7 @@ _COULD: Mapping[str, tuple[str, ...]] = {
 _MODEL_HINT = "fewer terms, merged levels of rare categories, or a wider population"
 _CURVE_HINT = "a coarser grid, a shorter follow-up, or fewer and larger groups"
 _HINTS: Mapping[str, str] = {
+    "rate": "larger groups, fewer strata, or a wider population",
     "count": "a wider population or larger groups",
     "table_one": "larger groups, fewer variables, or merged levels of rare categories",
     "crosstab": "merged levels of rare categories, or a wider population",

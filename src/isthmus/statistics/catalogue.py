@@ -37,6 +37,7 @@ from isthmus.statistics import (
     ordinal,
     penalised,
     quantiles,
+    rate,
     rmst,
     roc,
     table_one,
@@ -50,6 +51,7 @@ from isthmus.statistics.noisy import table_one as noisy_table_one
 
 CATALOGUE: Mapping[str, Statistic] = {
     "count": count.STATISTIC,
+    "rate": rate.STATISTIC,
     "table_one": replace(table_one.STATISTIC, noisy=noisy_table_one.STATISTIC),
     "crosstab": crosstab.STATISTIC,
     "histogram": replace(histogram.STATISTIC, noisy=noisy_histogram.STATISTIC),
