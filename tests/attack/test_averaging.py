@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from privacy_lab import ADA, Site, bytes_of
+from privacy_lab import ADA, Site, bytes_of, run
 
 from attack import Attack, Say
 from isthmus.disclosure.noise import discrete_gaussian
@@ -43,3 +43,12 @@ def test_through_the_gate_the_noise_is_the_same_and_variants_pay(stop: Say, tmp_
         site.answer(ones, RHO, "variant 4")
     store.close()
     stop("400 equal answers over four restarts, paid once; the fourth variant is refused")
+
+
+def test_through_the_sites_the_same_question_has_one_answer(stop: Say) -> None:
+    """Forty times in one study, under forty names."""
+    tables = {site: np.ones((PEOPLE, 1), dtype=np.int64) for site in ("leeds", "oxford", "boston")}
+    result = run(tables, 40 * RHO, {f"a{k}": {"count": {"privacy": {"rho": RHO}}} for k in range(40)})
+    found = {cell["count"] for k in range(40) for cell in result[f"a{k}"].to_dict()["cells"]}
+    assert len(found) == 1
+    stop("forty equal answers from three sites")

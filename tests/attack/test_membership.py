@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from privacy_lab import Site, bytes_of, purse
+from privacy_lab import Site, bytes_of, means, purse, run
 
 from attack import Attack, Say
 
@@ -42,3 +42,19 @@ def test_through_the_gate_they_do_not(stop: Say, rho: float, most: float) -> Non
     assert found < most
     assert f"a rho of {rho} leaves {found:.2f}" in PAGE.read_text(encoding="utf-8")
     stop(f"AUC {found:.3f} at rho = {rho}")
+
+
+def test_through_the_sites_they_do_not_either(stop: Say) -> None:
+    """One table of 400 common alleles (rare ones the floor refuses) over three sites; everyone at two of them is known."""
+    frequency = drawn()[0]
+    common = np.flatnonzero((frequency > 0.3) & (frequency < 0.7))[:400]
+    frequency, inside, outside = (part[..., common] for part in drawn())
+    assert auc(frequency, inside.mean(axis=0), inside, outside) > 0.8
+    others = np.random.default_rng(5).uniform(size=(2 * PEOPLE, 400)) < frequency
+    tables = {"leeds": inside, "oxford": others[:PEOPLE], "boston": others[PEOPLE:]}
+    question = {"table_one": {"variables": [f"B{k}" for k in range(400)], "privacy": {"rho": 0.1}}}
+    result = run({site: np.asarray(rows, dtype=np.int64) for site, rows in tables.items()}, 0.1, {"m": question})
+    theirs = 3.0 * means(result, "m") - others.sum(axis=0) / PEOPLE
+    found = auc(frequency, theirs, inside, outside)
+    assert found < 0.65  # a guess gives 0.5, with an error of 0.04
+    stop(f"AUC {found:.3f} from a table over three sites")

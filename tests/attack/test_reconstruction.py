@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from privacy_lab import Site, bytes_of, purse
+from privacy_lab import Site, bytes_of, means, purse, run
 
 from attack import Attack, Say
 from isthmus.model.errors import Refused
@@ -43,3 +43,19 @@ def test_through_the_gate_little_more_than_a_guess_comes_back(stop: Say) -> None
             site.answer(secret[:, None].astype(float), RHO / ASKED)
     assert np.mean(shares) < 0.6
     stop(f"{100 * np.mean(shares):.0f} %, where a coin gives 50 %; the 801st count is refused")
+
+
+def test_through_the_sites_nor_does_a_table_of_800_counts(stop: Say) -> None:
+    """All 800 in one table over three sites; the attacker knows the bits of the other two. A second table is not paid."""
+    secret, subsets = trial(3)
+    others = trial(4)[1][:, : 2 * PEOPLE].T.astype(np.int64)
+    tables = {"leeds": (subsets & secret).T.astype(np.int64), "oxford": others, "boston": others[::-1]}
+    question = {"table_one": {"variables": [f"B{k}" for k in range(ASKED)], "privacy": {"rho": RHO}}}
+    result = run(tables, RHO, {"first": question, "second": {"count": {"privacy": {"rho": RHO}}}})
+    assert result["second"].status == "refused"
+    everyone = sum(len(rows) for rows in tables.values())
+    known = tables["oxford"].sum(axis=0) + tables["boston"].sum(axis=0)
+    assert reconstructed(secret, subsets, tables["leeds"].sum(axis=0)) > 0.97
+    share = reconstructed(secret, subsets, means(result, "first") * everyone - known)
+    assert share < 0.65  # a coin gives 0.5, with an error of 0.035
+    stop(f"{100 * share:.0f} % from a table of 800 counts over three sites")
