@@ -165,7 +165,11 @@ def _newton(path: Path, sums: Sums, made: list[Penalty]) -> Generator[Round, Sum
             points[i] = _moved(sums, points[i], (pooled["score"][at], pooled["gram"][at], pooled["deviance"][at]))
         if all(point.done for point in points):
             return points, rounds
-    raise Invalid("E-CONVERGENCE", f"no convergence in {ROUNDS} rounds", "use larger penalties or fewer terms")
+    raise Invalid(
+        "E-CONVERGENCE",
+        f"no convergence of {model.outcome!r} in {ROUNDS} rounds",
+        "use larger penalties or fewer terms",
+    )
 
 
 def _moved(sums: Sums, point: _Point, found: tuple[FloatArray, FloatArray, Any]) -> _Point:
