@@ -59,6 +59,7 @@ def test_a_mean_of_one_arm_is_one_persons(leak, stop, family):
         ("glm", {"formula": "AGE ~ COST:ARM + COST", "family": "gaussian"}),
         ("correlation", {"variables": ["COST", "DIED"]}),
         ("cox", {"formula": "Surv(DAYS, DIED) ~ COST", "strata": ["site"]}),
+        ("parametric_survival", {"formula": "Surv(DAYS, DIED) ~ COST", "distribution": "weibull"}),
         ("multinomial", {"formula": "ARM ~ COST"}),
         ("ordinal", {"formula": "ARM ~ COST"}),
     ],

@@ -155,6 +155,11 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"time": "time", "cause": "cause", "causes": {"1": "relapse", "2": "death"}, "by": "arm", "at": [30, 60]},
         {"time": "time", "cause": "cause", "causes": {"1": "relapse", "2": "death"}, "grid": {"every": 20, "to": 200}},
     ],
+    "parametric_survival": [
+        {"formula": "Surv(time, event) ~ age + arm", "distribution": "weibull", "release": ["vcov"]},
+        {"formula": "Surv(time, event) ~ year + I(year^2) + stage", "distribution": "lognormal"},
+        {"formula": "Surv(time, event) ~ arm", "distribution": "exponential"},
+    ],
     "fine_gray": [
         {
             "formula": "Surv(time, cause) ~ age + arm",

@@ -312,6 +312,7 @@ _COULD: Mapping[str, tuple[str, ...]] = {
     "effect": _FIT,
     "cox": _FIT,
     "fine_gray": _FIT,
+    "parametric_survival": _FIT,
     "meta": _FIT,
     "validate_model": _FIT,
 }
@@ -339,6 +340,7 @@ _HINTS: Mapping[str, str] = {
     "effect": _MODEL_HINT + ", or people who could have had either treatment",
     "validate_model": "a population with more people of both classes, fewer thresholds, or fewer terms of the equation",
     "meta": "fewer levels, merged levels with few people, or fewer terms of the model",
+    "parametric_survival": _MODEL_HINT,
     "fine_gray": _MODEL_HINT + "; also a coarser grid",
     "cox": _MODEL_HINT + "; with one baseline also a coarser grid or strata: [site]",
     "kaplan_meier": _CURVE_HINT,

@@ -25,6 +25,7 @@ TITLES = {
     "table_one": "Table 1",
     "glm": "Regression",
     "cox": "Cox proportional hazards",
+    "parametric_survival": "Accelerated failure times",
     "fine_gray": "Fine-Gray subdistribution hazards",
     "kaplan_meier": "Kaplan-Meier",
     "log_rank": "Log-rank test",

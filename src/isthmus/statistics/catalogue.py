@@ -35,6 +35,7 @@ from isthmus.statistics import (
     mixed,
     multinomial,
     ordinal,
+    parametric_survival,
     penalised,
     quantiles,
     rate,
@@ -74,6 +75,7 @@ CATALOGUE: Mapping[str, Statistic] = {
     "effect": effect.STATISTIC,
     "cox": cox.STATISTIC,
     "fine_gray": fine_gray.STATISTIC,
+    "parametric_survival": parametric_survival.STATISTIC,
     "meta": meta.STATISTIC,
     "validate_model": validate_model.STATISTIC,
 }

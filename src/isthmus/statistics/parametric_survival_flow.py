@@ -1,0 +1,267 @@
+"""Newton's method for accelerated failure times over pooled sums, and what a site sends.
+
+With z = (log t - x'b) / s, l = d (log f(z) - log s - log t) + (1 - d) log S(z), g = dl/dz and h = -dg/dz: the score is
+-sum g x / s for b and -sum (g z + d) for log s; the information is sum h u u' with u = (x / s, z), less sum g u in the
+row and column of log s. Log s is fixed at 0 for `exponential`.
+Reference: Kalbfleisch & Prentice (2002), section 3.2; R's `survreg`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy import special
+
+from isthmus.evidence import Counts, Weights, of_squares, weights_of, worst
+from isthmus.model.codebook import Codebook
+from isthmus.model.errors import Invalid
+from isthmus.model.formula import Design
+from isthmus.statistics import coordinates, implied, linear
+from isthmus.statistics.contract import Estimate, Flow, Round
+from isthmus.statistics.coordinates import Coordinates
+from isthmus.statistics.newton import MAX_ROUNDS, STEP, diverged, must_halve
+from isthmus.summary import Field, FloatArray, Layout
+
+Distribution = Literal["exponential", "weibull", "lognormal"]
+Params = Mapping[str, Any]
+PERFECT = 1e-13  # of the sum of squares: a residual that is rounding
+LARGEST = 40.0  # exp of it is still inside the masked sums
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Public facts of one model."""
+
+    distribution: Distribution
+    time: str
+    event: str
+    design: Design
+    dictionary: Codebook
+
+    @property
+    def size(self) -> int:
+        """Number of columns."""
+        return len(self.design.columns)
+
+    @property
+    def free(self) -> int:
+        """Parameters: the scale too, unless it is 1."""
+        return self.size + (0 if self.distribution == "exponential" else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One site's rows: `columns` (p, n), the logarithm of the time, and whether it ended in the event."""
+
+    columns: FloatArray
+    log_time: FloatArray
+    event: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    """The likelihood at (coefficients, log scale); `corrected` information may be indefinite far from the top."""
+
+    theta: FloatArray
+    loglik: float
+    score: FloatArray
+    gram: FloatArray
+    corrected: FloatArray
+
+
+def start_layout(model: Model) -> Layout:
+    """Least squares of the logarithm of the time, counts, sums behind implied cells."""
+    size = model.size
+    return Layout(
+        fields=(
+            Field(name="n", shape=(1,), kind="count"),
+            Field(name="events", shape=(1,), kind="count"),
+            Field(name="gram", shape=(size, size), kind="gram"),
+            Field(name="right", shape=(size,), kind="score"),
+            Field(name="square", shape=(1,), kind="sum"),
+            Field(name="marks", shape=(3, len(implied.terms(model.design))), kind="moment"),
+        )
+    )
+
+
+def newton_layout(model: Model) -> Layout:
+    """One evaluation."""
+    return Layout(
+        fields=(
+            Field(name="loglik", shape=(1,), kind="sum"),
+            Field(name="score", shape=(model.free,), kind="score"),
+            Field(name="gram", shape=(model.free, model.free), kind="gram"),
+            Field(name="correction", shape=(model.free,), kind="score"),
+        )
+    )
+
+
+def start_sums(model: Model, rows: Rows, params: Params) -> tuple[dict[str, Any], Weights]:
+    """A site's part of the first round."""
+    x, y = _columns(rows, params), rows.log_time
+    values = {"n": y.size, "events": int(rows.event.sum()), "gram": x @ x.T, "right": x @ y, "square": y @ y}
+    values["marks"] = implied.marks(model.design, model.dictionary, rows.columns, rows.event)
+    return values, weights_of(np.ones(y.size), model.size)
+
+
+def newton_sums(model: Model, rows: Rows, params: Params) -> tuple[dict[str, Any], Weights]:
+    """A site's part of one evaluation."""
+    x, event, free = _columns(rows, params), rows.event, model.free > model.size
+    log_scale = float(params["log_scale"])
+    scale = float(np.exp(log_scale))
+    z = np.clip((rows.log_time - params["coefficients"] @ x) / scale, -LARGEST * LARGEST, LARGEST)
+    loglik, g, h = _parts(model.distribution, z, event)
+    u = np.vstack([x / scale, z[None, :]]) if free else x / scale
+    score = -(u @ g)
+    if free:
+        score[-1] -= event.sum()
+    values = {
+        "loglik": float(loglik.sum()) - float(event @ (rows.log_time + log_scale)),
+        "score": score,
+        "gram": (u * h) @ u.T,
+        "correction": u @ g if free else np.zeros(len(u)),
+    }
+    guards = [_guard(h, model), *([of_squares(_guard(h * z * z, model))] if free else [])]
+    return values, worst(guards)
+
+
+def _guard(weight: FloatArray, model: Model) -> Weights:
+    """Of weights in units of the largest: shares are the same, and squares do not vanish."""
+    top = float(weight.max(initial=0.0))
+    return weights_of(weight / top if top > 0.0 else weight, model.free)
+
+
+def _columns(rows: Rows, params: Params) -> FloatArray:
+    x: FloatArray = (rows.columns - np.asarray(params["centre"])[:, None]) / np.asarray(params["scale"])[:, None]
+    return params["rotation"] @ x if "rotation" in params else x
+
+
+def _parts(distribution: Distribution, z: FloatArray, event: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Log f or S of each row, its derivative g, and h."""
+    if distribution != "lognormal":
+        risk = np.exp(z)
+        return event * z - risk, event - risk, risk
+    tail = special.log_ndtr(-z)
+    mills = np.exp(-0.5 * z * z - 0.5 * np.log(2.0 * np.pi) - tail)
+    died = event > 0.0
+    loglik = np.where(died, -0.5 * z * z - 0.5 * np.log(2.0 * np.pi), tail)
+    return loglik, np.where(died, -z, -mills), np.where(died, 1.0, np.maximum(mills * (mills - z), 0.0))
+
+
+def fit(model: Model) -> Flow:
+    """Start at least squares, then Newton's steps until the largest is below 1e-10 standard errors."""
+    place = coordinates.declared(model.design, model.dictionary)
+    place = place if model.design.intercept else place.uncentred()
+    fixed = np.array([column.indicator for column in model.design.columns])
+    pooled = yield Round(start_layout(model), {"step": "start", **place.params()})
+    n, events, marks = int(pooled["n"][0]), int(pooled["events"][0]), pooled["marks"]
+    _check(model, n, events)
+    target = coordinates.recentred(place, pooled["gram"], fixed)
+    rounds = 1
+    if not _sound(pooled["gram"]):  # squares of a tiny column are gone: once more in its own scale
+        place = target
+        pooled = yield Round(start_layout(model), {"step": "start", **place.params()})
+        target, rounds = coordinates.recentred(place, pooled["gram"], fixed), 2
+    try:
+        lower = linear.cholesky(pooled["gram"])
+    except linear.Dependent as error:
+        raise linear.collinear(error, model.design.names) from error
+    first = linear.solve(lower, pooled["right"])
+    target = coordinates.rotated(target, coordinates.turned(pooled["gram"], place, target))
+    rest = float(pooled["square"][0]) - linear.dot(first, pooled["right"])
+    if model.free > model.size and rest <= PERFECT * float(pooled["square"][0]):
+        hint = "exponential has no scale to fit"
+        raise Invalid("E-OUTCOME", f"time {model.time!r} follows from the terms: the scale would be 0", hint)
+    log_scale = 0.5 * np.log(max(rest / n, 1e-4)) if model.free > model.size else 0.0
+    now = np.append(place.moved(first, target), log_scale)[: model.free]
+    at = yield from _evaluate(model, target, now)
+    rounds += 1
+    while rounds <= MAX_ROUNDS:
+        move, inverse = _step(model, target, at)
+        if float(np.max(np.abs(move) / np.sqrt(np.diag(inverse)))) < STEP:
+            return _estimate(model, target, (at.theta + move, at.loglik, inverse), (n, events, rounds), marks)
+        last, now = at, at.theta + move
+        at = yield from _evaluate(model, target, now)
+        rounds += 1
+        while must_halve(-2.0 * at.loglik, -2.0 * last.loglik) and rounds <= MAX_ROUNDS:
+            now = (now + last.theta) / 2.0
+            at = yield from _evaluate(model, target, now)
+            rounds += 1
+    move = _step(model, target, at)[0][: model.size]
+    fastest = float(np.max(np.abs(move)))  # normal tails creep: whichever still moves beside the fastest runs away
+    raise diverged(target, move / (fastest if fastest > 0.0 else 1.0), at.theta[: model.size], model.design.names)
+
+
+def _sound(gram: FloatArray) -> bool:
+    try:
+        linear.cholesky(gram)
+    except linear.Dependent:
+        return False
+    return True
+
+
+def _evaluate(model: Model, place: Coordinates, theta: FloatArray) -> Any:
+    log_scale = float(theta[-1]) if model.free > model.size else 0.0
+    params = {"step": "newton", "coefficients": theta[: model.size], "log_scale": log_scale, **place.params()}
+    pooled = yield Round(newton_layout(model), params)
+    corrected = pooled["gram"].copy()
+    if model.free > model.size:
+        corrected[-1, :-1] -= pooled["correction"][:-1]
+        corrected[:-1, -1] -= pooled["correction"][:-1]
+        corrected[-1, -1] -= pooled["correction"][-1]
+    return _At(theta, float(pooled["loglik"][0]), pooled["score"], pooled["gram"], corrected)
+
+
+def _step(model: Model, place: Coordinates, at: _At) -> tuple[FloatArray, FloatArray]:
+    """Newton's step, or where the information is indefinite that of its positive part; and the inverse."""
+    for matrix in (at.corrected, at.gram):
+        try:
+            lower = linear.cholesky(matrix)
+        except linear.Dependent:
+            continue
+        return linear.solve(lower, at.score), linear.inverse(lower)
+    raise diverged(place, at.theta[: model.size], at.theta[: model.size], model.design.names)
+
+
+def _check(model: Model, n: int, events: int) -> None:
+    if n == 0:
+        raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
+    if events == 0:
+        raise Invalid("E-NO-EVENTS", f"{model.event!r} is 0 in every row", "nothing can be fitted to it")
+
+
+def _estimate(
+    model: Model,
+    place: Coordinates,
+    found: tuple[FloatArray, float, FloatArray],
+    sizes: tuple[int, int, int],
+    marks: FloatArray,
+) -> Estimate:
+    theta, loglik, inverse = found
+    n, events, rounds = sizes
+    turn = np.eye(model.free)
+    turn[: model.size, : model.size] = place.matrix()
+    counts = {
+        "n": Counts("size", np.array([n])),
+        "events": Counts("cells", np.array([events])),
+        "non_events": Counts("implied", np.array([n - events])),
+        **implied.implied_cells(model.design, marks, (n, events)),
+    }
+    values = {
+        "estimates": linear.product(turn, theta),
+        "vcov": linear.congruence(turn, inverse),
+        "scale": float(np.exp(theta[-1])) if model.free > model.size else 1.0,
+        "loglik": loglik,
+    }
+    return Estimate(
+        kind="parametric_survival",
+        exactness="exact",
+        n=n,
+        rounds=rounds,
+        counts=counts,
+        values=values,
+        parameters=model.free,
+    )

@@ -1,0 +1,50 @@
+"""Accelerated failure times: who makes up the sums of the logarithm of the time, and rounds that are weighed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from stat_help import codebook, evidence, make, run
+
+from isthmus import strict
+from isthmus.disclosure.site import dominance, minimum_count, weigh
+from isthmus.model.rules import Rules
+from isthmus.statistics import parametric_survival_flow as flow
+from isthmus.statistics.catalogue import CATALOGUE
+from stated_rules import STRICT
+
+DISTRIBUTIONS = ("exponential", "weibull", "lognormal")
+
+
+def patients(late: float = 30.0) -> dict:
+    draw = np.random.default_rng(3)
+    time = np.where(np.arange(90) == 4, late, np.ceil(draw.exponential(12, 90)))
+    return {"t": time, "e": (draw.random(90) < 0.7).astype(float), "x": draw.normal(size=90)}
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_a_time_that_one_row_alone_makes_is_seen(rules, distribution) -> None:
+    question = {"formula": "Surv(t, e) ~ x", "distribution": distribution}
+    plain = evidence("parametric_survival", question, patients())
+    lone = evidence("parametric_survival", question, patients() | {"t": np.where(np.arange(90) == 4, 30.0, 5.0)})
+    assert (minimum_count(plain, rules), dominance(plain, rules)) == ((), ())
+    assert "spread of t" in " ".join(minimum_count(lone, rules))
+    assert dominance(lone, rules) == ("sum t",)
+
+
+def test_a_round_steered_until_one_row_speaks_is_refused(rules) -> None:
+    statistic, asked = CATALOGUE["parametric_survival"], {"formula": "Surv(t, e) ~ x", "distribution": "weibull"}
+    trace = run("parametric_survival", asked, patients())
+    fair = trace.rounds[-1]
+    question = statistic.question(**asked)
+    made = make(statistic, question, patients(), codebook(patients()))
+    rows = statistic.prepare(question, made.setting, made.inputs)
+    model = flow.Model("weibull", "t", "e", made.setting.design, made.setting.dictionary)
+    steered = {**fair.params, "coefficients": np.array([0.0, 300.0]), "log_scale": 2.0}
+    assert weigh(flow.newton_sums(model, rows, fair.params)[1], rules).holds
+    assert not weigh(flow.newton_sums(model, rows, steered)[1], rules).holds
+
+
+@pytest.fixture
+def rules():
+    return strict.parse(Rules, STRICT)
