@@ -175,3 +175,13 @@ def test_bad_input_of_other_families_names_the_column(change, more, code, says) 
         ask(table, **{"family": "binomial", **more})
     assert caught.value.code == code
     assert says in caught.value.message
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.1, 1.0, 10.0])
+@pytest.mark.parametrize(("groups", "size"), [(3, 1000), (5, 20_000), (400, 3)])
+def test_any_size_of_group_and_variance_comes_to_an_end(groups: int, size: int, effect: float) -> None:
+    draw = np.random.default_rng(7)
+    group = np.repeat(np.arange(groups), size)
+    x = draw.normal(0, 1, group.size)
+    y = x + draw.normal(0, 1, group.size) + draw.normal(0, effect, groups)[group]
+    assert ask({"x": x, "group": group * 1.0, "y": y}, np.zeros(group.size, dtype=int)).report["rounds"] <= 8

@@ -6,7 +6,7 @@ singular, groups, converged), `n`, `reference`, `conf_level`, `test`, `contrasts
 
 A variance that is best at 0 is reported as 0, with `singular: true` (lme4's singular fit). Under restrictive rules
 fewer than 5 groups are refused, and so is a grouping whose own sums would come out of the pooled ones (`mixed_guard`).
-Rounds: one for the start, one for a grid of theta, 2 to 4 Newton steps; more with random slopes.
+Rounds: one for the start, one for a grid of theta, 2 to 5 Newton steps; more with random slopes.
 
 Reference: Bates, Maechler, Bolker & Walker (2015), J Stat Softw 67(1).
 """

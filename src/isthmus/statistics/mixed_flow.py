@@ -24,13 +24,14 @@ from isthmus.statistics.mixed_profile import Profile, profile
 from isthmus.statistics.newton import must_halve
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
-NODES = (
-    12  # values of theta in the grid round: Chebyshev nodes of the log, so the deviance between them is interpolated
-)
+NODES = 20  # values of theta in the grid round: Chebyshev nodes of its log; the deviance between is interpolated
 LOW, HIGH = 1e-2, 1e4  # of the grid, of the ratio of an average group's variance to that of its mean's error
-STARTS = (0.2, 1.0, 4.0)  # of the roots of these ratios, with random slopes
+LARGEST = 100.0  # of the grid at least, of the ratio of a group's variance to the residual's
+STARTS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)  # roots of these ratios, with a random slope; every third with two
 FINE = 4096.0  # theta are multiples of 1 / FINE at the start: the last bits of exp differ between machines
 NEAR = 1e-5  # standard errors of theta: from here the sums follow from their derivatives, to 1e-15
+SMALL = 0.5  # of the root of such a ratio: below it steps are of theta itself
+FARTHEST = 5.0  # theta changes by this factor at most in one step
 ZERO = 1e-6  # a root of such a ratio that is rounding: the variance is 0
 FEWEST = 5  # groups; a variance of fewer values tells next to nothing
 Pooled = Generator[Round, Summary, Any]
@@ -59,12 +60,12 @@ class Plan:
     @property
     def nodes(self) -> int:
         """Values of theta in the grid round."""
-        return NODES if self.random == 1 else len(STARTS) ** self.random
+        return NODES if self.random == 1 else len(_starts(self.random)) ** self.random
 
     @property
     def most(self) -> int:
         """Newton rounds."""
-        return 8 if self.random == 1 else 14
+        return 8 if self.random == 1 else 16
 
     @property
     def kept(self) -> int:
@@ -117,6 +118,8 @@ def fit(plan: Plan) -> Flow:
             theta = (theta + before) / 2.0
             continue
         move, errors = mixed_profile.descend(here.gradient, here.curvature)
+        if plan.random == 1 and float(theta[0]) > SMALL * begun.unit:
+            move = _inverted(here, float(theta[0]))
         before, last = theta, here.deviance
         if errors is not None and bool(np.all(np.abs(move) < NEAR * errors)):
             ended = _end(plan, begun, theta, move, pooled)
@@ -127,6 +130,14 @@ def fit(plan: Plan) -> Flow:
         message = f"no convergence in {plan.most} rounds for outcome {plan.model.outcome!r} by {plan.group!r}"
         raise Invalid("E-CONVERGENCE", message, hint)
     return _estimate(plan, begun, ended, rounds)
+
+
+def _inverted(here: Profile, theta: float) -> FloatArray:
+    """Newton's step of 1 / theta, as a change of theta: far above 0 the deviance is nearly quadratic in that."""
+    slope = -(theta**2) * float(here.gradient[0])
+    bend = theta**4 * float(here.curvature[0, 0]) + 2.0 * theta**3 * float(here.gradient[0])
+    change = 1.0 - theta * slope / bend if bend > 0.0 else (0.0 if slope > 0.0 else FARTHEST)
+    return np.array([theta / min(max(change, 1.0 / FARTHEST), FARTHEST) - theta])
 
 
 def begin(plan: Plan) -> Pooled:
@@ -175,7 +186,7 @@ def _profile(plan: Plan, begun: Begun, logs: FloatArray, grams: FloatArray) -> P
 
 def _first(plan: Plan, begun: Begun) -> Pooled:
     """theta (m,) to begin at: where the deviance at the grid's values, or interpolated between them, is least."""
-    roots = _nodes() if plan.random == 1 else _crossed(plan.random)
+    roots = _nodes(max(HIGH, LARGEST * begun.n / begun.groups)) if plan.random == 1 else _crossed(plan.random)
     grid = roots * begun.unit
     pooled = yield Round(sums_layout(plan, len(grid)), {"step": "grid", "theta": grid, **begun.params})
     found = np.array(
@@ -189,17 +200,21 @@ def _first(plan: Plan, begun: Begun) -> Pooled:
     return np.array([_between(roots[:, 0], found) * begun.unit])
 
 
-def _nodes() -> FloatArray:
-    """(NODES, 1) roots of ratios from HIGH down to LOW."""
-    middle, reach = math.log(LOW * HIGH) / 4.0, math.log(HIGH / LOW) / 4.0
+def _nodes(high: float) -> FloatArray:
+    """(NODES, 1) roots of ratios from `high` down to LOW."""
+    middle, reach = math.log(LOW * high) / 4.0, math.log(high / LOW) / 4.0
     turns = np.cos((2.0 * np.arange(NODES) + 1.0) * math.pi / (2.0 * NODES))
     return _coarse(np.exp(middle + reach * turns))[:, None]
+
+
+def _starts(random: int) -> tuple[float, ...]:
+    return STARTS if random == 2 else STARTS[::3]
 
 
 def _crossed(random: int) -> FloatArray:
     """(k, m) diagonal starts, every combination."""
     tri = np.tril_indices(random)
-    grids = np.meshgrid(*([STARTS] * random), indexing="ij")
+    grids = np.meshgrid(*([_starts(random)] * random), indexing="ij")
     roots = np.array([g.reshape(-1) for g in grids]).T
     made = np.zeros((len(roots), len(tri[0])))
     made[:, tri[0] == tri[1]] = roots
