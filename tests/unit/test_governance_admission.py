@@ -152,6 +152,17 @@ def test_a_kind_that_is_not_allowed():
     assert code_of(envelope(studying(analyses=both))) == "E-KIND"
 
 
+def test_a_model_inside_a_meta_analysis_is_a_kind_too():
+    pooled = {"meta": {"by": "sex", "of": {"glm": {"formula": "died ~ age"}}, "term": "age"}}
+    for kinds in (("meta",), ("meta", "glm")):
+        allowing = draft(analyses=kinds)
+        asked = replace(studying(analyses={"a": pooled}), agreement=agreement_digest(allowing))
+        if "glm" in kinds:
+            assert admit_at_hub(envelope(asked), allowing, "federated", NOW) == asked
+        else:
+            assert code_of(envelope(asked), door(agreement=allowing)) == "E-KIND"
+
+
 @pytest.mark.parametrize("release", [["vcov"], "vcov", [["vcov"]]])
 def test_a_release_that_is_not_allowed(release):
     asked = {"a": {"glm": {"formula": "died ~ age", "release": release}}}

@@ -11,7 +11,9 @@ import pytest
 
 import isthmus
 from isthmus import strict
+from isthmus.charts import terminal_forest
 from isthmus.model.errors import Invalid, Refused
+from isthmus.sdk.figures import forest_figure
 from isthmus.statistics.meta import STATISTIC, Meta
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "attack"))
@@ -131,3 +133,16 @@ def test_the_forest_plot_shows_weights_and_the_pooled_diamond() -> None:
     for word in ("Weight %", "Risk ratio, log scale", "pooled", "prediction interval", "<path"):
         assert word in drawn
     assert "0 sites" not in drawn
+
+
+def test_the_forest_plot_of_a_terminal() -> None:
+    figures = {"a": (-2.5, 0.4), "bb": (0.5, 0.2), "c": (0.3, 1.9)}
+    body = isthmus.pool_estimates(figures, measure="OR", method="fixed").to_dict()
+    lines = terminal_forest.draw(forest_figure("m", body, {}), 70)
+    assert [line.split()[0] for line in lines[1:-1]] == ["a", "bb", "c", "pooled"]
+    assert all(len(line) <= 70 for line in lines)
+    assert "◆" in lines[-2]
+    assert all("■" in line for line in lines[1:-2])
+    assert "←" in lines[1]
+    assert "→" in lines[3]
+    assert lines[-1].split() == ["0.05", "1", "20"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from isthmus.charts import palette, terminal
+from isthmus.charts import palette, terminal, terminal_forest
 from isthmus.cli.screen import Screen
 from isthmus.sdk import figures, tables
 
@@ -52,6 +52,10 @@ def analysis(screen: Screen, name: str, body: Mapping[str, Any], context: Mappin
     if "curves" in body:
         curve(screen, name, body, context)  # in place of the life table, which `.summary()` prints
         return
+    if body["kind"] == "meta" and "terms" in body:
+        for line in terminal_forest.draw(figures.forest_figure(name, body, context), min(screen.out.width, 96)):
+            screen.out.print(line, markup=False, highlight=False)
+        screen.say()
     for table in more:
         screen.table(table)
 

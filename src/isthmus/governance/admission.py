@@ -172,9 +172,12 @@ def _check_clock(request: RunRequest, now: datetime) -> None:
 def _check_kinds(study: Study, agreement: Agreement) -> None:
     for name, analysis in study.analyses.items():
         for kind, arguments in analysis.items():
-            if kind not in agreement.analyses:
+            inner = arguments.get("of")  # of a meta-analysis, the model in each level
+            wanted = (kind, *(inner if isinstance(inner, Mapping) else ()))
+            barred = next((one for one in wanted if one not in agreement.analyses), None)
+            if barred is not None:
                 hint = "allowed: " + ", ".join(agreement.analyses)
-                raise Refused("E-KIND", f"the agreement does not allow {kind[:70]!r}", hint, f"analyses.{name}")
+                raise Refused("E-KIND", f"the agreement does not allow {barred[:70]!r}", hint, f"analyses.{name}")
             asked = arguments.get("release") or []
             if not isinstance(asked, list | tuple) or any(item not in agreement.releases for item in asked):
                 hint = "leave `release` out" if not agreement.releases else "allowed: " + ", ".join(agreement.releases)
