@@ -46,6 +46,14 @@ def test_check_shows_the_matrix_and_what_is_missing(tmp_path, capsys):
     assert [r["rule"] for r in law["open"]] == ["XB-10"]
 
 
+def test_an_agreement_that_no_site_takes_is_said_to_be_one(tmp_path, capsys):
+    flows = [DUTIES["flows"][0] | {"personal": True}, DUTIES["flows"][1]]
+    file = signed_file(tmp_path / "a.yaml", duties=DUTIES | {"flows": flows})
+    assert run("agreement", "check", file) == 5
+    assert "No site takes it: rule XB-01" in capsys.readouterr().out
+    assert run("agreement", "check", file, "--json") == 5
+
+
 @pytest.mark.parametrize("template", ["uk-us-academic", "uk-us-company", "one-country"])
 def test_a_template_is_written_once(tmp_path, capsys, template):
     file = tmp_path / "terms.yaml"

@@ -11,7 +11,7 @@ import typer
 
 from isthmus.cli.run import Json, Quiet
 from isthmus.cli.screen import Screen
-from isthmus.model.errors import Invalid, Untrusted
+from isthmus.model.errors import Exit, Invalid, Untrusted
 
 if TYPE_CHECKING:
     from isthmus.governance.agreement import Agreement
@@ -61,9 +61,9 @@ def new(
     screen.say(f"Written: {file}. Next: every party's custodian signs it.")
 
 
-def check(file: File, json: Json = False, quiet: Quiet = False) -> None:
+def check(file: File, json: Json = False, quiet: Quiet = False) -> int:
     """Check that it is consistent and signed by every party, and show what the rules of law say of it."""
-    from isthmus.cli.law import law_document, say_law
+    from isthmus.cli.law import law_document, say_law, taken
     from isthmus.governance.agreement import agreement_digest
     from isthmus.governance.signing import check_signatures
 
@@ -75,11 +75,15 @@ def check(file: File, json: Json = False, quiet: Quiet = False) -> None:
         law = law_document(agreement)
         body = {"schema": "isthmus/agreement-check/1", "agreement": digest, "signed": True, "rules": rules, "law": law}
         screen.document(body)
-    if screen.json or screen.quiet:
-        return
-    _say_rules(screen, agreement)
-    say_law(screen, agreement)
+    refused = taken(agreement)
+    if not screen.json and not screen.quiet:
+        _say_rules(screen, agreement)
+        say_law(screen, agreement)
     screen.say(f"ok  consistent, signed by all {len(agreement.parties)} parties", style="green")
+    if refused is None:
+        return int(Exit.DONE)
+    screen.say(f"No site takes it: {refused.message} ({refused.where})", style="bold")
+    return int(refused.exit)
 
 
 def diff(

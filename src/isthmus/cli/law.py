@@ -8,7 +8,7 @@ from isthmus.cli.screen import Screen
 
 if TYPE_CHECKING:
     from isthmus.governance.agreement import Agreement
-    from isthmus.governance.verdicts import Verdict
+    from isthmus.governance.verdicts import RuleRefused, Verdict
 
 _FINAL = {"stops": "stops", "asks": "asks a person", "warns": "warns", "passes": "passes"}
 NOTICE = (
@@ -38,6 +38,21 @@ def law_document(agreement: Agreement) -> dict[str, Any]:
         for v in verdicts
     ]
     return {"pack": pack_digest(pack), "notice": NOTICE, "matrix": plain(cells), "open": rules}
+
+
+def taken(agreement: Agreement) -> RuleRefused | None:
+    """Why no site takes the agreement, with the rules that come with Isthmus; None when sites do."""
+    from isthmus.governance.facts import Known, agreement_facts
+    from isthmus.governance.rulepack import own_pack
+    from isthmus.governance.verdicts import RuleRefused, check_decision, decide
+
+    known = Known(parties=frozenset(p.party for p in agreement.parties))
+    decision = decide(own_pack(), "agreement", {"a": agreement_facts(agreement, own_pack(), known)})
+    try:
+        check_decision(decision, agreement.judged())
+    except RuleRefused as refused:
+        return refused
+    return None
 
 
 def say_law(screen: Screen, agreement: Agreement) -> None:
