@@ -65,7 +65,7 @@ class Plan:
     @property
     def most(self) -> int:
         """Newton rounds."""
-        return 8 if self.random == 1 else 16
+        return 8 if self.random == 1 else 12
 
     @property
     def kept(self) -> int:
