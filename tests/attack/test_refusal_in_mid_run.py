@@ -53,7 +53,7 @@ def opened(made: Lab, network: Network) -> tuple[Summary, list[str]]:
     sums = []
     work = network.hub._work
     learn = work.learn
-    work.learn = lambda step, pooled: (sums.append((step, pooled)), learn(step, pooled))[1]
+    work.learn = lambda step, pooled, survivors: (sums.append((step, pooled)), learn(step, pooled, survivors))[1]
     network.run()
     pooled = next(pooled for step, pooled in sums if step.question == "model")
     return pooled, made.works["a"].script.refused

@@ -17,7 +17,7 @@ import isthmus
 from isthmus.model.errors import Invalid, Refused
 from isthmus.sdk.study import Study
 
-PURPOSE = {"duo": "DUO:0000042", "text": "a second question"}
+PURPOSE = {"duo": "DUO:0000007", "disease": "MONDO:0005109", "text": "a second question"}  # one that was agreed
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def pool_estimates(estimates: Mapping[str, Sequence[float]], **ways: Any) -> Ana
 
     >>> found = pool_estimates({"Leeds": (-0.41, 0.12), "Boston": (-0.22, 0.15), "Oslo": (-0.3, 0.2)}, measure="OR")
     >>> round(found.tidy()["estimate"][-1].as_py(), 3)
-    -0.326
+    -0.329
     """
     from isthmus.statistics.meta_report import Studies
 
