@@ -97,11 +97,14 @@ class SqlBook:
             before = connection.execute(sa.select(CHAIN.c.head).order_by(CHAIN.c.id.desc()).limit(1)).scalar() or START
             event = _added(connection, CHAIN, {"run": run, "ids": self._known(connection), "head": ""})
             stopped = self._charge(connection, event, charged)
-            for one, sets in packed:
-                if one.key not in stopped:
-                    for values in sets:
-                        use = {"event": event, "set": self._set(connection, values), "run": run}
-                        connection.execute(sa.insert(USES).values(**use, question=one.name, live=True))
+            kept = [(one.name, values) for one, sets in packed if one.key not in stopped for values in sets]
+            keys = self._sets(connection, {values["digest"]: values for _, values in kept})
+            uses = [
+                {"event": event, "set": keys[values["digest"]], "run": run, "question": name, "live": True}
+                for name, values in kept
+            ]
+            if uses:
+                connection.execute(sa.insert(USES), uses)
             content = _contents(connection, event)[event]
             connection.execute(sa.update(CHAIN).where(CHAIN.c.id == event).values(head=_head(key, before, content)))
             return stopped
@@ -147,11 +150,14 @@ class SqlBook:
             total, own = total + 1, own + 1
         return frozenset(stopped)
 
-    def _set(self, connection: sa.Connection, values: Mapping[str, Any]) -> int:
-        """The key of a set, kept once."""
-        same = sa.and_(SETS.c.dataset == self.dataset, SETS.c.digest == values["digest"])
-        held = connection.execute(sa.select(SETS.c.id).where(same).limit(1)).scalar()
-        return _added(connection, SETS, {**values, "dataset": self.dataset}) if held is None else int(held)
+    def _sets(self, connection: sa.Connection, wanted: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+        """The key of each set by digest; a set is kept once."""
+        same = sa.and_(SETS.c.dataset == self.dataset, SETS.c.digest.in_(list(wanted)))
+        keys = {row[0]: int(row[1]) for row in connection.execute(sa.select(SETS.c.digest, SETS.c.id).where(same))}
+        for found, values in wanted.items():
+            if found not in keys:
+                keys[found] = _added(connection, SETS, {**values, "dataset": self.dataset})
+        return keys
 
 
 def secret(store: Store) -> bytes:
