@@ -34,7 +34,7 @@ from isthmus.statistics.cox_evidence import cox_evidence
 from isthmus.statistics.cox_model import Model
 from isthmus.statistics.cox_rows import Rows, Told
 from isthmus.statistics.glm import Weighting, check_weights
-from isthmus.statistics.inference import contrast_rows, term_rows, wald_tests
+from isthmus.statistics.model_body import model_body
 from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
 from isthmus.statistics.survival import GridWish
@@ -278,36 +278,16 @@ def _error(model: Model) -> str:
 
 
 def _report(question: Cox, setting: Setting, estimate: Estimate) -> dict[str, Any]:
-    found, names = estimate.values, setting.design.names if setting.design is not None else ()
-    model, events = (found["estimates"], found["vcov"]), size(estimate.counts["events"])
-    errors = np.sqrt(np.diag(found["vcov"]))
-    body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "events": events,
-        "rounds": estimate.rounds,
-        "terms": term_rows(names, found["estimates"], errors, setting.conf_level, None),
-        "fit": {**found["fit"], "events": events, "concordance": found.get("concordance"), "ties": question.ties},
-        "reference": dict(setting.design.reference) if setting.design is not None else {},
-        "strata": list(_strata(question)),
-        "conf_level": setting.conf_level,
-        "test": "z",
-        "error": _error(_model(question, setting)),
-        "vcov": found["vcov"].tolist() if "vcov" in question.release else None,
-    }
+    found = estimate.values
+    own = {"events": size(estimate.counts["events"]), "concordance": found.get("concordance"), "ties": question.ties}
+    body = model_body(question, setting, estimate, {**found["fit"], **own})
+    body |= {"strata": list(_strata(question)), "error": _error(_model(question, setting))}
     if "clusters" in estimate.counts:
         body["clusters"] = size(estimate.counts["clusters"])
     if "zph" in found:
         body["zph"] = found["zph"]
     if "baseline" in found:
         body["baseline"] = _baseline(question, setting, estimate)
-    if question.contrasts:
-        body["contrasts"] = contrast_rows(question.contrasts, names, model, setting.conf_level, None)
-    if question.tests:
-        body["tests"] = wald_tests(question.tests, names, model, None)
-    if estimate.exactness == "grid" and setting.grid is not None:
-        body |= {"grid": {"edges": list(setting.grid.edges)}, "bound": None}
     return body
 
 

@@ -27,7 +27,7 @@ from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Ne
 from isthmus.statistics.cox_model import Model
 from isthmus.statistics.cox_rows import Rows, Told
 from isthmus.statistics.fine_gray_site import FineRows
-from isthmus.statistics.inference import contrast_rows, term_rows, wald_tests
+from isthmus.statistics.model_body import model_body
 from isthmus.statistics.show import size
 from isthmus.statistics.summaries import filled
 from isthmus.statistics.survival import GridWish
@@ -143,31 +143,8 @@ def _summarise(question: FineGray, setting: Setting, prepared: FineRows, asked: 
 
 
 def _report(question: FineGray, setting: Setting, estimate: Estimate) -> dict[str, Any]:
-    found, names = estimate.values, setting.design.names if setting.design is not None else ()
-    model, events = (found["estimates"], found["vcov"]), size(estimate.counts["events"])
-    errors = np.sqrt(np.diag(found["vcov"]))
-    body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "events": events,
-        "cause": question.cause,
-        "rounds": estimate.rounds,
-        "terms": term_rows(names, found["estimates"], errors, setting.conf_level, None),
-        "fit": {**found["fit"], "events": events},
-        "reference": dict(setting.design.reference) if setting.design is not None else {},
-        "conf_level": setting.conf_level,
-        "test": "z",
-        "error": "sandwich",
-        "vcov": found["vcov"].tolist() if "vcov" in question.release else None,
-    }
-    if question.contrasts:
-        body["contrasts"] = contrast_rows(question.contrasts, names, model, setting.conf_level, None)
-    if question.tests:
-        body["tests"] = wald_tests(question.tests, names, model, None)
-    if estimate.exactness == "grid":
-        body |= {"grid": {"edges": list(_grid(setting).edges)}, "bound": None}
-    return body
+    fit = {**estimate.values["fit"], "events": size(estimate.counts["events"])}
+    return model_body(question, setting, estimate, fit) | {"cause": question.cause, "error": "sandwich"}
 
 
 STATISTIC = Statistic(

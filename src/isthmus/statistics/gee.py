@@ -27,7 +27,7 @@ from isthmus.statistics.families import FAMILIES, link_names
 from isthmus.statistics.gee_flow import Rows
 from isthmus.statistics.glm_evidence import glm_evidence
 from isthmus.statistics.glm_model import Model, implied_columns
-from isthmus.statistics.inference import contrast_rows, term_rows, wald_tests
+from isthmus.statistics.model_body import model_body
 from isthmus.statistics.show import size
 from isthmus.statistics.summaries import filled
 
@@ -124,37 +124,17 @@ def _summarise(question: Gee, setting: Setting, prepared: Rows, asked: Round) ->
 
 
 def _report(question: Gee, setting: Setting, estimate: Estimate) -> dict[str, Any]:
-    found, names = estimate.values, setting.design.names if setting.design is not None else ()
-    model = (found["estimates"], found["vcov"])
-    body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
-        "terms": term_rows(names, model[0], np.sqrt(np.diag(model[1])), setting.conf_level, None),
-        "fit": {
-            "family": question.family,
-            "link": link_names(question.family)[0],
-            "correlation": question.correlation,
-            "alpha": found["alpha"] if question.correlation == "exchangeable" else None,
-            "scale": found["scale"],
-            "clusters": size(estimate.counts["clusters"]),
-            "converged": True,
-        },
-        "cluster": question.cluster,
-        "reference": dict(setting.design.reference) if setting.design is not None else {},
-        "conf_level": setting.conf_level,
-        "test": "z",
-        "error": "robust",
-        "vcov": model[1].tolist() if "vcov" in question.release else None,
+    found = estimate.values
+    fit = {
+        "family": question.family,
+        "link": link_names(question.family)[0],
+        "correlation": question.correlation,
+        "alpha": found["alpha"] if question.correlation == "exchangeable" else None,
+        "scale": found["scale"],
+        "clusters": size(estimate.counts["clusters"]),
+        "converged": True,
     }
-    if "events" in estimate.counts:
-        body["events"] = size(estimate.counts["events"])
-    if question.contrasts:
-        body["contrasts"] = contrast_rows(question.contrasts, names, model, setting.conf_level, None)
-    if question.tests:
-        body["tests"] = wald_tests(question.tests, names, model, None)
-    return body
+    return model_body(question, setting, estimate, fit) | {"cluster": question.cluster, "error": "robust"}
 
 
 STATISTIC = Statistic(

@@ -36,7 +36,7 @@ from isthmus.statistics.families import FAMILIES, POSITIVE_OUTCOME, Family, link
 from isthmus.statistics.glm_evidence import glm_evidence
 from isthmus.statistics.glm_kernel import Rows
 from isthmus.statistics.glm_model import Model, implied_columns
-from isthmus.statistics.inference import contrast_rows, term_rows, wald_tests
+from isthmus.statistics.model_body import model_body
 from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
 
@@ -254,32 +254,12 @@ def _fit_shown(question: Glm, setting: Setting, estimate: Estimate) -> dict[str,
 
 
 def _report(question: Glm, setting: Setting, estimate: Estimate) -> dict[str, Any]:
-    found, names = estimate.values, setting.design.names if setting.design is not None else ()
     fit = _fit_shown(question, setting, estimate)
-    df = float(fit["df_residual"]) if found["test"] == "t" else None
-    model = (found["estimates"], found["vcov"])
-    errors = np.sqrt(np.diag(found["vcov"]))
-    body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
-        "terms": term_rows(names, found["estimates"], errors, setting.conf_level, df),
-        "fit": {k: number(v) if isinstance(v, float) else v for k, v in fit.items()},
-        "reference": dict(setting.design.reference) if setting.design is not None else {},
-        "conf_level": setting.conf_level,
-        "test": found["test"],
-        "error": found["error"],
-        "vcov": found["vcov"].tolist() if "vcov" in question.release else None,
-    }
-    if "events" in estimate.counts:
-        body["events"] = size(estimate.counts["events"])
+    df = float(fit["df_residual"]) if estimate.values["test"] == "t" else None
+    shown = {k: number(v) if isinstance(v, float) else v for k, v in fit.items()}
+    body = model_body(question, setting, estimate, shown, df) | {"error": estimate.values["error"]}
     if "clusters" in estimate.counts:
         body["clusters"] = size(estimate.counts["clusters"])
-    if question.contrasts:
-        body["contrasts"] = contrast_rows(question.contrasts, names, model, setting.conf_level, df)
-    if question.tests:
-        body["tests"] = wald_tests(question.tests, names, model, df)
     return body
 
 

@@ -30,9 +30,9 @@ from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Ne
 from isthmus.statistics.families import FAMILIES, link_names
 from isthmus.statistics.glm_evidence import glm_evidence
 from isthmus.statistics.glm_model import Model, implied_columns
-from isthmus.statistics.inference import contrast_rows, term_rows, wald_tests
 from isthmus.statistics.mixed_flow import Plan
 from isthmus.statistics.mixed_groups import Rows
+from isthmus.statistics.model_body import model_body
 from isthmus.statistics.show import size
 from isthmus.statistics.summaries import filled
 
@@ -166,8 +166,7 @@ def _summarise(question: Mixed, setting: Setting, prepared: Rows, asked: Round) 
 
 
 def _report(question: Mixed, setting: Setting, estimate: Estimate) -> dict[str, Any]:
-    found, names = estimate.values, setting.design.names if setting.design is not None else ()
-    model = (found["estimates"], found["vcov"])
+    found = estimate.values
     random, labels = found["random"], ("(Intercept)", *question.slopes)
     between = float(random[0, 0])
     fit: dict[str, Any] = {
@@ -187,30 +186,7 @@ def _report(question: Mixed, setting: Setting, estimate: Estimate) -> dict[str, 
         "points": found.get("points"),
         "converged": True,
     }
-    body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
-        "terms": term_rows(names, *_two(model), setting.conf_level, None),
-        "fit": fit,
-        "group": question.group,
-        "reference": dict(setting.design.reference) if setting.design is not None else {},
-        "conf_level": setting.conf_level,
-        "test": "z",
-        "error": "model",
-        "vcov": found["vcov"].tolist() if "vcov" in question.release else None,
-    }
-    if question.contrasts:
-        body["contrasts"] = contrast_rows(question.contrasts, names, model, setting.conf_level, None)
-    if question.tests:
-        body["tests"] = wald_tests(question.tests, names, model, None)
-    return body
-
-
-def _two(model: tuple[Any, Any]) -> tuple[Any, Any]:
-    """Estimates and their errors."""
-    return model[0], np.sqrt(np.diag(model[1]))
+    return model_body(question, setting, estimate, fit) | {"group": question.group, "error": "model"}
 
 
 STATISTIC = Statistic(

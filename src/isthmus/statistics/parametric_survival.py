@@ -20,7 +20,7 @@ from isthmus.model.formula import Formula, Surv, parse
 from isthmus.model.record import record
 from isthmus.statistics import indicators, parametric_survival_flow, survival, unusual
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
-from isthmus.statistics.inference import contrast_rows, term_rows, wald_tests
+from isthmus.statistics.model_body import model_body
 from isthmus.statistics.parametric_survival_flow import Distribution, Model, Rows
 from isthmus.statistics.show import size
 from isthmus.statistics.summaries import filled
@@ -106,29 +106,11 @@ def _summarise(question: ParametricSurvival, setting: Setting, prepared: Rows, a
 
 
 def _report(question: ParametricSurvival, setting: Setting, estimate: Estimate) -> dict[str, Any]:
-    found, design = estimate.values, _model(question, setting).design
-    names = (*design.names, *(() if question.distribution == "exponential" else ("Log(scale)",)))
-    model, events = (found["estimates"], found["vcov"]), size(estimate.counts["events"])
+    found, events = estimate.values, size(estimate.counts["events"])
     fit = {"distribution": question.distribution, "scale": found["scale"], "loglik": found["loglik"]}
-    body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "events": events,
-        "rounds": estimate.rounds,
-        "terms": term_rows(names, found["estimates"], np.sqrt(np.diag(found["vcov"])), setting.conf_level, None),
-        "fit": {**fit, "df": estimate.parameters, "events": events},
-        "reference": dict(design.reference),
-        "conf_level": setting.conf_level,
-        "test": "z",
-        "error": "model",
-        "vcov": found["vcov"].tolist() if "vcov" in question.release else None,
+    return model_body(question, setting, estimate, {**fit, "df": estimate.parameters, "events": events}) | {
+        "error": "model"
     }
-    if question.contrasts:
-        body["contrasts"] = contrast_rows(question.contrasts, names, model, setting.conf_level, None)
-    if question.tests:
-        body["tests"] = wald_tests(question.tests, names, model, None)
-    return body
 
 
 STATISTIC = Statistic(

@@ -251,6 +251,7 @@ def _estimate(
         **implied.implied_cells(model.design, marks, (n, events)),
     }
     values = {
+        "names": (*model.design.names, *(() if model.free == model.size else ("Log(scale)",))),
         "estimates": linear.product(turn, theta),
         "vcov": linear.congruence(turn, inverse),
         "scale": float(np.exp(theta[-1])) if model.free > model.size else 1.0,
