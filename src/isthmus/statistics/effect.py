@@ -37,7 +37,7 @@ from isthmus.statistics.effect_flow import Plan
 from isthmus.statistics.effect_site import Rows
 from isthmus.statistics.families import FAMILIES
 from isthmus.statistics.glm_evidence import glm_evidence
-from isthmus.statistics.glm_model import Model, implied_columns
+from isthmus.statistics.glm_model import Model, start_part
 from isthmus.statistics.inference import term_rows
 from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
@@ -210,15 +210,12 @@ def _summarise_fit(plan: Plan, prepared: Rows, asked: Round) -> Answer:
     fit = str(asked.params["fit"])
     model = plan.propensity if fit == "ps " or plan.outcome is None else plan.outcome
     rows = _glm_rows(prepared, fit)
-    values: dict[str, Any] = {}
     if asked.params["step"] == "start":
-        totals = glm_kernel.start_sums(model.family, rows, asked.params)
-        values |= {"gram": totals.gram, "right": totals.score, "marks": implied_columns(model, rows)}
-        values |= glm_kernel.outcome_sums(model.family, rows, float(asked.params["response_scale"]))
-    else:
-        totals = glm_kernel.newton_sums(model.family, rows, asked.params)
-        values |= {"gram": totals.gram, "score": totals.score, "deviance": totals.deviance}
-        values |= glm_flow.null_part(model, rows, asked.params)
+        values, guard = start_part(model, rows, asked.params)
+        return Answer(filled(asked.layout, values), guard)
+    totals = glm_kernel.newton_sums(model.family, rows, asked.params)
+    values = {"gram": totals.gram, "score": totals.score, "deviance": totals.deviance}
+    values |= glm_flow.null_part(model, rows, asked.params)
     return Answer(filled(asked.layout, values), totals.weights())
 
 

@@ -26,7 +26,7 @@ from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Ne
 from isthmus.statistics.families import FAMILIES, link_names
 from isthmus.statistics.gee_flow import Rows
 from isthmus.statistics.glm_evidence import glm_evidence
-from isthmus.statistics.glm_model import Model, implied_columns
+from isthmus.statistics.glm_model import Model, start_part
 from isthmus.statistics.model_body import model_body
 from isthmus.statistics.show import size
 from isthmus.statistics.summaries import filled
@@ -116,11 +116,8 @@ def _summarise(question: Gee, setting: Setting, prepared: Rows, asked: Round) ->
     model, params = _model(question, setting), asked.params
     if params["step"] != "start":
         return gee_flow.summarise(model, prepared, asked)
-    rows = _plain(prepared)
-    totals = glm_kernel.start_sums(model.family, rows, params)
-    values: dict[str, Any] = {"gram": totals.gram, "right": totals.score, "marks": implied_columns(model, rows)}
-    values |= glm_kernel.outcome_sums(model.family, rows, float(params["response_scale"]))
-    return Answer(filled(asked.layout, values), totals.weights())
+    values, weights = start_part(model, _plain(prepared), params)
+    return Answer(filled(asked.layout, values), weights)
 
 
 def _report(question: Gee, setting: Setting, estimate: Estimate) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Ne
 from isthmus.statistics.families import FAMILIES, POSITIVE_OUTCOME, Family, link_names, null_deviance
 from isthmus.statistics.glm_evidence import glm_evidence
 from isthmus.statistics.glm_kernel import Rows
-from isthmus.statistics.glm_model import Model, implied_columns
+from isthmus.statistics.glm_model import Model, start_part
 from isthmus.statistics.model_body import model_body
 from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
@@ -211,11 +211,9 @@ def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) ->
         values, guard = glm_cluster.meat(model, prepared, asked.params)
         return Answer(filled(asked.layout, values), guard)
     if step == "start":
-        totals = glm_kernel.start_sums(model.family, prepared, asked.params)
-        values |= {"gram": totals.gram, "right": totals.score}
-        values |= glm_kernel.outcome_sums(model.family, prepared, float(asked.params["response_scale"]))
-        values["marks"] = implied_columns(model, prepared)
-    elif step == "meat":
+        values, guard = start_part(model, prepared, asked.params)
+        return Answer(filled(asked.layout, values), guard)
+    if step == "meat":
         frequency = 1 if model.weighting == "frequency" else 0
         totals = glm_kernel.meat_sums(model.family, prepared, {**asked.params, "frequency": frequency})
         values["meat"] = totals.gram

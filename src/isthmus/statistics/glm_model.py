@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from isthmus.evidence import Weights
 from isthmus.model.codebook import Codebook
 from isthmus.model.formula import Design
 from isthmus.statistics import coordinates, implied
 from isthmus.statistics.families import Family
-from isthmus.statistics.glm_kernel import Rows
+from isthmus.statistics.glm_kernel import Rows, outcome_sums, start_sums
 from isthmus.summary import Field, FloatArray, Layout
 
 
@@ -85,6 +88,15 @@ def implied_columns(model: Model, rows: Rows) -> FloatArray:
     v = (rows.y[used] - low) / width
     found = implied.marks(model.design, model.dictionary, rows.columns[:, used], v)
     return np.column_stack([found, np.array([v.sum(), v @ v, v.sum()])])
+
+
+def start_part(
+    model: Model, rows: Rows, params: Mapping[str, Any], family: Family | None = None
+) -> tuple[dict[str, Any], Weights]:
+    """A site's part of `start_layout`, and its weights; `family` where the first step is not of the model's own."""
+    totals = start_sums(family or model.family, rows, params)
+    values = {"gram": totals.gram, "right": totals.score, "marks": implied_columns(model, rows)}
+    return values | outcome_sums(model.family, rows, float(params["response_scale"])), totals.weights()
 
 
 def outcome_range(model: Model) -> tuple[float, float]:

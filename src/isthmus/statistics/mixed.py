@@ -29,7 +29,7 @@ from isthmus.statistics import glm_kernel, mixed_flow, mixed_glmm, mixed_groups,
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.families import FAMILIES, link_names
 from isthmus.statistics.glm_evidence import glm_evidence
-from isthmus.statistics.glm_model import Model, implied_columns
+from isthmus.statistics.glm_model import Model, start_part
 from isthmus.statistics.mixed_flow import Plan
 from isthmus.statistics.mixed_groups import Rows
 from isthmus.statistics.model_body import model_body
@@ -147,12 +147,8 @@ def _summarise(question: Mixed, setting: Setting, prepared: Rows, asked: Round) 
     plan, params = _plan(question, setting), asked.params
     values: dict[str, Any]
     if params["step"] == "start":
-        model, rows = plan.model, _plain(prepared)
-        totals = glm_kernel.start_sums(model.family, rows, params)
-        values = {"gram": totals.gram, "right": totals.score, "marks": implied_columns(model, rows)}
-        values |= glm_kernel.outcome_sums(model.family, rows, float(params["response_scale"]))
-        values["groups"] = len(prepared.starts)
-        return Answer(filled(asked.layout, values), totals.weights())
+        values, weights = start_part(plan.model, _plain(prepared), params)
+        return Answer(filled(asked.layout, values | {"groups": len(prepared.starts)}), weights)
     if params["step"] == "quadrature":
         return mixed_quadrature.summarise(question.family, prepared, question.points, asked)
     theta, found = np.asarray(params["theta"]), mixed_groups.sums(prepared, params)

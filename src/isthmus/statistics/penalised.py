@@ -30,7 +30,7 @@ from isthmus.statistics.families import FAMILIES, link_names
 from isthmus.statistics.glm import check_outcome
 from isthmus.statistics.glm_evidence import glm_evidence
 from isthmus.statistics.glm_kernel import Rows
-from isthmus.statistics.glm_model import Model, implied_columns
+from isthmus.statistics.glm_model import Model, start_part
 from isthmus.statistics.penalised_flow import ROUNDS, Path
 from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
@@ -114,11 +114,8 @@ def _flow(question: Penalised, setting: Setting) -> Flow:
 def _summarise(question: Penalised, setting: Setting, prepared: Rows, asked: Round) -> Answer:
     model, params = _model(question, setting), asked.params
     if params["step"] == "start":
-        plain = FAMILIES["gaussian", "identity"]
-        totals = glm_kernel.start_sums(plain, prepared, params)
-        values: dict[str, Any] = {"gram": totals.gram, "right": totals.score, "marks": implied_columns(model, prepared)}
-        values |= glm_kernel.outcome_sums(model.family, prepared, float(params["response_scale"]))
-        return Answer(filled(asked.layout, values), totals.weights())
+        values, weights = start_part(model, prepared, params, FAMILIES["gaussian", "identity"])
+        return Answer(filled(asked.layout, values), weights)
     each = [
         glm_kernel.newton_sums(model.family, prepared, {**params, "coefficients": row})
         for row in np.asarray(params["coefficients"])
