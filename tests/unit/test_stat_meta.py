@@ -130,6 +130,7 @@ def test_the_summary_has_studies_weights_and_heterogeneity() -> None:
 def test_the_forest_plot_shows_weights_and_the_pooled_diamond() -> None:
     figures = {"a": (0.1, 0.1), "b": (0.5, 0.2), "c": (0.3, 0.1)}
     drawn = isthmus.pool_estimates(figures, measure="RR").plot()
+    assert "n = " not in drawn  # nobody stated how many there were
     for word in ("Weight %", "Risk ratio, log scale", "pooled", "prediction interval", "<path"):
         assert word in drawn
     assert "0 sites" not in drawn

@@ -38,7 +38,7 @@ def survival_figure(name: str, body: Mapping[str, Any], context: Mapping[str, An
         y_label="Event-free",
         unit=unit,
         stepped=body.get("exactness") != "exact",
-        notes=(f"n = {tables.significant(body.get('n'))}.", *_rounding(body)),
+        notes=(*_size(body), *_rounding(body)),
     )
 
 
@@ -54,7 +54,7 @@ def forest_figure(name: str, body: Mapping[str, Any], context: Mapping[str, Any]
         headings=(f"{ratio or 'Estimate'} ({tables.percent(body)} CI)", *(("Weight %",) if pooled else ()), "p"),
         measure="Risk ratio" if pooled and ratio == "RR" else _MEASURES.get(ratio or "", "Coefficient"),
         log=ratio is not None,
-        notes=(f"n = {tables.significant(body.get('n'))}.", *(f"{note}." for note in _pooling(body))),
+        notes=(*_size(body), *(f"{note}." for note in _pooling(body))),
     )
 
 
@@ -76,6 +76,11 @@ def _curve(curve: Mapping[str, Any]) -> Curve:
         high=tuple(curve["conf_high"][i] for i in shown),
         at_risk=tuple(curve["at_risk"][i] for i in shown),
     )
+
+
+def _size(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """How many rows entered, where that is known: published figures come without."""
+    return () if body.get("n") is None else (f"n = {tables.significant(body['n'])}.",)
 
 
 def _forest_row(term: Mapping[str, Any], ratio: str | None) -> ForestRow:
