@@ -57,4 +57,4 @@ def test_through_the_sites_they_do_not_either(stop: Say) -> None:
     theirs = 3.0 * means(result, "m") - others.sum(axis=0) / PEOPLE
     found = auc(frequency, theirs, inside, outside)
     assert found < 0.65  # a guess gives 0.5, with an error of 0.04
-    stop(f"AUC {found:.3f} from a table over three sites")
+    stop("AUC below 0.65 from a table over three sites, whose noise is fresh in every run")
