@@ -155,7 +155,7 @@ def _agree(folder: Path, book: Codebook, address: str) -> None:
         own = f'[site]\nname = "{name}"\nhub = "{address}"\ncustodian = "{custodians[f"{name}-hospital"].card.key}"\n'
         (folder / name / "isthmus.toml").write_text(own + common + dataset + store)
     (folder / "hub" / "isthmus.toml").write_text(f'[hub]\nlisten = "{address}"\n' + common + dataset + store)
-    (folder / "ada" / "isthmus.toml").write_text(f'[researcher]\nname = "ada"\nhub = "{address}"\n' + common)
+    (folder / "ada" / "isthmus.toml").write_text(f'[person]\nname = "ada"\nhub = "{address}"\n' + common)
     for name in (*data.SITES, "hub"):
         stated = {key: value for key, value in plain(book).items() if key != "inferred"}
         (folder / name / "codebook.yaml").write_text(json.dumps(stated))

@@ -68,12 +68,12 @@ def test_every_setting_is_described() -> None:
         ConfigFile,
         DatasetConfig,
         HubConfig,
-        ResearcherConfig,
+        PersonConfig,
         SiteConfig,
         StoreConfig,
     )
 
-    tables = {"site": SiteConfig, "hub": HubConfig, "researcher": ResearcherConfig}
+    tables = {"site": SiteConfig, "hub": HubConfig, "person": PersonConfig}
     tables |= {"dataset": DatasetConfig, "store": StoreConfig}
     assert {f.name for f in dataclasses.fields(ConfigFile)} == set(tables) == described("config.md") - {"isthmus.toml"}
     page = (REFERENCE / "config.md").read_text()

@@ -134,7 +134,7 @@ def alliance(directory: Path, law: Mapping[str, Any] | None = None, **entry: Any
         '[dataset.trial]\ncodebook = "../trial.yaml"\n[store]\npath = "state.db"\n'
     )
     (directory / "ada" / "isthmus.toml").write_text(
-        f'[researcher]\nname = "ada"\nhub = "{address}"\nkey = "file:keys2"\nagreement = "agreement.json"\n'
+        f'[person]\nname = "ada"\nhub = "{address}"\nkey = "file:keys2"\nagreement = "agreement.json"\n'
     )
     return Alliance(directory, address, keepers)
 

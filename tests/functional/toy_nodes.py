@@ -184,7 +184,12 @@ def means(directory: Path, arguments: Mapping[str, Any]) -> Means:
 def hub(directory: Path, arguments: Mapping[str, Any], tell: Tell) -> int:
     everyone = cards(directory.parent)
     parties = {
-        card.name: Party(card.name, card.role, bytes.fromhex(card.key), card.certificate.encode())
+        card.name: Party(
+            card.name,
+            "site" if card.role == "site" else "person",
+            bytes.fromhex(card.key),
+            card.certificate.encode(),
+        )
         for card in everyone.values()
         if card.role in {"site", "researcher"}
     }

@@ -27,7 +27,7 @@ def identity(directory: Path, role: str, name: str) -> Identity:
 
 
 def party(who: Identity) -> Party:
-    role = "site" if who.card.role == "site" else "researcher"
+    role = "site" if who.card.role == "site" else "person"
     return Party(who.name, role, who.key.public, who.certificate)
 
 
@@ -69,10 +69,10 @@ class Echo:
     def expected(self, site: str, head: Mapping[str, Any]) -> int:
         return self.wanted
 
-    async def asked(self, researcher: str, question: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def asked(self, person: Party, question: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         if question["what"] == "status":
             raise Invalid("E-RUN", "no such run here", "ask for one that was submitted")
-        yield {"run": "run-1", "by": researcher}
+        yield {"run": "run-1", "by": person.name}
 
 
 @dataclass

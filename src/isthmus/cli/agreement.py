@@ -144,6 +144,7 @@ def show(file: File, json: Json = False, quiet: Quiet = False) -> None:
     screen.table(Table(title="Sites", headings=("Site", "Party", "Country", "Facility"), rows=sites, labels=4))
     _say_rules(screen, agreement)
     _say_duties(screen, agreement)
+    _say_people(screen, agreement)
     screen.say(_state(signed))
 
 
@@ -188,6 +189,19 @@ def _say_duties(screen: Screen, agreement: Agreement) -> None:
     )
     between = ("Flow", "From", "To", "What", "Mechanism")
     screen.table(Table(title="Flows", headings=between, rows=flows, labels=5))
+
+
+def _say_people(screen: Screen, agreement: Agreement) -> None:
+    from isthmus.governance.reviewers import country_of_person, review_words
+    from isthmus.sdk.tables import Table
+
+    rows = tuple(
+        (p.person, p.party, country_of_person(agreement, p), ", ".join(p.roles).replace("_", " "))
+        for p in agreement.people
+    )
+    screen.table(Table(title="People", headings=("Person", "Party", "Country", "Roles"), rows=rows, labels=4))
+    for line in review_words(agreement):
+        screen.say(line)
 
 
 def _write_template(file: Path, template: Template) -> None:

@@ -74,12 +74,12 @@ def _configuration() -> Iterator[Check]:
         config = read_config(path, os.environ)
     except IsthmusError:
         return
-    for role in (config.tables.site, config.tables.hub, config.tables.researcher):
+    for role in (config.tables.site, config.tables.hub, config.tables.person):
         if role is not None:
             yield _try(f"keys of {role.name}", partial(_identity, path, role.key), needed=True)
             if role.agreement is not None:
                 yield _try("agreement", partial(_agreement, path, role.agreement), needed=True)
-    away = config.tables.site or config.tables.researcher
+    away = config.tables.site or config.tables.person
     if away is not None:
         yield _try("hub", partial(_reach, away.hub), needed=True)
     for name in config.tables.dataset:
@@ -99,7 +99,7 @@ def _tables(path: Path) -> list[str]:
     from isthmus.federation.config import read_config
 
     tables = read_config(path, os.environ).tables
-    return [name for name in ("site", "hub", "researcher", "dataset", "store") if getattr(tables, name)]
+    return [name for name in ("site", "hub", "person", "dataset", "store") if getattr(tables, name)]
 
 
 def _identity(path: Path, reference: str) -> str:

@@ -21,7 +21,18 @@ class Role(StrEnum):
     HUB = "hub"
     RESEARCHER = "researcher"
     CUSTODIAN = "custodian"
+    OUTPUT_CHECKER = "output_checker"
+    MANAGER = "manager"
+    ENGINEER = "engineer"
+    AUDITOR = "auditor"
 
+
+_PERSON = """[person]
+name = "{name}"
+hub = "{hub}"
+key = "file:keys/{name}"
+agreement = "agreement.json"
+"""
 
 _TOML = {
     Role.SITE: """[site]
@@ -47,12 +58,6 @@ agreement = "agreement.json"
 [store]
 path = "state/{name}.db"
 """,
-    Role.RESEARCHER: """[researcher]
-name = "{name}"
-hub = "{hub}"
-key = "file:keys/{name}"
-agreement = "agreement.json"
-""",
 }
 
 
@@ -61,7 +66,12 @@ def init(  # noqa: PLR0913 - one per option
     name: Annotated[str, typer.Argument(help="Its name in the agreement.")],
     party: Annotated[str, typer.Option(help="The legal entity it belongs to.")],
     country: Annotated[str, typer.Option(help="Country of that entity, two letters.")],
-    hub: Annotated[str, typer.Option(help="The hub's address, host:port (for a hub: where it listens).")] = "",
+    hub: Annotated[
+        str,
+        typer.Option(
+            help="The hub's address, host:port (for a hub: where it listens). A custodian who only signs agreements needs none."
+        ),
+    ] = "",
     folder: Annotated[Path, typer.Option(help="Where to write.")] = Path(),
     json: Json = False,
     quiet: Quiet = False,
@@ -71,7 +81,8 @@ def init(  # noqa: PLR0913 - one per option
 
     screen = Screen.of(json=json, quiet=quiet)
     file = folder / "isthmus.toml"
-    if role is not Role.CUSTODIAN:
+    configured = bool(hub) or role is not Role.CUSTODIAN  # a custodian who only signs asks no hub
+    if configured:
         _check(file, hub)
     keys = folder / "keys" / name
     made = make_identity(
@@ -79,14 +90,14 @@ def init(  # noqa: PLR0913 - one per option
         Owner(role=role.value, name=name, party=party, country=country.upper()),
         datetime.now(UTC),  # noqa: TID251
     )
-    if role is not Role.CUSTODIAN:
-        file.write_text(_TOML[role].format(name=name, hub=hub), encoding="utf-8")
+    if configured:
+        file.write_text(_TOML.get(role, _PERSON).format(name=name, hub=hub), encoding="utf-8")
     if screen.json:
         card = str(keys / "card.json")
         screen.document({"schema": "isthmus/init/1", "role": role.value, "card": card, "key": made.card.key})
         return
     screen.say(f"Keys and card: {keys}")
-    if role is not Role.CUSTODIAN:
+    if configured:
         screen.say(f"Configuration: {file}")
     screen.say(f"Send {keys / 'card.json'} to whoever writes the agreement. It holds nothing secret.", style="dim")
 

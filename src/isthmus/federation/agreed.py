@@ -21,13 +21,13 @@ from isthmus.federation.config import Config, read_config, resolve
 from isthmus.federation.control import Clock
 from isthmus.federation.desk import Desk, Note, Request, Seat
 from isthmus.federation.grpc_client import HubClient
-from isthmus.federation.grpc_hub import Party
 from isthmus.federation.grpc_site import HubAddress
 from isthmus.federation.hub_node import HubSetup
 from isthmus.federation.hub_work import HubWork as OurHubWork
 from isthmus.federation.identity import Identity, load_identity
 from isthmus.federation.law import Asked, Law, law_of
 from isthmus.federation.node import Ledger, Means
+from isthmus.federation.parties import parties_of
 from isthmus.federation.plan import study_reads
 from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.purse import SqlPurse
@@ -196,14 +196,6 @@ def common(agreement: Agreement) -> Desk:
     return Desk("federated", agreement_digest(agreement), partial(check_in_force, agreement))
 
 
-def parties_of(agreement: Agreement) -> dict[str, Party]:
-    """Who may connect: sites and researchers."""
-    sites = [Party(s.site, "site", bytes.fromhex(s.key), s.certificate.encode()) for s in agreement.sites]
-    people = [p for p in agreement.people if "researcher" in p.roles]
-    asking = [Party(p.person, "researcher", bytes.fromhex(p.key), p.certificate.encode()) for p in people]
-    return {party.name: party for party in (*sites, *asking)}
-
-
 def hub_address(agreement: Agreement, address: str) -> HubAddress:
     """The agreement's hub at host:port."""
     hub = agreement.hub
@@ -354,7 +346,7 @@ def connect(path: Path, environ: Mapping[str, str], clock: Clock) -> Researcher:
         Invalid, Untrusted, Refused, Unavailable: configuration, keys or agreement cannot be used.
     """
     config = read_config(path, environ)
-    me = config.researcher()
+    me = config.person()
     agreement = check_signatures(read_agreement(config, me.agreement))
     identity = load_identity(config.keys(me.key))
     return Researcher(identity, agreement, HubClient(identity, hub_address(agreement, me.hub), clock))

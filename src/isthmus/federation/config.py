@@ -1,7 +1,7 @@
 """`isthmus.toml`: strict, found by going up, overridden by `ISTHMUS_*`. Secrets are references, never values.
 
     [site] name, hub, key, agreement, custodian, facility, rules     [hub] name, listen, key, agreement
-    [researcher] name, hub, key, agreement                    [dataset.NAME] source, table, person, codebook
+    [person] name, hub, key, agreement                       [dataset.NAME] source, table, person, codebook
     [store] path
 
 Paths are relative to the file. `ISTHMUS_SITE_HUB` overrides `hub` of `[site]`, and so on for every table but datasets.
@@ -58,8 +58,8 @@ class HubConfig:
 
 
 @record
-class ResearcherConfig:
-    """A researcher: the hub's host:port, keys, the agreement (it names the hub's certificate)."""
+class PersonConfig:
+    """A person: the name in the agreement, the hub's host:port, keys, the agreement (it names the hub's certificate)."""
 
     name: str
     hub: str
@@ -90,7 +90,7 @@ class ConfigFile:
 
     site: SiteConfig | None = None
     hub: HubConfig | None = None
-    researcher: ResearcherConfig | None = None
+    person: PersonConfig | None = None
     dataset: Mapping[str, DatasetConfig] = field(default_factory=dict)
     store: StoreConfig | None = None
 
@@ -115,9 +115,9 @@ class Config:
         """`[hub]`, or Invalid E-CONFIG."""
         return _stated(self.tables.hub, "hub")
 
-    def researcher(self) -> ResearcherConfig:
-        """`[researcher]`, or Invalid E-CONFIG."""
-        return _stated(self.tables.researcher, "researcher")
+    def person(self) -> PersonConfig:
+        """`[person]`, or Invalid E-CONFIG."""
+        return _stated(self.tables.person, "person")
 
     def store(self) -> StoreConfig:
         """`[store]`, or Invalid E-CONFIG."""
@@ -187,7 +187,7 @@ def resolve(reference: str, base: Path, environ: Mapping[str, str]) -> str:
 _TABLES: Mapping[str, type[Any]] = {
     "site": SiteConfig,
     "hub": HubConfig,
-    "researcher": ResearcherConfig,
+    "person": PersonConfig,
     "store": StoreConfig,
 }
 

@@ -1,4 +1,4 @@
-"""The hub's end of the network: one port, one bidirectional stream per site, signed questions from researchers.
+"""The hub's end of the network: one port, one bidirectional stream per site, signed questions from people.
 
 Generic byte methods, no generated code. Sites dial; the hub never does.
 """
@@ -33,12 +33,13 @@ _OPTIONS = (("grpc.so_reuseport", 0), ("grpc.max_concurrent_streams", 1024))
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Who may connect, from the agreement: name, role, Ed25519 key, transport certificate (PEM)."""
+    """Who may connect, from the agreement: name, Ed25519 key, transport certificate (PEM), a person's roles."""
 
     name: str
-    role: Literal["site", "researcher"]
+    role: Literal["site", "person"]
     key: bytes
     certificate: bytes
+    roles: frozenset[str] = frozenset({"researcher"})
 
 
 class Office(Protocol):
@@ -64,8 +65,8 @@ class Office(Protocol):
         """Bytes above 1 MiB that the body of a site's message with this (unverified) head may have now; else 0."""
         ...
 
-    def asked(self, researcher: str, question: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
-        """A researcher's signed question; gives the documents of the answer."""
+    def asked(self, person: Party, question: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        """A person's signed question; gives the documents of the answer."""
         ...
 
 
@@ -172,14 +173,14 @@ class HubServer:
 
     async def _ask(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
         try:
-            party = self._party(context, "researcher")
+            party = self._party(context, "person")
             talk = Talk(self._identity.name, self._identity.key, Peer(party.name, party.key), self._settings.clock)
             document = self._question(talk, request)
         except IsthmusError as error:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
             return
         try:
-            async for answer in self._office.asked(party.name, document.body):
+            async for answer in self._office.asked(party, document.body):
                 yield _frame(talk.say("answer", answer))
         except IsthmusError as error:
             yield _frame(talk.say("answer", {"problem": facts(error)}))

@@ -135,9 +135,9 @@ class HubNode:
             self.presence[site] = "left" if ended.how == "bye" else ended.how
         self._log.info("%s: stream ended (%s)%s", site, ended.how, f" {ended.error}" if ended.error else "")
 
-    def asked(self, researcher: str, question: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
-        """A researcher's signed question."""
-        return hub_window.answer(self, researcher, question)
+    def asked(self, person: Party, question: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        """A person's signed question."""
+        return hub_window.answer(self, person, question)
 
     def _remember(self, site: str, said: Any) -> dict[str, Any] | None:
         """Keep the highest head of a site's ledger; gives the one kept before, so that an old backup is noticed."""

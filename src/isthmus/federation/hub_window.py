@@ -1,4 +1,4 @@
-"""The hub's window for researchers: submit, status, watch, bundle. Counts, sums and parameters never show here."""
+"""The hub's window for people: submit, status, watch, bundle. Counts, sums and parameters never show here."""
 
 from __future__ import annotations
 
@@ -11,29 +11,36 @@ from typing import TYPE_CHECKING, Any
 from isthmus.federation.hub_runs import HeldRun
 from isthmus.federation.reasons import facts
 from isthmus.federation.store import UNFINISHED, RunRow
-from isthmus.model.errors import Invalid, IsthmusError, Unavailable, Waiting
+from isthmus.model.errors import Invalid, IsthmusError, Refused, Unavailable, Waiting
 
 if TYPE_CHECKING:
+    from isthmus.federation.grpc_hub import Party
     from isthmus.federation.hub_node import HubNode
 
 Answers = AsyncIterator[Mapping[str, Any]]
 
+ROLES: Mapping[str, frozenset[str]] = {  # who may ask what; whatever is not here, every person of the agreement may
+    "submit": frozenset({"researcher"}),
+    "bundle": frozenset({"researcher", "output_checker", "auditor"}),
+}
 PART = 256 * 1024  # bytes of a bundle in one answer
 GLANCE = 0.1  # seconds between two looks of a watcher
 
 
-async def answer(hub: HubNode, researcher: str, question: Mapping[str, Any]) -> Answers:
+async def answer(hub: HubNode, person: Party, question: Mapping[str, Any]) -> Answers:
     """Answer one question.
 
     Raises:
         Invalid: E-QUESTION, E-RUN.
         Waiting: E-NOT-RELEASED.
+        Refused: E-ROLE.
         IsthmusError: as the hub's admission decides.
     """
     name = str(question.get("run"))
+    require_role(person, str(question.get("what")))
     match question.get("what"):
         case "submit":
-            yield {"run": await hub.submit(researcher, _request(question))}
+            yield {"run": await hub.submit(person.name, _request(question))}
         case "status":
             yield await status(hub, name)
         case "runs":
@@ -47,6 +54,18 @@ async def answer(hub: HubNode, researcher: str, question: Mapping[str, Any]) -> 
                 yield {"part": raw[start : start + PART].hex()}
         case _:
             raise Invalid("E-QUESTION", "the hub does not know this question", "use the same release on both sides")
+
+
+def require_role(person: Party, what: str) -> None:
+    """Refuse what a person's roles do not allow.
+
+    Raises:
+        Refused: E-ROLE.
+    """
+    allowed = ROLES.get(what)
+    if allowed is not None and not allowed & person.roles:
+        roles = " or ".join(sorted(allowed))
+        raise Refused("E-ROLE", f"your role in the agreement does not allow {what!r}", f"this is for: {roles}")
 
 
 async def status(hub: HubNode, name: str) -> dict[str, Any]:

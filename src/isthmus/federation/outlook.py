@@ -41,7 +41,7 @@ def outlook(path: Path, environ: Mapping[str, str], study: Study, book: Codebook
         Invalid, Untrusted, Refused, Unavailable: configuration, keys, agreement or codebook cannot be used.
     """
     config = read_config(path, environ)
-    me = config.researcher()
+    me = config.person()
     agreement = check_signatures(read_agreement(config, me.agreement))
     entry, table = agreement.dataset(study.dataset), config.tables.dataset.get(study.dataset)
     if book is None and (table is None or table.codebook is None):

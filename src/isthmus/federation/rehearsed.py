@@ -197,7 +197,12 @@ def hub(directory: Path, arguments: Mapping[str, Any], tell: Tell) -> int:
     staged, charter = _read(directory.parent, {})
     cards = _cards(directory.parent)
     parties = {
-        card.name: Party(card.name, card.role, bytes.fromhex(card.key), card.certificate.encode())
+        card.name: Party(
+            card.name,
+            "site" if card.role == "site" else "person",
+            bytes.fromhex(card.key),
+            card.certificate.encode(),
+        )
         for card in cards.values()
         if card.role in {"site", "researcher"}
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from isthmus.disclosure.rules import Effective, strictest
 from isthmus.governance.duties import Custody, Duties, PartyStatus, Standing
@@ -22,6 +22,9 @@ from isthmus.model.record import record
 from isthmus.model.rules import Rules
 
 T = TypeVar("T")
+
+PersonRole = Literal["custodian", "researcher", "output_checker", "manager", "engineer", "auditor"]
+PEOPLE: tuple[PersonRole, ...] = get_args(PersonRole)
 
 
 @record
@@ -36,11 +39,15 @@ class Party:
 
 @record
 class Person:
-    """Someone who acts for a party: custodians sign agreements, researchers sign studies."""
+    """Someone who acts for a party.
+
+    Custodians sign agreements and approve studies, researchers sign studies, output checkers decide on results; managers
+    and engineers see how runs stand, auditors read everything and decide on nothing.
+    """
 
     person: str
     party: str
-    roles: tuple[Literal["custodian", "researcher"], ...]
+    roles: tuple[PersonRole, ...]
     key: str
     certificate: str
     tls: str
@@ -104,6 +111,22 @@ class DatasetEntry:
 
 
 @record
+class Review:
+    """Which decisions people take, besides the rules.
+
+    Attributes:
+        study: `custodians`: a custodian of each party whose site takes part approves each study, or a standing rule of
+            theirs does; `none`: the rules alone decide.
+        egress: how many output checkers accept each result before it is released.
+        one_per_country: the two checkers stand in different countries.
+    """
+
+    study: Literal["none", "custodians"]
+    egress: Literal[0, 2]
+    one_per_country: bool
+
+
+@record
 class Agreement:
     """One version of an agreement. Dates are days in UTC, `starts` and `expires` included.
 
@@ -114,6 +137,7 @@ class Agreement:
         two_party: every custodian accepts that two sites see each other's part of a sum.
         previous: digest of the version before; none in version 1.
         duties: what the rules of law read besides.
+        review: which decisions people take; left out, none.
     """
 
     isthmus: Literal["agreement/1"]
@@ -133,6 +157,7 @@ class Agreement:
     two_party: bool
     previous: str | None = None
     duties: Duties | None = None
+    review: Review | None = None
 
     def __hash__(self) -> int:
         """Looked up by content; the digest is made once for each."""

@@ -20,7 +20,7 @@ from isthmus.model.names import Digest
 from isthmus.model.record import record
 from isthmus.strict import parse
 
-Role = Literal["site", "hub", "researcher", "custodian"]
+Role = Literal["site", "hub", "researcher", "custodian", "output_checker", "manager", "engineer", "auditor"]
 
 LARGEST = 64 << 10  # bytes of a card: a certificate is under 1 KiB
 _CONTEXT = b"isthmus card 1\n"

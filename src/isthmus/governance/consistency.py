@@ -11,6 +11,7 @@ from isthmus.disclosure.rules import FLOORS, TWO_PARTIES, check_at_least, check_
 from isthmus.governance.agreement import Agreement, shared_rules
 from isthmus.governance.card import check_pin, public_key
 from isthmus.governance.duties_check import Problems, duty_problems, is_day
+from isthmus.governance.reviewers import review_problems
 from isthmus.model.errors import Invalid
 from isthmus.model.names import site_id
 
@@ -116,6 +117,7 @@ _CHECKS: Iterable[Callable[[Agreement], Problems]] = (
     _parties,
     _datasets,
     duty_problems,
+    review_problems,
 )
 
 

@@ -24,7 +24,9 @@ _ENTRIES = {
 }
 _QUIET = {"certificate", "tls"}  # changed together with a key, or with the machine
 _LESS = ("maximum_", "parameters_per_row", "digits", "dominance.k", "rho", "total", "each", "per_")  # less is stricter
-_MORE = ("minimum_", "round_to", "dominance.p", "dominance.n", "colluders")
+_MORE = ("egress", "minimum_", "round_to", "dominance.p", "dominance.n", "colluders")
+
+_TEXTS = {"barred": " (stricter)", "allowed": " (weaker)", "custodians": " (stricter)"}
 
 
 def differences(old: Agreement, new: Agreement) -> list[str]:
@@ -90,7 +92,7 @@ def _changed(old: Any, new: Any, place: str) -> str:
 def _direction(old: Any, new: Any, place: str) -> str:
     last = place.rpartition("disclosure.")[2] if "disclosure." in place else place.rpartition(".")[2]
     if not isinstance(old, int | float) or not isinstance(new, int | float) or isinstance(old, bool):
-        return {"barred": " (stricter)", "allowed": " (weaker)"}.get(str(new), "")
+        return _TEXTS.get(str(new), "") or (" (weaker)" if old == "custodians" else "")
     if last.startswith(_LESS):
         return " (stricter)" if new < old else " (weaker)"
     if last.startswith(_MORE):

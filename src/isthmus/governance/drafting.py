@@ -9,11 +9,13 @@ import yaml
 
 from isthmus.data.yaml_text import load_yaml
 from isthmus.governance.agreement import (
+    PEOPLE,
     Agreement,
     DatasetEntry,
     HubEntry,
     Party,
     Person,
+    Review,
     SiteEntry,
     agreement_digest,
 )
@@ -49,6 +51,7 @@ class Terms:
     parties: Mapping[str, PartyStatus] | None = None
     people: Mapping[str, Standing] | None = None
     duties: Duties | None = None
+    review: Review | None = None
 
 
 def new_agreement(terms: Terms, cards: Iterable[Card], previous: Agreement | None = None) -> Agreement:
@@ -125,6 +128,7 @@ _DECIDED = (
     "disclosure",
     "two_party",
     "duties",
+    "review",
 )
 
 
@@ -134,7 +138,7 @@ def _check_named(terms: Terms, cards: Iterable[Card]) -> None:
     known = {
         "site_rules": {c.name for c in cards if c.role == "site"},
         "parties": {c.party for c in cards},
-        "people": {c.name for c in cards if c.role in {"custodian", "researcher"}},
+        "people": {c.name for c in cards if c.role in PEOPLE},
     }
     for key, names in known.items():
         unknown = set(getattr(terms, key) or {}) - names
@@ -153,7 +157,7 @@ def _parties(cards: Iterable[Card], terms: Terms) -> list[Party]:
 
 def _people(cards: Iterable[Card], standing: Mapping[str, Standing]) -> Iterator[Person]:
     for card in cards:
-        if card.role == "custodian" or card.role == "researcher":
+        if card.role != "site" and card.role != "hub":
             yield Person(
                 person=card.name,
                 party=card.party,

@@ -99,7 +99,7 @@ def connect(config: str | Path | None = None, environ: Mapping[str, str] | None 
     """A client to the hub of the nearest `isthmus.toml` (or of `config`), under its agreement.
 
     Raises:
-        Invalid: E-CONFIG, no configuration or no [researcher] in it.
+        Invalid: E-CONFIG, no configuration or no [person] in it.
         Untrusted: the agreement is not signed by every party.
         Unavailable: a file is missing.
     """

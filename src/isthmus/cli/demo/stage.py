@@ -166,7 +166,7 @@ def _write_configurations(
     for node in sites:
         anchor = f'custodian = "{custodians[node.name].card.key}"\nfacility = "{node.name}-dc1"\n'
         _write(node.folder, f'[site]\nname = "{node.name}"\n{common}{anchor}{_DATASET}{_STORE}')
-    _write(folder / RESEARCHER, f'[researcher]\nname = "{RESEARCHER}"\n{common}')
+    _write(folder / RESEARCHER, f'[person]\nname = "{RESEARCHER}"\n{common}')
 
 
 _DATASET = '[dataset.actg175]\nsource = "actg175.parquet"\nperson = "patient"\ncodebook = "codebook.yaml"\n'

@@ -1,0 +1,16 @@
+"""Who of an agreement may connect to its hub."""
+
+from __future__ import annotations
+
+from isthmus.federation.grpc_hub import Party
+from isthmus.governance.agreement import Agreement
+
+
+def parties_of(agreement: Agreement) -> dict[str, Party]:
+    """Who may connect: sites, and every person; what each may ask is the window's to decide."""
+    sites = [Party(s.site, "site", bytes.fromhex(s.key), s.certificate.encode()) for s in agreement.sites]
+    asking = [
+        Party(p.person, "person", bytes.fromhex(p.key), p.certificate.encode(), frozenset(p.roles))
+        for p in agreement.people
+    ]
+    return {party.name: party for party in (*sites, *asking)}
