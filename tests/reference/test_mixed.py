@@ -175,3 +175,33 @@ def test_equals_deaths_in_the_stroke_trial(shared: Path, points: int) -> None:
         assert worst(term["std_error"], error) < (1e-5 if points == 9 else 2e-3)
     assert worst(body["fit"]["variances"]["(Intercept)"], right["var_country"]) < (1e-5 if points == 9 else 2e-4)
     assert 0.0 <= body["fit"]["loglik"] - right["logLik"] < 1e-4
+
+
+# -- effects of single sites ------------------------------------------------------------------------------------------
+
+BY_SITE = {
+    "intercept": {"formula": "y ~ age + arm", "group": "site"},
+    "slope": {"formula": "y2 ~ age + arm + day", "group": "site", "slopes": ["day"]},
+    "poisson": {"formula": "visits2 ~ age + arm", "group": "site", "family": "poisson", "points": 1},
+}
+
+
+def test_effects_of_sites_equal_ranef() -> None:
+    """Through the masked path. lmer's own answer is as good as its optimiser's theta."""
+    whole = table()
+    at = whole["site_"].astype(int)
+    whole["y2"] = whole["y"] + np.array([4.0, -3.0, 1.0])[at] + np.array([0.8, 0.5, -1.2])[at] * whole["day"]
+    whole["visits2"] = whole["visits"] + 2.0 * at
+    columns = [name for name in whole if name != "site_"]
+    sites = {f"s{s}": pa.table({n: whole[n][at == s] for n in columns}) for s in range(3)}
+    asked = {name: {"mixed": {**question, "release": ["site_results"]}} for name, question in BY_SITE.items()}
+    study = isthmus.Study(title="grouped", dataset="grouped", analyses=asked)
+    answers = isthmus.rehearse(study, sites, rules=plain(OPEN)).to_dict()["analyses"]
+    right = json.loads((HERE / "mixed_effects.json").read_text())
+    for name, answer in answers.items():
+        assert [row["site"] for row in answer["effects"][:: 2 if name == "slope" else 1]] == ["s0", "s1", "s2"]
+        for key in ("estimate", "std_error"):
+            own, package = [row[key] for row in answer["effects"]], right[name]["package"]
+            assert worst(own, np.ravel(package[key]).tolist()) < (1e-4 if name == "poisson" else 1e-5), (name, key)
+            if name != "poisson":
+                assert worst(own, np.ravel(right[name][key]).tolist()) < 1e-7, (name, key)  # both have their own theta

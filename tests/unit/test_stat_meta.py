@@ -12,7 +12,7 @@ import pytest
 import isthmus
 from isthmus import strict
 from isthmus.charts import terminal_forest
-from isthmus.model.errors import Invalid, Refused
+from isthmus.model.errors import Invalid
 from isthmus.sdk.figures import forest_figure
 from isthmus.statistics.meta import STATISTIC, Meta
 
@@ -51,11 +51,15 @@ def test_what_is_asked_wrongly(stated, code) -> None:
     assert caught.value.code == code
 
 
-def test_no_result_for_each_site() -> None:
-    with pytest.raises(Refused) as caught:
-        STATISTIC.needs(strict.parse(Meta, {**TABLES, "by": "site"}))
-    assert caught.value.code == "E-SITE-RESULTS"
-    assert "by: country" in caught.value.hint
+def test_over_sites_it_is_that_over_a_category_that_names_them() -> None:
+    tables = placed()
+    for at, table in enumerate(tables):
+        table["CLINIC"] = np.full(len(table["AGE"]), f"s{at}", dtype=object)
+    for stated in (TABLES, MODEL):
+        assert STATISTIC.needs(strict.parse(Meta, {**stated, "by": "site"})).by_site
+        own, named = (ask("meta", {**stated, "by": by}, tables) for by in ("site", "CLINIC"))
+        assert own["terms"] == named["terms"]
+        assert own["fit"] == named["fit"]
 
 
 @pytest.mark.parametrize(

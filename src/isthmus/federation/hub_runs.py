@@ -147,6 +147,7 @@ REFUSALS = frozenset(
     {
         "E-DISCLOSURE", "E-UNSIGNED", "E-SIGNER", "E-MODE", "E-NOT-YET", "E-EXPIRED", "E-DATASET", "E-KIND",
         "E-RELEASE", "E-ROSTER", "E-MIN-SITES", "E-CODEBOOK", "E-VARIABLE", "E-PERSON", "E-RULES-FLOOR",
+        "E-SITE-RESULTS", "E-COUNTRY",
     }
 )  # fmt: skip
 

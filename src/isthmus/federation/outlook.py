@@ -31,6 +31,7 @@ class Outlook:
     countries: Mapping[str, str]
     entities: Mapping[str, str]
     privacy: Privacy | None
+    releases: tuple[str, ...]
     refused: IsthmusError | None
 
 
@@ -58,4 +59,6 @@ def outlook(path: Path, environ: Mapping[str, str], study: Study, book: Codebook
         refused = error
     countries = {name: agreement.site(name).country for name in sorted(entry.sites)}
     entities = {name: agreement.site(name).party for name in countries}
-    return Outlook(known, shared_rules(agreement, study.dataset), countries, entities, entry.privacy, refused)
+    return Outlook(
+        known, shared_rules(agreement, study.dataset), countries, entities, entry.privacy, agreement.releases, refused
+    )

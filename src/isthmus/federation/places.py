@@ -14,6 +14,8 @@ from isthmus.disclosure.rules import restricts
 from isthmus.model.errors import Refused
 from isthmus.model.rules import Rules
 
+SITE_RESULTS = "site_results"  # among the releases of an agreement
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -65,6 +67,25 @@ def check_subtotals(places: Places, rules: Rules) -> None:
             "results of countries need cells of minimum_count at every site, or differences would show smaller ones"
         )
         raise Refused("E-COUNTRY", message, "minimum_count_site equal to minimum_count, or no `groups`")
+
+
+def check_site_results(releases: Collection[str], rules: Rules) -> None:
+    """Return when numbers of single sites may be asked for: the agreement says so, or the files are one's own (open rules).
+
+    Cells are then held to `minimum_count` at each site: what is shown of a site is no sum over sites.
+
+    Raises:
+        Refused: E-SITE-RESULTS.
+    """
+    if not restricts(rules):
+        return
+    if SITE_RESULTS not in releases:
+        message = "a number of each single site is not given out"
+        hint = f"ask by country or a category; custodians allow it with `{SITE_RESULTS}` among the agreement's releases"
+        raise Refused("E-SITE-RESULTS", message, hint)
+    if (rules.minimum_count_site or 1) < (rules.minimum_count or 1):
+        message = "results of single sites need cells of minimum_count at every site"
+        raise Refused("E-SITE-RESULTS", message, "minimum_count_site equal to minimum_count")
 
 
 def among(places: Places, sites: Collection[str]) -> Places:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ from isthmus.data.dictionary import population as population_steps
 from isthmus.data.expressions import parse_condition
 from isthmus.data.inference import Reads, formula_reads
 from isthmus.disclosure.rules import restricts
-from isthmus.federation.places import Places, check_countries, check_subtotals, countries
+from isthmus.federation.places import Places, check_countries, check_site_results, check_subtotals, countries
 from isthmus.model import formula
 from isthmus.model.canonical import digest
 from isthmus.model.codebook import Codebook
@@ -30,6 +30,7 @@ from isthmus.statistics.population import PopulationQuestion, population
 VOTE = "vote"
 POPULATION = "population"
 COUNTRY = "country"
+SITE = "site"
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,7 @@ def make_plan(  # noqa: PLR0913 - everything public about a run
     sites: int,
     privacy: Privacy | None = None,
     places: Places | None = None,
+    releases: Collection[str] = (),
 ) -> Plan:
     """Lay out a run.
 
@@ -188,20 +190,24 @@ def make_plan(  # noqa: PLR0913 - everything public about a run
         sites: how many.
         privacy: the dataset's budget, if it has one.
         places: of the sites; without, nothing may tell countries apart.
+        releases: outputs beyond the estimates that the agreement allows.
 
     Raises:
         Invalid: a question that the dictionary cannot answer (E-COLUMN, E-FORMULA, E-LEVELS, ...); E-PRIVACY, an
             analysis that states no rho where the dataset has a budget, or states one where it has none.
         Refused: E-PRIVACY-KIND, a kind that has no noisy variant, on a dataset with a budget; E-COUNTRY, a question that
-            tells countries apart of which one has too few legal entities.
+            tells countries apart of which one has too few legal entities; E-SITE-RESULTS, numbers of single sites where
+            these may not be given.
     """
     _offered(study, privacy)
     known = places or {}
     apart = COUNTRY in _names(study, dictionary)
     if apart:
         check_countries(known, rules)
+    if any(needs.by_site for _, needs in study_needs(study)):
+        check_site_results(releases, rules)
     asked = [
-        _private(_question(a, needs, study, dictionary, rules, sites), a, rules, privacy)
+        _private(_by_site(_question(a, needs, study, dictionary, rules, sites), known), a, rules, privacy)
         for a, needs in study_needs(study)
     ]
     derived = study.derive or {}  # missing where its maker chose: how many are is not told
@@ -307,6 +313,13 @@ def _question(
         return Question(analysis.name, statistic, analysis.question, needs, base, rungs, where)
     made = imputation.over(imputation.Asked(statistic, analysis.question, needs, base), _wish(study))
     return Question(analysis.name, made.statistic, made.arguments, made.needs, made.setting, rungs, where)
+
+
+def _by_site(question: Question, places: Places) -> Question:
+    """The question with the sites as levels of `site`, where it asks for numbers of each."""
+    if not question.needs.by_site:
+        return question
+    return replace(question, base=replace(question.base, levels={**question.base.levels, SITE: tuple(places)}))
 
 
 def _wish(study: Study) -> imputation.Wish:

@@ -45,13 +45,14 @@ MOST_ROUNDS = 60
 class Party:
     """Who would answer: the rules in force and whose each is; site -> country; a budget where answers are noisy.
 
-    `entities`: site -> legal entity; one of its own where not stated.
+    `releases`: what the agreement allows beyond the estimates. `entities`: site -> legal entity; one of its own where not stated.
     """
 
     effective: Effective
     countries: Mapping[str, str]
     privacy: Privacy | None = None
     entities: Mapping[str, str] = field(default_factory=dict)
+    releases: tuple[str, ...] = ()
 
 
 def preview(study: Study, codebook: Codebook, party: Party) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def preview(study: Study, codebook: Codebook, party: Party) -> dict[str, Any]:
     known = dictionary(study, codebook, tuple(dict.fromkeys(party.countries.values())))
     rules, whose = party.effective.rules, party.effective.whose
     places = {site: Place(party.entities.get(site, site), country) for site, country in party.countries.items()}
-    plan = make_plan("preview", study, known, rules, whose, len(places), party.privacy, places)
+    plan = make_plan("preview", study, known, rules, whose, len(places), party.privacy, places, party.releases)
     played = _played(study, codebook, known, party)
     return {
         "schema": "isthmus/preview/1",

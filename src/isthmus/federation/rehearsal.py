@@ -59,15 +59,18 @@ class Stage:
     rules: Rules
     dictionary: Codebook
     privacy: Privacy | None = None
+    releases: tuple[str, ...] = ()
 
     def plan(self, run: str) -> Plan:
         """The plan that every party of the rehearsal derives."""
         whose = dict.fromkeys(Rules.__dataclass_fields__, "rehearsal")
         places = {site: Place(site, country) for site, country in self.countries.items()}
-        return make_plan(run, self.study, self.dictionary, self.rules, whose, len(places), self.privacy, places)
+        return make_plan(
+            run, self.study, self.dictionary, self.rules, whose, len(places), self.privacy, places, self.releases
+        )
 
 
-def stage(
+def stage(  # noqa: PLR0913 - what a rehearsal is given
     study: Study,
     sites: Mapping[str, Any],
     *,
@@ -75,6 +78,7 @@ def stage(
     countries: Mapping[str, str] | None,
     codebook: Codebook | None,
     privacy: Privacy | None = None,
+    releases: tuple[str, ...] = (),
 ) -> Stage:
     """Open the sites' files and lay out the dictionary.
 
@@ -93,7 +97,7 @@ def stage(
         known = infer(study, sources, inferred_reads(study), where)
     else:
         known = dictionary(study, codebook, tuple(dict.fromkeys(where.values())))
-    return Stage(study, sources, where, rules, known, privacy)
+    return Stage(study, sources, where, rules, known, privacy, releases)
 
 
 def rehearse(  # noqa: PLR0913 - the SDK's options
@@ -105,14 +109,19 @@ def rehearse(  # noqa: PLR0913 - the SDK's options
     codebook: Codebook | None = None,
     progress: Progress | None = None,
     privacy: Privacy | None = None,
+    releases: tuple[str, ...] = (),
     now: datetime,
 ) -> dict[str, Any]:
     """Run a study over `sites` (name -> file or Arrow table) in this process; the result of STUDY's format.
 
+    `releases`: as an agreement would allow them.
+
     Raises:
         IsthmusError: as `stage`; Untrusted or Unavailable when the run fails.
     """
-    staged = stage(study, sites, rules=rules, countries=countries, codebook=codebook, privacy=privacy)
+    staged = stage(
+        study, sites, rules=rules, countries=countries, codebook=codebook, privacy=privacy, releases=releases
+    )
     open_all(staged)
     keys = {name: SigningKey.generate() for name in staged.sources}
     hub_key = SigningKey.generate()

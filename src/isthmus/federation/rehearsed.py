@@ -56,6 +56,7 @@ class Staged:
     countries: Mapping[str, str]
     created: str
     privacy: Privacy | None = None
+    releases: tuple[str, ...] = ()
 
 
 def rehearse_processes(  # noqa: PLR0913 - the SDK's options
@@ -67,6 +68,7 @@ def rehearse_processes(  # noqa: PLR0913 - the SDK's options
     codebook: Codebook | None = None,
     progress: Progress | None = None,
     privacy: Privacy | None = None,
+    releases: tuple[str, ...] = (),
     now: datetime,
 ) -> dict[str, Any]:
     """As `rehearsal.rehearse`, with each party in a process of its own.
@@ -74,7 +76,9 @@ def rehearse_processes(  # noqa: PLR0913 - the SDK's options
     Raises:
         IsthmusError: as `rehearse`; Unavailable (E-NODE) when a process ends before its time.
     """
-    staged = stage(study, sites, rules=rules, countries=countries, codebook=codebook, privacy=privacy)
+    staged = stage(
+        study, sites, rules=rules, countries=countries, codebook=codebook, privacy=privacy, releases=releases
+    )
     open_all(staged)
     with tempfile.TemporaryDirectory(prefix="isthmus-") as name:
         folder = Path(name)
@@ -102,6 +106,7 @@ def _set_up(folder: Path, staged: Stage, now: datetime) -> Identity:
         countries=staged.countries,
         created=now.isoformat(),
         privacy=staged.privacy,
+        releases=staged.releases,
     )
     (folder / SCRIPT).write_text(json.dumps(plain(script)), encoding="utf-8")
     return made(ASKER, "researcher")
@@ -221,7 +226,8 @@ def site(directory: Path, arguments: Mapping[str, Any], tell: Tell) -> int:
 def _read(folder: Path, files: Mapping[str, str]) -> tuple[Stage, Charter]:
     script = parse(Staged, json.loads((folder / SCRIPT).read_text(encoding="utf-8")), "rehearsal")
     sources = {name: open_source(file) for name, file in files.items()}
-    staged = Stage(script.study, sources, script.countries, script.rules, script.dictionary, script.privacy)
+    stated = (script.countries, script.rules, script.dictionary, script.privacy, script.releases)
+    staged = Stage(script.study, sources, *stated)
     cards = _cards(folder)
     keys = {name: bytes.fromhex(cards[name].key) for name in script.countries}
     return staged, charter_of(staged, keys, bytes.fromhex(cards["hub"].key), script.created)

@@ -52,5 +52,13 @@ def plan_of(charter: Charter, request: RunRequest, agreement: Agreement, book: C
     known = dictionary(request.study, book, countries)
     places = {member.site: Place(member.party, member.country) for member in charter.roster}
     return make_plan(
-        charter.run, request.study, known, effective.rules, effective.whose, len(places), entry.privacy, places
+        charter.run,
+        request.study,
+        known,
+        effective.rules,
+        effective.whose,
+        len(places),
+        entry.privacy,
+        places,
+        agreement.releases,
     )

@@ -7,7 +7,7 @@ import numpy as np
 from isthmus.data.design_matrix import matrix
 from isthmus.data.frame import Frame
 from isthmus.data.persons import KeyArray
-from isthmus.federation.plan import Question
+from isthmus.federation.plan import SITE, Question
 from isthmus.statistics.contract import CodeArray, Gaps, Inputs
 from isthmus.statistics.unusual import two_values
 
@@ -18,13 +18,16 @@ def missing(question: Question, frame: Frame) -> Inputs:
     return Inputs(rows=frame.rows, numbers=marks, codes={})
 
 
-def complete(question: Question, rows: Frame) -> Inputs:
+def complete(question: Question, rows: Frame, site: str) -> Inputs:
     """Of rows that have every value."""
     needs, levels = question.needs, question.base.levels
+    codes = {n: rows.codes(n, levels[n]) for n in needs.categories}
+    if needs.by_site:
+        codes[SITE] = np.full(rows.rows, levels[SITE].index(site), dtype=np.int32)
     return Inputs(
         rows=rows.rows,
         numbers={n: rows.numbers(n) for n in (*needs.numbers, *needs.times)},
-        codes={n: rows.codes(n, levels[n]) for n in needs.categories},
+        codes=codes,
         design=rows.matrix(question.base.design) if question.base.design else None,
         keys={n: rows.keys(n) for n in needs.keys},
     )

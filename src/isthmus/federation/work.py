@@ -364,7 +364,7 @@ class SiteWork:
         mask = frame.complete(self._needed(question)) & self._kept(question.where, frame)
         rows = frame.subset(mask)
         if not question.needs.gaps:
-            return selected.complete(question, rows)
+            return selected.complete(question, rows, self.site)
         keys = read_keys(self.source, self.codebook, self.person, self.book.secret()).rows[self._positions()]
         return selected.with_gaps(question, rows, keys[mask])
 

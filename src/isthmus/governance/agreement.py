@@ -132,7 +132,7 @@ class Agreement:
 
     Attributes:
         analyses: question kinds that may be asked.
-        releases: outputs beyond the estimates that may be released.
+        releases: outputs beyond the estimates that may be released; `site_results`: numbers of single sites.
         disclosure: the floor; datasets and sites may only be stricter.
         two_party: every custodian accepts that two sites see each other's part of a sum.
         previous: digest of the version before; none in version 1.
@@ -152,7 +152,7 @@ class Agreement:
     hub: HubEntry
     datasets: tuple[DatasetEntry, ...]
     analyses: tuple[str, ...]
-    releases: tuple[Literal["vcov", "baseline"], ...]
+    releases: tuple[Literal["vcov", "baseline", "site_results"], ...]
     disclosure: Rules
     two_party: bool
     previous: str | None = None

@@ -42,7 +42,7 @@ class Terms:
     expires: str
     datasets: tuple[DatasetEntry, ...]
     analyses: tuple[str, ...]
-    releases: tuple[Literal["vcov", "baseline"], ...]
+    releases: tuple[Literal["vcov", "baseline", "site_results"], ...]
     disclosure: Rules
     two_party: bool
     facilities: Mapping[str, str]

@@ -55,7 +55,7 @@ def _agreed(study: Study, book: Codebook | None, config: str | Path | None) -> d
         raise Invalid("E-PREVIEW", "a preview needs rules, or an isthmus.toml with an agreement", "give --rules")
     now = datetime.now(UTC)  # noqa: TID251 - an entry point
     told = outlook(path, os.environ, study, book, now)
-    body = seen(study, told.codebook, Party(told.effective, told.countries, told.privacy, told.entities))
+    body = seen(study, told.codebook, Party(told.effective, told.countries, told.privacy, told.entities, told.releases))
     refused: IsthmusError | None = told.refused
     return {**body, "admitted": True if refused is None else refused.to_dict()}
 

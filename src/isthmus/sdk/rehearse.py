@@ -26,6 +26,7 @@ def rehearse(
     rules: Rules | Mapping[str, Any] | str | Path,
     countries: Mapping[str, str] | None = None,
     codebook: Codebook | str | Path | None = None,
+    releases: tuple[str, ...] = (),
     **how: Any,
 ) -> Result:
     """Run a study over `sites` (name -> file or Arrow table) through the same gate, masking and protocol as for real.
@@ -37,6 +38,7 @@ def rehearse(
             makes every answer noisy, as on a dataset with a budget.
         countries: site -> ISO country; GB where not given.
         codebook: a codebook file; inferred from the sites' own files where not given, and the result says so.
+        releases: what an agreement would allow beyond the estimates: `("site_results",)`.
         **how: `processes=True` for hub and sites as processes over mutual TLS; `progress`, called with each step;
             `now`, the time of the run.
 
@@ -59,6 +61,7 @@ def rehearse(
         codebook=open_codebook(codebook),
         progress=progress,
         privacy=read_privacy(rules),
+        releases=releases,
         now=now,
     )
     return Result(body)

@@ -131,9 +131,19 @@ def _terms(name: str, body: Mapping[str, Any]) -> list[Table]:
             title=title(name, body),
             headings=headings,
             rows=tuple(_term(term, ratio) for term in body["terms"]),
-            notes=_fit_notes(body),
-        )
+            notes=(*_fit_notes(body), *body.get("warnings", ())),
+        ),
+        *([_effects(name, body)] if body.get("effects") else []),
     ]
+
+
+def _effects(name: str, body: Mapping[str, Any]) -> Table:
+    """Of single sites in a mixed model."""
+    keys = ("site", "term", "n", "estimate", "std_error")
+    rows = tuple(tuple(significant(row.get(key)) for key in keys) for row in body["effects"])
+    return Table(
+        title=f"{name}: effects of sites", headings=("Site", "Term", "n", "Estimate", "SE"), rows=rows, labels=2
+    )
 
 
 def _measures(name: str, body: Mapping[str, Any]) -> Table:

@@ -37,7 +37,7 @@ Exactness = Literal["exact", "grid", "approximate"]
 
 @record
 class Needs:
-    """What a question reads, as names of codebook or derived variables (never `site`, which the site knows).
+    """What a question reads, as names of codebook or derived variables (never `site`: `by_site`).
 
     Attributes:
         numbers: delivered as float64.
@@ -46,6 +46,7 @@ class Needs:
         times: number variables whose grid (or, in a rehearsal, distinct values) the question uses.
         keys: identifiers of clusters, of any type, delivered as codes of the site's own: no level is declared or told.
         gaps: rows with missing values come along, with what it takes to fill them (`Inputs.gaps`).
+        by_site: numbers of single sites are asked for: `site` comes along as a category whose levels are the sites.
     """
 
     numbers: tuple[str, ...] = ()
@@ -54,6 +55,7 @@ class Needs:
     times: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     gaps: bool = False
+    by_site: bool = False
 
 
 @dataclass(frozen=True, slots=True)

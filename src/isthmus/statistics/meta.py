@@ -3,7 +3,7 @@
 Either `treatment` and `outcome` (two levels each; the second is the treated, and the event): the counts of a
 level x treatment x outcome table leave, and all follows from them as the gate leaves them. Or `of`, a model question,
 and `term`: the model is fitted in each level by itself, all levels in the same rounds, and the term's estimates are pooled.
-`by: country` pools over countries. The effects of single levels are in the answer, so each level is a group of people at
+`by: country` pools over countries; `by: site` over sites, where the agreement allows numbers of single sites. The effects of single levels are in the answer, so each level is a group of people at
 every site: none of them, or enough, with the guards of the model inside it.
 
 Result keys: `terms`: each level (`type` study, `weight` in per cent, `n`), then `pooled`; `fit`: `method`, `interval`,
@@ -24,7 +24,7 @@ import numpy as np
 from isthmus import strict
 from isthmus.evidence import Counts, Evidence
 from isthmus.model.codebook import Codebook
-from isthmus.model.errors import Invalid, Refused
+from isthmus.model.errors import Invalid
 from isthmus.model.record import record
 from isthmus.statistics import cox, effect, glm, lockstep, tables
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
@@ -36,6 +36,7 @@ from isthmus.statistics.show import count, size
 from isthmus.summary import Field, IntArray, Layout, Summary
 
 MODELS: Mapping[str, Statistic] = {"glm": glm.STATISTIC, "cox": cox.STATISTIC, "effect": effect.STATISTIC}
+SITE = "site"
 ALONE = "not compared"  # why a level that no subgroup names is left out
 RATIOS = {"logit": "OR", "log": "RR"}  # what exp(coefficient) is called, by link
 
@@ -80,10 +81,7 @@ def _inner(question: Meta) -> Inner | None:
 
     Raises:
         Invalid: E-META, neither a table nor a model; E-KIND.
-        Refused: E-SITE-RESULTS, a number for each site.
     """
-    if question.by == "site":
-        raise Refused("E-SITE-RESULTS", "a result for each site is not given out", "by: country, or a category")
     if question.of is None:
         if question.treatment is None or question.outcome is None or question.term is not None:
             raise Invalid(
@@ -103,12 +101,22 @@ def _inner(question: Meta) -> Inner | None:
 def _needs(question: Meta) -> Needs:
     inner = _inner(question)
     if inner is None:
-        names = (question.by, str(question.treatment), str(question.outcome))
+        names = _crossed(question)
         if len(set(names)) < len(names):
             raise Invalid("E-VARIABLE", "levels, treatment and outcome are different variables")
-        return Needs(categories=names)
+        return _listed(Needs(), names)
     needs = inner.statistic.needs(inner.question)
-    return changed(needs, categories=tuple(dict.fromkeys((question.by, *needs.categories))))
+    return _listed(needs, (question.by, *needs.categories))
+
+
+def _listed(needs: Needs, names: Sequence[str]) -> Needs:
+    """With those categories; `site` is none of the codebook's."""
+    named = tuple(dict.fromkeys(name for name in names if name != SITE))
+    return changed(needs, categories=named, by_site=SITE in names)
+
+
+def _crossed(question: Meta) -> tuple[str, str, str]:
+    return question.by, str(question.treatment), str(question.outcome)
 
 
 def _rungs(question: Meta, dictionary: Codebook) -> tuple[Grid, ...]:
@@ -124,8 +132,8 @@ def _prepare(question: Meta, setting: Setting, inputs: Inputs) -> Prepared:
         parts = [_subset(inputs, code == level) for level in range(levels)]
         models = tuple(inner.statistic.prepare(inner.question, setting, part) for part in parts)
         return Prepared(np.zeros((0, 2, 2), dtype=np.int64), models, rows)
-    names = _needs(question).categories
-    for name in names[1:]:
+    names = _crossed(question)
+    for name in (str(question.treatment), str(question.outcome)):
         if len(setting.levels[name]) != 2:
             raise Invalid("E-META", f"{name!r} needs two levels", "derive it with CASE WHEN")
     counted = tables.cross(names, setting.levels, inputs.codes, inputs.rows)
@@ -145,7 +153,7 @@ def _evidence(question: Meta, setting: Setting, prepared: Prepared) -> Evidence:
     """Of tables the cells, as of `count`. Of models: a level has no rows here, or all that its model asks for."""
     inner, rows = _inner(question), int(prepared.rows.sum())
     if inner is None:
-        return Evidence(rows=rows, cells={" x ".join(_needs(question).categories): prepared.cells})
+        return Evidence(rows=rows, cells={" x ".join(_crossed(question)): prepared.cells})
     found = Evidence(rows=rows, sides={question.by: prepared.rows})
     for at in np.flatnonzero(prepared.rows).tolist():
         own = inner.statistic.evidence(inner.question, setting, prepared.models[at])

@@ -2,7 +2,8 @@
 
 `group` is `site`, or a variable whose values group the rows of one site (a value at two sites is two groups). REML
 unless `reml: false`. `family` binomial or poisson: as `lme4::glmer` with a random intercept (`mixed_glmm`). Result keys: `terms` (Wald z), `fit` (sigma2, variances, covariances, icc, loglik, aic, reml,
-singular, groups, converged), `n`, `reference`, `conf_level`, `test`, `contrasts`, `tests`, `vcov`.
+singular, groups, converged), `n`, `reference`, `conf_level`, `test`, `contrasts`, `tests`, `vcov`; `effects` of single sites (`site`, `term`, `estimate`, `std_error`, `n`), as `lme4::ranef`,
+where `release: [site_results]` asks for them and the agreement allows it, with `warnings`.
 
 A variance that is best at 0 is reported as 0, with `singular: true` (lme4's singular fit). Under restrictive rules
 fewer than 5 groups are refused, and so is a grouping whose own sums would come out of the pooled ones (`mixed_guard`).
@@ -25,7 +26,15 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, parse
 from isthmus.model.record import record
-from isthmus.statistics import glm_kernel, mixed_flow, mixed_glmm, mixed_groups, mixed_guard, mixed_quadrature
+from isthmus.statistics import (
+    glm_kernel,
+    mixed_effects,
+    mixed_flow,
+    mixed_glmm,
+    mixed_groups,
+    mixed_guard,
+    mixed_quadrature,
+)
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.families import FAMILIES, link_names
 from isthmus.statistics.glm_evidence import glm_evidence
@@ -37,8 +46,12 @@ from isthmus.statistics.show import size
 from isthmus.statistics.summaries import filled
 
 SITE = "site"
+SITE_RESULTS = "site_results"
 MOST_SLOPES = 2
 MOST_POINTS = 25  # as lme4 recommends at most
+
+
+WARNING = "effects are results of single sites; with few sites their variance is little more than a guess"
 
 
 @record
@@ -48,7 +61,8 @@ class Mixed:
     `formula`: `outcome ~ terms`; `group`: `site` or a variable; `slopes`: columns of the formula whose coefficients vary
     by group as the intercept does, with any covariance; `family`: of the outcome; `points`: of quadrature, for families
     but the gaussian (`glmer`'s nAGQ); `contrasts`: name -> {term: weight}; `tests`: name -> terms
-    tested jointly; `release: [vcov]` shows the covariance matrix.
+    tested jointly; `release`: `vcov` shows the covariance matrix; `site_results`, with `group: site`, the effect of each
+    site, and lets sites be fewer than 5.
     """
 
     formula: str
@@ -59,7 +73,7 @@ class Mixed:
     reml: bool = True
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
-    release: tuple[Literal["vcov"], ...] = ()
+    release: tuple[Literal["vcov", "site_results"], ...] = ()
 
 
 def _formula(question: Mixed) -> Formula:
@@ -76,6 +90,8 @@ def _formula(question: Mixed) -> Formula:
         )
     if not 1 <= question.points <= MOST_POINTS:
         raise Invalid("E-FORMULA", f"`points` are 1 to {MOST_POINTS}", "1 is Laplace's approximation, 9 is ample")
+    if SITE_RESULTS in question.release and question.group != SITE:
+        raise Invalid("E-GROUPS", "`release: [site_results]` tells effects of sites", "with `group: site`")
     if question.group == "country":
         raise Invalid("E-GROUPS", "a group lies inside one site, and a country need not", "take it as a term")
     return formula
@@ -93,13 +109,19 @@ def _plan(question: Mixed, setting: Setting) -> Plan:
     family = FAMILIES[question.family, link_names(question.family)[0]]
     model = Model(family, str(formula.response), design, setting.dictionary, None, bool(formula.offset), None)
     slopes = tuple(design.names.index(name) for name in question.slopes)
-    return Plan(model, slopes, question.reml, setting.open_rules, question.group)
+    few_allowed = setting.open_rules or SITE_RESULTS in question.release
+    return Plan(model, slopes, question.reml, few_allowed, question.group)
 
 
 def _needs(question: Mixed) -> Needs:
     formula = _formula(question)
     keys = () if question.group == SITE else (question.group,)
-    return Needs(numbers=(str(formula.response), *formula.offset), formula=formula, keys=keys)
+    return Needs(
+        numbers=(str(formula.response), *formula.offset),
+        formula=formula,
+        keys=keys,
+        by_site=SITE_RESULTS in question.release,
+    )
 
 
 def _rungs(question: Mixed, dictionary: Codebook) -> tuple[Grid, ...]:
@@ -118,7 +140,9 @@ def _prepare(question: Mixed, setting: Setting, inputs: Inputs) -> Rows:
         raise Invalid("E-OUTCOME", f"outcome {name!r} must not be negative")
     offsets = [inputs.numbers[name] for name in _formula(question).offset]
     total = np.sum(np.array(offsets), axis=0) if offsets else None
-    return mixed_groups.sorted_rows(inputs.design, y, key, plan.slopes, total)
+    made = mixed_groups.sorted_rows(inputs.design, y, key, plan.slopes, total)
+    own = inputs.codes[SITE] if SITE_RESULTS in question.release else np.zeros(0, dtype=np.int32)
+    return replace(made, site=int(own[0])) if own.size else made
 
 
 def _plain(rows: Rows) -> glm_kernel.Rows:
@@ -130,6 +154,8 @@ def _evidence(question: Mixed, setting: Setting, prepared: Rows) -> Evidence:
     found = glm_evidence(plan.model, _plain(prepared))
     sizes, sums = prepared.sizes, mixed_guard.unknowns(plan.model.size + 1, plan.random)
     leaving = plan.numbers if question.family == "gaussian" else mixed_glmm.numbers(plan)
+    if SITE_RESULTS in question.release:  # this site's sums may come out: the rules of a fit hold for them, alone
+        return replace(found, parameters=plan.model.size + plan.angles)
     own = (
         mixed_guard.of_sites(sizes, setting.sites, sums, leaving)
         if question.group == SITE
@@ -140,7 +166,11 @@ def _evidence(question: Mixed, setting: Setting, prepared: Rows) -> Evidence:
 
 def _flow(question: Mixed, setting: Setting) -> Flow:
     plan = _plan(question, setting)
-    return mixed_flow.fit(plan) if question.family == "gaussian" else mixed_glmm.fit(plan, question.points)
+    fit = mixed_flow.fit(plan) if question.family == "gaussian" else mixed_glmm.fit(plan, question.points)
+    estimate = yield from fit
+    if SITE_RESULTS not in question.release:
+        return estimate
+    return (yield from mixed_effects.told(plan, len(setting.levels[SITE]), estimate))
 
 
 def _summarise(question: Mixed, setting: Setting, prepared: Rows, asked: Round) -> Answer:
@@ -151,6 +181,8 @@ def _summarise(question: Mixed, setting: Setting, prepared: Rows, asked: Round) 
         return Answer(filled(asked.layout, values | {"groups": len(prepared.starts)}), weights)
     if params["step"] == "quadrature":
         return mixed_quadrature.summarise(question.family, prepared, question.points, asked)
+    if params["step"] == "effects":
+        return mixed_effects.summarise(question.family, prepared, asked)
     theta, found = np.asarray(params["theta"]), mixed_groups.sums(prepared, params)
     if params["step"] == "grid":
         each = [mixed_groups.evaluated(found, one) for one in theta]
@@ -182,7 +214,11 @@ def _report(question: Mixed, setting: Setting, estimate: Estimate) -> dict[str, 
         "points": found.get("points"),
         "converged": True,
     }
-    return model_body(question, setting, estimate, fit) | {"group": question.group, "error": "model"}
+    body = model_body(question, setting, estimate, fit) | {"group": question.group, "error": "model"}
+    if SITE_RESULTS in question.release:
+        fit["groups"] = len(setting.levels[SITE])
+        body |= {"effects": mixed_effects.shown(labels, setting.levels[SITE], estimate), "warnings": [WARNING]}
+    return body
 
 
 STATISTIC = Statistic(

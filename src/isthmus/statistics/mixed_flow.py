@@ -163,7 +163,8 @@ def _check(plan: Plan, n: int, groups: int) -> None:
         raise Invalid("E-GROUPS", f"all rows are in one group of {group}", "leave the grouping out: use glm")
     if groups < FEWEST and not plan.few_allowed:
         message = f"fewer than {FEWEST} groups of {group}: their variance would be guesswork, and the sums their own"
-        raise Invalid("E-GROUPS", message, "use glm with the group as a term, or meta")
+        hint = "use glm with the group as a term, or meta; of sites, `release: [site_results]` where the agreement allows it"
+        raise Invalid("E-GROUPS", message, hint)
     if groups == n and plan.model.family.base == "gaussian":
         raise Invalid("E-GROUPS", f"every row is a group of its own in {group}", "the grouping repeats nobody: use glm")
     if n - plan.model.size - plan.angles < 1:
@@ -277,6 +278,7 @@ def _estimate(plan: Plan, begun: Begun, ended: _Ended, rounds: int) -> Estimate:
         "loglik": loglik,
         "singular": bool(np.any(np.diag(factor) == 0.0)),
         "parameters": parameters,
+        "ended": {"theta": ended.theta, "coefficients": here.coefficients, **begun.params},
     }
     counts = glm_flow.counts(model, begun.start, n) | {"groups": Counts("cells", np.array([begun.groups]))}
     return Estimate("mixed", "exact", n, rounds, counts, values, p + plan.angles)

@@ -99,6 +99,7 @@ def _estimate(
         "singular": between == 0.0,
         "parameters": size + 1,
         "points": points,
+        "ended": {"theta": math.sqrt(between), "coefficients": found[:-1], **begun.params},
     }
     counts = glm_flow.counts(plan.model, begun.start, n) | {"groups": Counts("cells", np.array([begun.groups]))}
     return Estimate("mixed", "exact", n, rounds, counts, values, size + 1)

@@ -22,7 +22,7 @@ from isthmus.summary import FloatArray
 class Rows:
     """One site's rows sorted by group: `columns` (p, n), outcome `y`, `starts` (groups,) first row of each group.
 
-    `slopes` are the positions of the random columns beside the intercept; `offset` is there where the model has one. `kept` holds sums in the coordinates of one
+    `site` numbers this site where its own effect is asked for; `slopes` are the positions of the random columns beside the intercept; `offset` is there where the model has one. `kept` holds sums in the coordinates of one
     fit: it lives and goes with the rows.
     """
 
@@ -31,6 +31,7 @@ class Rows:
     starts: NDArray[np.intp]
     slopes: tuple[int, ...]
     offset: FloatArray | None = None
+    site: int = 0
     kept: dict[bytes, Sums] = field(default_factory=dict)
 
     @property

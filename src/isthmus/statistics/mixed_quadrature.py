@@ -71,6 +71,18 @@ def summarise(base: str, rows: Rows, points: int, asked: Round) -> Answer:
     return Answer(filled(asked.layout, values), weights_of(weight, size))
 
 
+def modes(base: str, rows: Rows, asked: Round) -> tuple[FloatArray, FloatArray]:
+    """(groups,) where each group's h is largest, and its curvature there, at the coefficients and theta asked about."""
+    offset = np.zeros(rows.y.size) if rows.offset is None else rows.offset
+    group, none = np.repeat(np.arange(len(rows.starts)), rows.sizes), np.zeros(0)
+    z, theta = coordinates.turn(rows.columns, asked.params), float(asked.params["theta"])
+    case = _Case(base, z, rows.y, offset, group, rows.starts, none, none)
+    eta = np.asarray(asked.params["coefficients"]) @ z + offset
+    mode = _modes(case, eta, theta, np.zeros(len(rows.starts)))
+    weight = _row(base, rows.y, eta + theta * mode[group])[2]
+    return mode, 1.0 + theta**2 * case.added(weight)
+
+
 def _evaluated(case: _Case, at: FloatArray, first: FloatArray) -> tuple[float, FloatArray, FloatArray, FloatArray]:
     """Log-likelihood, slopes (p + 1,), modes (groups,), weights of rows at the modes."""
     theta, eta = float(at[-1]), at[:-1] @ case.z + case.offset

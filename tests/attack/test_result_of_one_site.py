@@ -1,0 +1,83 @@
+"""Attack: a meta-analysis over sites, and a mixed model with sites as groups: each site's own mean comes out, which no sum
+over sites hides.
+
+Defence: numbers of single sites are refused before a row is read, unless the agreement has `site_results` among its
+releases; then each of them passes every rule by itself.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hole_lab import patients
+
+import isthmus
+from attack import Attack
+from isthmus.model.rules import OPEN
+from stated_rules import STRICT
+
+ATTACK = Attack(
+    "One hospital's own result", "`site_results` in the agreement, and every rule for each number (meta, mixed)"
+)
+MEAN = {"meta": {"by": "site", "of": {"glm": {"formula": "CHOL ~ 1", "family": "gaussian"}}, "term": "(Intercept)"}}
+TABLES = {"meta": {"by": "site", "treatment": "HIV", "outcome": "DIED", "method": "MH"}}
+MIXED = {"mixed": {"formula": "CHOL ~ 1", "group": "site", "release": ["site_results"]}}
+ALLOWED = ("site_results",)
+
+
+def hospitals():
+    return {site: patients(seed) for seed, site in enumerate(("leeds", "oslo", "boston", "tampa"))}
+
+
+def ask(rules, analysis, tables=None, releases=()):
+    study = isthmus.Study(title="t", dataset="d", analyses={"m": analysis})
+    made = {site: pa.table(table) for site, table in (tables or hospitals()).items()}
+    return isthmus.rehearse(study, made, rules=rules, releases=releases).to_dict()["analyses"]["m"]
+
+
+def small(analysis, change, rules=STRICT):
+    """Whether a site refuses, for its own few people, although the agreement allows numbers of sites."""
+    tables = hospitals()
+    change(tables["oslo"])
+    answer = ask(rules, analysis, tables, ALLOWED)
+    return answer.get("status") == "refused" and answer["error"]["code"] == "E-DISCLOSURE"
+
+
+def test_the_bare_question_tells_each_mean(leak):
+    rows = {row["term"]: row["estimate"] for row in ask(OPEN, MEAN)["terms"]}
+    for site, table in hospitals().items():
+        assert rows[site] == pytest.approx(table["CHOL"].mean())
+    leak("each hospital's mean cholesterol, exactly")
+
+
+@pytest.mark.parametrize("analysis", [MEAN, TABLES, MIXED])
+def test_without_the_agreement_it_is_refused(stop, analysis):
+    with pytest.raises(isthmus.Refused) as caught:
+        ask(STRICT, analysis)
+    assert caught.value.code == "E-SITE-RESULTS"
+    assert "site_results" in caught.value.hint
+    with pytest.raises(isthmus.Refused, match="minimum_count"):
+        ask({**STRICT, "minimum_count_site": 1}, analysis, releases=ALLOWED)
+    stop("refused by name, before a row is read")
+
+
+def few_deaths(table):
+    table["DIED"] = np.where(np.arange(len(table["AGE"])) < 4, 1.0, 0.0)
+
+
+def few_rows(table):
+    for name in table:
+        table[name] = table[name][:8]
+
+
+def one_large(table):
+    table["CHOL"][0] = 1e6
+
+
+def test_where_it_is_allowed_each_site_still_holds_to_every_rule(stop):
+    for analysis in (MEAN, TABLES, MIXED):
+        assert "n" in ask(STRICT, analysis, releases=ALLOWED)
+        assert small(analysis, few_rows)
+    assert small(TABLES, few_deaths)
+    assert small(MEAN, one_large)
+    assert small(MIXED, one_large)
+    stop("answered where the agreement says so; a site of eight people, four deaths or one outlier refuses")
