@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from isthmus import __version__
-from isthmus.cli import agreement, bundle, codebook, config, doctor, init, results, rules, run, serve, study
+from isthmus.cli import agreement, audit, bundle, codebook, config, doctor, init, results, rules, run, serve, study
 from isthmus.cli.demo import command as demo
 from isthmus.cli.screen import Screen
 from isthmus.model.errors import Exit, Invalid, IsthmusError
@@ -44,7 +44,7 @@ app.command("run")(run.run)
 app.command("verify")(bundle.verify)
 app.command("watch")(study.watch)
 
-GROUPS = ("study", "results", "codebook", "rules", "agreement", "hub", "site", "config")
+GROUPS = ("study", "results", "codebook", "rules", "agreement", "hub", "site", "audit", "config")
 
 _study = _group("study", "Check and submit studies.")
 _study.command("check")(study.check)
@@ -78,6 +78,11 @@ _hub.command("audit")(serve.audit)
 _site = _group("site", "Run a site.")
 _site.command("serve")(serve.site)
 _site.command("budget")(serve.budget)
+_audit = _group("audit", "What the ledgers say, and proof of it.")
+_audit.command("search")(audit.search)
+_audit.command("prove")(audit.prove)
+_audit.command("export")(audit.export)
+_audit.command("verify")(audit.verify)
 _config = _group("config", "Show the configuration.")
 _config.command("show")(config.show)
 _config.callback()(config.group)

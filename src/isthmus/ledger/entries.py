@@ -29,6 +29,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
 )
 
 MAXIMUM_ENTRY = 64 * 1024
+_KINDS: Mapping[str, type] = MappingProxyType({"event": str, "facts": dict, "time": str, "sequence": int})
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 
@@ -55,10 +56,8 @@ def encode_entry(entry: Entry) -> bytes:
     Raises:
         Invalid: E-ENTRY, an unknown event, a malformed time or sequence, or an entry over 64 KiB; E-JSON.
     """
-    well_formed = entry.event in EVENTS and _TIME.fullmatch(entry.time) and entry.sequence >= 0
     raw = canonical(entry)
-    if not well_formed or len(raw) > MAXIMUM_ENTRY:
-        raise _malformed()
+    _check(entry, len(raw))
     return raw
 
 
@@ -68,19 +67,29 @@ def decode_entry(raw: bytes) -> Entry:
     Raises:
         Invalid: E-CANONICAL or E-ENTRY.
     """
-    return entry_of(read_canonical(raw, "ledger entry"))
+    entry = _shaped(read_canonical(raw, "ledger entry"))
+    _check(entry, len(raw))
+    return entry
 
 
 def entry_of(value: Any) -> Entry:
     """The entry in parsed JSON. Invalid (E-ENTRY) for anything else."""
-    if not isinstance(value, dict) or set(value) != {"event", "facts", "time", "sequence"}:
-        raise _malformed()
-    kinds = {"event": str, "facts": dict, "time": str, "sequence": int}
-    if not all(type(value[key]) is kind for key, kind in kinds.items()):
-        raise _malformed()
-    entry = Entry(**value)
+    entry = _shaped(value)
     encode_entry(entry)
     return entry
+
+
+def _shaped(value: Any) -> Entry:
+    if not isinstance(value, dict) or value.keys() != _KINDS.keys():
+        raise _malformed()
+    if not all(type(value[key]) is kind for key, kind in _KINDS.items()):
+        raise _malformed()
+    return Entry(**value)
+
+
+def _check(entry: Entry, size: int) -> None:
+    if entry.event not in EVENTS or not _TIME.fullmatch(entry.time) or entry.sequence < 0 or size > MAXIMUM_ENTRY:
+        raise _malformed()
 
 
 def _malformed() -> Invalid:

@@ -29,10 +29,37 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 def root(leaves: Iterable[bytes]) -> bytes:
     """The tree hash of `leaves`."""
-    tree = Tree()
+    edge = Edge()
     for leaf in leaves:
-        tree.append(leaf)
-    return tree.root()
+        edge.append(leaf)
+    return edge.root()
+
+
+class Edge:
+    """The right edge of a tree whose leaves pass by: enough for its root, in O(log n) memory."""
+
+    __slots__ = ("_peaks", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._peaks: list[bytes] = []  # roots of the full subtrees that make up `size`, largest first
+
+    def append(self, leaf: bytes) -> None:
+        """Take in the next leaf."""
+        found, full = leaf_hash(leaf), self.size
+        while full & 1:  # a full subtree of the same width stands to the left
+            found, full = node_hash(self._peaks.pop(), found), full >> 1
+        self._peaks.append(found)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """The tree hash of the leaves so far."""
+        if not self._peaks:
+            return EMPTY_ROOT
+        found = self._peaks[-1]
+        for peak in reversed(self._peaks[:-1]):
+            found = node_hash(peak, found)
+        return found
 
 
 class Tree:

@@ -1,0 +1,185 @@
+"""`isthmus audit`: what the ledgers say, one entry proved, a whole ledger exported and checked."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from heapq import merge
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isthmus.cli.run import Json, Quiet
+from isthmus.cli.screen import Screen
+from isthmus.cli.serve import ConfigFile, locate
+from isthmus.model.errors import Invalid, Untrusted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from isthmus.ledger.entries import Entry
+
+Agreed = Annotated[Path | None, typer.Option(help="The signed agreement: keys must be those it names.")]
+Out = Annotated[Path, typer.Option(help="File to write.")]
+
+
+def search(  # noqa: PLR0913 - one per option
+    from_: Annotated[
+        list[Path] | None,
+        typer.Option("--from", metavar="LEDGER", help="An exported ledger instead of this node's own (repeat)."),
+    ] = None,
+    event: Annotated[str | None, typer.Option(help="Only this event, for example release.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only this run, by its digest or the first digits of it.")] = None,
+    study: Annotated[str | None, typer.Option(help="Only this study and its runs.")] = None,
+    person: Annotated[str | None, typer.Option(help="Only what this person asked, signed or judged.")] = None,
+    since: Annotated[str | None, typer.Option(help="From this date or time on (ISO 8601, UTC).")] = None,
+    until: Annotated[str | None, typer.Option(help="Up to this date or time; a date includes its day.")] = None,
+    code: Annotated[str | None, typer.Option(help="Only entries with this error code.")] = None,
+    config: ConfigFile = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say in plain words what the ledgers hold.
+
+    Of the hub or site whose isthmus.toml this is, or of exported ledgers; several tell one story in the order of their
+    clocks, each ledger's own order kept.
+    """
+    from isthmus.ledger.words import Search, found, in_words, runs_of
+
+    screen = Screen.of(json=json, quiet=quiet)
+    asked = Search(event=event, run=run, study=study, person=person, since=since, until=until, code=code)
+    told: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        logs = _exported(from_) if from_ else _stored(stack, config)
+        runs = frozenset[str]()
+        if study is not None:
+            runs = runs.union(*(runs_of(study, read()) for read in logs.values()))
+        streams = [_named(log, found(read(), asked, runs)) for log, read in logs.items()]
+        for entry, log in merge(*streams, key=lambda pair: pair[0].time):
+            told.append({"log": log, "time": entry.time, "sequence": entry.sequence, "event": entry.event})
+            told[-1] |= {"words": in_words(entry), "facts": entry.facts}
+    if screen.json:
+        screen.document({"schema": "isthmus/audit/1", "entries": told})
+        return
+    widths = [max((len(line[name]) for line in told), default=0) for name in ("log", "event")]
+    for line in told:
+        screen.say(f"{line['time']}  {line['log']:<{widths[0]}}  {line['event']:<{widths[1]}}  {line['words']}")
+    if not told:
+        screen.say("No such entry.")
+
+
+def prove(
+    entry: Annotated[int, typer.Argument(metavar="ENTRY", help="The entry's number, as `audit search --json` says.")],
+    out: Out,
+    config: ConfigFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write the proof that an entry is in this node's ledger, for `isthmus audit verify`.
+
+    Under the newest checkpoint that sites cosigned and that covers it, else under one that this node signs now.
+    """
+    from isthmus.federation.ledgers import open_ledgers
+
+    with open_ledgers(locate(config), os.environ) as ledgers:
+        out.write_bytes(ledgers.prove(entry, _now()))
+    Screen.of(json=False, quiet=quiet).say(str(out))
+
+
+def export(
+    out: Out,
+    private: Annotated[
+        bool, typer.Option("--private", help="A site's private ledger instead: which question it refused, and why.")
+    ] = False,
+    config: ConfigFile = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write this node's whole ledger, with its signed head and the checkpoints that sites cosigned."""
+    from isthmus.federation.ledgers import open_ledgers
+
+    with open_ledgers(locate(config), os.environ) as ledgers, out.open("wb") as file:
+        file.writelines(ledgers.export(private, _now()))
+    Screen.of(json=False, quiet=quiet).say(str(out))
+
+
+def verify(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Exported ledgers, or proofs of an entry.")],
+    agreement: Agreed = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check exported ledgers offline, and hold them against each other; exit code 8 when anything does not hold.
+
+    Every tree is computed again; heads and checkpoints are signed, and cosigned; two exports of one ledger are one story;
+    and what one party remembers of another's ledger is in it.
+    """
+    screen = Screen.of(json=json, quiet=quiet)
+    try:
+        checked, fingerprints = _checked(files, agreement)
+    except Invalid as damaged:  # a file that is no longer an export does not hold either
+        raise Untrusted(damaged.code, damaged.message, damaged.hint, damaged.where) from damaged
+    if screen.json:
+        screen.document({"schema": "isthmus/audit-verified/1", "checked": checked, "fingerprints": fingerprints})
+        return
+    for line in checked:
+        screen.say(f"ok  {line}", style="green")
+    for owner, fingerprint in fingerprints.items() if agreement is None else ():
+        screen.say(f"key of {owner}: {fingerprint}; compare it, or give --agreement", style="dim")
+
+
+def _checked(files: list[Path], agreement: Path | None) -> tuple[list[str], dict[str, str]]:
+    from isthmus.crypto.keys import fingerprint
+    from isthmus.federation.ledgers import key_of, read_agreed
+    from isthmus.ledger.exported import check_exports, check_keys, open_exported
+    from isthmus.ledger.proved import is_proof
+
+    proofs = [
+        file for file in files if file.is_file() and file.stat().st_size < 1 << 20 and is_proof(file.read_bytes())
+    ]
+    exports = [open_exported(file) for file in files if file not in proofs]
+    if agreement is not None:
+        agreed = read_agreed(agreement)
+        for exported in exports:
+            check_keys(exported, *key_of(agreed, exported.cover.owner))
+    found = [_proof(file, agreement) for file in proofs]
+    keys = {exported.cover.owner: fingerprint(bytes.fromhex(exported.cover.key)) for exported in exports}
+    return [*found, *check_exports(exports)], keys
+
+
+def _proof(file: Path, agreement: Path | None) -> str:
+    from isthmus.federation.ledgers import read_agreed
+    from isthmus.ledger.proved import check_proof
+
+    entry, checkpoint, key, witnesses = check_proof(file.read_bytes())
+    if agreement is not None:
+        agreed = read_agreed(agreement)
+        known = {agreed.hub.key, *(site.key for site in agreed.sites)}
+        if key not in known or not set(witnesses.values()) <= known:
+            raise Untrusted("E-LEDGER", f"{file}: its keys are not those of the agreement")
+    by = f", cosigned by {', '.join(checkpoint.cosigners)}" if checkpoint.cosigners else ""
+    return f"{checkpoint.origin}: entry {entry.sequence} ({entry.event}) is in its {checkpoint.head.size} entries{by}"
+
+
+def _stored(stack: ExitStack, config: Path | None) -> dict[str, Callable[[], Iterator[Entry]]]:
+    from functools import partial
+
+    from isthmus.federation.ledgers import open_ledgers
+
+    ledgers = stack.enter_context(open_ledgers(locate(config), os.environ))
+    return {name: partial(ledgers.entries, name) for name in ledgers.names}
+
+
+def _exported(files: list[Path]) -> dict[str, Callable[[], Iterator[Entry]]]:
+    from isthmus.ledger.exported import open_exported
+
+    opened = [open_exported(file) for file in files]
+    return {exported.origin: exported.entries for exported in opened}
+
+
+def _named(log: str, entries: Iterator[Entry]) -> Iterator[tuple[Entry, str]]:
+    return ((entry, log) for entry in entries)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - an entry point

@@ -1,0 +1,157 @@
+"""A node's ledgers as its auditor sees them: read from the store of its isthmus.toml, exported, and proved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from isthmus.federation.config import Config, read_config, resolve
+from isthmus.federation.identity import Identity, load_identity
+from isthmus.federation.store import BUNDLES, LEAVES, MARKS, Store, open_store
+from isthmus.governance.agreement import Agreement
+from isthmus.governance.signing import check_signatures, read_signed
+from isthmus.ledger.checkpoint import sign_checkpoint, verify_checkpoint
+from isthmus.ledger.entries import Entry, decode_entry
+from isthmus.ledger.exported import Cover, export_lines
+from isthmus.ledger.log import Log
+from isthmus.ledger.proved import proof_of
+from isthmus.model.errors import Invalid, Unavailable
+
+PAGE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Ledgers:
+    """The ledgers in one store, and whose they are. A site has two: what it shows the head of, and its private one."""
+
+    config: Config
+    store: Store
+    own: str
+    key: str
+    place: str | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every ledger of the store."""
+        return tuple(row[0] for row in self.store.rows(sa.select(LEAVES.c.log).distinct().order_by(LEAVES.c.log)))
+
+    def entries(self, name: str) -> Iterator[Entry]:
+        """The entries of one ledger, oldest first."""
+        return (decode_entry(leaf) for leaf in self.leaves(name))
+
+    def leaves(self, name: str) -> Iterator[bytes]:
+        """The same, as they are stored."""
+        held = self.store.leaves(name)
+        for at in range(0, held.size(), PAGE):
+            yield from held.read(at, min(at + PAGE, held.size()))
+
+    def export(self, private: bool, now: datetime) -> Iterator[bytes]:
+        """The lines of an exported ledger, the private one where asked.
+
+        Raises:
+            Invalid, Untrusted, Unavailable: keys or store cannot be used.
+        """
+        identity, name = self._identity(), f"{self.own}/private" if private else self.own
+        log = Log(self.store.leaves(name), name, lambda: now)
+        cover = Cover(
+            owner=identity.name,
+            key=identity.key.public.hex(),
+            time=now.isoformat(),
+            checkpoint=sign_checkpoint(name, log.head(), identity.key),
+            cosigned=() if private else tuple(self._notes()),
+            witnesses=self._witnesses(),
+            marks={mark.peer: {"size": mark.size, "root": mark.root} for mark in self.store.rows(sa.select(MARKS))},
+        )
+        return export_lines(cover, self.leaves(name), identity.key)
+
+    def prove(self, index: int, now: datetime) -> bytes:
+        """An entry's inclusion under the newest cosigned checkpoint that covers it, else under one signed here.
+
+        Raises:
+            Invalid: E-PROOF, no such entry; and as `export`.
+        """
+        identity = self._identity()
+        log = Log(self.store.leaves(self.own), self.own, lambda: now)
+        note, size = sign_checkpoint(self.own, log.head(), identity.key), log.head().size
+        for held in self._notes():
+            head = verify_checkpoint(held, identity.key.public, {}).head
+            if index < head.size <= log.head().size:
+                note, size = held, head.size
+        return proof_of(log, index, (note, size), (identity.key.public.hex(), self._witnesses()))
+
+    def _notes(self) -> Iterator[str]:
+        """The cosigned checkpoint of every run that concluded, oldest first; a site has none."""
+        query = sa.select(BUNDLES.c.run)
+        notes = [json.loads(self.store.bundle(row[0]) or b"{}")["checkpoint"] for row in self.store.rows(query)]
+        return iter(sorted(notes, key=lambda note: int(note.split("\n")[1])))
+
+    def _identity(self) -> Identity:
+        return load_identity(self.config.keys(self.key))
+
+    def _witnesses(self) -> dict[str, str]:
+        agreement = agreed_in(self.config, self.place)
+        return {site.site: site.key for site in agreement.sites} if self.own == "hub" else {}
+
+
+@contextmanager
+def open_ledgers(path: Path, environ: Mapping[str, str]) -> Iterator[Ledgers]:
+    """The ledgers of the hub or site whose isthmus.toml this is.
+
+    Raises:
+        Invalid: E-CONFIG, neither a hub's nor a site's.
+        Unavailable: E-STORE.
+    """
+    config = read_config(path, environ)
+    node = config.tables.hub or config.tables.site
+    if node is None:
+        raise Invalid("E-CONFIG", "only a hub and a site keep a ledger", "give --from with exported ledgers", str(path))
+    place = resolve(config.store().path, config.base, environ)
+    store = open_store(place if "://" in place else config.path(place))
+    try:
+        own = "hub" if config.tables.hub else f"site/{node.name}"
+        yield Ledgers(config, store, own, node.key, node.agreement)
+    finally:
+        store.close()
+
+
+def agreed_in(config: Config, place: str | None) -> Agreement:
+    """The signed agreement that a configuration names.
+
+    Raises:
+        Invalid, Untrusted, Unavailable: it cannot be read, or is not signed by every party.
+    """
+    if place is None:
+        raise Invalid("E-CONFIG", "the configuration names no agreement", "agreement = 'FILE'")
+    return read_agreed(config.path(place))
+
+
+def read_agreed(path: Path) -> Agreement:
+    """The agreement in a file.
+
+    Raises:
+        Invalid, Untrusted: it is none, or is not signed by every party.
+        Unavailable: E-FILE.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unavailable("E-FILE", "the agreement cannot be read", "", str(path)) from error
+    return check_signatures(read_signed(text, str(path)))
+
+
+def key_of(agreement: Agreement, owner: str) -> tuple[str, dict[str, Any]]:
+    """The key under which a hub or site signs its ledger, and its witnesses' keys.
+
+    Raises:
+        Invalid: E-ROSTER, the agreement names no such node.
+    """
+    if owner == agreement.hub.hub:
+        return agreement.hub.key, {site.site: site.key for site in agreement.sites}
+    return agreement.site(owner).key, {}

@@ -1,0 +1,228 @@
+"""An exported ledger (`*.ledger`): a sealed line that says whose log it is, then one entry a line.
+
+Whoever holds the file computes the tree again, with no network and no trust in the exporter: the checkpoints in it are
+signed by the log's owner, and cosigned by sites. Several files are held against each other: two of one log must be one
+story, and what one party remembers of another's log (its marks) must be in that log.
+
+Reference: C2SP signed-note and tlog-checkpoint for the notes; RFC 9162 for the tree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from isthmus.crypto.keys import verify
+from isthmus.ledger.checkpoint import Checkpoint, verify_checkpoint
+from isthmus.ledger.document import hex_bytes, read_canonical
+from isthmus.ledger.entries import MAXIMUM_ENTRY, Entry, decode_entry
+from isthmus.ledger.log import Head, head_of
+from isthmus.ledger.merkle import Edge
+from isthmus.model.canonical import canonical, digest_bytes
+from isthmus.model.errors import Invalid, Unavailable, Untrusted
+from isthmus.model.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from isthmus.crypto.keys import SigningKey
+
+SCHEMA: Final = "isthmus/ledger/1"
+MAXIMUM_LINE = 64 * 1024 * 1024  # the first line holds a checkpoint for each concluded run
+_SHAPE: dict[str, type] = {
+    "schema": str, "owner": str, "key": str, "time": str, "checkpoint": str, "cosigned": list, "witnesses": dict,
+    "marks": dict, "seal": str,
+}  # fmt: skip
+
+
+@record
+class Cover:
+    """What the first line says, beside its seal.
+
+    Attributes:
+        owner: whose log it is: a site's name or the hub's.
+        key: the owner's Ed25519 key, hex.
+        time: when it was exported, ISO 8601.
+        checkpoint: the note of the whole log, signed by the owner; its origin is the log's name.
+        cosigned: earlier notes with the cosignatures of sites.
+        witnesses: site -> key under which its cosignature is checked, hex.
+        marks: peer -> the newest head of its ledger that the owner holds.
+    """
+
+    owner: str
+    key: str
+    time: str
+    checkpoint: str
+    cosigned: tuple[str, ...]
+    witnesses: Mapping[str, str]
+    marks: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An exported ledger whose first line holds: seal and every note are signed. Its entries are yet to be read."""
+
+    path: Path
+    cover: Cover
+    checkpoint: Checkpoint
+    cosigned: tuple[Checkpoint, ...]
+
+    @property
+    def origin(self) -> str:
+        """The log's name."""
+        return self.checkpoint.origin
+
+    @property
+    def marks(self) -> dict[str, Head]:
+        """Peer -> head of its ledger that the owner holds."""
+        return {peer: head_of(mark) for peer, mark in self.cover.marks.items()}
+
+    def leaves(self) -> Iterator[bytes]:
+        """The entries as they stand in the file.
+
+        Raises:
+            Invalid: E-EXPORT, a line too long or not ended.
+            Unavailable: E-FILE.
+        """
+        lines = _lines(self.path)
+        next(lines, None)
+        return lines
+
+    def entries(self) -> Iterator[Entry]:
+        """The entries, oldest first. Invalid (E-CANONICAL, E-ENTRY, E-EXPORT) for a line that is none."""
+        return (decode_entry(leaf) for leaf in self.leaves())
+
+
+def export_lines(cover: Cover, leaves: Iterable[bytes], key: SigningKey) -> Iterator[bytes]:
+    """The lines of the file, each with its newline."""
+    body = {name: getattr(cover, name) for name in _SHAPE if name not in {"schema", "seal"}} | {"schema": SCHEMA}
+    yield canonical(body | {"seal": key.sign(_statement(body)).hex()}) + b"\n"
+    for leaf in leaves:
+        yield leaf + b"\n"
+
+
+def open_exported(path: Path) -> Exported:
+    """The ledger in a file, when its seal and notes hold.
+
+    Raises:
+        Invalid: E-EXPORT, E-CANONICAL, E-CHECKPOINT, not an exported ledger.
+        Untrusted: E-SIGNATURE.
+        Unavailable: E-FILE.
+    """
+    body = read_canonical(next(_lines(path), b""), "ledger export")
+    if not isinstance(body, dict) or body.keys() != _SHAPE.keys() or body["schema"] != SCHEMA:
+        raise _malformed(path)
+    if not all(isinstance(body[name], kind) for name, kind in _SHAPE.items()):
+        raise _malformed(path)
+    key, seal = hex_bytes(body["key"]), hex_bytes(body.pop("seal"))
+    verify(key, seal, _statement(body))
+    witnesses = {site: hex_bytes(text) for site, text in body["witnesses"].items()}
+    del body["schema"]
+    cover = Cover(**{**body, "cosigned": tuple(body["cosigned"])})
+    notes = tuple(verify_checkpoint(note, key, witnesses) for note in cover.cosigned)
+    exported = Exported(path, cover, verify_checkpoint(cover.checkpoint, key, {}), notes)
+    if any(note.origin != exported.origin for note in notes):
+        raise _malformed(path)
+    return exported
+
+
+def check_exports(exports: Sequence[Exported]) -> list[str]:
+    """Every tree computed again, and the files held against each other; what was found, in words.
+
+    Raises:
+        Untrusted: E-LEDGER, something does not hold.
+        Invalid: E-ENTRY, E-CANONICAL, E-EXPORT, a line that is no entry.
+    """
+    found: list[str] = []
+    for exported in exports:
+        claims = [*_own(exported), *_of_others(exported, exports)]
+        roots = _roots(exported, {head.size for _, head in claims})
+        for what, head in claims:
+            if roots.get(head.size) != head.root:
+                raise _broken(f"{exported.origin}: {what} is of another ledger, or of entries that are not here")
+        found += [f"{exported.origin}: {what}, {head.size} entries" for what, head in claims]
+    return found
+
+
+def check_keys(exported: Exported, owner_key: str, witnesses: Mapping[str, str]) -> None:
+    """Return when the keys of an export are the agreement's. Untrusted (E-LEDGER) otherwise."""
+    named = exported.cover.witnesses.items()
+    if exported.cover.key != owner_key or any(witnesses.get(site) != key for site, key in named):
+        raise _broken(f"{exported.origin}: its keys are not those of the agreement")
+
+
+def _own(exported: Exported) -> Iterator[tuple[str, Head]]:
+    yield "signed by its owner", exported.checkpoint.head
+    for note in exported.cosigned:
+        yield f"cosigned by {', '.join(note.cosigners) or 'nobody'}", note.head
+
+
+def _of_others(exported: Exported, exports: Sequence[Exported]) -> Iterator[tuple[str, Head]]:
+    """What the other files say of this log: a shorter export of it, and the marks of peers."""
+    for other in exports:
+        if other is exported:
+            continue
+        if other.origin == exported.origin:
+            if other.cover.key != exported.cover.key:
+                raise _broken(f"{exported.origin}: two files of one name are signed by two keys")
+            if other.checkpoint.head.size <= exported.checkpoint.head.size:
+                yield f"continues {other.path.name}", other.checkpoint.head
+        mark = other.marks.get(_peer(exported.origin))
+        if mark is not None and _longest(exported, exports):
+            yield f"as {other.cover.owner} remembers it", mark
+
+
+def _longest(exported: Exported, exports: Sequence[Exported]) -> bool:
+    sizes = [e.checkpoint.head.size for e in exports if e.origin == exported.origin]
+    return exported.checkpoint.head.size == max(sizes)
+
+
+def _peer(origin: str) -> str:
+    """The name under which others keep a mark of the log: `hub`, or the site's; nobody sees a private log."""
+    return origin.removeprefix("site/")
+
+
+def _roots(exported: Exported, sizes: Collection[int]) -> dict[int, bytes]:
+    """The log's root at each of `sizes` that it reaches."""
+    edge = Edge()
+    found = {0: edge.root()}
+    for leaf in exported.leaves():
+        if decode_entry(leaf).sequence != edge.size:
+            raise _broken(f"{exported.origin}: entries are out of order")
+        edge.append(leaf)
+        if edge.size in sizes:
+            found[edge.size] = edge.root()
+    if edge.size != exported.checkpoint.head.size:
+        raise _broken(f"{exported.origin}: entries are missing, or too many")
+    return found
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            limit = MAXIMUM_LINE
+            while line := file.readline(limit + 1):
+                if not line.endswith(b"\n"):
+                    raise _malformed(path)
+                yield line[:-1]
+                limit = MAXIMUM_ENTRY
+    except OSError as error:
+        raise Unavailable("E-FILE", "the file cannot be read", "", str(path)) from error
+
+
+def _statement(body: Mapping[str, Any]) -> bytes:
+    return canonical(["isthmus ledger", digest_bytes(canonical(body))])
+
+
+def _malformed(path: Path) -> Invalid:
+    return Invalid(
+        "E-EXPORT",
+        "not an exported ledger",
+        "the file was changed or cut: `isthmus audit export` writes one",
+        str(path),
+    )
+
+
+def _broken(message: str) -> Untrusted:
+    return Untrusted("E-LEDGER", message, "ask the owner for its whole ledger, and the others for theirs")

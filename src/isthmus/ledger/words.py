@@ -1,0 +1,151 @@
+"""Ledger entries for people: which ones are asked for, and each in plain words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from isthmus.ledger.entries import EVENTS
+from isthmus.model.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from isthmus.ledger.entries import Entry
+
+_SHORT = 12  # digits of a digest that people compare
+
+
+@record
+class Search:
+    """Which entries are asked for; what is `None` is not looked at.
+
+    Attributes:
+        run: digest, or its first digits.
+        study: digest, or its first digits; entries of its runs are meant too.
+        person: who asked, approved, signed or judged.
+        since: first moment, ISO 8601 or the start of it.
+        until: last moment, likewise: `2026-11` includes all of November.
+        code: of a refusal.
+    """
+
+    event: str | None = None
+    run: str | None = None
+    study: str | None = None
+    person: str | None = None
+    since: str | None = None
+    until: str | None = None
+    code: str | None = None
+
+
+def runs_of(study: str, entries: Iterable[Entry]) -> frozenset[str]:
+    """The runs that entries name together with a study."""
+    named = (entry.facts for entry in entries if _names(entry.facts.get("study"), study))
+    return frozenset(str(facts["run"]) for facts in named if "run" in facts)
+
+
+def found(entries: Iterable[Entry], asked: Search, runs: frozenset[str]) -> Iterator[Entry]:
+    """The entries that are asked for; `runs` are those of the study asked for."""
+    return (entry for entry in entries if _within(entry, asked) and _about(entry.facts, asked, runs))
+
+
+def in_words(entry: Entry) -> str:
+    """An entry in plain words."""
+    say = _WORDS.get(entry.event)
+    facts = entry.facts
+    return say(facts) if say is not None else f"{EVENTS[entry.event].partition(':')[0]}: {_rest(facts)}"
+
+
+def short(text: Any) -> str:
+    """The first digits of a digest; another text as it is."""
+    kind, colon, digits = str(text).partition(":")
+    return digits[:_SHORT] if colon and kind == "sha256" else str(text)
+
+
+def _within(entry: Entry, asked: Search) -> bool:
+    return (
+        asked.event in {None, entry.event}
+        and (asked.since is None or entry.time >= asked.since)
+        and (asked.until is None or entry.time[: len(asked.until)] <= asked.until)
+    )
+
+
+def _about(facts: Mapping[str, Any], asked: Search, runs: frozenset[str]) -> bool:
+    return (
+        (asked.run is None or _names(facts.get("run"), asked.run))
+        and (asked.code is None or facts.get("code") == asked.code)
+        and (asked.study is None or _names(facts.get("study"), asked.study) or facts.get("run") in runs)
+        and (asked.person is None or any(_is(text, asked.person) for text in _texts(facts)))
+    )
+
+
+def _names(held: Any, wanted: str) -> bool:
+    return isinstance(held, str) and held.removeprefix("sha256:").startswith(wanted.removeprefix("sha256:"))
+
+
+def _is(text: str, person: str) -> bool:
+    return text == person or text.startswith(f"{person}, ")  # a judgement: "who, date: reason"
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+
+
+def _study(facts: Mapping[str, Any]) -> str:
+    return f"study {short(facts.get('study'))} was admitted and became run {short(facts.get('run'))}"
+
+
+def _decision(facts: Mapping[str, Any]) -> str:
+    if facts.get("decision") == "joined":
+        return f"run {short(facts.get('run'))}: {', '.join(facts.get('snapshots', {}))} take part"
+    about = f"run {short(facts['run'])}" if "run" in facts else f"agreement {short(facts.get('agreement', ''))}"
+    rules = facts.get("rules", {})
+    stopped = [rule for verdict in ("fail", "unknown") for rule in rules.get(verdict, ())]
+    why = f" ({facts['code']})" if "code" in facts else ""
+    judged = "".join(f"; {rule} judged by {said}" for rule, said in facts.get("judged", {}).items())
+    kept = f"; rules not kept: {' '.join(stopped)}" if stopped else ""
+    return f"{about}: {facts.get('verdict', 'decided')}{why}{kept}{judged}"
+
+
+def _round(facts: Mapping[str, Any]) -> str:
+    where = f"question {facts.get('question')} round {facts.get('round')}"
+    return f"run {short(facts.get('run'))}, {where}: the sum over {', '.join(facts.get('survivors', ()))} was opened"
+
+
+def _history(facts: Mapping[str, Any]) -> str:
+    return f"run {short(facts.get('run'))}: what it reads was written into the history, before its vote left"
+
+
+def _release(facts: Mapping[str, Any]) -> str:
+    return f"run {short(facts.get('run'))}: result {short(facts.get('result'))} was released"
+
+
+def _refusal(facts: Mapping[str, Any]) -> str:
+    if "by" in facts:
+        return f"a request of {facts['by']} was not admitted: {facts.get('code')}"
+    asked = f", question {facts['question']}" if "question" in facts else ""
+    rest = _rest({name: value for name, value in facts.items() if name not in {"run", "question", "code"}})
+    return f"run {short(facts.get('run'))}{asked}: stopped, {facts.get('code')}{f' ({rest})' if rest else ''}"
+
+
+def _rest(facts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_told(value)}" for name, value in facts.items())
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + _rest(value) + "}"
+    return " ".join(map(_told, value)) if isinstance(value, list) else short(value)
+
+
+_WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "study": _study,
+    "decision": _decision,
+    "round": _round,
+    "history": _history,
+    "release": _release,
+    "refusal": _refusal,
+}

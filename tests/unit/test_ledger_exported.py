@@ -1,0 +1,203 @@
+"""A whole ledger in a file: what holds is said, and whatever was changed, cut or told twice is noticed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isthmus.crypto.keys import SigningKey
+from isthmus.ledger.checkpoint import cosign, sign_checkpoint, with_cosignatures
+from isthmus.ledger.exported import Cover, Exported, check_exports, check_keys, export_lines, open_exported
+from isthmus.ledger.log import Log, MemoryStore
+from isthmus.ledger.proved import check_proof, is_proof, proof_of
+from isthmus.ledger.words import Search, found, in_words, runs_of
+from isthmus.model.errors import Invalid, IsthmusError, Untrusted
+
+KEYS = {name: SigningKey.from_bytes(name.encode().ljust(32)) for name in ("hub", "leeds", "boston")}
+SITES = {name: KEYS[name].public.hex() for name in ("leeds", "boston")}
+NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+
+
+def grown(origin: str, facts: list[dict[str, Any]]) -> tuple[MemoryStore, Log]:
+    store, seconds = MemoryStore(), iter(range(10_000))
+    log = Log(store, origin, lambda: NOON + timedelta(seconds=next(seconds)))
+    for fact in facts:
+        log.append(fact.pop("event", "round"), fact)
+    return store, log
+
+
+def rounds(count: int) -> list[dict[str, Any]]:
+    return [{"round": at} for at in range(count)]
+
+
+def exported(path: Path, owner: str, log: tuple[MemoryStore, Log], marks: Any = None, notes: Any = ()) -> Exported:
+    store, held = log
+    cover = Cover(
+        owner=owner,
+        key=KEYS[owner].public.hex(),
+        time=NOON.isoformat(),
+        checkpoint=sign_checkpoint(held.origin, held.head(), KEYS[owner]),
+        cosigned=tuple(notes),
+        witnesses=SITES if owner == "hub" else {},
+        marks=marks or {},
+    )
+    path.write_bytes(b"".join(export_lines(cover, store.read(0, store.size()), KEYS[owner])))
+    return open_exported(path)
+
+
+def cosigned(log: Log, size: int) -> str:
+    note = sign_checkpoint(log.origin, log.head(size), KEYS["hub"])
+    return with_cosignatures(note, [cosign(note, site, KEYS[site], 1_750_000_000) for site in SITES])
+
+
+def test_a_ledger_that_holds_says_what_it_holds(tmp_path: Path) -> None:
+    held = grown("hub", rounds(7))
+    made = exported(tmp_path / "hub.ledger", "hub", held, notes=[cosigned(held[1], 5)])
+    assert check_exports([made]) == ["hub: signed by its owner, 7 entries", "hub: cosigned by leeds, boston, 5 entries"]
+    assert [entry.facts["round"] for entry in made.entries()] == list(range(7))
+
+
+def test_any_changed_byte_is_noticed(tmp_path: Path) -> None:
+    held = grown("hub", rounds(3))
+    path = tmp_path / "hub.ledger"
+    exported(path, "hub", held, notes=[cosigned(held[1], 2)])
+    raw = path.read_bytes()
+    for at in range(len(raw)):
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ (1 << at % 8)]) + raw[at + 1 :])
+        with pytest.raises(IsthmusError):
+            check_exports([open_exported(path)])
+
+
+@pytest.mark.parametrize("cut", ["last", "first", "added", "exchanged"])
+def test_an_entry_that_is_lost_added_or_exchanged_is_noticed(tmp_path: Path, cut: str) -> None:
+    path = tmp_path / "hub.ledger"
+    exported(path, "hub", grown("hub", rounds(5)))
+    cover, *leaves = path.read_bytes().splitlines(keepends=True)
+    changed = {
+        "last": leaves[:-1],
+        "first": leaves[1:],
+        "added": [*leaves, leaves[-1]],
+        "exchanged": [leaves[1], leaves[0], *leaves[2:]],
+    }[cut]
+    path.write_bytes(b"".join([cover, *changed]))
+    with pytest.raises(Untrusted, match="E-LEDGER"):
+        check_exports([open_exported(path)])
+
+
+def test_two_exports_of_one_ledger_are_one_story(tmp_path: Path) -> None:
+    store, log = grown("hub", rounds(4))
+    early = exported(tmp_path / "early.ledger", "hub", (store, log))
+    for at in range(4, 9):
+        log.append("round", {"round": at})
+    late = exported(tmp_path / "late.ledger", "hub", (store, log))
+    assert "hub: continues early.ledger, 4 entries" in check_exports([early, late])
+    other = exported(tmp_path / "other.ledger", "hub", grown("hub", [{"round": 99}, *rounds(8)]))
+    with pytest.raises(Untrusted, match="E-LEDGER"):
+        check_exports([early, other])
+
+
+def test_a_hub_that_shows_another_history_than_a_site_remembers_is_found(tmp_path: Path) -> None:
+    told, shown = grown("hub", rounds(6)), grown("hub", [{"round": 99}, *rounds(8)])
+    mark = {"hub": told[1].head(5).to_json()}
+    leeds = exported(tmp_path / "leeds.ledger", "leeds", grown("site/leeds", rounds(2)), marks=mark)
+    honest = exported(tmp_path / "hub.ledger", "hub", told)
+    assert "hub: as leeds remembers it, 5 entries" in check_exports([honest, leeds])
+    for path, log in (("forked", shown), ("cut", grown("hub", rounds(4)))):
+        with pytest.raises(Untrusted, match="E-LEDGER"):
+            check_exports([exported(tmp_path / f"{path}.ledger", "hub", log), leeds])
+
+
+def test_a_site_that_shows_less_than_the_hub_remembers_is_found(tmp_path: Path) -> None:
+    site = grown("site/leeds", rounds(6))
+    hub = exported(tmp_path / "hub.ledger", "hub", grown("hub", []), marks={"leeds": site[1].head().to_json()})
+    assert "site/leeds: as hub remembers it, 6 entries" in check_exports(
+        [hub, exported(tmp_path / "leeds.ledger", "leeds", site)]
+    )
+    with pytest.raises(Untrusted, match="E-LEDGER"):
+        check_exports([hub, exported(tmp_path / "old.ledger", "leeds", grown("site/leeds", rounds(3)))])
+
+
+def test_keys_are_those_of_the_agreement(tmp_path: Path) -> None:
+    made = exported(tmp_path / "hub.ledger", "hub", grown("hub", rounds(1)))
+    check_keys(made, KEYS["hub"].public.hex(), SITES)
+    with pytest.raises(Untrusted, match="E-LEDGER"):
+        check_keys(made, KEYS["leeds"].public.hex(), SITES)
+    with pytest.raises(Untrusted, match="E-LEDGER"):
+        check_keys(made, KEYS["hub"].public.hex(), {**SITES, "boston": "00" * 32})
+
+
+def test_another_file_is_no_ledger(tmp_path: Path) -> None:
+    for raw in (b"", b"{}\n", b"[]\n", b'{"schema":"isthmus/ledger/1"}\n', b"\xff\n"):
+        (tmp_path / "x").write_bytes(raw)
+        with pytest.raises(Invalid):
+            open_exported(tmp_path / "x")
+
+
+def test_one_entry_is_proved_to_whoever_has_the_file() -> None:
+    _, log = grown("hub", rounds(9))
+    raw = proof_of(log, 3, (cosigned(log, 7), 7), (KEYS["hub"].public.hex(), SITES))
+    entry, checkpoint, _, _ = check_proof(raw)
+    assert (entry.facts, checkpoint.head, checkpoint.cosigners) == ({"round": 3}, log.head(7), ("leeds", "boston"))
+    assert is_proof(raw)
+    for at in range(len(raw)):
+        try:
+            same, held, _, _ = check_proof(raw[:at] + bytes([raw[at] ^ (1 << at % 8)]) + raw[at + 1 :])
+        except IsthmusError:
+            continue
+        assert (same, held.head) == (entry, checkpoint.head)
+        assert len(held.cosigners) < 2  # a line of another name or key is passed over
+    with pytest.raises(Invalid, match="E-PROOF"):
+        proof_of(log, 8, (cosigned(log, 7), 7), (KEYS["hub"].public.hex(), SITES))
+
+
+STORY: list[dict[str, Any]] = [
+    {"event": "study", "run": "sha256:aa11", "study": "sha256:bb22"},
+    {"event": "decision", "run": "sha256:aa11", "decision": "joined", "snapshots": {"leeds": "x"}},
+    {"event": "round", "run": "sha256:aa11", "question": "q", "round": 1, "survivors": ["leeds"]},
+    {"event": "refusal", "by": "ada", "code": "E-KIND"},
+    {
+        "event": "decision",
+        "agreement": "sha256:cc33",
+        "verdict": "admitted",
+        "judged": {"XB-07": "bo, 2026-11-01: once"},
+    },
+    {"event": "release", "run": "sha256:aa11", "result": "sha256:dd44"},
+]
+
+
+def test_a_ledger_is_told_in_plain_words() -> None:
+    _, log = grown("hub", [dict(facts) for facts in STORY])
+    assert [in_words(entry) for entry in log.entries()] == [
+        "study bb22 was admitted and became run aa11",
+        "run aa11: leeds take part",
+        "run aa11, question q round 1: the sum over leeds was opened",
+        "a request of ada was not admitted: E-KIND",
+        "agreement cc33: admitted; XB-07 judged by bo, 2026-11-01: once",
+        "run aa11: result dd44 was released",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "which"),
+    [
+        (Search(), [0, 1, 2, 3, 4, 5]),
+        (Search(event="decision"), [1, 4]),
+        (Search(run="aa1"), [0, 1, 2, 5]),
+        (Search(study="sha256:bb22"), [0, 1, 2, 5]),
+        (Search(person="ada"), [3]),
+        (Search(person="bo"), [4]),
+        (Search(code="E-KIND"), [3]),
+        (Search(since="2026-01-31T12:00:04"), [4, 5]),
+        (Search(until="2026-01-31T12:00:01"), [0, 1]),
+        (Search(until="2026-01"), [0, 1, 2, 3, 4, 5]),
+        (Search(since="2026-02"), []),
+        (Search(event="round", run="zz"), []),
+    ],
+)
+def test_entries_are_found_by_what_they_say(asked: Search, which: list[int]) -> None:
+    _, log = grown("hub", [dict(facts) for facts in STORY])
+    runs = runs_of(asked.study, log.entries()) if asked.study else frozenset[str]()
+    assert [entry.sequence for entry in found(log.entries(), asked, runs)] == which
