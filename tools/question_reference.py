@@ -46,7 +46,7 @@ R: Mapping[str, str] = {
     "conditional_logistic": "survival::clogit(...)",
     "kaplan_meier": "f <- survival::survfit(survival::Surv(time, event) ~ arm, d, conf.type = 'log-log')\n"
     "summary(f, times = c(30, 60))",
-    "log_rank": "survival::survdiff(survival::Surv(time, event) ~ stage, d)",
+    "log_rank": "survival::survdiff(survival::Surv(time, event) ~ stage, d, rho = 0)",
     "rmst": "survRM2::rmst2(d$time, d$event, as.numeric(d$arm == 'treated'), tau = 60)",
     "cumulative_incidence": "cmprsk::cuminc(d$time, d$cause, d$arm, cencode = '0')",
     "cox": "survival::coxph(survival::Surv(time, event) ~ age + arm + stage, d, ties = 'efron')",

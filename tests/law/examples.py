@@ -196,6 +196,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"time": "time", "event": "event", "by": "stage"},
         {"time": "time", "event": "event", "by": "arm", "strata": ["region"]},
         {"time": "time", "event": "event", "by": "arm", "grid": {"edges": [20, 50, 120]}},
+        {"time": "time", "event": "event", "by": "arm", "rho": 1.0},
     ],
     "cox": [
         {"formula": "Surv(time, event) ~ age + arm + stage"},
@@ -256,7 +257,10 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
 }
 GROUPED = ("mixed", "gee")  # kinds whose groups lie inside a site
 SITE_STRATA: dict[str, list[dict[str, Any]]] = {
-    "log_rank": [{"time": "time", "event": "event", "by": "arm", "strata": ["site"]}],
+    "log_rank": [
+        {"time": "time", "event": "event", "by": "arm", "strata": ["site"]},
+        {"time": "time", "event": "event", "by": "arm", "strata": ["site", "region"], "rho": 0.5},
+    ],
     "cox": [
         {"formula": "Surv(time, event) ~ age + arm", "strata": ["site"], "robust": True},
         {"formula": "Surv(time, event) ~ year + I(year^2) + strata(site)", "strata": ["region"], "ties": "breslow"},

@@ -1,11 +1,18 @@
-"""Log-rank test (kind `log_rank`), plain or stratified, as R's `survdiff` with rho = 0.
+"""Log-rank test (kind `log_rank`), plain, stratified or of Fleming and Harrington's family, as R's `survdiff`.
+
+`rho` weighs each event time by S(t-)**rho, S the Kaplan-Meier curve of all groups of its stratum: 0 is the log-rank
+test, 1 Peto and Peto's modification of Gehan and Wilcoxon's, which looks more at early times.
 
 With `site` among the strata each site's observed minus expected and variance are summed: exact whatever the floor.
 Else counts per stratum, group and step of the agreed grid are pooled.
 
 Result keys: `fit`: `statistic` (chi-square), `df`, `p_value`, `observed` and `expected` (per group, in the order of
-`groups`), `groups`; `n`, `events`; `grid` and `bound` where `exactness` is `grid` (no order of events and censoring
-inside the steps moves the statistic by more; null where the steps are too wide to say).
+`groups`), `groups`, `rho`; `n`, `events`; `grid` and `bound` where `exactness` is `grid` (no order of events and censoring
+inside the steps moves the statistic by more; null where the steps are too wide to say). `observed` are counts; with
+rho above 0 `expected` is weighted, and so is `weighted_observed` (null where rules restrict: a small rho would give
+the counts that were rounded).
+
+Reference: Harrington & Fleming (1982), Biometrika 69:553.
 """
 
 from __future__ import annotations
@@ -16,14 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.evidence import Counts, Evidence
+from isthmus.evidence import Counts, Evidence, Weights
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.record import record
 from isthmus.statistics import linear, survival
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.inference import chi_square_p
-from isthmus.statistics.log_rank_reach import Reach, farthest, reach
+from isthmus.statistics.log_rank_reach import Reach, Tables, farthest, reach
 from isthmus.statistics.show import counts, number, numbers, size
 from isthmus.statistics.survival import GridWish
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
@@ -31,12 +38,13 @@ from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
 @record
 class LogRank:
-    """Arguments of `log_rank`. `event` is 0/1; `by` names the groups; `strata` may hold `site`."""
+    """Arguments of `log_rank`. `event` is 0/1; `by` names the groups; `strata` may hold `site`; `rho`: 0 or above."""
 
     time: str
     event: str
     by: str
     strata: tuple[str, ...] = ()
+    rho: float = 0.0
     grid: GridWish | None = None
 
 
@@ -51,6 +59,8 @@ class Rows:
 
 
 def _needs(question: LogRank) -> Needs:
+    if not (question.rho >= 0.0 and math.isfinite(question.rho)):
+        raise Invalid("E-WEIGHTS", "rho is 0 or above", "0 is the log-rank test, 1 weighs early times more")
     named = tuple(dict.fromkeys((question.by, *(s for s in question.strata if s != "site"))))
     times = () if "site" in question.strata else (question.time,)
     return Needs(numbers=(question.time, question.event), categories=named, times=times)
@@ -128,6 +138,7 @@ def _layout(question: LogRank, setting: Setting) -> Layout:
                 Field(name="observed", shape=(groups,), kind="count"),
                 Field(name="expected", shape=(groups,), kind="sum"),
                 Field(name="variance", shape=(groups, groups), kind="sum"),
+                *([Field(name="weighted", shape=(groups,), kind="sum")] if question.rho else []),
             )
         )
     shape = (strata, groups, len(_pooled_grid(setting).edges))
@@ -146,7 +157,9 @@ def _summarise(question: LogRank, setting: Setting, prepared: Rows, asked: Round
     if "site" not in question.strata:
         return Answer(Summary(asked.layout, tables))
     events, censored = tables["events"].astype(np.float64), tables["censored"].astype(np.float64)
-    expected, variance = compared(events, survival.at_risk(events + censored, tables["beyond"].astype(np.float64)))
+    risk = survival.at_risk(events + censored, tables["beyond"].astype(np.float64))
+    weight = early(events, risk, question.rho)
+    expected, variance = compared(events, risk, weight)
     groups = len(expected)
     values: dict[str, Any] = {
         "n": np.bincount(prepared.group, minlength=groups).astype(np.int64),
@@ -154,19 +167,43 @@ def _summarise(question: LogRank, setting: Setting, prepared: Rows, asked: Round
         "expected": expected,
         "variance": variance,
     }
-    return Answer(Summary(asked.layout, values))
+    if not question.rho:
+        return Answer(Summary(asked.layout, values))
+    values["weighted"] = _weighted(events, weight)
+    return Answer(Summary(asked.layout, values), _guard(events.sum(axis=1), weight, groups - 1))
 
 
-def compared(events: FloatArray, risk: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _guard(events: FloatArray, weight: FloatArray, df: int) -> Weights | None:
+    """Of the events (strata, steps) at this site: a large rho lets the first speak for all. None without any."""
+    if not events.any():
+        return None
+    return Weights(
+        float(np.sum(events * weight)), float(np.sum(events * weight**2)), float(np.max(weight[events > 0.0])), df
+    )
+
+
+def early(events: FloatArray, risk: FloatArray, rho: float) -> FloatArray:
+    """S(t-)**rho (strata, steps) from (strata, groups, steps) counts, S of all groups together."""
+    curve = np.multiply.accumulate(1.0 - events.sum(axis=1) / np.maximum(risk.sum(axis=1), 1.0), axis=-1)
+    before: FloatArray = np.concatenate([np.ones((len(curve), 1)), curve[:, :-1]], axis=1)
+    return np.power(before, rho)
+
+
+def _weighted(events: FloatArray, weight: FloatArray) -> FloatArray:
+    """Weighted events (groups,)."""
+    return linear.total((events * weight[:, None, :]).transpose(1, 0, 2).reshape(events.shape[1], -1))
+
+
+def compared(events: FloatArray, risk: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Expected events (groups,) and their variance (groups, groups), from (strata, groups, steps) counts.
 
-    Reference: Kalbfleisch & Prentice (2002), section 1.5.
+    `weight` (strata, steps). Reference: Kalbfleisch & Prentice (2002), section 1.5.
     """
     groups = events.shape[1]
     d, n = events.sum(axis=1), risk.sum(axis=1)  # whole numbers: exact in any order
     share = risk / np.maximum(n, 1.0)[:, None, :]
-    expected = linear.total((share * d[:, None, :]).transpose(1, 0, 2).reshape(groups, -1))
-    factor = np.where(n > 1.0, d * (n - d) / np.maximum(n - 1.0, 1.0), 0.0)
+    expected = linear.total((share * (weight * d)[:, None, :]).transpose(1, 0, 2).reshape(groups, -1))
+    factor = weight * weight * np.where(n > 1.0, d * (n - d) / np.maximum(n - 1.0, 1.0), 0.0)
     variance = np.zeros((groups, groups))
     for g in range(groups):
         spread = -share[:, g, None, :] * share
@@ -175,58 +212,64 @@ def compared(events: FloatArray, risk: FloatArray) -> tuple[FloatArray, FloatArr
     return expected, (variance + variance.T) / 2.0
 
 
-def chi_square(observed: FloatArray, expected: FloatArray, variance: FloatArray) -> tuple[float, int]:
-    """(statistic, df) over the groups that expect events."""
+def chi_square(gap: FloatArray, expected: FloatArray, variance: FloatArray) -> tuple[float, int]:
+    """(statistic, df) over the groups that expect events; `gap` (groups,) is observed less expected."""
     used = np.flatnonzero(expected > 0.0)[:-1]
     if not used.size:
         return 0.0, 0
-    gap = (observed - expected)[used]
     try:
         lower = linear.cholesky(variance[np.ix_(used, used)])
     except linear.Dependent as error:
         raise Invalid("E-COLLINEAR", "the groups share no time at risk", "compare groups that overlap") from error
-    half = linear.forward(lower, gap)
+    half = linear.forward(lower, gap[used])
     return linear.dot(half, half), int(used.size)
 
 
 @dataclass(frozen=True, slots=True)
 class _Pooled:
-    """Sums over sites: per group (groups,), variance (groups, groups); `reach` of both, over a grid."""
+    """Sums over sites: per group (groups,), variance (groups, groups); `reach` over a grid. All weighted but the counts."""
 
     rows: FloatArray
     observed: FloatArray
+    weighted: FloatArray
     expected: FloatArray
     variance: FloatArray
     reach: Reach | None
 
+    @property
+    def gap(self) -> FloatArray:
+        """Observed less expected."""
+        return self.weighted - self.expected
+
 
 def _over_sites(pooled: Summary) -> _Pooled:
-    return _Pooled(pooled["n"], pooled["observed"], pooled["expected"], pooled["variance"], None)
+    weighted = pooled["weighted"] if "weighted" in pooled.values else pooled["observed"]
+    return _Pooled(pooled["n"], pooled["observed"], weighted, pooled["expected"], pooled["variance"], None)
 
 
-def _over_steps(pooled: Summary) -> _Pooled:
+def _over_steps(pooled: Summary, rho: float) -> _Pooled:
     events, censored, beyond = pooled["events"], pooled["censored"], pooled["beyond"]
     risk = survival.at_risk(events + censored, beyond)
     rows = (events + censored).sum(axis=(0, 2)) + beyond.sum(axis=0)
-    expected, variance = compared(events, risk)
-    return _Pooled(rows, events.sum(axis=(0, 2)), expected, variance, reach(events, censored, risk, expected, variance))
+    weight = early(events, risk, rho)
+    weighted, (expected, variance) = _weighted(events, weight), compared(events, risk, weight)
+    far = reach(Tables(events, censored, risk, rho), weighted - expected, variance)
+    return _Pooled(rows, events.sum(axis=(0, 2)), weighted, expected, variance, far)
 
 
 def _flow(question: LogRank, setting: Setting) -> Flow:
     answer = yield Round(_layout(question, setting), {"step": "counts"})
-    pooled = _over_sites(answer) if "site" in question.strata else _over_steps(answer)
+    pooled = _over_sites(answer) if "site" in question.strata else _over_steps(answer, question.rho)
     if not pooled.rows.sum() > 0:
         raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
     if not pooled.observed.sum() > 0:
         raise Invalid("E-NO-EVENTS", f"{question.event!r} is 0 in every row", "there is nothing to compare")
-    statistic, df = chi_square(pooled.observed, pooled.expected, pooled.variance)
+    statistic, df = chi_square(pooled.gap, pooled.expected, pooled.variance)
     if df == 0:
         raise Invalid("E-ONE-GROUP", f"only one group of {question.by!r} has rows", "compare two groups")
     exact = setting.grid is None or setting.grid.recorded
     bound = (
-        None
-        if pooled.reach is None or exact
-        else farthest(pooled.observed, pooled.expected, pooled.variance, pooled.reach)
+        None if pooled.reach is None or exact else farthest(pooled.gap, pooled.expected, pooled.variance, pooled.reach)
     )
     n, events = int(pooled.rows.sum()), int(pooled.observed.sum())
     found = {
@@ -236,6 +279,7 @@ def _flow(question: LogRank, setting: Setting) -> Flow:
         "groups": Counts("size", pooled.rows.astype(np.int64)),
     }
     values = {"statistic": statistic, "df": df, "expected": pooled.expected, "bound": bound}
+    values |= {"weighted": pooled.weighted}
     return Estimate(kind="log_rank", exactness="exact" if exact else "grid", n=n, rounds=1, counts=found, values=values)
 
 
@@ -257,8 +301,12 @@ def _report(question: LogRank, setting: Setting, estimate: Estimate) -> dict[str
             "groups": list(setting.levels[question.by]),
             "observed": counts(observed),
             "expected": numbers(expected.tolist()),
+            "rho": question.rho,
         },
     }
+    if question.rho:
+        told = setting.open_rules and not hidden
+        body["fit"]["weighted_observed"] = numbers(found["weighted"].tolist()) if told else None
     if estimate.exactness == "grid":
         body["grid"] = {"edges": list(_pooled_grid(setting).edges)}
         body["bound"] = None if hidden or found["bound"] is None else number(found["bound"])
