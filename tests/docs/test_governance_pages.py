@@ -16,8 +16,8 @@ from isthmus.governance.rulepack import own_pack
 REFERENCE = ROOT / "docs" / "reference"
 
 
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("governance_tool", ROOT / "tools" / "governance.py")
+def tool(name: str = "governance") -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"{name}_tool", ROOT / "tools" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -30,6 +30,12 @@ def test_the_page_of_rules_is_what_the_pack_says() -> None:
     page = REFERENCE / "governance-rules.md"
     assert page.read_text() == tool().page(own_pack())
     assert {r.id for r in own_pack().rules} <= set(headings(page))
+
+
+def test_the_states_of_review_are_drawn_from_the_code() -> None:
+    """`python tools/review_diagram.py` draws them again."""
+    text = (REFERENCE / "review.md").read_text()
+    assert text == tool("review_diagram").page(text)
 
 
 def test_limits_of_the_pack_are_said_where_it_is_described() -> None:

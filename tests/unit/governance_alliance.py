@@ -9,6 +9,7 @@ from isthmus.crypto.keys import SigningKey
 from isthmus.governance.agreement import Agreement, DatasetEntry
 from isthmus.governance.card import Card, Role, pin, sign_card
 from isthmus.governance.drafting import Terms, new_agreement
+from isthmus.governance.duties import Standing
 from isthmus.governance.signing import SignedAgreement, sign_agreement, unsigned
 from isthmus.model.canonical import digest
 from isthmus.model.codebook import Codebook, Variable
@@ -101,6 +102,12 @@ def terms(**changed: object) -> Terms:
         "names": {"leeds-nhs": "Leeds Teaching Hospitals"},
     }
     return Terms(**{**stated, **changed})
+
+
+def trained(everyone: list[Card], until: str = "2027-10-31") -> dict[str, Standing]:
+    """Standing of everyone who has a person's card."""
+    people = [card for card in everyone if card.role not in {"site", "hub"}]
+    return {card.name: Standing(country=card.country, training_expires=until) for card in people}
 
 
 def draft(**changed: object) -> Agreement:

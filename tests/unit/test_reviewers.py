@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from governance_alliance import PARTIES, card_of, cards, draft, terms
+from governance_alliance import PARTIES, card_of, cards, draft, terms, trained
 
 from isthmus.federation.grpc_hub import Party
 from isthmus.federation.hub_window import require_role
@@ -21,8 +21,9 @@ BOTH = Review(study="custodians", egress=2, one_per_country=True)
 
 
 def staffed(review: Review | None, *more: tuple[str, str, str]) -> Agreement:
-    """The alliance with output checkers: (role, name, party)."""
-    return new_agreement(terms(review=review), [*cards(), *(card_of(*each) for each in more)])
+    """The alliance with output checkers: (role, name, party); everyone is trained."""
+    everyone = [*cards(), *(card_of(*each) for each in more)]
+    return new_agreement(terms(review=review, people=trained(everyone)), everyone)
 
 
 UK = ("output_checker", "cleo", "leeds-nhs")
@@ -50,6 +51,16 @@ def test_reviewers_who_are_not_there_are_an_error(review: Review, people: tuple[
     with pytest.raises(Invalid) as caught:
         staffed(review, *people)
     assert (caught.value.code, caught.value.where.split(".")[0]) == ("E-AGREEMENT", "review")
+
+
+def test_people_without_a_stated_training_do_not_count() -> None:
+    made = staffed(BOTH, UK, US)
+    untrained = {"cora": "review.egress", "custodian of leeds-nhs": "review.study"}
+    for name, where in untrained.items():
+        people = tuple(replace(p, standing=None) if p.person == name else p for p in made.people)
+        with pytest.raises(Invalid) as caught:
+            check_agreement(replace(made, people=people))
+        assert caught.value.where == where
 
 
 def test_a_researcher_who_checks_outputs_does_not_count_for_their_own() -> None:

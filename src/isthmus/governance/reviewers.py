@@ -10,8 +10,8 @@ from isthmus.governance.duties_check import Problems
 
 
 def checkers(agreement: Agreement, askers: Collection[str] = ()) -> tuple[Person, ...]:
-    """Output checkers who may decide on results of these askers: nobody checks what they asked for."""
-    return tuple(p for p in agreement.people if "output_checker" in p.roles and p.person not in askers)
+    """Output checkers who may decide on results of these askers: trained, and nobody checks what they asked for."""
+    return tuple(p for p in agreement.people if "output_checker" in p.roles and p.person not in askers and _trained(p))
 
 
 def country_of_person(agreement: Agreement, person: Person) -> str:
@@ -35,6 +35,10 @@ def review_problems(agreement: Agreement) -> Problems:
     review = agreement.review
     if review is None:
         return
+    parties = {s.party for s in agreement.sites} if review.study == "custodians" else set()
+    for party in sorted(parties):
+        if not any(_trained(p) for p in agreement.custodians(party)):
+            yield "review.study", f"no custodian of {party!r} has a training that is stated (`training_expires`)"
     if review.one_per_country and review.egress == 0:
         yield "review.one_per_country", "one output checker per country, but egress asks for none"
     if review.egress == 0:
@@ -44,7 +48,12 @@ def review_problems(agreement: Agreement) -> Problems:
         if not any(may_decide_together(agreement, pair) for pair in pairs):
             where = " of different countries" if review.one_per_country else ""
             whose = f" for the results of {asker!r}" if asker else ""
-            yield "review.egress", f"there are not {review.egress} output checkers{where}{whose}"
+            yield "review.egress", f"there are not {review.egress} trained output checkers{where}{whose}"
+
+
+def _trained(person: Person) -> bool:
+    """Whether the agreement states a training; whether it still holds is looked at when the person decides."""
+    return person.standing is not None and person.standing.training_expires is not None
 
 
 def review_words(agreement: Agreement) -> list[str]:

@@ -21,6 +21,8 @@ EVENTS: Mapping[str, str] = MappingProxyType(
     {
         "study": "a signed study was admitted and its run chartered",
         "decision": "a party, or its standing rule, allowed or refused a study or an agreement: verdicts by rule, pack",
+        "approval": "a step of review: a person's decision, a standing rule's, or what follows from them",
+        "waiting": "a run waits for named sites, or no longer",
         "round": "a round was opened: question, number, context digest, survivors",
         "history": "row sets and charges were kept before a vote: run, keyed head of the history",
         "release": "a result left, signed by the sites",

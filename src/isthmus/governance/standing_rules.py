@@ -1,0 +1,223 @@
+"""Standing rules: what a custodian approves in advance, so that people are asked only where judgement is needed.
+
+A rule is signed by a custodian, names everything it covers, and covers nothing else. The custodian's own site evaluates it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date, datetime
+from typing import Any, Literal
+
+from isthmus.crypto.envelope import open_envelope, sign_envelope
+from isthmus.crypto.keys import SigningKey
+from isthmus.governance.admission import EVERYWHERE, RunRequest
+from isthmus.governance.agreement import Agreement, Person, agreement_digest
+from isthmus.governance.approval import check_trained
+from isthmus.governance.duties_check import is_day
+from isthmus.model.canonical import canonical, digest
+from isthmus.model.errors import Invalid, IsthmusError, Refused
+from isthmus.model.names import Digest
+from isthmus.model.record import record
+from isthmus.model.study import Study
+from isthmus.strict import parse
+
+PAYLOAD_TYPE = "application/vnd.isthmus.standing-rule+json"
+MEANING = "approves, at the sites of my party, every study that this rule covers"
+BARRED = "site_results"  # an output that a person always looks at
+
+
+@record
+class StandingTerms:
+    """What a custodian decides.
+
+    Attributes:
+        kinds: question kinds.
+        purpose: DUO term of a study's purpose.
+        people: researchers by name.
+        dataset: the dataset, as the agreement's codebook describes it.
+        variables: of the dataset; a study that reads another is not covered.
+        monthly: questions that this rule approves for each person and calendar month (UTC).
+        expires: the last day, YYYY-MM-DD.
+    """
+
+    kinds: tuple[str, ...]
+    purpose: str
+    people: tuple[str, ...]
+    dataset: str
+    variables: tuple[str, ...]
+    monthly: int
+    expires: str
+
+
+@record
+class StandingRule:
+    """What is signed: the terms, under which agreement and rule pack, by whom and when."""
+
+    isthmus: Literal["standing-rule/1"]
+    terms: StandingTerms
+    agreement: str
+    codebook: str
+    rule_pack: str
+    meaning: str
+    name: str
+    party: str
+    time: str
+
+
+@record
+class Told:
+    """A standing rule that holds: the rule, its digest and its custodian."""
+
+    rule: StandingRule
+    digest: Digest
+    person: Person
+
+
+@record
+class Considered:
+    """A study as a site sees it: the admitted request, who asks, what it reads, the verdicts of its run gate.
+
+    Attributes:
+        verdicts: what the ledger holds of the run gate: `pack`, and `rules` by outcome.
+        asked: questions that the rule has approved for this person in this month.
+        refused: a study of the same project was rejected before.
+    """
+
+    request: RunRequest
+    asker: str
+    reads: Collection[str]
+    verdicts: Mapping[str, Any]
+    asked: int
+    refused: bool
+
+
+def make_rule(terms: StandingTerms, agreement: Agreement, pack: Digest, person: Person, now: datetime) -> StandingRule:
+    """A rule to be signed.
+
+    Raises:
+        Refused: E-ROLE, not a custodian; E-DATASET. Invalid: E-STANDING.
+    """
+    if "custodian" not in person.roles:
+        raise Refused("E-ROLE", "only a custodian signs a standing rule", "use a custodian's keys")
+    made = StandingRule(
+        isthmus="standing-rule/1",
+        terms=terms,
+        agreement=agreement_digest(agreement),
+        codebook=agreement.dataset(terms.dataset).codebook,
+        rule_pack=pack,
+        meaning=MEANING,
+        name=person.person,
+        party=person.party,
+        time=now.isoformat(timespec="seconds"),
+    )
+    _check_terms(terms)
+    return made
+
+
+def sign_rule(rule: StandingRule, key: SigningKey) -> dict[str, Any]:
+    """The envelope of a rule."""
+    return sign_envelope(PAYLOAD_TYPE, canonical(rule), [(key.public.hex(), key)])
+
+
+def read_rule(envelope: Mapping[str, Any], agreement: Agreement) -> Told:
+    """A rule that a custodian of this agreement signed.
+
+    Raises:
+        Refused: E-SIGNER. Untrusted: E-SIGNATURE. Invalid: E-STANDING, E-ENVELOPE and those of `strict.parse`.
+    """
+    keys = {p.key: p for p in agreement.people if "custodian" in p.roles}
+    signatures = envelope.get("signatures") if isinstance(envelope, Mapping) else None
+    known = [s for s in signatures if isinstance(s, Mapping) and s.get("keyid") in keys] if signatures else []
+    if not known:
+        raise Refused("E-SIGNER", "no custodian of the agreement signed this standing rule", "sign it again")
+    payload, signers = open_envelope(envelope, PAYLOAD_TYPE, {key: bytes.fromhex(key) for key in keys})
+    try:
+        rule = parse(StandingRule, json.loads(payload), "standing rule")
+    except (ValueError, RecursionError) as error:
+        raise _malformed("the envelope holds no standing rule") from error
+    person = keys[signers[0]]
+    if canonical(rule) != payload or (rule.name, rule.party, rule.meaning) != (person.person, person.party, MEANING):
+        raise _malformed("its name, party or meaning is not the signer's")
+    _check_terms(rule.terms)
+    return Told(rule=rule, digest=digest(rule), person=person)
+
+
+def outside(told: Told, agreement: Agreement, request: RunRequest, asker: str, day: date) -> list[str]:
+    """Why a rule does not cover a request, by what every party can see; none: it does."""
+    return list(_public(told, agreement, request, asker, day))
+
+
+def uncovered(told: Told, agreement: Agreement, seen: Considered, now: datetime) -> list[str]:
+    """Why a rule does not cover a study at its site; none: it does."""
+    return [*_public(told, agreement, seen.request, seen.asker, now.date()), *_private(told.rule, seen)]
+
+
+def questions(study: Study) -> int:
+    """How many questions a study asks."""
+    return sum(len(analysis) for analysis in study.analyses.values())
+
+
+def kinds(study: Study) -> frozenset[str]:
+    """Every question kind of a study, those inside a meta-analysis too."""
+    found: set[str] = set()
+    for analysis in study.analyses.values():
+        for kind, arguments in analysis.items():
+            inner = arguments.get("of")
+            found |= {kind, *(inner if isinstance(inner, Mapping) else ())}
+    return frozenset(found)
+
+
+def _public(told: Told, agreement: Agreement, request: RunRequest, asker: str, day: date) -> Iterator[str]:
+    rule, study, terms = told.rule, request.study, told.rule.terms
+    entry = next((d for d in agreement.datasets if d.dataset == study.dataset == terms.dataset), None)
+    other = ", ".join(sorted(kinds(study) - set(terms.kinds)))
+    problems = {
+        "it was signed under another version of the agreement": rule.agreement != agreement_digest(agreement),
+        "another dataset, or another codebook of it": entry is None or rule.codebook != entry.codebook,
+        f"it expired on {terms.expires}": day > date.fromisoformat(terms.expires),
+        f"it does not name {asker}": asker not in terms.people,
+        "nobody approves their own request": told.person.person == asker,
+        f"the purpose {study.purpose.duo}": study.purpose.duo != terms.purpose,
+        f"the question kinds {other}": other,
+        "results of single sites: a person always looks at them": BARRED in _releases(study),
+    }
+    yield from (problem for problem, holds in problems.items() if holds)
+    try:
+        check_trained(told.person, day)
+    except IsthmusError as error:
+        yield error.message
+
+
+def _releases(study: Study) -> frozenset[str]:
+    """Outputs beyond the estimates that any analysis asks for."""
+    arguments = [a for analysis in study.analyses.values() for a in analysis.values()]
+    return frozenset(str(item) for a in arguments for item in a.get("release") or ())
+
+
+def _private(rule: StandingRule, seen: Considered) -> Iterator[str]:
+    terms = rule.terms
+    other = sorted(set(seen.reads) - set(terms.variables) - EVERYWHERE - set(seen.request.study.derive or ()))
+    if other:
+        yield f"the variables {', '.join(other)}"
+    if seen.verdicts.get("pack") != rule.rule_pack:
+        yield "it was signed under another rule pack"
+    found = seen.verdicts.get("rules")
+    if not isinstance(found, Mapping) or not found or set(found) - {"pass", "n/a"}:
+        yield "a rule of law that does not pass"
+    if seen.asked + questions(seen.request.study) > terms.monthly:
+        yield f"more than {terms.monthly} questions for this person in this month"
+    if seen.refused:
+        yield "a study of the same project was rejected before"
+
+
+def _check_terms(terms: StandingTerms) -> None:
+    if not is_day(terms.expires):
+        raise _malformed("expires is not a day written YYYY-MM-DD")
+    if terms.monthly < 1 or not (terms.kinds and terms.people and terms.variables):
+        raise _malformed("kinds, people and variables name at least one, monthly is at least 1")
+
+
+def _malformed(problem: str) -> Invalid:
+    return Invalid("E-STANDING", f"not a standing rule: {problem}", "make it with `isthmus approve rule`")
