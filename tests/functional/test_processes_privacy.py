@@ -15,7 +15,8 @@ from toy_fleet import follow
 from wires import now
 
 from isthmus.disclosure.budget import Account
-from isthmus.federation.agreed import budgets, connect
+from isthmus.federation.agreed import connect
+from isthmus.federation.budgets import budgets
 from isthmus.federation.launch import Fleet
 from isthmus.federation.purse import SqlPurse
 from isthmus.federation.store import open_store

@@ -11,7 +11,21 @@ import typer
 from typer.exceptions import TyperException
 
 from isthmus import __version__
-from isthmus.cli import agreement, audit, bundle, codebook, config, doctor, init, results, rules, run, serve, study
+from isthmus.cli import (
+    agreement,
+    audit,
+    bundle,
+    codebook,
+    config,
+    doctor,
+    init,
+    results,
+    revoke,
+    rules,
+    run,
+    serve,
+    study,
+)
 from isthmus.cli.demo import command as demo
 from isthmus.cli.screen import Screen
 from isthmus.model.errors import Exit, Invalid, IsthmusError
@@ -71,6 +85,7 @@ _agreement.command("check")(agreement.check)
 _agreement.command("diff")(agreement.diff)
 _agreement.command("sign")(agreement.sign)
 _agreement.command("show")(agreement.show)
+_agreement.command("revoke")(revoke.revoke)
 
 _hub = _group("hub", "Run a hub.")
 _hub.command("serve")(serve.hub)

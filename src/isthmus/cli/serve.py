@@ -55,7 +55,7 @@ def site(config: ConfigFile = None, quiet: Quiet = False) -> None:
 
 def budget(config: ConfigFile = None, json: Json = False, quiet: Quiet = False) -> None:
     """What of each dataset's privacy budget is spent at this site. For its custodian: no result tells it."""
-    from isthmus.federation.agreed import budgets
+    from isthmus.federation.budgets import budgets
 
     screen, found = Screen.of(json=json, quiet=quiet), budgets(locate(config), os.environ)
     if screen.json:

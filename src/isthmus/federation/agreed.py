@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,10 @@ from isthmus.federation.node import Ledger, Means
 from isthmus.federation.parties import parties_of
 from isthmus.federation.plan import study_reads
 from isthmus.federation.protocol.charter import Charter, HubWork
-from isthmus.federation.purse import SqlPurse
+from isthmus.federation.purse import SqlPurse, budget_of
 from isthmus.federation.recall import Enrolled
 from isthmus.federation.request import charter_of, plan_of
+from isthmus.federation.revocations import Revocations, beside
 from isthmus.federation.site_node import SiteSetup
 from isthmus.federation.snapshots import Lineage
 from isthmus.federation.store import Store, open_store
@@ -56,11 +56,12 @@ class AgreedHub:
 
     signed: SignedAgreement
     codebooks: Mapping[str, Codebook]
+    revocations: Revocations
 
     @property
     def desk(self) -> Desk:
         """What is common."""
-        return common(self.signed.agreement)
+        return common(self.signed.agreement, self.revocations)
 
     def admit(self, request: Request, now: datetime) -> tuple[Charter, HubWork]:
         """The run of a request, and the hub's work."""
@@ -103,7 +104,7 @@ class AgreedSite:
     @property
     def desk(self) -> Desk:
         """What is common."""
-        return common(self.agreement)
+        return common(self.agreement, self.law.revocations)
 
     def admit(self, request: Request, now: datetime, note: Note) -> Seat:
         """This site's seat in the run of a request."""
@@ -191,9 +192,14 @@ class AgreedSite:
         return open_source(f"{path}::{entry.table}" if path.endswith(".duckdb") and entry.table else path)
 
 
-def common(agreement: Agreement) -> Desk:
+def common(agreement: Agreement, revocations: Revocations) -> Desk:
     """What both kinds of desk know."""
-    return Desk("federated", agreement_digest(agreement), partial(check_in_force, agreement))
+
+    def in_force(now: datetime) -> None:
+        revocations.check()
+        check_in_force(agreement, now)
+
+    return Desk("federated", agreement_digest(agreement), in_force, revocations)
 
 
 def hub_address(agreement: Agreement, address: str) -> HubAddress:
@@ -223,7 +229,8 @@ def hub_setup(path: Path, environ: Mapping[str, str], clock: Clock) -> HubSetup:
         for name, entry in config.tables.dataset.items()
         if entry.codebook is not None
     }
-    return HubSetup(means, parties_of(agreement), AgreedHub(signed, books), hub.listen)
+    revocations = Revocations(agreement, means.store, _beside(config, hub.agreement))
+    return HubSetup(means, parties_of(agreement), AgreedHub(signed, books, revocations), hub.listen)
 
 
 def audit_bundle(path: Path, run: str, environ: Mapping[str, str]) -> bytes:
@@ -234,7 +241,7 @@ def audit_bundle(path: Path, run: str, environ: Mapping[str, str]) -> bytes:
     """
     config = read_config(path, environ)
     config.hub()
-    store = _store(config, environ)
+    store = store_of(config, environ)
     try:
         raw = store.audit(run)
     finally:
@@ -262,38 +269,11 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
     agreement = verify_agreement(signed, custodian, held_agreement(means.store))
     check_own_site(agreement, site.name, means.identity.key.public, custodian)
     with_own(agreement.disclosure, site.rules)  # out of range: said now, not when a study comes
-    law = law_of(config, agreement)
+    law = law_of(config, agreement, Revocations(agreement, means.store, _beside(config, site.agreement)))
     law.take(means.store, Ledger(means.store, f"site/{means.identity.name}", clock))
     means.store.set_fact(HELD, canonical(agreement).decode())
     desk = AgreedSite(agreement, site.name, config, environ, randomness, means.store, law)
     return SiteSetup(means, hub_address(agreement, site.hub), desk)
-
-
-def budget_of(agreement: Agreement, dataset: str) -> str:
-    """What shares one privacy budget: a dataset under its agreement's id, whatever version or snapshot."""
-    return f"{agreement.id} {dataset}"
-
-
-def budgets(path: Path, environ: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """Dataset -> `rho` as agreed and `spent` at this site, from its isthmus.toml and store.
-
-    Raises:
-        Invalid, Untrusted, Unavailable: configuration, agreement or store cannot be used.
-    """
-    config = read_config(path, environ)
-    agreement = check_signatures(read_agreement(config, config.site().agreement))
-    store, nobody = _store(config, environ), Account(person="", project="")
-    try:
-        return {
-            entry.dataset: {
-                "rho": entry.privacy.rho,
-                "spent": float(SqlPurse(store, budget_of(agreement, entry.dataset), entry.privacy, nobody).spent()),
-            }
-            for entry in agreement.datasets
-            if entry.privacy is not None
-        }
-    finally:
-        store.close()
 
 
 def held_agreement(store: Store) -> Agreement | None:
@@ -353,10 +333,11 @@ def connect(path: Path, environ: Mapping[str, str], clock: Clock) -> Researcher:
 
 
 def _means(config: Config, key: str, environ: Mapping[str, str], clock: Clock) -> Means:
-    return Means(load_identity(config.keys(key)), _store(config, environ), config.base / "spool", clock)
+    return Means(load_identity(config.keys(key)), store_of(config, environ), config.base / "spool", clock)
 
 
-def _store(config: Config, environ: Mapping[str, str]) -> Store:
+def store_of(config: Config, environ: Mapping[str, str]) -> Store:
+    """The store that a configuration names."""
     place = resolve(config.store().path, config.base, environ)
     return open_store(place if "://" in place else config.path(place))
 
@@ -370,6 +351,10 @@ def read_agreement(config: Config, place: str | None) -> SignedAgreement:
         return read_signed(path.read_text(encoding="utf-8"), path.name)
     except (OSError, UnicodeDecodeError) as error:
         raise Unavailable("E-FILE", "the agreement cannot be read", "", str(path)) from error
+
+
+def _beside(config: Config, place: str | None) -> Path | None:
+    return beside(config.path(place)) if place else None
 
 
 def _key(text: str) -> bytes:

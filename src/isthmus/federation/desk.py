@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from isthmus.federation.protocol.charter import Charter, HubWork, SiteWork
+from isthmus.federation.revocations import Revocations
 
 Request = Mapping[str, Any]
 Note = Callable[[str, str], None]
@@ -38,12 +39,14 @@ class Desk:
     Attributes:
         mode: `rehearsal` or `federated`; the two never mix.
         agreement: digest, equal at every party.
-        in_force: raises Refused (E-NOT-YET, E-EXPIRED) outside the agreement's dates; asked at every message.
+        in_force: raises Refused (E-NOT-YET, E-EXPIRED, E-REVOKED) when nothing may be done; asked at every message.
+        revocations: of the agreement; a rehearsal has none.
     """
 
     mode: str
     agreement: str
     in_force: Callable[[datetime], None]
+    revocations: Revocations | None = None
 
 
 class SiteDesk(Protocol):

@@ -27,6 +27,7 @@ from isthmus.federation.protocol.hub_states import hub_sums
 from isthmus.federation.protocol.stopped import hint_of, rule_of, told
 from isthmus.federation.reasons import error_of
 from isthmus.federation.spool import discard
+from isthmus.federation.standing import Standing
 from isthmus.federation.store import UNFINISHED, Mark, RunRow, RunState
 from isthmus.federation.worker import Worker
 from isthmus.ledger.log import head_of
@@ -55,6 +56,7 @@ class HubNode:
         self._links: dict[str, Link] = {}
         self._broken: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._standing = Standing(desk.desk, self.ledger, means.clock, self._log)
 
     async def start(self, address: str) -> int:
         """Take up every unfinished run, then listen; gives the port."""
@@ -90,16 +92,18 @@ class HubNode:
     async def joined(self, site: str, link: Link, hello: Control) -> Mapping[str, Any]:
         """A site's stream is open: one stream per site, the newest counts."""
         desk, body = self.desk.desk, hello.body
-        desk.in_force(self.means.clock())
+        self._standing.check_stream()
         if body.get("mode") != desk.mode:
             raise Refused("E-MODE", f"this hub serves a {desk.mode}", "a rehearsal and a federated run never mix")
         if body.get("agreement") != desk.agreement:
             raise Untrusted("E-AGREEMENT-VERSION", "the site holds another agreement than the hub", "exchange it")
-        return {"ledger": self._remember(site, body.get("ledger"))}
+        await self._stand(self._standing.hear(site, body))
+        return {"ledger": self._remember(site, body.get("ledger")), **self._standing.news()}
 
     async def welcomed(self, site: str, link: Link, hello: Control) -> None:
         """The welcome is out: tell the site of its runs."""
         self._links[site] = link
+        link.news = self._standing.news
         self.presence[site] = "joined"
         self._log.info("%s joined", site)
         believed = {str(name) for name in hello.body.get("open") or ()}
@@ -109,9 +113,11 @@ class HubNode:
 
     async def received(self, site: str, item: Message | Control) -> None:
         """A message or control document of a site."""
-        self.desk.desk.in_force(self.means.clock())
+        self._standing.check_stream()
         if isinstance(item, Message):
             await self._message(site, item)
+        elif item.kind == "heartbeat":
+            await self._stand(self._standing.hear(site, item.body))
         elif item.kind == "decline":
             await self._declined(site, item.body)
         elif item.kind == "done" and item.body.get("run") in self.runs:
@@ -217,6 +223,7 @@ class HubNode:
             Unavailable: E-DISK.
         """
         try:
+            self._standing.check()
             admitted = await self.worker.run("admit", self.desk.admit, request, self.means.clock())
         except IsthmusError as error:
             self._log.info("a request of %s is not admitted: %s", researcher, error)
@@ -242,6 +249,7 @@ class HubNode:
     async def _resume(self, row: RunRow) -> None:
         now = asyncio.get_running_loop().time()
         try:
+            self._standing.check()
             held = await self.worker.run("resume", open_run, row, self.means, self.desk, self.ledger.log, now)
         except Unavailable as error:
             self._broken.add(row.run)
@@ -272,6 +280,23 @@ class HubNode:
                 await self._look(held)
             except Unavailable as error:
                 await self._break(held, error)
+
+        await self._stand(self._standing.look())
+
+    async def _stand(self, new: bool) -> None:
+        """End every run when the agreement has ended, and pass on at once what is new."""
+        if new:
+            for link in self._links.values():
+                link.say("heartbeat", self._standing.news())
+        lapsed = self._standing.lapsed()
+        if lapsed is not None:
+            await self._halt(lapsed)
+
+    async def _halt(self, why: IsthmusError) -> None:
+        for held in list(self.runs.values()):
+            if held.cause is None and held.state in {"running", "waiting"}:
+                held.cause = why
+                await self._out(held, await self.worker.run("abandon", held.run.abandon, why))
 
     async def _look(self, held: HeldRun) -> None:
         passed = held.overdue(asyncio.get_running_loop().time(), self._deadlines)

@@ -148,6 +148,7 @@ REFUSALS = frozenset(
         "E-DISCLOSURE", "E-UNSIGNED", "E-SIGNER", "E-MODE", "E-NOT-YET", "E-EXPIRED", "E-DATASET", "E-KIND",
         "E-RELEASE", "E-ROSTER", "E-MIN-SITES", "E-CODEBOOK", "E-VARIABLE", "E-PERSON", "E-RULES-FLOOR",
         "E-SITE-RESULTS", "E-COUNTRY",
+        "E-REVOKED", "E-RULE", "E-HUMAN",
     }
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from isthmus.federation.config import Config
 from isthmus.federation.node import Ledger
+from isthmus.federation.revocations import Revocations
 from isthmus.federation.store import Store
 from isthmus.governance.admission import RunRequest
 from isthmus.governance.agreement import Agreement, agreement_digest
@@ -33,12 +34,14 @@ class Law:
 
     Attributes:
         parties: whose custodians signed.
+        revocations: of the agreement, as this site knows them.
         cache: the last decision of each gate.
     """
 
     pack: Pack
     agreement: Agreement
     parties: frozenset[str]
+    revocations: Revocations
     cache: MutableMapping[str, Decision] = field(default_factory=dict)
 
     def take(self, store: Store, ledger: Ledger) -> None:
@@ -67,7 +70,9 @@ class Law:
             RuleRefused: E-RULE, E-HUMAN. Invalid: E-PACK.
         """
         study = asked.request.study
-        known = Known(parties=self.parties, codebooks={study.dataset: asked.codebook})
+        known = Known(
+            parties=self.parties, codebooks={study.dataset: asked.codebook}, revoked=self.revocations.standing
+        )
         facts = {
             "a": agreement_facts(self.agreement, self.pack, known),
             "s": study_facts(asked.request, asked.person, self.agreement, asked.site, asked.reads),
@@ -93,7 +98,7 @@ class Asked:
     rules: Rules
 
 
-def law_of(config: Config, agreement: Agreement) -> Law:
+def law_of(config: Config, agreement: Agreement, revocations: Revocations) -> Law:
     """The law of a site: the pack that comes with Isthmus, and the one its configuration adds.
 
     Raises:
@@ -110,7 +115,7 @@ def law_of(config: Config, agreement: Agreement) -> Law:
     if agreed is not None and agreed != pack_digest(pack):
         hint = "use the version of Isthmus, and the rule_pack, that the agreement was signed with; or agree anew"
         raise Untrusted("E-PACK", "the agreement names another rule pack than this site has", hint)
-    return Law(pack, agreement, frozenset(p.party for p in agreement.parties))
+    return Law(pack, agreement, frozenset(p.party for p in agreement.parties), revocations)
 
 
 def _refusal(decision: Decision, judged: dict[str, str]) -> RuleRefused | None:

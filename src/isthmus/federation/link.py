@@ -61,12 +61,13 @@ class Link:
         talk: signs and checks control documents.
         stream: gRPC's stream.
         assembler: puts messages back together.
-        take: awaited for every message and every control document but heartbeats and bye.
+        take: awaited for every message and every control document but bye and heartbeats without news.
         beat: seconds between heartbeats.
 
     Attributes:
         early: items that came in the frame of the last opening document; set before `run`.
         half_close: says to the other end that no more will be written; set at the end that dialled.
+        news: the body of the next heartbeat; one that is not empty is taken at the other end like any document.
     """
 
     def __init__(self, talk: Talk, stream: Stream, assembler: Assembler, take: Taker, beat: float = BEAT) -> None:
@@ -83,6 +84,7 @@ class Link:
         self._outbox: deque[Item] = deque()
         self.early: list[Item] = []
         self.half_close: Callable[[], Awaitable[None]] | None = None
+        self.news: Callable[[], dict[str, Any]] = dict
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -165,7 +167,7 @@ class Link:
     async def _listen(self, items: list[Item]) -> None:
         for item in items:
             heard = self.talk.hear(item.raw) if isinstance(item, ControlBytes) else item
-            if isinstance(heard, Message) or heard.kind != "heartbeat":
+            if isinstance(heard, Message) or heard.kind != "heartbeat" or heard.body:
                 await self._inbox.put(heard)
 
     async def _taking(self) -> Ended:
@@ -205,4 +207,4 @@ class Link:
             if self._missed >= SILENCE:
                 return Ended("silent")
             if not self._outbox:
-                self.say("heartbeat", {})
+                self.say("heartbeat", self.news())

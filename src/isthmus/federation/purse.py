@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from isthmus.disclosure.budget import Account, Charge, exhausted, rest
 from isthmus.federation.store import Store
 from isthmus.federation.tables import SPENT
+from isthmus.governance.agreement import Agreement
 from isthmus.model.privacy import Privacy
 
 
@@ -68,3 +69,8 @@ class SqlPurse:
             for person, project, rho, times in connection.execute(query)
         )
         return rest(self.privacy, self.account, charges)
+
+
+def budget_of(agreement: Agreement, dataset: str) -> str:
+    """What shares one privacy budget: a dataset under its agreement's id, whatever version or snapshot."""
+    return f"{agreement.id} {dataset}"

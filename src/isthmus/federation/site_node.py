@@ -28,6 +28,8 @@ from isthmus.federation.protocol.local import Local
 from isthmus.federation.protocol.records import Head
 from isthmus.federation.protocol.site import Concluded, Left, SiteRun
 from isthmus.federation.reasons import error_of, facts, text
+from isthmus.federation.spool import discard
+from isthmus.federation.standing import Standing
 from isthmus.federation.store import Mark, RunRow
 from isthmus.federation.worker import Worker
 from isthmus.governance.verdicts import RuleRefused
@@ -36,6 +38,7 @@ from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import Invalid, IsthmusError, Unavailable, Untrusted
 
 VEIL = "snapshot-secret"  # in the store: keys the snapshot id that leaves
+LOOK = 0.5  # seconds between looks at the agreement's dates and at what lies beside it
 
 
 class SiteNode:
@@ -57,13 +60,16 @@ class SiteNode:
         self._runs: dict[str, SiteRun] = {}
         self._link: Link | None = None
         self._said = ""
+        self._standing = Standing(desk.desk, self.ledger, means.clock, self._log)
         self._client = SiteClient(means.identity, hub, self, means.settings())
 
     async def run(self) -> None:
         """Serve until `stop`."""
+        looking = asyncio.create_task(self._looking())
         try:
             await self._client.run()
         finally:
+            looking.cancel()
             self._worker.close()
 
     async def stop(self) -> None:
@@ -76,22 +82,27 @@ class SiteNode:
         """Agreement, mode, the head of this site's ledger, and the runs it believes open."""
         desk = self._desk.desk
         running = [row.run for row in self._means.store.runs() if row.state == "running"]
-        return {"agreement": desk.agreement, "mode": desk.mode, "ledger": self.ledger.head(), "open": running}
+        own = {"agreement": desk.agreement, "mode": desk.mode, "ledger": self.ledger.head(), "open": running}
+        return {**own, **self._standing.news()}
 
     async def joined(self, link: Link, welcome: Control) -> None:
         """The stream is open. Refuses to serve on a ledger older than what the hub remembers of it."""
         self._check_backup(welcome.body.get("ledger"))
         self._link = link
+        link.news = self._standing.news
+        await self._hear(welcome.body)
         self._say("joined the hub")
         self._tell({"joined": True})
         for run in self._runs.values():
             link.send(run.connected())
 
     async def received(self, item: Message | Control) -> None:
-        """One message or control document of the hub."""
-        self._desk.desk.in_force(self._means.clock())
+        """One message or control document of the hub. Nothing of a study is answered once the agreement has ended."""
+        self._standing.check_stream()
         if isinstance(item, Message):
             await self._message(item)
+        elif item.kind == "heartbeat":
+            await self._hear(item.body)
         elif item.kind == "invite":
             await self._invited(item.body)
         elif item.kind == "done":
@@ -104,6 +115,37 @@ class SiteNode:
             self._say(f"left the hub ({ended.how})")
         else:
             self._say(str(ended.error), logging.WARNING)
+
+    # -- the agreement ---------------------------------------------------------------------------------------------
+
+    async def _looking(self) -> None:
+        """By this site's own clock and its own eyes: without the hub, and while no message comes."""
+        while True:
+            await asyncio.sleep(LOOK)
+            try:
+                new = self._standing.look()
+                await self._stand(new)
+            except Unavailable as error:
+                self._say(str(error), logging.ERROR)
+
+    async def _hear(self, news: Mapping[str, Any]) -> None:
+        await self._stand(self._standing.hear("hub", news))
+
+    async def _stand(self, new: bool) -> None:
+        """End every run here when the agreement has ended, and pass on at once what is new."""
+        if new and self._link is not None:
+            self._link.say("heartbeat", self._standing.news())
+        lapsed = self._standing.lapsed()
+        if lapsed is not None:
+            await self._halt(lapsed)
+
+    async def _halt(self, why: IsthmusError) -> None:
+        for name, run in list(self._runs.items()):
+            self._send(await self._worker.run(f"{name} halt", run.leave, why))
+            self._after(name, run)
+        for row in self._means.store.runs():  # not taken up since this process started
+            if row.state == "running":
+                self._done({"run": row.run, "error": facts(why)})
 
     # -- runs ------------------------------------------------------------------------------------------------------
 
@@ -129,6 +171,7 @@ class SiteNode:
         """Admit a run and take it up where its journal ends; in the worker thread."""
         means = self._means
         held = means.store.run(name)
+        self._standing.check()
 
         def note(question: str, code: str) -> None:
             self.private.append("refusal", {"run": name, "question": question, "code": code})
@@ -192,7 +235,8 @@ class SiteNode:
     async def _message(self, message: Message) -> None:
         run = self._runs.get(message.run)
         if run is None:
-            raise Invalid("E-RUN", "a message of a run that this site was not invited to")
+            self._stray(message)
+            return
         try:
             answers = await self._worker.run(job_name(message), run.receive, self._means.own(message))
             if message.kind == "round":
@@ -206,10 +250,21 @@ class SiteNode:
             answers = run.refusal(error)
             if answers:
                 self.private.append("refusal", {"run": message.run, "code": error.code})
+        self._answer(message.run, run, answers)
+
+    def _answer(self, name: str, run: SiteRun, answers: tuple[Message, ...]) -> None:
+        if self._runs.get(name) is not run:
+            return  # halted in between
         self._send(answers)
         if run.due is not None:
             asyncio.get_running_loop().call_later(run.due, lambda: self._send(run.release()))
-        self._after(message.run, run)
+        self._after(name, run)
+
+    def _stray(self, message: Message) -> None:
+        """A message of a run that is not under way: it ended here while the message was on its way, or never was."""
+        discard(message.body)
+        if self._means.store.run(message.run) is None:
+            raise Invalid("E-RUN", "a message of a run that this site was not invited to")
 
     def _after(self, name: str, run: SiteRun) -> None:
         """Write down that a run has ended."""

@@ -26,6 +26,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "round": "a round was opened: question, number, context digest, survivors",
         "history": "row sets and charges were kept before a vote: run, keyed head of the history",
         "release": "a result left, signed by the sites",
+        "revocation": "a party revoked the agreement: whose custodian, why, the signed envelope",
         "refusal": "a rule stopped a question or a study: its code, never the value",
     }
 )

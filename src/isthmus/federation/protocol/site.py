@@ -166,6 +166,14 @@ class SiteRun:
             return ()
         return self._refuse(error)
 
+    def leave(self, error: IsthmusError) -> Answers:
+        """End this site's part now: its secrets are erased, and nothing more of the run leaves but this refusal."""
+        if isinstance(self.state, Concluded | Left):
+            return ()
+        answers = self._refuse(error)
+        self._erase({"code": error.code, "message": error.message[:1000]})
+        return answers
+
     @property
     def head(self) -> Head:
         """The newest head of the hub's ledger that a quorum signed: to be remembered beyond the run."""
@@ -332,6 +340,7 @@ class SiteRun:
         for key in ("keys", "pairs", "paired", "masked", "signed"):
             self._local.journal.erase(key)
         self._local.spool.clear()
+        self._held = ()
         self.state = _ended(facts)
 
     # -- restart --------------------------------------------------------------------------------------------------

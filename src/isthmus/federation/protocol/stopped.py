@@ -34,6 +34,11 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "E-TEXT-IN-NUMBER": ("a column at a site holds text where the codebook says number", _AT_THE_SITE),
     "E-COLUMN-MISSING": ("a column of the codebook is missing at a site", _AT_THE_SITE),
     "E-COLUMN-TYPE": ("a column at a site has another type than the codebook says", _AT_THE_SITE),
+    "E-REVOKED": (
+        "a party revoked the agreement",
+        "nothing more is done under it; a new version needs the signature of every party",
+    ),
+    "E-EXPIRED": ("the agreement has expired", "sign a new version"),
     "E-RULE": ("a rule of law stops the study at a site", "`where` is the rule; isthmus agreement check says more"),
     "E-HUMAN": (
         "a rule of law asks for a person's decision, and the agreement holds none",
