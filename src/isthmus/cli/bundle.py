@@ -1,4 +1,4 @@
-"""`isthmus verify`: check a signed bundle offline."""
+"""`isthmus verify`: check a signed bundle, or an evidence crate, offline."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from isthmus.model.errors import Invalid, Untrusted
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A bundle (*.isthmus).")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A bundle (*.isthmus), or an evidence crate (folder or ZIP file).")
+    ],
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check a signed bundle offline.
+    """Check a signed bundle or an evidence crate offline.
 
-    Every signature, the ledger's proof and every byte; exit code 8 when anything does not hold.
+    Every signature, the ledger's proof and every byte, of a crate every file; exit code 8 when anything does not hold.
     """
     from isthmus.sdk.bundle import verify as check
 
@@ -32,5 +34,7 @@ def verify(
         screen.document({"schema": "isthmus/verified/1", **facts})
         return
     for line in facts["checked"]:
-        screen.say(f"ok  {line}", style="green")
+        screen.say(f"ok    {line}", style="green")
+    for line in facts.get("look", ()):
+        screen.say(f"look  {line}", style="yellow")
     screen.say(f"Verified: {file}")

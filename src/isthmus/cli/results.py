@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -47,23 +48,54 @@ def plot(
 def export(
     source: Source,
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("results"),
+    crate: Annotated[
+        Path | None, typer.Option(help="Write an evidence crate instead: a new folder, or a new file NAME.zip.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Folder of your keys, as `isthmus init` made them: signs the crate.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write result.json, a CSV per analysis, an SVG where there is a figure, and the signed bundle where there is one."""
-    from isthmus.sdk.bundle import SUFFIX, bundle_of, open_result, result_of
-    from isthmus.sdk.export import export as write
+    """Write result.json, a CSV per analysis, an SVG where there is a figure, and the signed bundle where there is one.
 
-    screen = Screen.of(json=json, quiet=quiet)
-    raw = bundle_of(source)
-    files = write(open_result(source) if raw is None else result_of(raw), out)
-    if raw is not None:
-        files.append(out / f"result{SUFFIX}")
-        files[-1].write_bytes(raw)
+    With --crate, write a Five Safes RO-Crate 0.4 that holds these and the agreement, decisions, disclosure record, proofs and SBOM.
+    """
+    from isthmus.sdk.bundle import bundle_of
+
+    screen, raw = Screen.of(json=json, quiet=quiet), bundle_of(source)
+    if crate is None:
+        files = _write_result(source, raw, out)
+    elif raw is None:
+        raise Invalid("E-CRATE", "a crate is made of a signed bundle", "give a bundle (*.isthmus), or a run at the hub")
+    else:
+        _write_crate(raw, crate, key)
+        files = [crate]
     if screen.json:
         screen.document({"schema": "isthmus/export/1", "files": [str(f) for f in files]})
     for file in files:
         screen.say(str(file))
+
+
+def _write_result(source: str, raw: bytes | None, out: Path) -> list[Path]:
+    from isthmus.sdk.bundle import SUFFIX, open_result, result_of
+    from isthmus.sdk.export import export as write
+
+    files = write(open_result(source) if raw is None else result_of(raw), out)
+    if raw is not None:
+        files.append(out / f"result{SUFFIX}")
+        files[-1].write_bytes(raw)
+    return files
+
+
+def _write_crate(raw: bytes, out: Path, key: Path | None) -> None:
+    from isthmus.federation.identity import load_identity
+    from isthmus.sdk.crate.bag import write_folder, write_zip
+    from isthmus.sdk.crate.make import make_crate
+
+    now = datetime.now(UTC)  # noqa: TID251 - an entry point
+    files = make_crate(raw, now, load_identity(key) if key is not None else None)
+    (write_zip if out.suffix == ".zip" else write_folder)(files, out)
 
 
 def dump(body: dict[str, object]) -> str:

@@ -8,6 +8,7 @@ agreement when every party named in it, and every party of the version before, h
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -37,6 +38,17 @@ class SignedAgreement:
     isthmus: Literal["signed-agreement/1"]
     agreement: Agreement
     signatures: tuple[Mapping[str, Any], ...]
+
+
+@record
+class Claim:
+    """One custodian's signature as the envelope says it: who, for which party, with which meaning, when they say."""
+
+    person: str
+    party: str
+    key: str
+    meaning: str
+    time: str
 
 
 def unsigned(agreement: Agreement) -> SignedAgreement:
@@ -74,6 +86,23 @@ def fingerprint(key: str) -> str:
     """A public key in twenty hex digits, to be read aloud: the first ten bytes of its SHA-256."""
     digits = hashlib.sha256(bytes.fromhex(key)).hexdigest()[:20]
     return " ".join(digits[i : i + 4] for i in range(0, 20, 4))
+
+
+def claims(signed: SignedAgreement) -> tuple[Claim, ...]:
+    """What the signatures say; whether they hold is `check_signatures`' to tell.
+
+    Raises:
+        Invalid: E-ENVELOPE, an envelope without a statement.
+    """
+    found = []
+    for envelope in signed.signatures:
+        try:
+            said = json.loads(base64.b64decode(envelope["payload"]))["predicate"]
+            facts = {name: str(said[name]) for name in ("party", "meaning", "time")}
+            found.append(Claim(person=str(said["name"]), key=_keyid(envelope), **facts))
+        except (ValueError, RecursionError, KeyError, TypeError) as error:
+            raise _no_statement() from error
+    return tuple(found)
 
 
 def read_signed(text: str, where: str = "agreement") -> SignedAgreement:
@@ -200,11 +229,15 @@ def _signer(agreement: Agreement, before: Agreement | None, envelope: Mapping[st
         said = json.loads(payload)
         claimed = said["predicate"]["time"]
     except (ValueError, RecursionError, KeyError, TypeError) as error:
-        raise Invalid("E-ENVELOPE", "the envelope holds no statement", "sign the agreement again") from error
+        raise _no_statement() from error
     # Every field but the claimed time is fixed, so one comparison checks type, digest, meaning, party and name.
     if not isinstance(claimed, str) or payload != canonical(_statement(agreement, person, claimed)):
         raise Untrusted("E-SIGNATURE", "a signature is over another agreement", "sign this text again")
     return key
+
+
+def _no_statement() -> Invalid:
+    return Invalid("E-ENVELOPE", "the envelope holds no statement", "sign the agreement again")
 
 
 def _signatory(agreement: Agreement, before: Agreement | None, key: str) -> Person | None:

@@ -17,25 +17,38 @@ SUFFIX = ".isthmus"
 
 
 def verify(source: str | Path | bytes, keys: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Check a bundle offline: every signature, the ledger's proof, every byte.
+    """Check a bundle or an evidence crate offline: every signature, the ledger's proof, every byte.
 
     Args:
-        source: a bundle file or its bytes.
+        source: a bundle file or its bytes; or a crate, its folder or ZIP file.
         keys: site -> hex key as you hold them; without them the keys are those of the bundle's own agreement: compare
             `fingerprints` with the parties.
 
     Returns:
-        `mode`, `run`, `study`, `signers`, `fingerprints`, and `checked`: what was checked, in words.
+        `mode`, `run`, `study`, `signers`, `fingerprints`, and `checked`: what was checked, in words; of a crate also `crate`,
+        and `look`: what was not.
 
     Raises:
-        Untrusted: a signature or proof that does not hold.
+        Untrusted: a signature, proof or file of a crate that does not hold.
         Invalid: not a bundle.
         Unavailable: E-FILE.
     """
     from isthmus.ledger.verify import pinned_keys
 
     checks = [pinned_keys(keys)] if keys is not None else []
-    held = verified(_bytes(source), checks)
+    if not isinstance(source, bytes) and _is_crate(Path(source)):
+        from isthmus.sdk.crate.make import check_crate, in_words
+
+        crate = check_crate(Path(source), checks)
+        return _facts(crate.held) | in_words(crate)
+    return _facts(verified(_bytes(source), checks))
+
+
+def _is_crate(path: Path) -> bool:
+    return path.is_dir() or path.suffix == ".zip"
+
+
+def _facts(held: Verified) -> dict[str, Any]:
     return {
         "mode": held.mode,
         "run": held.run,
@@ -45,7 +58,7 @@ def verify(source: str | Path | bytes, keys: Mapping[str, str] | None = None) ->
         "signers": list(held.signers),
         "ledger_size": held.checkpoint.head.size,
         "fingerprints": dict(held.fingerprints),
-        "checked": _in_words(held),
+        "checked": in_words(held),
     }
 
 
@@ -124,7 +137,8 @@ def _bytes(source: str | Path | bytes) -> bytes:
         raise Unavailable("E-FILE", f"cannot read {str(source)!r}", error.strerror or "", str(source)) from None
 
 
-def _in_words(held: Verified) -> list[str]:
+def in_words(held: Verified) -> list[str]:
+    """What verification of a bundle has checked."""
     charter = held.bundle["charter"]
     found = (
         ["a researcher of the agreement signed the request, every party the agreement; the roster follows from it"]

@@ -1,0 +1,210 @@
+"""Make an evidence crate of a signed bundle, and check one, offline: bytes in, what holds or a typed error out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
+
+from isthmus.model.errors import Invalid, Untrusted
+from isthmus.model.record import record
+from isthmus.sdk.crate.bag import INFO, PAYLOAD, bagged, broken, check_bag, read_bag
+from isthmus.sdk.crate.contents import BUNDLE, SBOM, Story, contents, story, written
+from isthmus.sdk.crate.metadata import NAME, Made, identifier, metadata_of
+
+if TYPE_CHECKING:
+    from isthmus.federation.identity import Identity
+    from isthmus.ledger.verify import Verified
+
+SIGNATURE = "signature.json"
+PAYLOAD_TYPE = "application/vnd.isthmus.crate+json"
+MEANING = "exported this crate from the signed bundle"
+_WRITER = "pyarrow"  # writes the tables: another version may write the same numbers with other digits
+
+
+@record
+class Checked:
+    """What holds of a crate.
+
+    Attributes:
+        files: how many it has.
+        exported: when, as it says.
+        remade: whether every file was made again from the bundle and is the same; not where another version of the code
+            made it, and then tables, figures and records rest on the manifests and the signature.
+        signer: who signed the export, and of which party; None where nobody did.
+        held: its bundle.
+    """
+
+    files: int
+    exported: str
+    remade: bool
+    signer: tuple[str, str] | None
+    held: Verified
+
+
+def make_crate(raw: bytes, now: datetime, identity: Identity | None = None) -> dict[str, bytes]:
+    """Every file of the crate of a bundle, which is verified first.
+
+    Args:
+        raw: the bundle, in the researcher's form.
+        now: when it is exported.
+        identity: signs the export, when given; someone of the agreement.
+
+    Raises:
+        Untrusted, Invalid: the bundle does not hold. Invalid: E-CRATE.
+    """
+    from isthmus.sdk.bundle import verified
+    from isthmus.sdk.sbom import cyclonedx
+
+    run, time = story(verified(raw, [])), now.isoformat(timespec="seconds")
+    serial = f"urn:uuid:{uuid5(NAMESPACE_URL, f'{run.held.run} {time} sbom')}"
+    payload = _payload(run, raw, written(cyclonedx(serial, time)))
+    info = _info(run, _made(payload[SBOM]))
+    if identity is None:
+        return bagged(payload, info, {})
+    _known(run, identity.card.key)
+    return bagged(payload, info, {SIGNATURE: _signed(bagged(payload, info, {}), info, identity, time)})
+
+
+def check_crate(place: Path, checks: list[Any]) -> Checked:
+    """What holds of the crate in a folder or ZIP file.
+
+    Args:
+        place: the folder or file.
+        checks: further checks of its bundle, as `sdk.bundle.verified` takes them.
+
+    Raises:
+        Untrusted: E-CRATE, names the file that was changed, added or taken away; what verification of the bundle raises.
+        Invalid: E-CRATE, not a crate. Unavailable: E-FILE.
+    """
+    from isthmus.sdk.bundle import verified
+    from isthmus.sdk.sbom import code_digest
+
+    files = read_bag(place)
+    check_bag(files)
+    raw, sbom = (_part(files, name) for name in (BUNDLE, SBOM))
+    run, made = story(verified(raw, checks)), _made(sbom)
+    same = _maker(sbom) == (code_digest(), metadata.version(_WRITER))
+    if same:
+        info = _info(run, made)
+        tags = {name: files[name] for name in (SIGNATURE,) if name in files}
+        _compare(files, bagged(_payload(run, raw, sbom), info, tags))
+    return Checked(files=len(files), exported=made.time, remade=same, signer=_signer(run, files), held=run.held)
+
+
+def in_words(crate: Checked) -> dict[str, Any]:
+    """The crate for people and programs: its facts, what was checked, and what was not."""
+    from isthmus.sdk.bundle import in_words as of_bundle
+
+    checked = [f"every one of its {crate.files} files is listed in its manifests, and is as listed"]
+    look = []
+    if crate.remade:
+        checked.append("every file was made again from the signed bundle and the SBOM, and is the same to the byte")
+    else:
+        look.append("another version of Isthmus made tables, figures and records: they were not made again")
+    if crate.signer is None:
+        look.append("nobody signed the export: the SBOM and the time of export are what whoever exported it says")
+    else:
+        checked.append("the export, SBOM and time included, is signed by {} of {}".format(*crate.signer))
+    told = {"files": crate.files, "exported": crate.exported, "remade": crate.remade, "signer": crate.signer}
+    return {"crate": told, "checked": [*of_bundle(crate.held), *checked], "look": look}
+
+
+def _payload(run: Story, raw: bytes, sbom: bytes) -> dict[str, bytes]:
+    files = contents(run, raw, sbom)
+    return {NAME: written(metadata_of(run, files, _made(sbom))), **files}
+
+
+def _compare(files: Mapping[str, bytes], again: Mapping[str, bytes]) -> None:
+    """Refuse a crate that is not, to the byte, what its bundle and SBOM give."""
+    for path in sorted({*files, *again}):
+        if files.get(path) != again.get(path):
+            raise broken(path, "it is not what the signed bundle gives")
+
+
+def _info(run: Story, made: Made) -> dict[str, str]:
+    return {
+        "Bagging-Date": made.time[:10],
+        "Bag-Software-Agent": f"Isthmus {made.version}",
+        "External-Identifier": identifier(run, made),
+        "External-Description": "Evidence of one run, Five Safes RO-Crate 0.4",
+    }
+
+
+def _made(sbom: bytes) -> Made:
+    """Version, code and time as the SBOM has them.
+
+    Raises:
+        Untrusted: E-CRATE, not an SBOM of Isthmus.
+    """
+    from isthmus.sdk.sbom import CODE
+
+    try:
+        told = json.loads(sbom)["metadata"]
+        code = next(p["value"] for p in told["component"]["properties"] if p["name"] == CODE)
+        return Made(str(told["component"]["version"]), str(code), str(told["timestamp"]))
+    except (ValueError, RecursionError, KeyError, TypeError, StopIteration) as error:
+        raise broken(PAYLOAD + SBOM, "it is no software bill of materials of Isthmus") from error
+
+
+def _maker(sbom: bytes) -> tuple[str, str]:
+    """What decides how the files of a crate are written: the code, and the version of what writes tables."""
+    parts = json.loads(sbom).get("components", ())
+    return _made(sbom).code, next((str(p.get("version")) for p in parts if p.get("name") == _WRITER), "")
+
+
+def _signed(files: Mapping[str, bytes], info: Mapping[str, str], identity: Identity, time: str) -> bytes:
+    from isthmus.crypto.envelope import sign_envelope
+    from isthmus.model.canonical import canonical
+
+    body = _statement(files, identity.card.key) | {"name": identity.name, "time": time}
+    return written(sign_envelope(PAYLOAD_TYPE, canonical(body), [(identity.card.key, identity.key)]))
+
+
+def _statement(files: Mapping[str, bytes], key: str) -> dict[str, str]:
+    """What an exporter's signature covers: the payload's manifest, and with it every file, and the bag's own facts."""
+    digests = {name: hashlib.sha256(files[name]).hexdigest() for name in ("manifest-sha256.txt", INFO)}
+    return {"manifest": digests["manifest-sha256.txt"], "info": digests[INFO], "meaning": MEANING, "key": key}
+
+
+def _signer(run: Story, files: Mapping[str, bytes]) -> tuple[str, str] | None:
+    """Who signed the export.
+
+    Raises:
+        Untrusted: E-SIGNATURE, E-SIGNER, E-CRATE. Invalid: E-ENVELOPE.
+    """
+    from isthmus.crypto.envelope import open_envelope
+
+    if SIGNATURE not in files:
+        return None
+    try:
+        envelope = json.loads(files[SIGNATURE])
+        key = str(envelope["signatures"][0]["keyid"])
+    except (ValueError, RecursionError, KeyError, IndexError, TypeError) as error:
+        raise broken(SIGNATURE, "it is no signature") from error
+    name, party = _known(run, key)
+    payload, _ = open_envelope(envelope, PAYLOAD_TYPE, {key: bytes.fromhex(key)})
+    said = json.loads(payload)
+    if {part: said.get(part) for part in ("manifest", "info", "meaning", "key")} != _statement(files, key):
+        raise Untrusted("E-SIGNATURE", "the exporter signed another crate", "ask for it again", SIGNATURE)
+    return name, party
+
+
+def _known(run: Story, key: str) -> tuple[str, str]:
+    """Name and party of a key of the agreement."""
+    for entry in run.agreement.keyed():
+        if entry.key == key:
+            name = next(getattr(entry, kind) for kind in ("person", "site", "hub") if hasattr(entry, kind))
+            return str(name), entry.party
+    raise Untrusted("E-SIGNER", "the crate's exporter is nobody of its agreement", "sign with a key of the agreement")
+
+
+def _part(files: Mapping[str, bytes], name: str) -> bytes:
+    if PAYLOAD + name not in files:
+        raise Invalid("E-CRATE", f"not a crate of Isthmus: it has no {name}", "what `isthmus results export` wrote")
+    return files[PAYLOAD + name]

@@ -1,0 +1,330 @@
+"""An evidence crate holds what happened, says it in the words of the Five Safes profile, and holds after no edit at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from governance_alliance import NOW, card_of, draft, key_of
+from hypothesis import given
+from hypothesis import strategies as st
+from made_bundle import RESULTS, made_bundle
+from rocrate.rocrate import ROCrate
+
+from isthmus.cli.app import main
+from isthmus.federation.identity import Identity
+from isthmus.ledger.bundle import read_bundle
+from isthmus.model.errors import Invalid, IsthmusError, Untrusted
+from isthmus.sdk.bundle import verify
+from isthmus.sdk.crate.bag import bagged, check_bag, read_bag, write_folder, write_zip, zipped
+from isthmus.sdk.crate.make import SIGNATURE, check_crate, make_crate
+from isthmus.sdk.crate.metadata import DONE
+from isthmus.sdk.sbom import components
+
+BUNDLE = made_bundle()
+PHASES = ("CheckValue", "ValidationCheck", "SignOff", "DisclosureCheck", "GenerateCheckValue")
+
+
+def signed_by(name: str = "dr ada") -> Identity:
+    return Identity(card_of("researcher", name, "leeds-nhs"), key_of(name), b"")
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    return make_crate(BUNDLE, NOW, signed_by())
+
+
+@pytest.fixture
+def folder(files: dict[str, bytes], tmp_path: Path) -> Path:
+    write_folder(files, tmp_path / "crate")
+    return tmp_path / "crate"
+
+
+def graph(files: dict[str, bytes], path: str = "data/ro-crate-metadata.json") -> dict[str, Any]:
+    return {entity["@id"]: entity for entity in json.loads(files[path])["@graph"]}
+
+
+def actions(files: dict[str, bytes]) -> list[dict[str, Any]]:
+    entities = graph(files)
+    return [entities[mention["@id"]] for mention in entities["./"]["mentions"]]
+
+
+# ---- what holds
+
+
+def test_a_crate_holds_as_a_folder_and_as_a_zip_file(files: dict[str, bytes], folder: Path, tmp_path: Path) -> None:
+    write_zip(files, tmp_path / "evidence.zip")
+    for place in (folder, tmp_path / "evidence.zip"):
+        checked = check_crate(place, [])
+        assert (checked.files, checked.remade) == (len(files), True)
+        assert checked.signer == ("dr ada", "leeds-nhs")
+        assert checked.held.bundle == read_bundle(BUNDLE)
+
+
+def test_the_same_bundle_at_the_same_time_is_the_same_crate(files: dict[str, bytes]) -> None:
+    assert make_crate(BUNDLE, NOW, signed_by()) == files
+
+
+def test_it_is_a_bag_that_others_can_check(files: dict[str, bytes]) -> None:
+    """Profile 0.4: payload and tag manifests in SHA-512, a UUID as External-Identifier, payload below data/."""
+    assert {"manifest-sha512.txt", "tagmanifest-sha512.txt", "bagit.txt", "bag-info.txt"} <= set(files)
+    assert b"External-Identifier: urn:uuid:" in files["bag-info.txt"]
+    payload = {path: raw for path, raw in files.items() if path.startswith("data/")}
+    assert f"Payload-Oxum: {sum(map(len, payload.values()))}.{len(payload)}\n".encode() in files["bag-info.txt"]
+
+
+# ---- what does not
+
+
+def edits(folder: Path) -> Iterator[tuple[str, Any]]:
+    """Every file flipped in its first, middle and last byte, cut, and taken away; a file added in each folder."""
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        raw = path.read_bytes()
+        for at in {0, len(raw) // 2, len(raw) - 1}:
+            changed = bytes([*raw[:at], raw[at] ^ 1, *raw[at + 1 :]])
+            yield f"{path.name} byte {at}", (path, changed)
+        yield f"{path.name} cut", (path, raw[:-1])
+        yield f"{path.name} gone", (path, None)
+    for place in (folder, *(p for p in folder.rglob("*") if p.is_dir())):
+        yield f"added to {place.name}", (place / "more.txt", b"more")
+
+
+def test_no_edit_addition_or_removal_of_a_file_holds(folder: Path) -> None:
+    kept = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    tried = 0
+    for what, (path, content) in list(edits(folder)):
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(IsthmusError) as caught:
+            check_crate(folder, [])
+        assert isinstance(caught.value, Untrusted | Invalid), what
+        path.write_bytes(kept[path]) if path in kept else path.unlink()
+        tried += 1
+    assert tried > 100
+    check_crate(folder, [])
+
+
+@pytest.fixture(scope="module")
+def archive(files: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("crate") / "evidence.zip"
+    write_zip(files, file)
+    return file
+
+
+@given(st.data())
+def test_no_flipped_bit_of_a_zip_file_holds(archive: Path, data: st.DataObject) -> None:
+    raw = archive.read_bytes()
+    at, bit = data.draw(st.integers(0, len(raw) - 1)), data.draw(st.integers(0, 7))
+    flipped = archive.with_name("flipped.zip")
+    flipped.write_bytes(bytes([*raw[:at], raw[at] ^ (1 << bit), *raw[at + 1 :]]))
+    with pytest.raises((Untrusted, Invalid)):
+        check_crate(flipped, [])
+
+
+def forged(files: dict[str, bytes], path: str, change: Any) -> dict[str, bytes]:
+    """One payload file changed, with manifests that agree, and no signature of the export."""
+    payload = {name.removeprefix("data/"): raw for name, raw in files.items() if name.startswith("data/")}
+    payload[path] = change(payload[path])
+    lines = (line.partition(": ") for line in files["bag-info.txt"].decode().splitlines())
+    info = {key: value for key, _, value in lines if key != "Payload-Oxum"}
+    return bagged(payload, info, {})
+
+
+@pytest.mark.parametrize(
+    "path", ["outputs/death.csv", "outputs/result.json", "disclosure.json", "decisions.json", "ro-crate-metadata.json"]
+)
+def test_a_forger_who_writes_the_manifests_anew_is_found_out(
+    files: dict[str, bytes], tmp_path: Path, path: str
+) -> None:
+    made = forged(files, path, lambda raw: raw.replace(b"0", b"9", 1))
+    check_bag(made)  # the attack is alive: by its manifests the crate is whole
+    write_folder(made, tmp_path / "forged")
+    with pytest.raises(Untrusted, match="not what the signed bundle gives") as caught:
+        check_crate(tmp_path / "forged", [])
+    assert caught.value.where == f"data/{path}"
+
+
+def test_the_sbom_rests_on_the_exporters_signature(files: dict[str, bytes], tmp_path: Path) -> None:
+    """It is of the exporter's machine, so no bundle gives it: unsigned, verify says so; signed, an edit is found."""
+    made = forged(files, "sbom.cdx.json", lambda raw: raw.replace(b'"MIT"', b'"BSD"', 1))
+    again = forged(made, "ro-crate-metadata.json", lambda _: b"")  # must follow the SBOM: verify makes it again
+    write_folder(again, tmp_path / "unsigned")
+    with pytest.raises(Untrusted):
+        check_crate(tmp_path / "unsigned", [])
+    unsigned = make_crate(BUNDLE, NOW)
+    write_folder(unsigned, tmp_path / "nobody")
+    told = verify(tmp_path / "nobody")
+    assert any("nobody signed the export" in line for line in told["look"])
+    tags = {SIGNATURE: files[SIGNATURE]}
+    payload = {name.removeprefix("data/"): raw for name, raw in made.items() if name.startswith("data/")}
+    info = dict(line.split(": ", 1) for line in files["bag-info.txt"].decode().splitlines())
+    info.pop("Payload-Oxum")
+    write_folder(bagged(payload, info, tags), tmp_path / "signed")
+    with pytest.raises(Untrusted):
+        check_crate(tmp_path / "signed", [])
+
+
+def test_another_version_is_said_and_its_files_are_not_made_again(files: dict[str, bytes], tmp_path: Path) -> None:
+    made = forged(files, "sbom.cdx.json", lambda raw: raw.replace(b'"sha256:', b'"sha256:0', 1))
+    write_folder(made, tmp_path / "older")
+    told = verify(tmp_path / "older")
+    assert told["crate"]["remade"] is False
+    assert any("not made again" in line for line in told["look"])
+
+
+def test_a_signature_of_a_stranger_counts_for_nothing(tmp_path: Path) -> None:
+    with pytest.raises(Untrusted, match="E-SIGNER"):
+        make_crate(BUNDLE, NOW, signed_by("a stranger"))
+
+
+def test_a_signature_moved_from_another_crate_does_not_hold(files: dict[str, bytes], tmp_path: Path) -> None:
+    other = make_crate(made_bundle(results={"n": RESULTS["rare"]}), NOW, signed_by())
+    payload = {name.removeprefix("data/"): raw for name, raw in files.items() if name.startswith("data/")}
+    info = dict(line.split(": ", 1) for line in files["bag-info.txt"].decode().splitlines())
+    info.pop("Payload-Oxum")
+    write_folder(bagged(payload, info, {SIGNATURE: other[SIGNATURE]}), tmp_path / "moved")
+    with pytest.raises(Untrusted, match="another crate"):
+        check_crate(tmp_path / "moved", [])
+
+
+def test_links_are_refused(folder: Path) -> None:
+    (folder / "data" / "link").symlink_to("/etc/hostname")
+    with pytest.raises(Untrusted, match="no links"):
+        check_crate(folder, [])
+
+
+def test_a_zip_file_of_something_else_is_no_crate(tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(b"PK\x03\x04 not really")
+    with pytest.raises(Invalid, match="E-CRATE"):
+        read_bag(tmp_path / "x.zip")
+    (tmp_path / "y.zip").write_bytes(zipped({"a/../../b": b"1"}, "top").replace(b"top/a", b"pot/a"))
+    with pytest.raises(IsthmusError):
+        check_crate(tmp_path / "y.zip", [])
+
+
+def test_a_rehearsal_and_an_auditors_form_are_no_evidence() -> None:
+    with pytest.raises(IsthmusError):
+        make_crate(BUNDLE.replace(b'"federated"', b'"rehearsal"'), NOW)
+
+
+# ---- what it says
+
+
+def test_every_phase_of_the_profile_is_an_action(files: dict[str, bytes]) -> None:
+    found = actions(files)
+    terms = {action["additionalType"]["@id"].rpartition("#")[2] for action in found if "additionalType" in action}
+    assert terms == set(PHASES)
+    assert {action["@type"] for action in found} == {
+        "AssessAction",
+        "DownloadAction",
+        "CreateAction",
+        "UpdateAction",
+        "ReceiveAction",
+    }
+    (run,) = [action for action in found if action["@type"] == "CreateAction"]
+    assert (run["actionStatus"], run["agent"]["@id"]) == (DONE, "#person-dr%20ada")
+    assert {f"data/{part['@id']}" for part in run["result"]} == {p for p in files if p.startswith("data/outputs/")}
+    signers = {a["agent"]["@id"] for a in found if a.get("additionalType", {}).get("@id", "").endswith("SignOff")}
+    assert {"#person-custodian%20of%20leeds-nhs", "#site-boston"} <= signers
+
+
+def test_agents_purposes_and_project_come_from_the_agreement(files: dict[str, bytes]) -> None:
+    entities = graph(files)
+    assert entities["#person-dr%20ada"]["affiliation"] == {"@id": "#party-leeds-nhs"}
+    assert entities["#party-leeds-nhs"]["name"] == "Leeds Teaching Hospitals"
+    assert entities["#site-oslo"]["parentOrganization"] == {"@id": "#party-oslo-health"}
+    assert entities["#project"]["description"].startswith("To see which treatment")
+    assert draft().id in entities["#agreement-id"]["value"]
+
+
+def test_everything_that_is_named_is_described(files: dict[str, bytes]) -> None:
+    def named(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            yield from [value["@id"]] if set(value) == {"@id"} else (n for v in value.values() for n in named(v))
+        elif isinstance(value, list):
+            yield from (n for v in value for n in named(v))
+
+    entities = graph(files)
+    mentioned = {name for entity in entities.values() for name in named(entity)}
+    assert {
+        n for n in mentioned - set(entities) if not n.startswith(("https://w3id.org/", "http://schema.org/"))
+    } == set()
+    described = {f"data/{name}" for name, e in entities.items() if e["@type"] == "File"}
+    assert described | {"data/ro-crate-metadata.json"} == {path for path in files if path.startswith("data/")}
+
+
+def test_the_library_of_ro_crates_reads_it(folder: Path) -> None:
+    crate = ROCrate(folder / "data")
+    assert crate.mainEntity.id == "workflow/"
+    assert crate.root_dataset["conformsTo"].id == "https://w3id.org/5s-crate/0.4"
+    assert crate.get("outputs/death.csv").type == "File"
+    inner = ROCrate(folder / "data" / "workflow")
+    assert set(inner.mainEntity.type) == {"File", "SoftwareSourceCode", "ComputationalWorkflow"}
+
+
+def test_the_disclosure_record_names_every_criterion_and_finding(files: dict[str, bytes]) -> None:
+    told = json.loads(files["data/disclosure.json"])
+    assert {"rule": "minimum_count", "limit": 11, "whose": "agreement"} in told["criteria"]
+    assert told["result"] == json.loads(files["data/decisions.json"])["result"]
+    assert told["outputs"]["rare"]["code"] == "E-DISCLOSURE"
+    assert told["outputs"]["death"]["findings"] == RESULTS["death"]["disclosure"]
+    assert "estimate" not in json.dumps(told)
+
+
+def test_the_decisions_are_those_that_a_site_takes_on_the_agreement(files: dict[str, bytes]) -> None:
+    told = json.loads(files["data/decisions.json"])
+    assert told["law"]["pack"].startswith("sha256:")
+    assert {v["rule"] for v in told["law"]["verdicts"]} == {r for rules in told["law"]["rules"].values() for r in rules}
+    assert [entry["event"] for entry in told["ledger"]] == ["decision"]
+
+
+def test_names_of_analyses_are_no_paths(files: dict[str, bytes]) -> None:
+    assert "data/outputs/people_over_90.csv" in files
+    assert not [path for path in files if ".." in path]
+
+
+def test_the_bill_of_materials_has_versions_and_licences(files: dict[str, bytes]) -> None:
+    told = json.loads(files["data/sbom.cdx.json"])
+    assert (told["bomFormat"], told["specVersion"]) == ("CycloneDX", "1.6")
+    found = {part["name"]: part for part in told["components"]}
+    assert found["numpy"]["purl"] == f"pkg:pypi/numpy@{found['numpy']['version']}"
+    assert {"cryptography", "cffi", "pycparser"} <= set(found)  # through others, too
+    assert not {"pytest", "ruff", "lifelines"} & set(found)
+    stated = {part.name: part.licence for part in components()}
+    assert [name for name, licence in stated.items() if "GPL" in licence] == []
+
+
+# ---- on the command line
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return int(ended.value.code or 0)
+
+
+def test_exported_and_verified_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run.isthmus").write_bytes(BUNDLE)
+    source, out = str(tmp_path / "run.isthmus"), tmp_path / "evidence.zip"
+    assert run("results", "export", source, "--crate", str(out)) == 0
+    assert run("results", "export", source, "--crate", str(out)) == 2  # never over something
+    capsys.readouterr()
+    assert run("verify", str(out)) == 0
+    assert "made again from the signed bundle" in capsys.readouterr().out
+    assert run("results", "export", source, "--crate", str(tmp_path / "crate"), "--json") == 0
+    assert run("verify", str(tmp_path / "crate"), "--quiet") == 0
+    table = tmp_path / "crate" / "data" / "outputs" / "death.csv"
+    table.write_text(table.read_text().replace("0.5", "0.6", 1))
+    capsys.readouterr()
+    assert run("verify", str(tmp_path / "crate")) == 8
+    assert "data/outputs/death.csv" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "crate")
+    assert run("verify", str(tmp_path / "crate")) == 3
+
+
+def test_a_result_without_a_bundle_makes_no_crate(tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(json.dumps({"schema": "isthmus/result/1", "analyses": {}}))
+    assert run("results", "export", str(tmp_path / "result.json"), "--crate", str(tmp_path / "c")) == 2
