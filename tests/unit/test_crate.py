@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from isthmus.cli.app import main
 from isthmus.federation.identity import Identity
 from isthmus.ledger.bundle import read_bundle
 from isthmus.model.errors import Invalid, IsthmusError, Untrusted
-from isthmus.sdk.bundle import verify
+from isthmus.sdk.bundle import verified, verify
 from isthmus.sdk.crate.bag import bagged, check_bag, read_bag, write_folder, write_zip, zipped
+from isthmus.sdk.crate.contents import story
 from isthmus.sdk.crate.make import SIGNATURE, check_crate, make_crate
 from isthmus.sdk.crate.metadata import DONE
 from isthmus.sdk.sbom import components
@@ -126,11 +128,15 @@ def test_no_flipped_bit_of_a_zip_file_holds(archive: Path, data: st.DataObject) 
 
 def forged(files: dict[str, bytes], path: str, change: Any) -> dict[str, bytes]:
     """One payload file changed, with manifests that agree, and no signature of the export."""
+    payload, info = parts(files)
+    return bagged(payload | {path: change(payload[path])}, info, {})
+
+
+def parts(files: dict[str, bytes]) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Payload and bag facts, to be bagged again."""
     payload = {name.removeprefix("data/"): raw for name, raw in files.items() if name.startswith("data/")}
-    payload[path] = change(payload[path])
-    lines = (line.partition(": ") for line in files["bag-info.txt"].decode().splitlines())
-    info = {key: value for key, _, value in lines if key != "Payload-Oxum"}
-    return bagged(payload, info, {})
+    info = dict(line.split(": ", 1) for line in files["bag-info.txt"].decode().splitlines())
+    return payload, {key: value for key, value in info.items() if key != "Payload-Oxum"}
 
 
 @pytest.mark.parametrize(
@@ -149,21 +155,12 @@ def test_a_forger_who_writes_the_manifests_anew_is_found_out(
 
 def test_the_sbom_rests_on_the_exporters_signature(files: dict[str, bytes], tmp_path: Path) -> None:
     """It is of the exporter's machine, so no bundle gives it: unsigned, verify says so; signed, an edit is found."""
-    made = forged(files, "sbom.cdx.json", lambda raw: raw.replace(b'"MIT"', b'"BSD"', 1))
-    again = forged(made, "ro-crate-metadata.json", lambda _: b"")  # must follow the SBOM: verify makes it again
-    write_folder(again, tmp_path / "unsigned")
-    with pytest.raises(Untrusted):
-        check_crate(tmp_path / "unsigned", [])
-    unsigned = make_crate(BUNDLE, NOW)
-    write_folder(unsigned, tmp_path / "nobody")
-    told = verify(tmp_path / "nobody")
-    assert any("nobody signed the export" in line for line in told["look"])
-    tags = {SIGNATURE: files[SIGNATURE]}
-    payload = {name.removeprefix("data/"): raw for name, raw in made.items() if name.startswith("data/")}
-    info = dict(line.split(": ", 1) for line in files["bag-info.txt"].decode().splitlines())
-    info.pop("Payload-Oxum")
-    write_folder(bagged(payload, info, tags), tmp_path / "signed")
-    with pytest.raises(Untrusted):
+    write_folder(make_crate(BUNDLE, NOW), tmp_path / "unsigned")
+    assert any("nobody signed the export" in line for line in verify(tmp_path / "unsigned")["look"])
+    made = forged(files, "sbom.cdx.json", lambda raw: raw.replace(b'"sha256:', b'"sha256:0', 1))
+    payload, info = parts(made)
+    write_folder(bagged(payload, info, {SIGNATURE: files[SIGNATURE]}), tmp_path / "signed")
+    with pytest.raises(Untrusted, match="another crate"):
         check_crate(tmp_path / "signed", [])
 
 
@@ -182,10 +179,7 @@ def test_a_signature_of_a_stranger_counts_for_nothing(tmp_path: Path) -> None:
 
 def test_a_signature_moved_from_another_crate_does_not_hold(files: dict[str, bytes], tmp_path: Path) -> None:
     other = make_crate(made_bundle(results={"n": RESULTS["rare"]}), NOW, signed_by())
-    payload = {name.removeprefix("data/"): raw for name, raw in files.items() if name.startswith("data/")}
-    info = dict(line.split(": ", 1) for line in files["bag-info.txt"].decode().splitlines())
-    info.pop("Payload-Oxum")
-    write_folder(bagged(payload, info, {SIGNATURE: other[SIGNATURE]}), tmp_path / "moved")
+    write_folder(bagged(*parts(files), {SIGNATURE: other[SIGNATURE]}), tmp_path / "moved")
     with pytest.raises(Untrusted, match="another crate"):
         check_crate(tmp_path / "moved", [])
 
@@ -206,8 +200,12 @@ def test_a_zip_file_of_something_else_is_no_crate(tmp_path: Path) -> None:
 
 
 def test_a_rehearsal_and_an_auditors_form_are_no_evidence() -> None:
-    with pytest.raises(IsthmusError):
-        make_crate(BUNDLE.replace(b'"federated"', b'"rehearsal"'), NOW)
+    held = verified(BUNDLE, [])
+    assert story(held).person == "dr ada"
+    with pytest.raises(Invalid, match="rehearsal"):
+        story(replace(held, mode="rehearsal"))
+    with pytest.raises(Invalid, match="auditor"):
+        story(replace(held, bundle={**held.bundle, "transcript": {}}))
 
 
 # ---- what it says

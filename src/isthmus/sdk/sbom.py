@@ -64,7 +64,12 @@ def cyclonedx(serial: str, made: str) -> dict[str, Any]:
         made: when, ISO 8601.
     """
     parts = components()
-    own = {"type": "application", "name": ROOT, "version": __version__, "bom-ref": _purl(ROOT, __version__)}
+    own: dict[str, Any] = {
+        "type": "application",
+        "name": ROOT,
+        "version": __version__,
+        "bom-ref": _purl(ROOT, __version__),
+    }
     own |= {"purl": _purl(ROOT, __version__), "licenses": [{"license": {"id": "Apache-2.0"}}]}
     own |= {
         "properties": [{"name": CODE, "value": code_digest()}, {"name": PYTHON, "value": platform.python_version()}]
@@ -115,7 +120,7 @@ def _installed(name: str) -> bool:
 
 def _licence(told: metadata.PackageMetadata) -> str:
     """As the distribution states it: an SPDX expression, else a short name, else its classifiers."""
-    stated = told.get("License-Expression") or told.get("License")
+    stated: str | None = next((told[key] for key in ("License-Expression", "License") if key in told), None)
     if stated and "\n" not in stated and len(stated) <= 100:
         return stated
     prefix = "License :: "

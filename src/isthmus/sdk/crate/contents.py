@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from isthmus.model.errors import Invalid
 
 if TYPE_CHECKING:
-    from isthmus.federation.audit import Verified
     from isthmus.governance.admission import RunRequest
     from isthmus.governance.agreement import Agreement
     from isthmus.governance.signing import SignedAgreement
+    from isthmus.ledger.verify import Verified
 
 BUNDLE = "result.isthmus"
 SBOM = "sbom.cdx.json"
@@ -177,9 +177,14 @@ def decision_record(run: Story) -> dict[str, Any]:
 def workflow(run: Story) -> dict[str, Any]:
     """A Workflow RO-Crate of the study: what was run is this declarative file, by the methods of Isthmus."""
     language = {"@id": "#study-language", "@type": "ComputerLanguage", "name": "Isthmus study", "version": "study/1"}
-    described = {"@id": "study.json", "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"]}
+    described: dict[str, Any] = {"@id": "study.json", "@type": ["File", "SoftwareSourceCode", "ComputationalWorkflow"]}
     described |= {"name": run.request.study.title, "encodingFormat": "application/json"}
-    root = {"@id": "./", "@type": "Dataset", "name": run.request.study.title, "datePublished": run.request.created}
+    root: dict[str, Any] = {
+        "@id": "./",
+        "@type": "Dataset",
+        "name": run.request.study.title,
+        "datePublished": run.request.created,
+    }
     root |= {
         "description": "The study as it was asked: a declaration, with no code in it.",
         "license": {"@id": "#terms"},
