@@ -159,6 +159,13 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"formula": "Surv(time, event) ~ age + arm", "distribution": "weibull", "release": ["vcov"]},
         {"formula": "Surv(time, event) ~ year + I(year^2) + stage", "distribution": "lognormal"},
         {"formula": "Surv(time, event) ~ arm", "distribution": "exponential"},
+        {"formula": "Surv(entry, time, event) ~ age + arm", "distribution": "weibull"},
+        {
+            "formula": "Surv(entry, time, event) ~ year + I(year^2) + arm",
+            "distribution": "piecewise_exponential",
+            "cuts": [20, 45, 90],
+            "release": ["vcov"],
+        },
     ],
     "fine_gray": [
         {

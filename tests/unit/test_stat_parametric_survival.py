@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from stat_help import codebook, evidence, make, run
 
 from isthmus import strict
-from isthmus.disclosure.site import dominance, minimum_count, weigh
+from isthmus.disclosure.site import dominance, minimum_count, minimum_count_site, weigh
 from isthmus.model.rules import Rules
+from isthmus.statistics import lockstep
 from isthmus.statistics import parametric_survival_flow as flow
 from isthmus.statistics.catalogue import CATALOGUE
 from stated_rules import STRICT
@@ -40,9 +43,37 @@ def test_a_round_steered_until_one_row_speaks_is_refused(rules) -> None:
     made = make(statistic, question, patients(), codebook(patients()))
     rows = statistic.prepare(question, made.setting, made.inputs)
     model = flow.Model("weibull", "t", "e", made.setting.design, made.setting.dictionary)
-    steered = {**fair.params, "coefficients": np.array([0.0, 300.0]), "log_scale": 2.0}
-    assert weigh(flow.newton_sums(model, rows, fair.params)[1], rules).holds
+    own = lockstep.asked_of(fair, 0).params
+    steered = {**own, "coefficients": np.array([0.0, 300.0]), "log_scale": 2.0}
+    assert weigh(flow.newton_sums(model, rows, own)[1], rules).holds
     assert not weigh(flow.newton_sums(model, rows, steered)[1], rules).holds
+
+
+def test_a_few_late_entries_are_seen(rules) -> None:
+    question = {"formula": "Surv(s, t, e) ~ x", "distribution": "weibull"}
+    rows = patients() | {"s": np.zeros(90)}
+    few = rows | {"s": np.where(np.arange(90) < 3, 0.5, 0.0)}
+    many = rows | {"s": np.where(np.arange(90) < 40, 0.1 + 0.005 * np.arange(90), 0.0)}
+    assert "late by s" in " ".join(minimum_count(evidence("parametric_survival", question, few), rules))
+    assert minimum_count(evidence("parametric_survival", question, many), rules) == ()
+
+
+def test_an_interval_of_few_people_is_seen(rules) -> None:
+    question = {"formula": "Surv(t, e) ~ x", "distribution": "piecewise_exponential", "cuts": [8]}
+    wide, last = (evidence("parametric_survival", question | {"cuts": cuts}, patients()) for cuts in ([8], [8, 38]))
+    assert minimum_count_site(wide, rules) == ()
+    assert "cell rows per interval" in minimum_count_site(last, rules)
+
+
+def test_a_round_over_intervals_is_weighed(rules) -> None:
+    statistic = CATALOGUE["parametric_survival"]
+    asked = {"formula": "Surv(t, e) ~ x", "distribution": "piecewise_exponential", "cuts": [8]}
+    fair, question = run("parametric_survival", asked, patients()).rounds[-1], strict.parse(statistic.question, asked)
+    made = make(statistic, question, patients(), codebook(patients()))
+    rows = statistic.prepare(question, made.setting, made.inputs)
+    steered = replace(fair, params={**fair.params, "coefficients": np.array([30.0])})
+    assert weigh(statistic.summarise(question, made.setting, rows, fair).weights, rules).holds
+    assert not weigh(statistic.summarise(question, made.setting, rows, steered).weights, rules).holds
 
 
 @pytest.fixture

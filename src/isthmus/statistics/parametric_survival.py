@@ -1,8 +1,16 @@
-"""Accelerated failure times (kind `parametric_survival`): exponential, Weibull and log-normal, as R's `survreg`.
+"""Parametric survival (kind `parametric_survival`): accelerated failure times as R's `survreg` (exponential, Weibull,
+log-normal), or hazards that are constant between agreed cuts.
 
-Coefficients are of the logarithm of the time: a positive one means longer. Result keys: `terms` (`Log(scale)` last,
-except for `exponential`, whose scale is 1), `fit` (distribution, scale, loglik, df, events), `n`, `events`,
-`reference`, `conf_level`, `test` (`z`), `error` (`model`), `contrasts`, `tests`, `vcov`.
+Coefficients of accelerated failure times are of the logarithm of the time: a positive one means longer. Those of
+`piecewise_exponential` are log hazard ratios, as of Cox: a positive one means shorter; it is Poisson regression of the
+rows split at the cuts with offset log(time), whose log-likelihood is larger by the sum of log(time) over the events.
+
+`Surv(entry, time, event)`: rows are at risk after their entry (left truncation: each row's likelihood is given that it
+lived until then).
+
+Result keys: `terms` (last `Log(scale)`, except for `exponential`, whose scale is 1; or `Log(hazard)(0, 30]` of each
+interval where all columns are 0), `fit` (distribution, scale, loglik, loglik_null: of the model without terms, df,
+events), `n`, `events`, `reference`, `conf_level`, `test` (`z`), `error` (`model`), `contrasts`, `tests`, `vcov`.
 """
 
 from __future__ import annotations
@@ -16,9 +24,18 @@ import numpy as np
 from isthmus.evidence import Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Formula, Surv, parse
+from isthmus.model.formula import Design, Formula, Surv, parse
 from isthmus.model.record import record
-from isthmus.statistics import indicators, parametric_survival_flow, survival, unusual
+from isthmus.statistics import (
+    cox_model,
+    cox_rows,
+    indicators,
+    lockstep,
+    parametric_survival_flow,
+    piecewise_exponential,
+    survival,
+    unusual,
+)
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.model_body import model_body
 from isthmus.statistics.parametric_survival_flow import Distribution, Model, Rows
@@ -30,47 +47,91 @@ from isthmus.statistics.summaries import filled
 class ParametricSurvival:
     """Arguments of `parametric_survival`.
 
-    `formula`: `Surv(time, event) ~ terms`; `contrasts`: name -> {term: weight}; `tests`: name -> terms tested jointly;
+    `formula`: `Surv(time, event) ~ terms` or `Surv(entry, time, event) ~ terms`; `cuts`: where the hazard of
+    `piecewise_exponential` changes, increasing (a time at a cut ends the interval before it); `contrasts`: name -> {term: weight}; `tests`: name -> terms tested jointly;
     `release: [vcov]` shows the covariance matrix.
     """
 
     formula: str
-    distribution: Distribution
+    distribution: Distribution | Literal["piecewise_exponential"]
+    cuts: tuple[float, ...] = ()
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
     release: tuple[Literal["vcov"], ...] = ()
 
 
+def _pieces(question: ParametricSurvival) -> bool:
+    return question.distribution == "piecewise_exponential"
+
+
 def _formula(question: ParametricSurvival) -> tuple[Formula, Surv]:
     formula = parse(question.formula)
-    if formula.surv is None or formula.surv.entry is not None:
-        raise Invalid(
-            "E-FORMULA", "a parametric_survival model has `Surv(time, event)` on the left", "without an entry"
-        )
+    if formula.surv is None:
+        hint = "or `Surv(entry, time, event)`"
+        raise Invalid("E-FORMULA", "a parametric_survival model has `Surv(time, event)` on the left", hint)
+    if len({formula.surv.entry, formula.surv.time, formula.surv.event}) < 3:
+        raise Invalid("E-FORMULA", "entry, time and event of `Surv` are different variables")
     if not formula.intercept:
         raise Invalid("E-FORMULA", "a parametric_survival model has an intercept", "leave `- 1` out")
     if formula.offset or formula.cluster or formula.strata:
         raise Invalid("E-FORMULA", "a parametric_survival model takes no offset(), cluster() or strata()")
-    return replace(formula, surv=None), formula.surv  # for a design with an intercept, which a Surv() has not
+    if not _pieces(question):
+        if question.cuts:
+            hint = "state distribution: piecewise_exponential, or leave cuts out"
+            raise Invalid("E-GRID", f"{question.distribution} has no cuts", hint)
+        return replace(formula, surv=None), formula.surv  # for a design with an intercept, which a Surv() has not
+    piecewise_exponential.checked(question.cuts)
+    if not formula.terms:
+        raise Invalid("E-FORMULA", "a piecewise_exponential model needs a term", "`rate` gives rates alone")
+    return formula, formula.surv
 
 
 def _needs(question: ParametricSurvival) -> Needs:
     formula, surv = _formula(question)
-    return Needs(numbers=(surv.time, surv.event), formula=formula)
+    entry = () if surv.entry is None else (surv.entry,)
+    return Needs(numbers=(*entry, surv.time, surv.event), formula=formula)
 
 
 def _rungs(question: ParametricSurvival, dictionary: Codebook) -> tuple[Grid, ...]:
     return ()
 
 
-def _model(question: ParametricSurvival, setting: Setting) -> Model:
+def _design(setting: Setting) -> Design:
     if setting.design is None:
         raise Invalid("E-DESIGN", "a parametric_survival model needs a design")
+    return setting.design
+
+
+def _model(question: ParametricSurvival, setting: Setting, design: Design) -> Model:
     surv = _formula(question)[1]
-    return Model(question.distribution, surv.time, surv.event, setting.design, setting.dictionary)
+    distribution = "exponential" if question.distribution == "piecewise_exponential" else question.distribution
+    return Model(distribution, surv.time, surv.event, design, setting.dictionary, surv.entry is not None)
 
 
-def _prepare(question: ParametricSurvival, setting: Setting, inputs: Inputs) -> Rows:
+def _pieces_model(question: ParametricSurvival, setting: Setting) -> cox_model.Model:
+    surv = _formula(question)[1]
+    return cox_model.Model(
+        time=surv.time,
+        event=surv.event,
+        design=_design(setting),
+        dictionary=setting.dictionary,
+        ties="breslow",
+        strata=1,
+        steps=len(question.cuts) + 1,
+        exactness="exact",
+        open_rules=setting.open_rules,
+        late=surv.entry is not None,
+    )
+
+
+def _models(question: ParametricSurvival, setting: Setting) -> tuple[Model, ...]:
+    """The model, and that of the intercept alone."""
+    design = _design(setting)
+    lone = replace(design, columns=design.columns[:1], reference=())
+    return tuple(_model(question, setting, d) for d in ((design,) if len(design.columns) == 1 else (design, lone)))
+
+
+def _prepare(question: ParametricSurvival, setting: Setting, inputs: Inputs) -> Rows | cox_rows.Rows:
     _, surv = _formula(question)
     if inputs.design is None:
         raise Invalid("E-DESIGN", "a parametric_survival model needs a design")
@@ -78,12 +139,21 @@ def _prepare(question: ParametricSurvival, setting: Setting, inputs: Inputs) -> 
     survival.check_times((surv.time, surv.event), time, event)
     if not bool(np.all(time > 0.0)):
         raise Invalid("E-TIME", f"time {surv.time!r} must be above 0", "a time of 0 has no logarithm")
-    return Rows(inputs.design, np.log(time), event)
+    entry = None if surv.entry is None else inputs.numbers[surv.entry]
+    if entry is not None:
+        survival.check_entries((str(surv.entry), surv.time), entry, time)
+    if _pieces(question):
+        told = cox_rows.Told(time, event > 0.0, np.zeros(inputs.rows, dtype=np.intp), entry)
+        return cox_rows.sorted_rows(inputs.design, told, 1)
+    late = np.flatnonzero(entry > 0.0) if entry is not None else np.zeros(0, dtype=np.intp)
+    return Rows(inputs.design, np.log(time), event, late, np.log(entry[late]) if entry is not None else np.zeros(0))
 
 
-def _evidence(question: ParametricSurvival, setting: Setting, prepared: Rows) -> Evidence:
+def _evidence(question: ParametricSurvival, setting: Setting, prepared: Any) -> Evidence:
     """As of a linear model of the logarithm of the time: its spread, who makes up its sums, its unusual values."""
-    model, (_, surv), y = _model(question, setting), _formula(question), prepared.log_time
+    if isinstance(prepared, cox_rows.Rows):
+        return piecewise_exponential.evidence(_pieces_model(question, setting), prepared, question.cuts)
+    model, (_, surv), y = _models(question, setting)[0], _formula(question), prepared.log_time
     own, outcome = indicators.leverage(prepared.columns), (surv.event, prepared.event)
     found = indicators.design_evidence(model.design, prepared.columns, outcome, own, None, (surv.time, y))
     found = replace(found, parameters=model.free)
@@ -91,23 +161,60 @@ def _evidence(question: ParametricSurvival, setting: Setting, prepared: Rows) ->
         return found
     supports = {**found.supports, f"spread of {surv.time}": np.array([unusual.spread(y)], dtype=np.int64)}
     sides = {**found.sides, f"unusual {surv.time}": np.array([unusual.away(y)], dtype=np.int64)}
+    if model.late:
+        on_time = y.size - prepared.late.size
+        sides |= {f"late by {surv.entry}": np.array([prepared.late.size, on_time], dtype=np.int64)}
+        sides |= {f"unusual {surv.entry}": np.array([unusual.away(prepared.log_entry)], dtype=np.int64)}
+        for name, mark in indicators.marked(model.design, prepared.columns):
+            sides[f"late by {surv.entry} x {name}"] = _late(prepared, mark)
     return replace(found, supports=supports, sides=sides, sums={surv.time: np.abs(y - unusual.middle(y))})
 
 
+def _late(rows: Rows, mark: Any) -> Any:
+    """(2,) late rows with a mark, and without it."""
+    marked = int(np.count_nonzero(mark[rows.late] > 0.5))
+    return np.array([marked, rows.late.size - marked], dtype=np.int64)
+
+
 def _flow(question: ParametricSurvival, setting: Setting) -> Flow:
-    return parametric_survival_flow.fit(_model(question, setting))
+    if _pieces(question):
+        whole: Estimate = yield from piecewise_exponential.fit(_pieces_model(question, setting), question.cuts)
+        return whole
+    flows = [parametric_survival_flow.fit(model) for model in _models(question, setting)]
+    found = yield from lockstep.together(flows)
+    for one in found:
+        if isinstance(one, Invalid):
+            raise one
+    fitted = [one for one in found if isinstance(one, Estimate)]
+    values = {**fitted[0].values, "loglik_null": fitted[-1].values["loglik"]}
+    return replace(fitted[0], rounds=max(one.rounds for one in fitted), values=values)
 
 
-def _summarise(question: ParametricSurvival, setting: Setting, prepared: Rows, asked: Round) -> Answer:
-    model = _model(question, setting)
-    sums = parametric_survival_flow.start_sums if asked.params["step"] == "start" else None
-    values, weights = (sums or parametric_survival_flow.newton_sums)(model, prepared, asked.params)
+def _summarise(question: ParametricSurvival, setting: Setting, prepared: Any, asked: Round) -> Answer:
+    if isinstance(prepared, cox_rows.Rows):
+        return _pieces_answer(question, setting, prepared, asked)
+    answers = {}
+    for at, model in enumerate(_models(question, setting)):
+        own = lockstep.asked_of(asked, at)
+        if own is not None:
+            rows = replace(prepared, columns=prepared.columns[: model.size])
+            sums = parametric_survival_flow.start_sums if own.params["step"] == "start" else None
+            values, weights = (sums or parametric_survival_flow.newton_sums)(model, rows, own.params)
+            answers[at] = Answer(filled(own.layout, values), weights)
+    return lockstep.joined(asked, answers, tuple(answers))
+
+
+def _pieces_answer(question: ParametricSurvival, setting: Setting, rows: cox_rows.Rows, asked: Round) -> Answer:
+    model = _pieces_model(question, setting)
+    if asked.params["step"] == "count":
+        return Answer(filled(asked.layout, piecewise_exponential.count_part(model, rows, question.cuts, asked.params)))
+    values, weights = piecewise_exponential.risk_part(model, rows, question.cuts, asked.params)
     return Answer(filled(asked.layout, values), weights)
 
 
 def _report(question: ParametricSurvival, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     found, events = estimate.values, size(estimate.counts["events"])
-    fit = {"distribution": question.distribution, "scale": found["scale"], "loglik": found["loglik"]}
+    fit = {"distribution": question.distribution, **{k: found[k] for k in ("scale", "loglik", "loglik_null")}}
     return model_body(question, setting, estimate, {**fit, "df": estimate.parameters, "events": events}) | {
         "error": "model"
     }

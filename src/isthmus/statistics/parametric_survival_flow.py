@@ -2,7 +2,8 @@
 
 With z = (log t - x'b) / s, l = d (log f(z) - log s - log t) + (1 - d) log S(z), g = dl/dz and h = -dg/dz: the score is
 -sum g x / s for b and -sum (g z + d) for log s; the information is sum h u u' with u = (x / s, z), less sum g u in the
-row and column of log s. Log s is fixed at 0 for `exponential`.
+row and column of log s. Log s is fixed at 0 for `exponential`. A row with an entry above 0 adds - log S at its entry: the same
+with z there, and no d.
 Reference: Kalbfleisch & Prentice (2002), section 3.2; R's `survreg`.
 """
 
@@ -40,6 +41,7 @@ class Model:
     event: str
     design: Design
     dictionary: Codebook
+    late: bool = False
 
     @property
     def size(self) -> int:
@@ -54,11 +56,16 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One site's rows: `columns` (p, n), the logarithm of the time, and whether it ended in the event."""
+    """One site's rows: `columns` (p, n), the logarithm of the time, and whether it ended in the event.
+
+    `late`: positions of the rows with an entry above 0, `log_entry` its logarithm there.
+    """
 
     columns: FloatArray
     log_time: FloatArray
     event: FloatArray
+    late: Any
+    log_entry: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,7 @@ def newton_layout(model: Model) -> Layout:
             Field(name="score", shape=(model.free,), kind="score"),
             Field(name="gram", shape=(model.free, model.free), kind="gram"),
             Field(name="correction", shape=(model.free,), kind="score"),
+            *((Field(name="late", shape=(model.free, model.free), kind="gram"),) if model.late else ()),
         )
     )
 
@@ -109,23 +117,44 @@ def start_sums(model: Model, rows: Rows, params: Params) -> tuple[dict[str, Any]
 
 def newton_sums(model: Model, rows: Rows, params: Params) -> tuple[dict[str, Any], Weights]:
     """A site's part of one evaluation."""
-    x, event, free = _columns(rows, params), rows.event, model.free > model.size
-    log_scale = float(params["log_scale"])
-    scale = float(np.exp(log_scale))
-    z = np.clip((rows.log_time - params["coefficients"] @ x) / scale, -LARGEST * LARGEST, LARGEST)
+    x, event, scale = _columns(rows, params), rows.event, float(np.exp(float(params["log_scale"])))
+    z = _standard(rows.log_time, x, params, scale)
     loglik, g, h = _parts(model.distribution, z, event)
-    u = np.vstack([x / scale, z[None, :]]) if free else x / scale
+    u = _directions(model, x, z, scale)
     score = -(u @ g)
-    if free:
+    if model.free > model.size:
         score[-1] -= event.sum()
-    values = {
-        "loglik": float(loglik.sum()) - float(event @ (rows.log_time + log_scale)),
+    values: dict[str, Any] = {
+        "loglik": float(loglik.sum()) - float(event @ (rows.log_time + float(params["log_scale"]))),
         "score": score,
         "gram": (u * h) @ u.T,
-        "correction": u @ g if free else np.zeros(len(u)),
+        "correction": u @ g if model.free > model.size else np.zeros(len(u)),
     }
-    guards = [_guard(h, model), *([of_squares(_guard(h * z * z, model))] if free else [])]
+    squares = h * z * z
+    if model.late:
+        early = x[:, rows.late]
+        z = _standard(rows.log_entry, early, params, scale)
+        loglik, g, less = _parts(model.distribution, z, np.zeros(z.size))
+        u = _directions(model, early, z, scale)
+        values["loglik"] -= float(loglik.sum())
+        values["score"] += u @ g
+        values["correction"] -= u @ g if model.free > model.size else 0.0
+        values["late"] = (u * less) @ u.T
+        h[rows.late] -= less
+        squares[rows.late] -= less * z * z
+    guards = [_guard(np.abs(h), model)]
+    guards += [of_squares(_guard(np.abs(squares), model))] if model.free > model.size else []
     return values, worst(guards)
+
+
+def _standard(log_time: FloatArray, x: FloatArray, params: Params, scale: float) -> FloatArray:
+    z: FloatArray = np.clip((log_time - params["coefficients"] @ x) / scale, -LARGEST * LARGEST, LARGEST)
+    return z
+
+
+def _directions(model: Model, x: FloatArray, z: FloatArray, scale: float) -> FloatArray:
+    """u (free, n): what each coefficient moves of z, up to its sign."""
+    return np.vstack([x / scale, z[None, :]]) if model.free > model.size else x / scale
 
 
 def _guard(weight: FloatArray, model: Model) -> Weights:
@@ -207,7 +236,7 @@ def _evaluate(model: Model, place: Coordinates, theta: FloatArray) -> Any:
     log_scale = float(theta[-1]) if model.free > model.size else 0.0
     params = {"step": "newton", "coefficients": theta[: model.size], "log_scale": log_scale, **place.params()}
     pooled = yield Round(newton_layout(model), params)
-    corrected = pooled["gram"].copy()
+    corrected = pooled["gram"] - pooled["late"] if model.late else pooled["gram"].copy()
     if model.free > model.size:
         corrected[-1, :-1] -= pooled["correction"][:-1]
         corrected[:-1, -1] -= pooled["correction"][:-1]
