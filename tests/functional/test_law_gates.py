@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -10,16 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
+from identity_tokens import BROKER, GRANTS, jwks, key_of, passport, seconds, visa
 from test_processes_agreed import SITES, Alliance, alliance, follow, logs, now, study
 
-from isthmus.federation.agreed import connect, request_for, site_setup
+from isthmus.federation.agreed import connect, request_for, site_setup, unsigned_request
 from isthmus.federation.identity import load_identity
 from isthmus.federation.launch import Fleet
 from isthmus.federation.store import open_store
+from isthmus.governance.admission import sign_request
 from isthmus.governance.duties import Judgement
+from isthmus.governance.identities import Login, PassportIssuer
 from isthmus.governance.rulepack import own_pack, pack_digest
 from isthmus.governance.verdicts import RuleRefused
 from isthmus.ledger.entries import decode_entry
+from isthmus.model.canonical import canonical
 from isthmus.model.errors import Untrusted
 
 Change = Callable[[Any], Any]
@@ -134,13 +144,13 @@ rules:
 # ---- the run gate
 
 
-def admitted(made: Alliance, **asked: Any) -> Any:
+def admitted(made: Alliance, passport: str | None = None, **asked: Any) -> Any:
     setup = taken(made)
     key = load_identity(made.directory / "ada" / "keys2").key
     desk: Any = setup.desk
     try:
-        request = request_for(study(**asked), desk.agreement, 1, now(), key)
-        return desk.admit(request, now(), lambda *_: None)
+        request = replace(unsigned_request(study(**asked), desk.agreement, 1, now()), passport=passport)
+        return desk.admit(sign_request(request, key), now(), lambda *_: None)
     finally:
         setup.means.store.close()
 
@@ -205,3 +215,69 @@ def test_between_processes_the_asker_is_told_the_rule_and_every_ledger_has_it(fl
     entries = [entry for entry in decisions(made, "leeds") if entry.get("run") == last["run"]]
     assert [(e["verdict"], e["code"], e["pack"]) for e in entries] == [("declined", "E-RULE", pack_digest(own_pack()))]
     assert "GOV-03" in entries[0]["rules"]["fail"]
+
+
+# ---- visas of a passport as facts
+
+
+def pinning(duties: Any) -> Any:
+    issuers = tuple(PassportIssuer(issuer=i, keys=jwks(key_of(i))) for i in (BROKER, GRANTS))
+    return replace(duties, passport_issuers=issuers)
+
+
+@pytest.fixture
+def demanding(tmp_path: Path) -> Alliance:
+    """Leeds demands the grant of docs/reference/identity.md; Ada is known at two issuers."""
+    logins = tuple(Login(issuer=i, subject="ada-1") for i in (BROKER, GRANTS))
+    made = alliance(tmp_path, law={"duties": pinning, "logins": {"ada": logins}})
+    page = Path(__file__).resolve().parents[2] / "docs" / "reference" / "identity.md"
+    rule = re.search(r"```yaml\n(isthmus: rule-pack/1.*?)```", page.read_text(), re.DOTALL)
+    assert rule is not None
+    (made.directory / "leeds" / "ours.yaml").write_text(rule[1])
+    path = made.config("leeds")
+    path.write_text(path.read_text().replace("[dataset.trial]", 'rule_pack = "ours.yaml"\n[dataset.trial]'))
+    return made
+
+
+def grant(**changed: Any) -> str:
+    value = {"value": "https://grants.example.org/datasets/trial"}
+    return visa(**{"at": now(), "body": value, **changed})
+
+
+def test_a_site_admits_the_study_of_who_shows_the_grant(demanding: Alliance) -> None:
+    seat = admitted(demanding, passport=passport(grant(), at=now()))
+    assert "OURS-VISA-01" in seat.decision["rules"]["pass"]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: None,
+        lambda: passport(at=now()),
+        lambda: passport(grant(exp=seconds(now(), -3600)), at=now()),
+        lambda: passport(grant(subject="grace-1"), at=now()),
+        lambda: passport(grant(issuer="https://evil.example.org"), at=now()),
+    ],
+)
+def test_without_a_grant_that_counts_the_rule_says_no(demanding: Alliance, made: Callable[[], str | None]) -> None:
+    with pytest.raises(RuleRefused) as caught:
+        admitted(demanding, passport=made())
+    assert caught.value.where == "OURS-VISA-01"
+
+
+def test_a_passport_of_someone_else_is_no_passport(demanding: Alliance) -> None:
+    with pytest.raises(Untrusted) as caught:
+        admitted(demanding, passport=passport(grant(), at=now(), sub="grace-1"))
+    assert caught.value.code == "E-PASSPORT"
+
+
+def test_a_passport_cannot_be_slipped_under_a_signed_request(demanding: Alliance) -> None:
+    setup = taken(demanding)
+    key = load_identity(demanding.directory / "ada" / "keys2").key
+    desk: Any = setup.desk
+    envelope = request_for(study(), desk.agreement, 1, now(), key)
+    body = json.loads(base64.b64decode(envelope["payload"]))
+    body["passport"] = passport(grant(), at=now())
+    with pytest.raises(Untrusted, match="E-SIGNATURE"):
+        desk.admit({**envelope, "payload": base64.b64encode(canonical(body)).decode()}, now(), lambda *_: None)
+    setup.means.store.close()

@@ -12,7 +12,16 @@ from isthmus.governance.admission import RunRequest
 from isthmus.governance.agreement import agreement_digest
 from isthmus.governance.consistency import check_agreement
 from isthmus.governance.drafting import read_agreement, write_text
-from isthmus.governance.facts import Known, agreement_facts, route, signature_facts, site_facts, study_facts, today
+from isthmus.governance.facts import (
+    Asking,
+    Known,
+    agreement_facts,
+    route,
+    signature_facts,
+    site_facts,
+    study_facts,
+    today,
+)
 from isthmus.governance.rulepack import own_pack
 from isthmus.governance.selfcheck import worked_case
 from isthmus.governance.verdicts import decide, verdicts, worst
@@ -45,7 +54,7 @@ def facts(agreement: Any, study: dict[str, Any] = STUDY, known: Known = SIGNED) 
     reads = ("age", "sex", "statin", "mi", "old", "site", "country")
     return {
         "a": agreement_facts(agreement, PACK, known),
-        "s": study_facts(request, "erin", agreement, "trust", reads),
+        "s": study_facts(request, Asking("erin"), agreement, "trust", reads),
         "site": site_facts(agreement, "trust", agreement.disclosure),
         "sig": signature_facts(known.parties),
         "now": today(datetime(2026, 11, 22, 12, tzinfo=UTC)),

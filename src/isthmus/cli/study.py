@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isthmus.cli.run import Json, Quiet, StudyFile
 from isthmus.cli.screen import Screen
+from isthmus.model.errors import Unavailable
+
+if TYPE_CHECKING:
+    from isthmus.governance.passport import Passport
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="The run, as `study submit` printed it.")]
 
@@ -67,14 +71,24 @@ def preview(
         screen.table(table)
 
 
-def submit(study: StudyFile, json: Json = False, quiet: Quiet = False) -> None:
+def submit(
+    study: StudyFile,
+    passport: Annotated[
+        Path | None, typer.Option(help="Your GA4GH Passport (a JWT in a file): every party sees it.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
     """Sign a study and send it to the hub of your isthmus.toml."""
     from isthmus.sdk.connect import connect
     from isthmus.sdk.study import Study
 
     screen = Screen.of(json=json, quiet=quiet)
     with connect() as client:
-        run = client.submit(Study.read(study))
+        token = None if passport is None else _token(passport)
+        if token is not None:
+            _say_visas(screen, client.passport(token))
+        run = client.submit(Study.read(study), passport=token)
     if screen.json:
         screen.document({"schema": "isthmus/submitted/1", "run": run})
     screen.say(f"Submitted as {run}")
@@ -105,3 +119,22 @@ def watch(run: Run, json: Json = False, quiet: Quiet = False) -> int:
 
     with connect() as client:
         return follow(Screen.of(json=json, quiet=quiet), client, run)
+
+
+def _token(path: Path) -> str:
+    from isthmus.crypto.jwt import LARGEST
+
+    try:
+        with path.open(encoding="ascii") as file:
+            return file.read(LARGEST + 2).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unavailable("E-FILE", "the passport cannot be read", "a JWT: one line of text", str(path)) from error
+
+
+def _say_visas(screen: Screen, found: Passport) -> None:
+    for visa in found.visas:
+        screen.note(f"visa: {visa.type} {visa.value}, by {visa.by} of {visa.source}, until {visa.expires}")
+    for reason in found.left_out:
+        screen.note(f"does not count: {reason}")
+    if not found.visas:
+        screen.note("no visa of the passport counts under this agreement")

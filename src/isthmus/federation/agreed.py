@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -290,24 +290,31 @@ class Researcher:
     agreement: Agreement
     client: HubClient
 
-    def submit(self, study: Study, number: int, now: datetime) -> str:
+    def submit(self, study: Study, number: int, now: datetime, passport: str | None = None) -> str:
         """Sign a study and send it to the hub; gives the run.
 
         Args:
             study: what is asked.
             number: distinguishes runs of one study.
             now: when it is signed.
+            passport: the researcher's GA4GH Passport, for the rules that ask for a visa.
 
         Raises:
             Refused, Invalid, Untrusted: as the hub's admission decides.
             Unavailable: E-UNREACHABLE.
         """
-        return self.client.submit(request_for(study, self.agreement, number, now, self.identity.key))
+        request = unsigned_request(study, self.agreement, number, now)
+        return self.client.submit(sign_request(replace(request, passport=passport), self.identity.key))
 
 
 def request_for(study: Study, agreement: Agreement, number: int, now: datetime, key: SigningKey) -> dict[str, Any]:
     """A signed request to run `study` at every site that the agreement names for its dataset."""
-    request = RunRequest(
+    return sign_request(unsigned_request(study, agreement, number, now), key)
+
+
+def unsigned_request(study: Study, agreement: Agreement, number: int, now: datetime) -> RunRequest:
+    """A request before it is signed."""
+    return RunRequest(
         isthmus="request/1",
         study=study,
         agreement=agreement_digest(agreement),
@@ -316,7 +323,6 @@ def request_for(study: Study, agreement: Agreement, number: int, now: datetime, 
         number=number,
         created=now.isoformat(),
     )
-    return sign_request(request, key)
 
 
 def connect(path: Path, environ: Mapping[str, str], clock: Clock) -> Researcher:

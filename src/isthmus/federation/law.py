@@ -17,7 +17,8 @@ from isthmus.federation.revocations import Revocations
 from isthmus.federation.store import Store
 from isthmus.governance.admission import RunRequest
 from isthmus.governance.agreement import Agreement, agreement_digest
-from isthmus.governance.facts import Known, agreement_facts, signature_facts, site_facts, study_facts, today
+from isthmus.governance.facts import Asking, Known, agreement_facts, signature_facts, site_facts, study_facts, today
+from isthmus.governance.passport import read_passport
 from isthmus.governance.rulepack import Pack, extended, own_pack, pack_digest, read_pack
 from isthmus.governance.verdicts import Decision, RuleRefused, check_decision, decide, recorded
 from isthmus.model.canonical import canonical
@@ -67,7 +68,7 @@ class Law:
         """Decide on an admitted request; what the ledger's entry holds of it.
 
         Raises:
-            RuleRefused: E-RULE, E-HUMAN. Invalid: E-PACK.
+            RuleRefused: E-RULE, E-HUMAN. Invalid: E-PACK. Untrusted: E-PASSPORT.
         """
         study = asked.request.study
         known = Known(
@@ -75,7 +76,7 @@ class Law:
         )
         facts = {
             "a": agreement_facts(self.agreement, self.pack, known),
-            "s": study_facts(asked.request, asked.person, self.agreement, asked.site, asked.reads),
+            "s": study_facts(asked.request, self._asking(asked, now), self.agreement, asked.site, asked.reads),
             "site": site_facts(self.agreement, asked.site, asked.rules),
             "sig": signature_facts(self.parties),
             "now": today(now),
@@ -84,6 +85,13 @@ class Law:
         judged = self.agreement.judged()
         check_decision(decision, judged)
         return recorded(decision, judged)
+
+    def _asking(self, asked: Asked, now: datetime) -> Asking:
+        if asked.request.passport is None:
+            return Asking(asked.person)
+        signed = datetime.fromisoformat(asked.request.created)
+        passport = read_passport(asked.request.passport, self.agreement, asked.person, signed, now)
+        return Asking(asked.person, passport.facts())
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ class RunRequest:
         roster: the dataset's sites in the agreement, sorted.
         number: distinguishes runs of one study.
         created: when it was signed, ISO 8601 with an offset.
+        passport: the asker's GA4GH Passport; each site verifies it, and its visas are facts for the rules of law.
     """
 
     isthmus: Literal["request/1"]
@@ -53,6 +54,7 @@ class RunRequest:
     mode: Literal["rehearsal", "federated"]
     number: int
     created: str
+    passport: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Literal, TypeVar, get_args
 
 from isthmus.disclosure.rules import Effective, strictest
 from isthmus.governance.duties import Custody, Duties, PartyStatus, Standing
+from isthmus.governance.identities import Login
 from isthmus.model.canonical import digest
 from isthmus.model.errors import Refused
 from isthmus.model.names import Digest
@@ -43,6 +44,8 @@ class Person:
 
     Custodians sign agreements and approve studies, researchers sign studies, output checkers decide on results; managers
     and engineers see how runs stand, auditors read everything and decide on nothing.
+
+    `logins`: who they are at OpenID providers and passport issuers.
     """
 
     person: str
@@ -52,6 +55,7 @@ class Person:
     certificate: str
     tls: str
     standing: Standing | None = None
+    logins: tuple[Login, ...] | None = None
 
 
 @record

@@ -11,6 +11,7 @@ from isthmus.disclosure.rules import FLOORS, TWO_PARTIES, check_at_least, check_
 from isthmus.governance.agreement import Agreement, shared_rules
 from isthmus.governance.card import check_pin, public_key
 from isthmus.governance.duties_check import Problems, duty_problems, is_day
+from isthmus.governance.identities import identity_problems
 from isthmus.governance.reviewers import review_problems
 from isthmus.model.errors import Invalid
 from isthmus.model.names import site_id
@@ -23,7 +24,7 @@ def check_agreement(agreement: Agreement) -> None:
     """Refuse an agreement that contradicts itself or states too weak a floor.
 
     Raises:
-        Invalid: E-AGREEMENT with the place; E-KEY, E-CERTIFICATE, E-NAME, E-RULES, E-PRIVACY.
+        Invalid: E-AGREEMENT with the place; E-JWKS, E-KEY, E-CERTIFICATE, E-NAME, E-RULES, E-PRIVACY.
         Untrusted: E-PIN, a pin that is not its certificate's.
         Refused: E-RULES-FLOOR.
     """
@@ -118,6 +119,7 @@ _CHECKS: Iterable[Callable[[Agreement], Problems]] = (
     _datasets,
     duty_problems,
     review_problems,
+    identity_problems,
 )
 
 

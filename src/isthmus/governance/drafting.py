@@ -22,6 +22,7 @@ from isthmus.governance.agreement import (
 from isthmus.governance.card import Card
 from isthmus.governance.consistency import check_agreement
 from isthmus.governance.duties import Duties, PartyStatus, Standing
+from isthmus.governance.identities import Login
 from isthmus.model.canonical import plain
 from isthmus.model.errors import Invalid
 from isthmus.model.record import record
@@ -33,7 +34,8 @@ from isthmus.strict import parse
 class Terms:
     """What people decide; everything else of an agreement comes from the cards.
 
-    `parties` and `people` are what the law asks of those whom the cards name, by their names.
+    `parties` and `people` are what the law asks of those whom the cards name, by their names; `logins` who people are
+    at OpenID providers and passport issuers.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Terms:
     site_rules: Mapping[str, Rules] | None = None
     parties: Mapping[str, PartyStatus] | None = None
     people: Mapping[str, Standing] | None = None
+    logins: Mapping[str, tuple[Login, ...]] | None = None
     duties: Duties | None = None
     review: Review | None = None
 
@@ -77,7 +80,7 @@ def new_agreement(terms: Terms, cards: Iterable[Card], previous: Agreement | Non
         version=previous.version + 1 if previous else 1,
         previous=agreement_digest(previous) if previous else None,
         parties=tuple(_parties(cards, terms)),
-        people=tuple(_people(cards, terms.people or {})),
+        people=tuple(_people(cards, terms)),
         sites=tuple(
             SiteEntry(
                 site=c.name,
@@ -139,6 +142,7 @@ def _check_named(terms: Terms, cards: Iterable[Card]) -> None:
         "site_rules": {c.name for c in cards if c.role == "site"},
         "parties": {c.party for c in cards},
         "people": {c.name for c in cards if c.role in PEOPLE},
+        "logins": {c.name for c in cards if c.role in PEOPLE},
     }
     for key, names in known.items():
         unknown = set(getattr(terms, key) or {}) - names
@@ -155,7 +159,8 @@ def _parties(cards: Iterable[Card], terms: Terms) -> list[Party]:
     ]
 
 
-def _people(cards: Iterable[Card], standing: Mapping[str, Standing]) -> Iterator[Person]:
+def _people(cards: Iterable[Card], terms: Terms) -> Iterator[Person]:
+    standing, logins = terms.people or {}, terms.logins or {}
     for card in cards:
         if card.role != "site" and card.role != "hub":
             yield Person(
@@ -166,6 +171,7 @@ def _people(cards: Iterable[Card], standing: Mapping[str, Standing]) -> Iterator
                 certificate=card.certificate,
                 tls=card.tls,
                 standing=standing.get(card.name),
+                logins=logins.get(card.name),
             )
 
 

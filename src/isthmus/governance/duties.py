@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from isthmus.governance.identities import PassportIssuer
 from isthmus.model.names import Digest
 from isthmus.model.record import record
 
@@ -313,6 +314,7 @@ class Duties:
     """Everything of an agreement that only the rules of law read.
 
     `rule_pack`: digest of the pack that all parties follow; left out, each follows the one its version brings.
+    `passport_issuers`: whose GA4GH Passports and visas count.
     """
 
     purposes: tuple[AgreedPurpose, ...] | None = None
@@ -323,3 +325,4 @@ class Duties:
     approvals: tuple[Approval, ...] | None = None
     judgements: tuple[Judgement, ...] | None = None
     rule_pack: Digest | None = None
+    passport_issuers: tuple[PassportIssuer, ...] | None = None

@@ -7,7 +7,7 @@ kind gives, who approved by signing, how many people of the United States are in
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,14 @@ class Known:
     revoked: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks, by name, and the visas of their passport that count."""
+
+    person: str
+    visas: Sequence[Mapping[str, Any]] = ()
+
+
 def agreement_facts(agreement: Agreement, pack: Pack, known: Known) -> dict[str, Any]:
     """The facts `a`."""
     duties = agreement.duties or EMPTY
@@ -74,18 +82,18 @@ def agreement_facts(agreement: Agreement, pack: Pack, known: Known) -> dict[str,
     }
 
 
-def study_facts(request: RunRequest, person: str, agreement: Agreement, site: str, reads: Collection[str]) -> Any:
+def study_facts(request: RunRequest, asking: Asking, agreement: Agreement, site: str, reads: Collection[str]) -> Any:
     """The facts `s`: of an admitted request, so its signature holds and its asker is a researcher of the agreement.
 
     Args:
         request: as admitted.
-        person: who signed it.
+        asking: who signed it, and what their passport shows.
         agreement: in force.
         site: which decides; its custodians are the approvers.
         reads: every name that the study reads; those in no codebook (`site`, `country`, derived) are left out.
     """
     study = request.study
-    asking = next(p for p in agreement.people if p.person == person)
+    person = next(p for p in agreement.people if p.person == asking.person)
     return {
         "dataset": study.dataset,
         "study": study_digest(study),
@@ -96,17 +104,18 @@ def study_facts(request: RunRequest, person: str, agreement: Agreement, site: st
         "generative": False,  # the catalogue is closed, and no kind in it generates
         "rho": _rho(study),
         "requester": {
-            "person": person,
-            "party": asking.party,
+            "person": person.person,
+            "party": person.party,
             "named": True,
-            **(plain(asking.standing) if asking.standing else {}),
+            "visas": list(asking.visas),
+            **(plain(person.standing) if person.standing else {}),
         },
         "approvers": sorted(p.person for p in agreement.custodians(agreement.site(site).party)),
         "purpose": {
             **purpose_facts(study.purpose.duo, study.purpose.disease or ANY, agreement.duties),
             "commercial": study.purpose.commercial,
         },
-        "route": route(agreement, study.dataset, frozenset({person})),
+        "route": route(agreement, study.dataset, frozenset({person.person})),
     }
 
 

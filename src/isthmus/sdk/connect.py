@@ -16,6 +16,7 @@ from isthmus.sdk.study import Study
 
 if TYPE_CHECKING:
     from isthmus.federation.agreed import Researcher
+    from isthmus.governance.passport import Passport
 
 SEALING = 50  # tenths of a second
 
@@ -36,18 +37,36 @@ class Client:
         """Hang up."""
         self._me.client.close()
 
-    def submit(self, study: Study, *, number: int = 1) -> str:
-        """Sign a study and send it; gives the run. `number` tells reruns of one study apart.
+    def submit(self, study: Study, *, number: int = 1, passport: str | None = None) -> str:
+        """Sign a study and send it; gives the run.
+
+        Args:
+            study: what is asked.
+            number: tells reruns of one study apart.
+            passport: your GA4GH Passport (a JWT). It becomes part of the request: every party sees it.
 
         Raises:
             Invalid: E-PURPOSE, the study does not say what it is for.
-            Refused, Untrusted: what the hub's admission finds.
+            Refused, Untrusted: what the hub's admission finds; E-PASSPORT, the passport does not hold.
             Unavailable: E-UNREACHABLE.
         """
         if not study.states_purpose:
             hint = "purpose: {duo: ..., text: ...}"
             raise Invalid("E-PURPOSE", "the study does not state its purpose", hint, "purpose")
-        return self._me.submit(study.record, number, _now())
+        if passport is not None:
+            self.passport(passport)
+        return self._me.submit(study.record, number, _now(), passport)
+
+    def passport(self, token: str) -> Passport:
+        """What counts of your passport now, and why the rest does not: as each site will find it.
+
+        Raises:
+            Untrusted: E-PASSPORT.
+        """
+        from isthmus.governance.passport import read_passport
+
+        now = _now()
+        return read_passport(token, self._me.agreement, self._me.identity.name, now, now)
 
     def status(self, run: str) -> dict[str, Any]:
         """Where a run stands, site by site."""
