@@ -74,6 +74,20 @@ def test_so_are_those_of_a_subdistribution_hazard():
     assert answered("fine_gray", one, competing())
 
 
+def test_with_sites_as_strata_those_who_stay_are_nobody_or_enough():
+    """A Cox model that censors them is the same but for their weights."""
+    model = {
+        "formula": "Surv(DAYS, WHY) ~ CHOL + ARM",
+        "causes": {"1": "a", "2": "b"},
+        "cause": "a",
+        "strata": ["site"],
+    }
+    assert answered("fine_gray", model, competing())
+    tables = competing()
+    tables[0]["WHY"][np.flatnonzero(tables[0]["WHY"] == "2")[5:]] = "0"
+    assert refused("fine_gray", model, tables)
+
+
 def test_sites_as_strata_and_wide_bins_are_answered():
     assert answered("cox", {"formula": "Surv(DAYS, DIED) ~ CHOL + ARM", "strata": ["site"]}, unique_days())
     one = {"formula": "Surv(DAYS, DIED) ~ CHOL", "grid": {"every": 200, "to": 400}}

@@ -180,6 +180,12 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
             "cause": "relapse",
             "grid": {"every": 25, "to": 150},
         },
+        {
+            "formula": "Surv(time, cause) ~ age",
+            "causes": {"1": "relapse", "2": "death"},
+            "cause": "relapse",
+            "strata": ["region"],
+        },
     ],
     "effect": [
         {"treatment": "treat", "outcome": "died", "adjust": "age + stage", "method": "iptw"},
@@ -267,6 +273,14 @@ SITE_STRATA: dict[str, list[dict[str, Any]]] = {
     "log_rank": [
         {"time": "time", "event": "event", "by": "arm", "strata": ["site"]},
         {"time": "time", "event": "event", "by": "arm", "strata": ["site", "region"], "rho": 0.5},
+    ],
+    "fine_gray": [
+        {
+            "formula": "Surv(time, cause) ~ age + arm",
+            "causes": {"1": "relapse", "2": "death"},
+            "cause": "relapse",
+            "strata": ["site"],
+        },
     ],
     "cox": [
         {"formula": "Surv(time, event) ~ age + arm", "strata": ["site"], "robust": True},

@@ -1,4 +1,4 @@
-"""Subdistribution hazards against R's cmprsk (`r/fine_gray.R` made the numbers)."""
+"""Subdistribution hazards against R's cmprsk, with strata by its sums in each stratum (`r/fine_gray.R` made the numbers)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ ASKED = {"formula": "Surv(time, cause) ~ x + age + arm", "causes": {"1": "relaps
 def table() -> dict[str, np.ndarray]:
     with (HERE / "survival.csv").open() as file:
         rows = list(csv.DictReader(file))
-    numbers = {name: np.array([float(r[name]) for r in rows]) for name in ("time", "x", "age")}
+    numbers = {name: np.array([float(r[name]) for r in rows]) for name in ("id", "time", "x", "age")}
+    numbers["untied"] = numbers["time"] + numbers["id"] / 1000
     texts = {name: np.array([r[name] for r in rows], dtype=object) for name in ("arm", "cause", "site")}
+    texts["half"] = (numbers["id"] % 2).astype(int).astype(str).astype(object)
     return numbers | texts | {"site_": texts["site"]}
 
 
@@ -45,6 +47,27 @@ def test_estimates_and_variances_equal_crr(table, r, cause) -> None:
     assert found["exactness"] == "exact"
 
 
+@pytest.mark.parametrize(
+    ("name", "strata"),
+    [
+        ("relapse by site", ["site"]),
+        ("death by site", ["site"]),
+        ("relapse by half", ["half"]),
+        ("relapse by site and half", ["site", "half"]),
+        ("untied by site", ["site"]),
+    ],
+)
+def test_strata_have_their_own_baseline_and_censoring(table, r, name, strata) -> None:
+    change = {"formula": ASKED["formula"].replace("time", "untied")} if "untied" in name else {}
+    cause = "death" if "death" in name else "relapse"
+    asked = ASKED | change | {"cause": cause, "strata": strata, "release": ["vcov"]}
+    found = run("fine_gray", asked, table).report
+    compared(found, r[name])
+    assert found["exactness"] == "exact"
+    if "untied" in name:  # no event shares its time with censoring: survival::finegray with coxph agrees
+        assert worst([term["estimate"] for term in found["terms"]], r[name]["finegray"]) < 1e-9
+
+
 def test_a_grid_is_crr_of_the_binned_rows(table, r) -> None:
     asked = ASKED | {"cause": "relapse", "release": ["vcov"], "grid": {"every": 10, "to": 200}}
     found = run("fine_gray", asked, table).report
@@ -55,8 +78,13 @@ def test_a_grid_is_crr_of_the_binned_rows(table, r) -> None:
 def test_through_files_gate_and_masks(table, r) -> None:
     names = ("time", "cause", "x", "age", "arm")
     parts = {f"s{s}": pa.table({n: table[n][table["site"] == s] for n in names}) for s in "012"}
-    question = {"fine_gray": ASKED | {"cause": "relapse", "release": ["vcov"]}}
-    compared(rehearsed("survival", parts, {"m": question})["analyses"]["m"], r["relapse"])
+    asked = {
+        "relapse": ASKED | {"cause": "relapse", "release": ["vcov"]},
+        "relapse by site": ASKED | {"cause": "relapse", "release": ["vcov"], "strata": ["site"]},
+    }
+    found = rehearsed("survival", parts, {name: {"fine_gray": one} for name, one in asked.items()})["analyses"]
+    for name in asked:
+        compared(found[name], r[name])
 
 
 @pytest.mark.parametrize(
@@ -67,7 +95,15 @@ def test_through_files_gate_and_masks(table, r) -> None:
         ({}, {"cause": np.array(["0", "2"] * 120, dtype=object)}, "E-CAUSE", "'1'"),
         ({}, {"time": np.full(240, -1.0)}, "E-TIME", "'time'"),
         ({"formula": "Surv(time, cause) ~ x + flat"}, {"flat": np.full(240, 3.0)}, "E-COLLINEAR", "'flat'"),
-        ({"formula": "Surv(time, cause) ~ x + strata(arm)"}, {}, "E-FORMULA", "strata"),
+        ({"formula": "Surv(time, cause) ~ x + cluster(arm)"}, {}, "E-FORMULA", "cluster"),
+        ({"strata": ["site"]}, {"cause": np.array(["0", "2"] * 120, dtype=object)}, "E-CAUSE", "'1'"),
+        (
+            {"strata": ["site"], "formula": "Surv(time, cause) ~ x + flat"},
+            {"flat": np.full(240, 3.0)},
+            "E-COLLINEAR",
+            "'flat'",
+        ),
+        ({"stratum": ["site"]}, {}, "E-UNKNOWN-KEY", "strat"),
         ({"formula": "Surv(age, time, cause) ~ x"}, {}, "E-FORMULA", "Surv(time, cause)"),
     ],
 )
@@ -75,7 +111,7 @@ def test_what_cannot_be_fitted_says_why(table, change, table_change, code, named
     with pytest.raises(Invalid) as caught:
         run("fine_gray", ASKED | {"cause": "relapse"} | change, table | table_change)
     assert caught.value.code == code
-    assert named in caught.value.message
+    assert named in f"{caught.value.message} {caught.value.hint}"
 
 
 def test_times_all_equal_and_a_cause_that_separates(table) -> None:

@@ -2,12 +2,15 @@
 
 `Surv(time, cause)`: `cause` is a variable of codes, named by `causes` ({1: relapse, 2: death}); code 0 is censored;
 `cause` picks the one of interest. One baseline: exact on recorded times, else the model of the binned rows (`grid`).
-Errors are `crr`'s sandwich, with the estimated censoring curve.
+`strata` give each stratum its own baseline and its own censoring curve (Zhou's regularly stratified form); with `site`
+among them each site sums its own score and information: exact whatever the floor.
+Errors are `crr`'s robust sandwich, with the estimated censoring curves. Where events share their time with censoring,
+`survival::finegray` orders them otherwise.
 
-Result keys: `terms`, `fit` (loglik, loglik_null, score, wald, events), `n`, `events`, `cause`, `reference`,
+Result keys: `terms`, `fit` (loglik, loglik_null, score, wald, events), `n`, `events`, `cause`, `strata`, `reference`,
 `conf_level`, `test` (`z`), `error` (`sandwich`), `contrasts`, `tests`, `vcov`; `grid`, `bound` (null) on a grid.
 
-Reference: Fine & Gray (1999), JASA 94:496.
+Reference: Fine & Gray (1999), JASA 94:496; Zhou, Latouche, Rocha & Fine (2011), Biometrics 67:661.
 """
 
 from __future__ import annotations
@@ -37,13 +40,14 @@ from isthmus.statistics.survival import GridWish
 class FineGray:
     """Arguments of `fine_gray`.
 
-    `formula`: `Surv(time, cause) ~ terms`; `causes`: code -> name; `cause`: the name of interest; `contrasts`: name ->
-    {term: weight}; `tests`: name -> terms tested jointly; `release: [vcov]` shows the covariance matrix.
+    `formula`: `Surv(time, cause) ~ terms` (with `strata(...)` if liked); `causes`: code -> name; `cause`: the name of
+    interest; `strata`: categories, and `site`; `contrasts`: name -> {term: weight}; `tests`: name -> terms tested jointly; `release: [vcov]` shows the covariance matrix.
     """
 
     formula: str
     causes: Mapping[str, str]
     cause: str
+    strata: tuple[str, ...] = ()
     grid: GridWish | None = None
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
@@ -54,8 +58,8 @@ def _formula(question: FineGray) -> tuple[Formula, Surv]:
     formula = parse(question.formula)
     if formula.surv is None or formula.surv.entry is not None:
         raise Invalid("E-FORMULA", "a fine_gray model has `Surv(time, cause)` on the left", "without an entry")
-    if formula.offset or formula.cluster or formula.strata:
-        raise Invalid("E-FORMULA", "a fine_gray model takes no offset(), cluster() or strata()")
+    if formula.offset or formula.cluster:
+        raise Invalid("E-FORMULA", "a fine_gray model takes no offset() or cluster()")
     if not formula.terms:
         raise Invalid("E-FORMULA", "a fine_gray model needs a term", "write `Surv(time, cause) ~ terms`")
     if question.cause not in question.causes.values():
@@ -64,12 +68,24 @@ def _formula(question: FineGray) -> tuple[Formula, Surv]:
     return formula, formula.surv
 
 
+def _strata(question: FineGray) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*question.strata, *parse(question.formula).strata)))
+
+
+def _by_site(question: FineGray) -> bool:
+    return "site" in _strata(question)
+
+
 def _needs(question: FineGray) -> Needs:
     formula, surv = _formula(question)
-    return Needs(numbers=(surv.time,), categories=(surv.event,), formula=formula, times=(surv.time,))
+    named = tuple(name for name in _strata(question) if name != "site")
+    times = () if _by_site(question) else (surv.time,)
+    return Needs(numbers=(surv.time,), categories=(surv.event, *named), formula=formula, times=times)
 
 
 def _rungs(question: FineGray, dictionary: Codebook) -> tuple[Grid, ...]:
+    if _by_site(question):
+        return ()
     return survival.rungs(_formula(question)[1].time, question.grid, dictionary)
 
 
@@ -83,15 +99,16 @@ def _model(question: FineGray, setting: Setting) -> Model:
     _, surv = _formula(question)
     if setting.design is None:
         raise Invalid("E-DESIGN", "a fine_gray model needs a design")
+    by_site = _by_site(question)
     return Model(
         time=surv.time,
         event=f"{surv.event} = {question.cause}",
         design=setting.design,
         dictionary=setting.dictionary,
         ties="breslow",
-        strata=1,
-        steps=len(_grid(setting).edges),
-        exactness="exact" if _grid(setting).recorded else "grid",
+        strata=survival.strata_count(_strata(question), setting.levels),
+        steps=0 if by_site else len(_grid(setting).edges),
+        exactness="exact" if by_site or _grid(setting).recorded else "grid",
         open_rules=setting.open_rules,
         robust=True,
     )
@@ -109,42 +126,60 @@ def _prepare(question: FineGray, setting: Setting, inputs: Inputs) -> FineRows:
     failed = np.array([level == str(mine) for level in levels])[code]
     competing = np.array([level in named for level in levels])[code] & ~failed
     centre = inputs.design.mean(axis=1) if inputs.rows else np.zeros(len(inputs.design))
-    told = Told(time, failed, np.zeros(inputs.rows, dtype=np.intp))
-    step = survival.grid_steps(surv.time, time, _grid(setting))
-    return FineRows(Rows(inputs.design - centre[:, None], centre, told, 1), step, competing, len(_grid(setting).edges))
+    strata = _strata(question)
+    told = Told(time, failed, survival.strata_codes(strata, setting.levels, inputs.codes, inputs.rows))
+    if _by_site(question):
+        step = survival.own_steps(time)
+        steps = int(step.max(initial=0)) + 1
+    else:
+        step, steps = survival.grid_steps(surv.time, time, _grid(setting)), len(_grid(setting).edges)
+    rows = Rows(inputs.design - centre[:, None], centre, told, survival.strata_count(strata, setting.levels))
+    return FineRows(rows, step, competing, steps)
 
 
 def _evidence(question: FineGray, setting: Setting, prepared: FineRows) -> Evidence:
-    return fine_gray_site.evidence(_model(question, setting), prepared)
+    return fine_gray_site.evidence(_model(question, setting), prepared, _by_site(question))
 
 
 def _flow(question: FineGray, setting: Setting) -> Flow:
-    return fine_gray_flow.fit(_model(question, setting))
+    model = _model(question, setting)
+    return fine_gray_flow.fit_sites(model) if _by_site(question) else fine_gray_flow.fit(model)
 
 
 def _summarise(question: FineGray, setting: Setting, prepared: FineRows, asked: Round) -> Answer:
-    step, rows = asked.params["step"], prepared.rows
+    step = asked.params["step"]
     if step == "count":
-        values: dict[str, Any] = {**fine_gray_site.counts(prepared), "moments": cox_common.moments(rows, asked.params)}
-        if setting.design is not None:
-            raw = rows.columns + rows.centre[:, None]
-            seen = (rows.event & (prepared.step < prepared.steps)).astype(np.float64)
-            values["marks"] = implied.marks(setting.design, setting.dictionary, raw, seen)
-        return Answer(filled(asked.layout, values))
-    if step == "risk":
+        moments = cox_common.moments(prepared.rows, asked.params)
+        values: dict[str, Any] = {**fine_gray_site.counts(prepared), "moments": moments}
+        return Answer(filled(asked.layout, values | _marks(setting, prepared)))
+    if step == "site":
+        values, weights = fine_gray_site.site_sums(prepared, asked.params)
+        values |= _marks(setting, prepared)
+    elif step == "risk":
         values, weights = fine_gray_site.risk_sums(prepared, asked.params)
-    elif step == "meat":
-        meat, weights = fine_gray_site.meat(prepared, asked.params)
-        values = {"meat": meat}
-    else:
+    elif step == "hazard":
         gram, weights = fine_gray_site.hazard_gram(prepared, asked.params)
         values = {"gram": gram}
+    else:
+        middle = fine_gray_site.site_meat if step == "site meat" else fine_gray_site.meat
+        meat, weights = middle(prepared, asked.params)
+        values = {"meat": meat}
     return Answer(filled(asked.layout, values), weights)
+
+
+def _marks(setting: Setting, prepared: FineRows) -> dict[str, Any]:
+    """Sums behind implied cells."""
+    if setting.design is None:
+        return {}
+    rows = prepared.rows
+    seen = (rows.event & (prepared.step < prepared.steps)).astype(np.float64)
+    return {"marks": implied.marks(setting.design, setting.dictionary, rows.columns + rows.centre[:, None], seen)}
 
 
 def _report(question: FineGray, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     fit = {**estimate.values["fit"], "events": size(estimate.counts["events"])}
-    return model_body(question, setting, estimate, fit) | {"cause": question.cause, "error": "sandwich"}
+    own = {"cause": question.cause, "strata": list(_strata(question)), "error": "sandwich"}
+    return model_body(question, setting, estimate, fit) | own
 
 
 STATISTIC = Statistic(

@@ -14,12 +14,12 @@ from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.cox_flow import At, Evaluate, Middle
 from isthmus.statistics.cox_model import Model
 from isthmus.statistics.newton import diverged
-from isthmus.summary import Field, FloatArray, Layout, Summary
+from isthmus.summary import Field, FloatArray, Layout
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Pooled counts (steps,): rows `at_risk`, `events`, `competing`, `censored`; G just `before` each step."""
+    """Pooled counts (strata, steps): rows `at_risk`, `events`, `competing`, `censored`; G just `before` each step."""
 
     at_risk: FloatArray
     events: FloatArray
@@ -28,19 +28,19 @@ class Steps:
     before: FloatArray
 
     @classmethod
-    def of(cls, pooled: Summary) -> Steps:
+    def of(cls, pooled: Any) -> Steps:
         """From the first round; G is the Kaplan-Meier curve of censoring, events of a step before its censoring."""
         events, competing, censored = pooled["events"], pooled["competing"], pooled["censored"]
         leaving = events + competing + censored
-        risk = np.add.accumulate(leaving[::-1])[::-1] + pooled["beyond"]
-        curve = np.multiply.accumulate(1.0 - censored / np.maximum(risk, 1.0))
-        before = np.concatenate([[1.0], curve[:-1]])
+        risk = np.add.accumulate(leaving[:, ::-1], axis=1)[:, ::-1] + pooled["beyond"][:, None]
+        curve = np.multiply.accumulate(1.0 - censored / np.maximum(risk, 1.0), axis=1)
+        before = np.concatenate([np.ones((len(curve), 1)), curve[:, :-1]], axis=1)
         return cls(risk, events, competing, censored, np.where(before > 0.0, before, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
 class RiskSets:
-    """Pooled sums at one evaluation: risks `s0` (steps,), means `mean` (p, steps), and sums `c0`, `c1` of who stays."""
+    """Pooled sums at one evaluation: risks `s0` (strata, steps), means `mean` (p, strata, steps), and `c0`, `c1` of who stays."""
 
     steps: Steps
     s0: FloatArray
@@ -50,19 +50,24 @@ class RiskSets:
     event_x: FloatArray
 
     @classmethod
-    def of(cls, steps: Steps, pooled: Summary) -> RiskSets:
+    def of(cls, steps: Steps, pooled: Any) -> RiskSets:
         """Who leaves then or later, and those who had another event before, weighted by the censoring curve."""
-        at, own = [], [pooled["s0"][None, :], pooled["s1"]]
-        stay = [_earlier(pooled[name].reshape(-1, pooled["s0"].size)) for name in ("c0", "c1")]
-        for sums, more in zip(own, stay, strict=True):
-            later = np.add.accumulate(sums[:, ::-1], axis=1)[:, ::-1][:, :-1]
+        at = []
+        stay = [_earlier(pooled[name]) for name in ("c0", "c1")]
+        for name, more in zip(("s0", "s1"), stay, strict=True):
+            later = np.add.accumulate(pooled[name][..., ::-1], axis=-1)[..., ::-1][..., :-1]
             at.append(later + steps.before * more)
-        s0 = at[0][0]
-        return cls(steps, s0, at[1] / np.where(s0 > 0.0, s0, 1.0), stay[0][0], stay[1], pooled["event_x"])
+        s0 = at[0]
+        return cls(steps, s0, at[1] / np.where(s0 > 0.0, s0, 1.0), stay[0], stay[1], pooled["event_x"])
+
+    @property
+    def sound(self) -> bool:
+        """Whether somebody is at risk at each event, as far as numbers go."""
+        return bool(np.all(self.s0[self.steps.events > 0.0] > 0.0))
 
     @property
     def hazard(self) -> FloatArray:
-        """(steps,) events over the risks there."""
+        """(strata, steps) events over the risks there."""
         d = self.steps.events
         return np.where(d > 0.0, d / np.where(self.s0 > 0.0, self.s0, 1.0), 0.0)
 
@@ -71,9 +76,13 @@ class RiskSets:
         hazard = self.hazard
         return {"hazard": _upto(hazard), "later": _upto(hazard * self.steps.before), "before": self.steps.before}
 
+    def score(self) -> FloatArray:
+        """Gradient (p,)."""
+        return self.event_x - _summed(self.mean * self.steps.events)
+
     def squares(self) -> FloatArray:
         """Sum over events of mean x mean'."""
-        made = np.array([linear.total(line * self.mean * self.steps.events) for line in self.mean])
+        made = np.array([_summed(line * self.mean * self.steps.events) for line in self.mean])
         middle: FloatArray = (made + made.T) / 2.0
         return middle
 
@@ -81,27 +90,27 @@ class RiskSets:
         """Of the weighted risk sets, Breslow's ties."""
         d = self.steps.events
         logs = np.where(d > 0.0, d * np.log(np.where(self.s0 > 0.0, self.s0, 1.0)), 0.0)
-        return linear.dot(coefficients, self.event_x) - float(linear.total(logs[None, :])[0])
+        return linear.dot(coefficients, self.event_x) - float(_summed(logs))
 
     def residuals(self) -> dict[str, Any]:
-        """What score residuals need, and the part of the censoring curve: `jump` and cumulated `drift` (p, steps + 1).
+        """What score residuals need, and the part of the censoring curve: `jump` and cumulated `drift` (p, strata, steps + 1).
 
         q(u) = sum over who had another event before u of their expected score from u on; each censored row at u adds
         q / (at risk), each row at risk takes off its share (Fine & Gray 1999, section 3.2).
         """
         hazard, risk = self.hazard, np.maximum(self.steps.at_risk, 1.0)
         weighted = hazard * self.steps.before
-        after, after_mean = _onward(weighted[None, :])[0], _onward(self.mean * weighted)
+        after, after_mean = _onward(weighted), _onward(self.mean * weighted)
         q = self.c1 * after - self.c0 * after_mean
         jump = q / risk
         drift = _upto(jump * self.steps.censored / risk)
-        none = np.zeros((len(jump), 1))
+        none = np.zeros((*jump.shape[:-1], 1))
         spread = {"hazard_mean": _upto(self.mean * hazard), "later_mean": _upto(self.mean * weighted)}
         return {
             **self.hazards(),
             **spread,
-            "mean": np.concatenate([self.mean, none], axis=1),
-            "jump": np.concatenate([jump, none], axis=1),
+            "mean": np.concatenate([self.mean, none], axis=-1),
+            "jump": np.concatenate([jump, none], axis=-1),
             "drift": drift,
         }
 
@@ -111,8 +120,8 @@ def count_layout(model: Model) -> Layout:
     names = ("events", "competing", "censored")
     return Layout(
         fields=(
-            *(Field(name=name, shape=(model.steps,), kind="histogram") for name in names),
-            Field(name="beyond", shape=(1,), kind="count"),
+            *(Field(name=name, shape=(model.strata, model.steps), kind="histogram") for name in names),
+            Field(name="beyond", shape=(model.strata,), kind="count"),
             Field(name="moments", shape=(2, model.size), kind="moment"),
             cox_model.marks_field(model),
         )
@@ -121,12 +130,12 @@ def count_layout(model: Model) -> Layout:
 
 def risk_layout(model: Model) -> Layout:
     """Sums of risks per step."""
-    total = model.steps + 1
+    total = (model.strata, model.steps + 1)
     pairs = (("s0", "s1"), ("c0", "c1"))
     sums = [
         Field(name=name, shape=shape, kind="risk_set")
         for zero, one in pairs
-        for name, shape in ((zero, (total,)), (one, (model.size, total)))
+        for name, shape in ((zero, total), (one, (model.size, *total)))
     ]
     return Layout(fields=(Field(name="event_x", shape=(model.size,), kind="score"), *sums))
 
@@ -136,7 +145,7 @@ def fit(model: Model) -> Flow:
     place = coordinates.declared(model.design, model.dictionary)
     pooled = yield Round(count_layout(model), {"step": "count", **place.params()})
     steps, marks = Steps.of(pooled), pooled["marks"]
-    n, deaths = int(steps.at_risk[0]), int(steps.events.sum())
+    n, deaths = int(steps.at_risk[:, 0].sum()), int(steps.events.sum())
     cox_flow.check(model, n, deaths)
     place = cox_flow.centred(place, pooled["moments"] / float(n), model)
     sent, latest = [0], list[tuple[RiskSets, FloatArray]]()
@@ -147,12 +156,12 @@ def fit(model: Model) -> Flow:
         base = {"coefficients": coefficients, **here.params()}
         answer = yield Round(risk_layout(model), {"step": "risk", **base, "before": steps.before})
         sets = RiskSets.of(steps, answer)
-        if not bool(np.all(sets.s0[steps.events > 0.0] > 0.0)):
+        if not sets.sound:
             raise diverged(here, coefficients, coefficients, model.design.names)
         latest[:] = [(sets, coefficients)]
         gram = yield Round(cox_model.hazard_layout(model), {"step": "hazard", **base, **sets.hazards()})
-        score = sets.event_x - linear.total(sets.mean * steps.events)
-        return At(here, coefficients, sets.loglik(coefficients), score, gram["gram"] - sets.squares(), float(deaths))
+        information = gram["gram"] - sets.squares()
+        return At(here, coefficients, sets.loglik(coefficients), sets.score(), information, float(deaths))
 
     found = yield from cox_flow.newton(model, place, evaluate)
     sets, at = latest[0]
@@ -176,6 +185,11 @@ def _check_sequence(model: Model, steps: Steps, rounds: int) -> None:
         )
 
 
+def _summed(values: FloatArray) -> FloatArray:
+    """Over strata and steps, added from the first to the last."""
+    return linear.total(values.reshape(*values.shape[:-2], -1))
+
+
 def _upto(values: FloatArray) -> FloatArray:
     """Cumulated over steps, the last repeated for who lies beyond them."""
     made = np.add.accumulate(values, axis=-1)
@@ -185,10 +199,16 @@ def _upto(values: FloatArray) -> FloatArray:
 def _earlier(values: FloatArray) -> FloatArray:
     """Sums over the steps before each; the last, beyond the grid, left out."""
     made = np.add.accumulate(values, axis=-1)
-    return np.concatenate([np.zeros((len(made), 1)), made[:, :-2]], axis=-1)
+    return np.concatenate([np.zeros((*made.shape[:-1], 1)), made[..., :-2]], axis=-1)
 
 
 def _onward(values: FloatArray) -> FloatArray:
     """Sums over each step and those after it: censoring at a step weighs its own events too, as `crr` has it."""
-    made: FloatArray = np.add.accumulate(values[:, ::-1], axis=-1)[:, ::-1]
+    made: FloatArray = np.add.accumulate(values[..., ::-1], axis=-1)[..., ::-1]
     return made
+
+
+def fit_sites(model: Model) -> Flow:
+    """Sites as strata: each has its own censoring curve and baseline, and sends log-likelihood, score and information."""
+    made = yield from cox_flow.fit_sites(model)
+    return replace(made, kind="fine_gray")

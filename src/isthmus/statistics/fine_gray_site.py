@@ -6,26 +6,41 @@ censoring. `before` (steps,) is G just before each step. So sums per step of its
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from isthmus.evidence import Evidence, Weights, weights_of, worst
 from isthmus.statistics import cox_common, glm_cluster, indicators
+from isthmus.statistics.cox_evidence import cox_evidence
 from isthmus.statistics.cox_model import Model
 from isthmus.statistics.cox_rows import Params, Rows, weighted_gram
+from isthmus.statistics.fine_gray_flow import RiskSets, Steps
 from isthmus.summary import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
 class FineRows:
-    """Rows with their step (n,), `steps` where one lies beyond the grid, and whether they had a competing event."""
+    """Rows with their step (n,), `steps` where one lies beyond the grid, and whether they had a competing event.
+
+    With sites as strata the steps are the site's own distinct times.
+    """
 
     rows: Rows
     step: Any
     competing: Any
     steps: int
+
+    @property
+    def cells(self) -> Any:
+        """(n,) number of each row's stratum and step together; steps and what lies beyond them."""
+        return self.rows.stratum * (self.steps + 1) + self.step
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(strata, steps and beyond)."""
+        return self.rows.strata, self.steps + 1
 
     @property
     def failed(self) -> Any:
@@ -39,28 +54,33 @@ class FineRows:
 
 
 def counts(made: FineRows) -> dict[str, IntArray]:
-    """Per step: events, competing events, censored; `beyond` the grid."""
-    total, free = made.steps + 1, ~made.rows.event & ~made.competing
+    """Per stratum and step: events, competing events, censored; `beyond` the grid."""
+    free = ~made.rows.event & ~made.competing
     marks = {"events": made.rows.event, "competing": made.competing, "censored": free}
-    found = {k: np.bincount(made.step[v], minlength=total).astype(np.int64) for k, v in marks.items()}
-    beyond = np.array([sum(int(v[-1]) for v in found.values())])
-    return {**{k: v[:-1] for k, v in found.items()}, "beyond": beyond}
+    found = {k: _tally(made, v).reshape(made.shape) for k, v in marks.items()}
+    beyond = np.sum([v[:, -1] for v in found.values()], axis=0).astype(np.int64)
+    return {**{k: np.ascontiguousarray(v[:, :-1]) for k, v in found.items()}, "beyond": beyond}
+
+
+def _tally(made: FineRows, mark: Any) -> IntArray:
+    strata, total = made.shape
+    return np.bincount(made.cells[mark], minlength=strata * total).astype(np.int64)
 
 
 def risk_sums(made: FineRows, params: Params) -> tuple[dict[str, Any], Weights]:
-    """`s0` (steps + 1,), `s1` (p, steps + 1) of who leaves; `c0`, `c1` of who stays; `event_x` (p,)."""
+    """`s0` (strata, steps + 1), `s1` (p, ...) of who leaves; `c0`, `c1` of who stays; `event_x` (p,)."""
     columns, scale = cox_common.columns_at(made.rows, params)
     risk = cox_common.risk_at(made.rows, columns, scale, params)
-    stay, total = made.stay, made.steps + 1
-    later = risk[stay] / params["before"][made.step[stay]]
+    stay, (strata, total), cell = made.stay, made.shape, made.cells
+    later = risk[stay] / params["before"][made.rows.stratum[stay], made.step[stay]]
     found = {"event_x": columns[:, made.failed].sum(axis=1) / scale}
-    for zero, one, x, weight, step in (
-        ("s0", "s1", columns, risk, made.step),
-        ("c0", "c1", columns[:, stay], later, made.step[stay]),
+    for zero, one, x, weight, at in (
+        ("s0", "s1", columns, risk, cell),
+        ("c0", "c1", columns[:, stay], later, cell[stay]),
     ):
-        found[zero] = np.bincount(step, weights=weight, minlength=total)
-        sums = [np.bincount(step, weights=line * weight, minlength=total) for line in x]
-        found[one] = np.array(sums) / scale[:, None]
+        found[zero] = np.bincount(at, weights=weight, minlength=strata * total).reshape(strata, total)
+        sums = [np.bincount(at, weights=line * weight, minlength=strata * total) for line in x]
+        found[one] = (np.array(sums) / scale[:, None]).reshape(len(x), strata, total)
     return found, worst([weights_of(risk, len(columns)), *([weights_of(later, len(columns))] if len(stay) else [])])
 
 
@@ -72,12 +92,38 @@ def hazard_gram(made: FineRows, params: Params) -> tuple[FloatArray, Weights]:
     return weighted_gram(columns, weight) / np.outer(scale, scale), weights_of(weight, len(columns))
 
 
+def site_sums(made: FineRows, params: Params) -> tuple[dict[str, Any], Weights]:
+    """Log-likelihood, score and information of this site's strata, with its own censoring curves."""
+    params = {**params, "centre": made.rows.centre}  # the partial likelihood does not see it
+    sets = _own_sets(made, params)
+    gram, weights = hazard_gram(made, {**params, **sets.hazards()})
+    return {
+        "loglik": sets.loglik(params["coefficients"]),
+        "score": sets.score(),
+        "information": gram - sets.squares(),
+        "n": made.rows.size,
+        "events": np.count_nonzero(made.rows.event),
+    }, weights
+
+
+def site_meat(made: FineRows, params: Params) -> tuple[FloatArray, Weights]:
+    """The middle of the sandwich over this site's strata."""
+    params = {**params, "centre": made.rows.centre}
+    return meat(made, {**params, **_own_sets(made, params).residuals()})
+
+
+def _own_sets(made: FineRows, params: Params) -> RiskSets:
+    told = {name: value.astype(np.float64) for name, value in counts(made).items()}
+    steps = Steps.of(told)
+    return RiskSets.of(steps, risk_sums(made, {**params, "before": steps.before})[0])
+
+
 def _expected(made: FineRows, hazard: FloatArray, later: FloatArray, before: FloatArray) -> FloatArray:
-    """Cumulated (..., steps + 1) `hazard` up to each row's step; after a competing event what is `later` over G."""
-    found: FloatArray = hazard[..., made.step]
-    stay = made.stay
-    step = made.step[stay]
-    found[..., stay] += (later[..., -1:] - later[..., step]) / before[step]
+    """Cumulated (..., strata, steps + 1) `hazard` up to each row's step; after a competing event what is `later` over G."""
+    stratum, step, stay = made.rows.stratum, made.step, made.stay
+    found: FloatArray = hazard[..., stratum, step]
+    own = (stratum[stay], step[stay])
+    found[..., stay] += (later[..., own[0], -1] - later[..., own[0], own[1]]) / before[own]
     return found
 
 
@@ -85,25 +131,32 @@ def meat(made: FineRows, params: Params) -> tuple[FloatArray, Weights]:
     """The middle of `crr`'s sandwich: score residuals with what each row says about G."""
     columns, scale = cox_common.columns_at(made.rows, params)
     risk, unit = cox_common.risk_at(made.rows, columns, scale, params), scale[:, None]
-    before, step, failed = params["before"], made.step, made.failed
-    hazard = _expected(made, params["hazard"], params["later"], before)
-    mean = _expected(made, params["hazard_mean"] * unit, params["later_mean"] * unit, before)
-    found = risk * (mean - columns * hazard)
-    found[:, failed] += columns[:, failed] - params["mean"][:, step[failed]] * unit
+    step, stratum, failed = made.step, made.rows.stratum, made.failed
+    hazard = _expected(made, params["hazard"], params["later"], params["before"])
+    first, later = (params[name] * scale[:, None, None] for name in ("hazard_mean", "later_mean"))
+    found = risk * (_expected(made, first, later, params["before"]) - columns * hazard)
+    found[:, failed] += columns[:, failed] - params["mean"][:, stratum[failed], step[failed]] * unit
     censored = np.flatnonzero(~made.rows.event & ~made.competing & (step < made.steps))
-    found -= params["drift"][:, step] * unit
-    found[:, censored] += params["jump"][:, step[censored]] * unit
+    found -= params["drift"][:, stratum, step] * unit
+    found[:, censored] += params["jump"][:, stratum[censored], step[censored]] * unit
     u = found / unit
     return u @ u.T, glm_cluster.guard(u)
 
 
-def evidence(model: Model, made: FineRows) -> Evidence:
-    """The design, and every step as cells: who leaves, fails, stays and is censored, with each side of each indicator."""
-    rows, total = made.rows, made.steps + 1
+def evidence(model: Model, made: FineRows, by_site: bool) -> Evidence:
+    """The design, and every step as cells: who leaves, fails, stays and is censored, with each side of each indicator.
+
+    With sites as strata as a Cox model's; who had another event is nobody or enough people, and so is who was censored:
+    a Cox model that censors the others differs by them.
+    """
+    if by_site:
+        found = cox_evidence(model, made.rows, None)
+        others = np.array([made.competing.sum(), (~made.rows.event & ~made.competing).sum()], dtype=np.int64)
+        return replace(found, sides={**found.sides, "with another event, and censored": others})
+    rows, total = made.rows, made.rows.strata * (made.steps + 1)
     columns = rows.columns + rows.centre[:, None]
-    own = indicators.leverage(np.vstack([np.ones((1, rows.size)), rows.columns]))
-    found = indicators.design_evidence(model.design, columns, (model.event, rows.event.astype(np.float64)), own)
-    cells, every = dict(found.cells), np.ones(rows.size, dtype=np.bool_)
+    found = cox_evidence(model, rows, None)
+    cells, every, cell = dict(found.cells), np.ones(rows.size, dtype=np.bool_), made.cells
     sides: list[tuple[str, Any]] = [("rows", every)]
     for name, mark in indicators.marked(model.design, columns):
         sides += [(name, mark > 0.5), (f"not {name}", mark < 0.5)]
@@ -111,16 +164,7 @@ def evidence(model: Model, made: FineRows) -> Evidence:
     happened |= {" censored": ~rows.event & ~made.competing}
     for name, mark in sides:
         for what, there in happened.items():
-            cells[f"{name}{what} per step"] = np.bincount(made.step[mark & there], minlength=total).astype(np.int64)
+            cells[f"{name}{what} per step"] = np.bincount(cell[mark & there], minlength=total).astype(np.int64)
     shown = np.count_nonzero(cells["rows per step"]) + np.count_nonzero(cells["rows with another per step"])
     inside = int(cells["rows per step"].sum())
-    return Evidence(
-        rows=rows.size,
-        supports=found.supports,
-        pairs=found.pairs,
-        sides=found.sides,
-        cells=cells,
-        parameters=found.parameters,
-        fits={"risk sets": (inside, len(columns) * int(shown))},
-        leverage=found.leverage,
-    )
+    return replace(found, cells=cells, fits={"risk sets": (inside, len(columns) * int(shown))})
