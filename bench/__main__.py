@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.table import Measure, judge, markdown
 from bench.targets import TARGETS
 
-PARTS = ("models", "gate", "rounds", "memory", "suppression", "history", "law")
+PARTS = ("models", "gate", "rounds", "memory", "suppression", "history", "law", "ledger")
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _parts(rows: int, repeats: int) -> dict[str, Callable[[], list[Measure]]]:
-    from bench import gate, history, law, models, rounds, suppression
+    from bench import gate, history, law, ledger, models, rounds, suppression
 
     return {
         "models": lambda: models.compare(rows, repeats),
@@ -48,6 +48,7 @@ def _parts(rows: int, repeats: int) -> dict[str, Callable[[], list[Measure]]]:
         "history": history.measure,
         "suppression": suppression.tables,
         "law": lambda: law.measure(repeats),
+        "ledger": lambda: ledger.measure(repeats),
     }
 
 

@@ -13,6 +13,7 @@ ALONE, ALL_RULES = "minimum count alone", "all rules and history"
 RATIO = "all rules, as a multiple of the minimum count alone"
 FIRST, CACHED, ENROLMENT = "first run", "cached", "enrolment of a snapshot"
 LAW = "rules of law, 20 parties, 50 datasets"
+LEDGER = "ledger, 1 M entries"
 GATED = tuple(f"{fit}, {when}" for fit in (GLM, COX_SITE) for when in (FIRST, CACHED))
 
 TARGETS = (
@@ -29,6 +30,10 @@ TARGETS = (
     Target(HISTORY, "worst check", 2000),
     Target(LAW, "cold", 2),
     Target(LAW, "nothing changed", 0.05),
+    Target(LEDGER, "one entry, durable", 20),
+    Target(LEDGER, "100 entries, durable", 20),
+    Target(LEDGER, "inclusion proof", 5),
+    Target(LEDGER, "verify an export", 30),
     Target(MEMORY, "hub, peak", 400),
     Target(MEMORY, "site, peak above its columns", 300),
     *(Target(SUPPRESSION, f"mean count {rate}", 1) for rate in (2, 4, 8, 15)),

@@ -11,7 +11,7 @@ from isthmus.crypto.keys import SigningKey
 from isthmus.ledger.checkpoint import cosign, sign_checkpoint, verify_checkpoint, with_cosignatures
 from isthmus.ledger.entries import EVENTS, Entry, decode_entry, encode_entry, timestamp
 from isthmus.ledger.log import Head, Log, MemoryStore, follow, head_of
-from isthmus.ledger.merkle import verify_inclusion
+from isthmus.ledger.merkle import Tree, root, verify_consistency, verify_inclusion
 from isthmus.model.canonical import canonical
 from isthmus.model.errors import Invalid, Untrusted
 
@@ -80,16 +80,70 @@ def test_a_store_with_a_changed_lost_or_exchanged_entry_does_not_open() -> None:
     leaves = list(store.read(0, 5))
     lost, exchanged = MemoryStore(), MemoryStore()
     for at in (0, 1, 3, 4):
-        lost.append(leaves[at])
+        lost.append([leaves[at]], ())
     for at in (0, 2, 1, 3, 4):
-        exchanged.append(leaves[at])
+        exchanged.append([leaves[at]], ())
     for bad in (lost, exchanged):
         with pytest.raises(Untrusted, match="E-LEDGER"):
             Log(bad, "isthmus/test", Clock())
     noise = MemoryStore()
-    noise.append(leaves[0] + b" ")
+    noise.append([leaves[0] + b" "], ())
     with pytest.raises(Invalid, match="E-CANONICAL"):
         Log(noise, "isthmus/test", Clock())
+
+
+def test_a_log_of_many_blocks_proves_what_one_tree_proves() -> None:
+    store, _ = filled(700)
+    again = Log(store, "isthmus/test", Clock())
+    leaves, tree = store.read(0, 700), Tree()
+    for leaf in leaves:
+        tree.append(leaf)
+    assert list(store.roots()) == [root(leaves[:256]), root(leaves[256:512])]
+    for size in (1, 255, 256, 257, 511, 512, 513, 700):
+        assert again.head(size).root == tree.root(size) == root(leaves[:size])
+        assert again.consistency(size) == tree.consistency_proof(size, 700)
+        verify_consistency(size, 700, tree.root(size), tree.root(), again.consistency(size))
+        for index in {0, size // 2, size - 1}:
+            assert again.inclusion(index, size) == tree.inclusion_proof(index, size)
+            verify_inclusion(index, size, leaves[index], again.inclusion(index, size), tree.root(size))
+
+
+def test_entries_appended_together_are_all_there_or_none() -> None:
+    store, log = filled(250)
+    assert log.append_many([("round", {"round": at}) for at in range(600)]) == range(250, 850)
+    assert len(store.roots()) == 3
+    assert Log(store, "isthmus/test", Clock()).head() == log.head()
+    with pytest.raises(Invalid, match="E-ENTRY"):
+        log.append_many([("round", {}), ("gossip", {})])
+    assert (store.size(), log.head().size) == (850, 850)
+
+
+def test_a_store_from_before_the_blocks_gets_their_roots() -> None:
+    store, log = filled(600)
+    older = MemoryStore()
+    older.append(store.read(0, 600), ())
+    assert Log(older, "isthmus/test", Clock()).head() == log.head()
+    assert older.roots() == store.roots()
+
+
+def test_a_changed_entry_of_a_full_block_is_noticed_when_a_proof_needs_it() -> None:
+    store, log = filled(600)
+    leaves = list(store.read(0, 600))
+    leaves[300] = leaves[300].replace(b'"round":300', b'"round":301')
+    changed = MemoryStore()
+    changed.append(leaves, store.roots())
+    opened = Log(changed, "isthmus/test", Clock())
+    assert opened.inclusion(5, 256) == log.inclusion(5, 256)
+    with pytest.raises(Untrusted, match="E-LEDGER"):
+        opened.inclusion(299, 600)
+
+
+def test_a_store_with_a_block_whose_entries_are_lost_does_not_open() -> None:
+    store, _ = filled(600)
+    cut = MemoryStore()
+    cut.append(store.read(0, 300), store.roots())
+    with pytest.raises(Untrusted, match="E-LEDGER"):
+        Log(cut, "isthmus/test", Clock())
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,13 +14,15 @@ import sqlalchemy as sa
 
 from isthmus.federation.config import Config, read_config, resolve
 from isthmus.federation.identity import Identity, load_identity
-from isthmus.federation.store import BUNDLES, LEAVES, MARKS, Store, open_store
+from isthmus.federation.leaves import LEAVES, SqlLeaves
+from isthmus.federation.store import BUNDLES, MARKS, Store, open_store
 from isthmus.governance.agreement import Agreement
 from isthmus.governance.signing import check_signatures, read_signed
 from isthmus.ledger.checkpoint import sign_checkpoint, verify_checkpoint
 from isthmus.ledger.entries import Entry, decode_entry
 from isthmus.ledger.exported import Cover, export_lines
 from isthmus.ledger.log import Log
+from isthmus.ledger.merkle import BLOCK
 from isthmus.ledger.proved import proof_of
 from isthmus.model.errors import Invalid, Unavailable
 
@@ -46,11 +48,12 @@ class Ledgers:
         """The entries of one ledger, oldest first."""
         return (decode_entry(leaf) for leaf in self.leaves(name))
 
-    def leaves(self, name: str) -> Iterator[bytes]:
-        """The same, as they are stored."""
+    def leaves(self, name: str, size: int | None = None) -> Iterator[bytes]:
+        """The same, as they are stored; the first `size` of them where given."""
         held = self.store.leaves(name)
-        for at in range(0, held.size(), PAGE):
-            yield from held.read(at, min(at + PAGE, held.size()))
+        size = held.size() if size is None else size
+        for at in range(0, size, PAGE):
+            yield from held.read(at, min(at + PAGE, size))
 
     def export(self, private: bool, now: datetime) -> Iterator[bytes]:
         """The lines of an exported ledger, the private one where asked.
@@ -59,7 +62,7 @@ class Ledgers:
             Invalid, Untrusted, Unavailable: keys or store cannot be used.
         """
         identity, name = self._identity(), f"{self.own}/private" if private else self.own
-        log = Log(self.store.leaves(name), name, lambda: now)
+        log = Log(Glance(self.store.leaves(name)), name, lambda: now)
         cover = Cover(
             owner=identity.name,
             key=identity.key.public.hex(),
@@ -69,7 +72,7 @@ class Ledgers:
             witnesses=self._witnesses(),
             marks={mark.peer: {"size": mark.size, "root": mark.root} for mark in self.store.rows(sa.select(MARKS))},
         )
-        return export_lines(cover, self.leaves(name), identity.key)
+        return export_lines(cover, self.leaves(name, log.head().size), identity.key)
 
     def prove(self, index: int, now: datetime) -> bytes:
         """An entry's inclusion under the newest cosigned checkpoint that covers it, else under one signed here.
@@ -78,7 +81,7 @@ class Ledgers:
             Invalid: E-PROOF, no such entry; and as `export`.
         """
         identity = self._identity()
-        log = Log(self.store.leaves(self.own), self.own, lambda: now)
+        log = Log(Glance(self.store.leaves(self.own)), self.own, lambda: now)
         note, size = sign_checkpoint(self.own, log.head(), identity.key), log.head().size
         for held in self._notes():
             head = verify_checkpoint(held, identity.key.public, {}).head
@@ -98,6 +101,28 @@ class Ledgers:
     def _witnesses(self) -> dict[str, str]:
         agreement = agreed_in(self.config, self.place)
         return {site.site: site.key for site in agreement.sites} if self.own == "hub" else {}
+
+
+class Glance:
+    """A ledger as it was at one moment, while its node may go on writing; nothing is written here."""
+
+    def __init__(self, leaves: SqlLeaves) -> None:
+        self._leaves = leaves
+
+    def append(self, leaves: Sequence[bytes], roots: Sequence[bytes]) -> None:
+        """Roots of blocks that an older store lacks stay in memory."""
+
+    def read(self, start: int, stop: int) -> Sequence[bytes]:
+        """The leaves [start, stop)."""
+        return self._leaves.read(start, stop)
+
+    def size(self) -> int:
+        """Number of leaves at that moment."""
+        return self._leaves.size()
+
+    def roots(self) -> Sequence[bytes]:
+        """Roots of the blocks that were full."""
+        return self._leaves.roots()[: self.size() // BLOCK]
 
 
 @contextmanager

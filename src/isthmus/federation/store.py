@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from isthmus.federation.leaves import SqlLeaves
 from isthmus.federation.tables import METADATA, NAMES, ORDER
 from isthmus.model.errors import Unavailable
 from isthmus.model.record import record
@@ -35,13 +36,6 @@ JOURNAL = sa.Table(
     sa.Column("run", NAMES, nullable=False, index=True),
     sa.Column("key", NAMES, nullable=False),
     sa.Column("blob", sa.LargeBinary, nullable=False),
-)
-LEAVES = sa.Table(
-    "leaves",
-    METADATA,
-    sa.Column("log", NAMES, primary_key=True),
-    sa.Column("position", ORDER, primary_key=True, autoincrement=False),
-    sa.Column("leaf", sa.LargeBinary, nullable=False),
 )
 RUNS = sa.Table(
     "runs",
@@ -130,8 +124,8 @@ class Store:
         """The leaves of one ledger."""
         return SqlLeaves(self, log)
 
-    def insert(self, sql: str, values: Sequence[object]) -> None:
-        """One durable insert on the raw connection.
+    def insert(self, *inserts: tuple[str, Sequence[tuple[object, ...]]]) -> None:
+        """Durable inserts on the raw connection, in one transaction: statements of `prepare`, each with its rows.
 
         Raises:
             Unavailable: E-DISK, E-STORE; then nothing was written.
@@ -139,7 +133,8 @@ class Store:
         with self._lock, _guarded(self.engine):
             cursor = self._raw.cursor()
             try:
-                cursor.execute(sql, tuple(values))
+                for sql, rows in inserts:
+                    cursor.executemany(sql, rows)
                 self._raw.commit()
             except self.engine.dialect.loaded_dbapi.Error:
                 self._raw.rollback()
@@ -255,7 +250,7 @@ class SqlJournal:
         Raises:
             Unavailable: E-DISK; then nothing was written.
         """
-        self._store.insert(self._insert, (self._run, key, blob))
+        self._store.insert((self._insert, [(self._run, key, blob)]))
 
     def read(self) -> Iterator[tuple[str, bytes]]:
         """Entries in the order they were appended."""
@@ -267,36 +262,6 @@ class SqlJournal:
         """Forget the entries whose key starts with `prefix`."""
         mine = sa.and_(JOURNAL.c.run == self._run, JOURNAL.c.key.startswith(prefix, autoescape=True))
         self._store.write(sa.delete(JOURNAL).where(mine))
-
-
-class SqlLeaves:
-    """The leaves of one ledger, append-only (`ledger.log.LogStore`)."""
-
-    def __init__(self, store: Store, log: str) -> None:
-        self._store = store
-        self._log = log
-        self._insert = store.prepare(LEAVES, "log", "position", "leaf")
-        count = store.rows(sa.select(sa.func.count()).select_from(LEAVES).where(LEAVES.c.log == log))
-        self._size = int(count[0][0])
-
-    def append(self, leaf: bytes) -> None:
-        """Add a leaf at the end.
-
-        Raises:
-            Unavailable: E-DISK, E-STORE; then nothing was written.
-        """
-        self._store.insert(self._insert, (self._log, self._size, leaf))
-        self._size += 1
-
-    def read(self, start: int, stop: int) -> list[bytes]:
-        """Leaves `start` to `stop`, the last excluded."""
-        inside = sa.and_(LEAVES.c.log == self._log, LEAVES.c.position >= start, LEAVES.c.position < stop)
-        query = sa.select(LEAVES.c.leaf).where(inside).order_by(LEAVES.c.position)
-        return [bytes(row[0]) for row in self._store.rows(query)]
-
-    def size(self) -> int:
-        """Number of leaves."""
-        return self._size
 
 
 def open_store(place: Path | str, maximum_bytes: int | None = None) -> Store:

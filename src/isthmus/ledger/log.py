@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 from isthmus.ledger.entries import Entry, decode_entry, encode_entry, timestamp
-from isthmus.ledger.merkle import HASH_SIZE, Tree, verify_consistency
+from isthmus.ledger.merkle import BLOCK, HASH_SIZE, Tree, leaf_hash, root, verify_consistency
 from isthmus.model.errors import Invalid, Untrusted
 from isthmus.model.record import record
 
@@ -42,10 +42,10 @@ def head_of(json: Any) -> Head:
 
 
 class LogStore(Protocol):
-    """Where leaves lie. `append` is durable before it returns."""
+    """Where leaves lie, and the roots of their full blocks. `append` is durable before it returns, all of it or nothing."""
 
-    def append(self, leaf: bytes) -> None:
-        """Keep `leaf` after all others."""
+    def append(self, leaves: Sequence[bytes], roots: Sequence[bytes]) -> None:
+        """Keep `leaves` after all others, and the roots of the blocks (`merkle.BLOCK`) that they complete."""
 
     def read(self, start: int, stop: int) -> Sequence[bytes]:
         """The leaves [start, stop)."""
@@ -53,16 +53,21 @@ class LogStore(Protocol):
     def size(self) -> int:
         """Number of leaves."""
 
+    def roots(self) -> Sequence[bytes]:
+        """Roots of the full blocks, in order; those of an older store may be missing at the end."""
+
 
 class MemoryStore:
     """A `LogStore` that forgets when the process ends."""
 
     def __init__(self) -> None:
         self._leaves: list[bytes] = []
+        self._roots: list[bytes] = []
 
-    def append(self, leaf: bytes) -> None:
-        """Keep `leaf` after all others."""
-        self._leaves.append(leaf)
+    def append(self, leaves: Sequence[bytes], roots: Sequence[bytes]) -> None:
+        """Keep `leaves` after all others."""
+        self._leaves += leaves
+        self._roots += roots
 
     def read(self, start: int, stop: int) -> Sequence[bytes]:
         """The leaves [start, stop)."""
@@ -72,9 +77,15 @@ class MemoryStore:
         """Number of leaves."""
         return len(self._leaves)
 
+    def roots(self) -> Sequence[bytes]:
+        """Roots of the full blocks."""
+        return tuple(self._roots)
+
 
 class Log:
-    """One writer's log. Opening reads and checks every leaf once; appending is O(log n).
+    """One writer's log. Opening reads the last entries and the roots of full blocks; appending is O(log n).
+
+    A full block is held to its root whenever a proof needs its leaves; `exported.check_exports` checks all of them.
 
     Args:
         store: the leaves; nobody else appends to it while the log is open.
@@ -92,12 +103,15 @@ class Log:
         self.origin = origin
         self._store = store
         self._clock = clock
-        self._tree = Tree()
-        for at in range(0, store.size(), _PAGE):
-            for leaf in store.read(at, min(at + _PAGE, store.size())):
-                if decode_entry(leaf).sequence != self._tree.size:
-                    raise Untrusted("E-LEDGER", "the stored ledger is out of order", "restore it from a peer's copy")
-                self._tree.append(leaf)
+        held, full = store.roots(), store.size() // BLOCK
+        missing = [root(self._read(at * BLOCK, (at + 1) * BLOCK)) for at in range(len(held), full)]
+        if missing:
+            store.append((), missing)
+        self._tree = Tree([*held, *missing][:full], self._hashes)
+        for leaf in self._read(full * BLOCK, store.size()):
+            self._tree.append(leaf)
+        if len(held) > full or self._tree.size != store.size():
+            raise _out_of_order()
 
     def append(self, event: str, facts: Mapping[str, Any]) -> int:
         """Record `event` durably; its index.
@@ -105,10 +119,21 @@ class Log:
         Raises:
             Invalid: E-ENTRY, an event not in `EVENTS` or facts too large; E-JSON, facts that are not plain data.
         """
-        entry = Entry(event=event, facts=facts, time=timestamp(self._clock()), sequence=self._tree.size)
-        leaf = encode_entry(entry)
-        self._store.append(leaf)
-        return self._tree.append(leaf)
+        return self.append_many([(event, facts)])[0]
+
+    def append_many(self, events: Sequence[tuple[str, Mapping[str, Any]]]) -> range:
+        """Record several events together, all of them or none; their indices.
+
+        Raises:
+            Invalid: as `append`.
+        """
+        time, start = timestamp(self._clock()), self._tree.size
+        numbered = enumerate(events, start)
+        leaves = [encode_entry(Entry(event=e, facts=f, time=time, sequence=at)) for at, (e, f) in numbered]
+        self._store.append(leaves, self._tree.completed(leaves))
+        for leaf in leaves:
+            self._tree.append(leaf)
+        return range(start, self._tree.size)
 
     def head(self, size: int | None = None) -> Head:
         """The head now, or as it was at `size`. Invalid (E-PROOF) beyond the log."""
@@ -129,10 +154,20 @@ class Log:
             raise Invalid("E-PROOF", "there is no such entry in the log")
         return decode_entry(self._store.read(index, index + 1)[0])
 
-    def entries(self) -> Iterator[Entry]:
-        """Every entry, oldest first."""
-        for index in range(self._tree.size):
-            yield self.entry(index)
+    def entries(self, start: int = 0) -> Iterator[Entry]:
+        """The entries from `start` on, oldest first."""
+        for at in range(start, self._tree.size, _PAGE):
+            yield from map(decode_entry, self._store.read(at, min(at + _PAGE, self._tree.size)))
+
+    def _read(self, start: int, stop: int) -> Sequence[bytes]:
+        """The leaves [start, stop), each in its place."""
+        leaves = self._store.read(start, stop)
+        if [decode_entry(leaf).sequence for leaf in leaves] != list(range(start, stop)):
+            raise _out_of_order()
+        return leaves
+
+    def _hashes(self, block: int) -> list[bytes]:
+        return [leaf_hash(leaf) for leaf in self._store.read(block * BLOCK, (block + 1) * BLOCK)]
 
 
 def follow(known: Head | None, offered: Head, proof: Sequence[bytes]) -> Head:
@@ -145,6 +180,10 @@ def follow(known: Head | None, offered: Head, proof: Sequence[bytes]) -> Head:
         return offered
     verify_consistency(known.size, offered.size, known.root, offered.root, proof)
     return offered
+
+
+def _out_of_order() -> Untrusted:
+    return Untrusted("E-LEDGER", "the stored ledger is out of order", "restore it from a peer's copy")
 
 
 def _not_a_head() -> Invalid:

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 from isthmus.model.errors import Invalid, Untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 HASH_SIZE = 32
+_HEIGHT = 8
+BLOCK = 1 << _HEIGHT  # leaves: a block is read and hashed again in under 1 ms, and its root is 32 bytes
+_KEPT = 64  # blocks brought back that stay in memory: 1 MiB
 EMPTY_ROOT = sha256(b"").digest()
 
 
@@ -62,23 +65,29 @@ class Edge:
         return found
 
 
-class Tree:
-    """The hashes of every full subtree, kept as the log grows: O(1) amortised append, O(log n) nodes per proof."""
+class Levels:
+    """Nodes of a tree by height, as it grows: `levels[k][i]` covers the leaves [i 2**k, (i + 1) 2**k)."""
 
     __slots__ = ("_levels",)
 
-    def __init__(self) -> None:
-        self._levels: list[list[bytes]] = [[]]  # _levels[k][i]: the leaves [i 2**k, (i + 1) 2**k)
+    def __init__(self, hashes: Iterable[bytes] = ()) -> None:
+        self._levels: list[list[bytes]] = [[]]
+        for item in hashes:
+            self.append(item)
 
     @property
     def size(self) -> int:
         """Number of leaves."""
         return len(self._levels[0])
 
-    def append(self, leaf: bytes) -> int:
-        """Add `leaf`; its index."""
-        index = self.size
-        self._levels[0].append(leaf_hash(leaf))
+    @property
+    def hashes(self) -> Sequence[bytes]:
+        """Hashes of the leaves."""
+        return self._levels[0]
+
+    def append(self, item: bytes) -> None:
+        """Add the hash of a leaf."""
+        self._levels[0].append(item)
         level = 0
         while len(self._levels[level]) % 2 == 0:
             if level + 1 == len(self._levels):
@@ -86,7 +95,51 @@ class Tree:
             left, right = self._levels[level][-2:]
             level += 1
             self._levels[level].append(node_hash(left, right))
+
+    def node(self, height: int, index: int) -> bytes:
+        """The node at `height` with `index` nodes of that height to its left."""
+        return self._levels[height][index]
+
+
+class Tree:
+    """A growing tree: O(1) amortised append, O(log n) nodes per proof.
+
+    Of a full block of 256 leaves only the root stays in memory where `fetch` can bring its leaf hashes back.
+
+    Args:
+        roots: of the full blocks that are there already.
+        fetch: block number -> hashes of its leaves.
+    """
+
+    __slots__ = ("_above", "_blocks", "_fetch", "_open")
+
+    def __init__(self, roots: Iterable[bytes] = (), fetch: Callable[[int], Iterable[bytes]] | None = None) -> None:
+        self._above = Levels(roots)
+        self._open = Levels()
+        self._blocks: dict[int, Levels] = {}
+        self._fetch = fetch
+
+    @property
+    def size(self) -> int:
+        """Number of leaves."""
+        return self._above.size * BLOCK + self._open.size
+
+    def append(self, leaf: bytes) -> int:
+        """Add `leaf`; its index."""
+        index = self.size
+        self._open.append(leaf_hash(leaf))
+        if self._open.size == BLOCK:
+            if self._fetch is None:
+                self._blocks[self._above.size] = self._open
+            self._above.append(self._open.node(_HEIGHT, 0))
+            self._open = Levels()
         return index
+
+    def completed(self, leaves: Iterable[bytes]) -> list[bytes]:
+        """Roots of the blocks that would be full if `leaves` were appended; nothing is changed."""
+        hashes = [*self._open.hashes, *map(leaf_hash, leaves)]
+        full = range(0, len(hashes) - BLOCK + 1, BLOCK)
+        return [Levels(hashes[at : at + BLOCK]).node(_HEIGHT, 0) for at in full]
 
     def root(self, size: int | None = None) -> bytes:
         """The tree hash of the first `size` leaves, of all when not given. Invalid (E-PROOF) beyond the tree."""
@@ -113,7 +166,7 @@ class Tree:
     def _hash(self, start: int, stop: int) -> bytes:
         width = stop - start
         if width & (width - 1) == 0:  # a full subtree: `start` is a multiple of its width
-            return self._levels[width.bit_length() - 1][start // width]
+            return self._node(width.bit_length() - 1, start // width)
         middle = start + _split(width)
         return node_hash(self._hash(start, middle), self._hash(middle, stop))
 
@@ -132,6 +185,27 @@ class Tree:
         if old <= middle:
             return [*self._subproof(old, start, middle, known), self._hash(middle, stop)]
         return [*self._subproof(old, middle, stop, known=False), self._hash(start, middle)]
+
+    def _node(self, height: int, index: int) -> bytes:
+        if height >= _HEIGHT:
+            return self._above.node(height - _HEIGHT, index)
+        block = index >> (_HEIGHT - height)
+        levels = self._open if block == self._above.size else self._block(block)
+        return levels.node(height, index - (block << (_HEIGHT - height)))
+
+    def _block(self, number: int) -> Levels:
+        """A full block, brought back and held to its root. Untrusted (E-LEDGER) where it has another."""
+        held = self._blocks.get(number)
+        if held is None and self._fetch is not None:
+            held = Levels(self._fetch(number))
+            if held.size != BLOCK or held.node(_HEIGHT, 0) != self._above.node(0, number):
+                raise Untrusted("E-LEDGER", "a stored entry of the ledger was changed", "restore it from a peer's copy")
+            if len(self._blocks) == _KEPT:
+                self._blocks.clear()
+            self._blocks[number] = held
+        if held is None:
+            raise Invalid("E-PROOF", "the leaves of this block are not here")
+        return held
 
     def _within(self, holds: bool) -> None:
         if not holds:

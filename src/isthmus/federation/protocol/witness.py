@@ -37,10 +37,9 @@ class Recorder:
         self._log = log
         self._run = run
         self.indices: dict[str, int] = {}
-        for index in range(since, log.head().size):
-            entry = log.entry(index)
+        for entry in log.entries(since):
             if entry.facts.get("run") == run:
-                self.indices[_name(entry.event, entry.facts)] = index
+                self.indices[_name(entry.event, entry.facts)] = entry.sequence
 
     def record(self, event: str, facts: Mapping[str, Any]) -> None:
         """Append an entry of this run, unless it is there."""
