@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -100,11 +101,11 @@ def _log(store: Store) -> Log:
 
 def _facts(at: int) -> dict[str, Any]:
     return {
-        "run": f"sha256:{at // 20:064x}",
+        "run": f"sha256:{sha256(b'%d' % (at // 20)).hexdigest()}",
         "question": "death",
         "round": at % 20,
         "attempt": 0,
-        "context": f"{at:064x}",
+        "context": sha256(b"%d" % at).hexdigest(),
         "survivors": list(SITES),
     }
 

@@ -9,6 +9,7 @@ import pytest
 
 from isthmus.crypto.keys import SigningKey
 from isthmus.ledger.checkpoint import cosign, sign_checkpoint, verify_checkpoint, with_cosignatures
+from isthmus.ledger.document import read_canonical
 from isthmus.ledger.entries import EVENTS, Entry, decode_entry, encode_entry, timestamp
 from isthmus.ledger.log import Head, Log, MemoryStore, follow, head_of
 from isthmus.ledger.merkle import Tree, root, verify_consistency, verify_inclusion
@@ -195,6 +196,43 @@ def test_a_witness_leaves_a_log_that_was_cut_or_rewritten() -> None:
         follow(seen, short.head(), ())
     with pytest.raises(Untrusted, match="E-LEDGER"):
         follow(seen, other.head(), other.consistency(6))
+
+
+READ_BACK = [
+    "a",
+    "\x7f",
+    "\u00e9",
+    0,
+    -1,
+    10**14,
+    10**15,
+    2**53 - 1,
+    1e20,
+    0.5,
+    -0.0,
+    [],
+    {"b": [None, True]},
+    {"\U0001f600": 1},
+]
+
+
+@pytest.mark.parametrize("value", READ_BACK, ids=repr)
+def test_what_is_canonical_is_read_back(value: object) -> None:
+    raw = canonical({"a": value})
+    assert canonical(read_canonical(raw, "test")) == raw
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a": 1}', b'{"a":1,"a":1}', b'{"b":1,"a":2}', b'{"a":-0}', b'{"a":01}', b'{"a":1.0}', b'{"a":1e3}',
+        b'{"a":NaN}', b'{"a":"\\u0041"}', b'{"a":"\\/"}', b'{"a":"\\u00e9"}', b'{"a":1}\n', b'{"a":"\xff"}', b"",
+        b'{"a":1000000000000000000000}', b'{"a":9007199254740993}',
+    ],
+)  # fmt: skip
+def test_what_is_not_canonical_is_not_read(raw: bytes) -> None:
+    with pytest.raises(Invalid, match="E-CANONICAL"):
+        read_canonical(raw, "test")
 
 
 def test_an_entry_is_proved_to_whoever_holds_a_head() -> None:

@@ -11,8 +11,6 @@ from isthmus.model.errors import Invalid
 
 _LARGEST = 2**53 - 1  # RFC 8785 numbers are float64; integers beyond print as digits too
 _DIGITS = 16
-# Printable ASCII without long integers, fractions, exponents and -0: there json's own writer gives the RFC 8785 form.
-_OTHERWISE = re.compile(rb"[^\x20-\x7e]|\d{16}|[:\[,]-0")
 _HEX = re.compile(r"([0-9a-f]{2})*", re.ASCII)
 _WRITER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
@@ -28,7 +26,7 @@ def read_canonical(raw: bytes, what: str) -> Any:
         Invalid: E-CANONICAL, not JSON, or not the canonical bytes of it (white space, order, a key twice).
     """
     try:
-        value = None if _OTHERWISE.search(raw) else _plain(raw)
+        value = _plain(raw)
         if value is not None:
             return value
         value = json.loads(raw.decode("utf-8"), parse_int=_integer)
@@ -48,10 +46,29 @@ def hex_bytes(text: Any) -> bytes:
 
 
 def _plain(raw: bytes) -> Any:
-    """The value of a document of text and small whole numbers, 10 times as fast; `None` where that cannot tell."""
-    fractions: list[str] = []
-    value = json.loads(raw, parse_float=fractions.append)
-    return None if fractions or _WRITER.encode(value).encode() != raw else value
+    """The value of an ASCII document of text and whole numbers below 10**15, several times as fast; else `None`.
+
+    For these json's own writer gives the RFC 8785 form.
+    """
+    if not raw.isascii():
+        return None
+    try:
+        value = _READER.decode(raw.decode("ascii"))
+    except _OtherNumber:
+        return None
+    return value if _WRITER.encode(value).encode() == raw else None
+
+
+class _OtherNumber(Exception):
+    """A number that json and RFC 8785 may write differently."""
+
+
+def _other(_: str) -> float:
+    raise _OtherNumber
+
+
+def _small(digits: str) -> int:
+    return int(digits) if len(digits) < _DIGITS and digits != "-0" else int(_other(digits))
 
 
 def _integer(digits: str) -> int | float:
@@ -62,3 +79,6 @@ def _integer(digits: str) -> int | float:
 
 def _not_canonical(what: str) -> Invalid:
     return Invalid("E-CANONICAL", f"this is not a {what} in canonical JSON", "the file was changed or cut")
+
+
+_READER = json.JSONDecoder(parse_float=_other, parse_int=_small)
