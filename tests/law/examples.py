@@ -127,6 +127,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
             "group": "practice",
             "slopes": ["age"],
             "tests": {"all": ["age", "arm[treated]"]},
+            "df": "satterthwaite",
         },
         {"formula": "pressure ~ age + arm", "group": "practice"},
         {"formula": "died ~ age + arm", "group": "practice", "family": "binomial", "points": 5},

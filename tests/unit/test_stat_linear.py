@@ -50,3 +50,13 @@ def test_a_constant_column_is_called_constant(value) -> None:
     with pytest.raises(linear.Dependent) as caught:
         linear.cholesky(columns @ columns.T)
     assert "'x' is constant" in linear.collinear(caught.value, ["(Intercept)", "x"]).message
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_eigenvalues_and_vectors(size: int) -> None:
+    half = np.random.default_rng(size).normal(size=(size, size))
+    matrix = half @ half.T
+    values, vectors = linear.eigen(matrix)
+    assert np.sort(values) == pytest.approx(np.linalg.eigvalsh(matrix), rel=1e-9)
+    assert vectors @ np.diag(values) @ vectors.T == pytest.approx(matrix, rel=1e-12, abs=1e-12)
+    assert vectors.T @ vectors == pytest.approx(np.eye(size), abs=1e-13)

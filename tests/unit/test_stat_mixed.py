@@ -98,6 +98,43 @@ def test_bad_input_ends_in_an_error_that_names_the_column(change, code, says) ->
     assert says in f"{caught.value.message} {caught.value.hint}"
 
 
+@pytest.mark.parametrize("sites", [1, 3])
+@pytest.mark.parametrize("value", [1e6, 1e30])
+def test_a_slope_that_one_absurd_value_makes_is_refused_alike_at_one_site_and_three(value: float, sites: int) -> None:
+    table = rows()
+    table["x"][7] = value
+    with pytest.raises(Invalid, match="'x' differs in hardly more than one row") as caught:
+        ask(table, (table["group"] % sites).astype(int), slopes=["x"])
+    assert caught.value.code == "E-COLLINEAR"
+    assert ask(table).report["fit"]["groups"] == GROUPS  # without the slope it is an answer
+
+
+def test_two_groups_of_a_rare_treatment_may_have_a_slope() -> None:
+    table = rows()
+    table["x"] = (table["group"] < 2).astype(float) * (np.arange(table["y"].size) % 2)
+    assert ask(table, slopes=["x"]).report["fit"]["variances"]["x"] >= 0.0
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.05, 0.3, 1.0, 5.0, 100.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_few_rounds_whatever_the_variance(effect: float, seed: int) -> None:
+    assert ask(rows(effect, seed)).report["rounds"] <= 6
+    sloped = rows(effect, seed)
+    sloped["y"] = (
+        sloped["y"] + np.random.default_rng(seed).normal(0, effect, GROUPS)[sloped["group"].astype(int)] * sloped["x"]
+    )
+    assert ask(sloped, slopes=["x"]).report["rounds"] <= 9
+
+
+def test_without_a_variance_between_groups_t_has_the_residual_degrees() -> None:
+    table = rows()
+    table["y"] = 10 + table["x"] + np.tile([1.0, -1.0, 2.0, -2.0, 3.0, -3.0], GROUPS)
+    body = ask(table, df="satterthwaite").report
+    assert body["fit"]["singular"] is True
+    assert [t["df"] for t in body["terms"]] == pytest.approx([GROUPS * SIZE - 2] * 2, rel=1e-12)
+    assert body["test"] == "t"
+
+
 def test_few_groups_need_open_rules() -> None:
     table = rows()
     question = strict.parse(MIXED.question, {"formula": "y ~ x", "group": "site"})
@@ -164,6 +201,7 @@ def test_more_points_come_to_rest() -> None:
         (lambda t: (t["x"] > 0) * 1.0, {}, "E-SEPARATED", "'x'"),
         (lambda t: (t["group"] % 2 == 0) * 1.0, {}, "E-CONVERGENCE", "'y' hardly varies inside 'group'"),
         (lambda t: t["y"], {"slopes": ["x"]}, "E-FORMULA", "random slopes"),
+        (lambda t: t["y"], {"df": "satterthwaite"}, "E-FORMULA", "`df`"),
         (lambda t: t["y"], {"points": 0}, "E-FORMULA", "`points`"),
         (lambda t: t["y"] - 2, {"family": "poisson"}, "E-OUTCOME", "'y'"),
     ],

@@ -66,13 +66,23 @@ def contrast_rows(
     estimates, vcov = model
     rows = []
     for name, weights in contrasts.items():
-        row = np.zeros(len(names))
-        for term, weight in weights.items():
-            row[position(term, names)] = weight
+        row = weighted(weights, names)
         estimate = linear.dot(row, estimates)
         variance = linear.dot(row, linear.product(vcov, row))
         rows += term_rows((name,), np.array([estimate]), np.sqrt(np.array([variance])), conf_level, df)
     return rows
+
+
+def weighted(weights: Mapping[str, float], names: Sequence[str]) -> FloatArray:
+    """(p,) weights of all terms.
+
+    Raises:
+        Invalid: E-TERM.
+    """
+    row = np.zeros(len(names))
+    for term, weight in weights.items():
+        row[position(term, names)] = weight
+    return row
 
 
 def wald(estimates: FloatArray, vcov: FloatArray, terms: Sequence[str] = ()) -> float:

@@ -17,6 +17,8 @@ from isthmus.summary import FloatArray
 # A column is collinear when less than this share of its sum of squares is left after the columns before it. Exact
 # copies leave about p * 2**-52; year and year**2, uncentred, leave 5e-10.
 COLLINEAR = 1e-11
+SWEEPS = 12  # of Jacobi's rotations; they converge quadratically, and matrices here are small
+NOTHING = 2.0**-60  # of the diagonal beside it: an entry that is 0
 INVOLVED = 1e-6  # a coefficient of a dependence, in standard deviations, that is worth naming
 
 
@@ -105,6 +107,36 @@ def total(values: FloatArray) -> FloatArray:
         return np.zeros(values.shape[:-1])
     added: FloatArray = np.add.accumulate(values, axis=-1)[..., -1]
     return added
+
+
+def eigen(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues (p,) and eigenvectors, columns of (p, p), of a small symmetric matrix, by Jacobi's rotations.
+
+    Reference: Golub & Van Loan (2013), Matrix Computations, section 8.5.
+    """
+    size = len(matrix)
+    now, vectors = matrix.astype(np.float64, copy=True), np.eye(size)
+    for _ in range(SWEEPS):
+        for i in range(size):
+            for j in range(i + 1, size):
+                if not np.abs(now[i, j]) > NOTHING * (np.abs(now[i, i]) + np.abs(now[j, j])):
+                    continue
+                turned = _rotation(size, i, j, now)
+                now = congruence(turned.T, now)
+                now[i, j] = now[j, i] = 0.0
+                vectors = product(vectors, turned)
+    return np.diag(now).copy(), vectors
+
+
+def _rotation(size: int, i: int, j: int, matrix: FloatArray) -> FloatArray:
+    """The rotation of axes i and j that takes entry (i, j) to 0."""
+    ratio = (matrix[j, j] - matrix[i, i]) / (2.0 * matrix[i, j])
+    tangent = (1.0 if ratio >= 0.0 else -1.0) / (np.abs(ratio) + np.sqrt(1.0 + ratio * ratio))
+    cosine = 1.0 / np.sqrt(1.0 + tangent * tangent)
+    made = np.eye(size)
+    made[i, i] = made[j, j] = cosine
+    made[i, j], made[j, i] = tangent * cosine, -tangent * cosine
+    return made
 
 
 def _outer(column: FloatArray, row: FloatArray) -> FloatArray:

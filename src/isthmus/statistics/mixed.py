@@ -1,13 +1,14 @@
 """Linear mixed models (kind `mixed`): a random intercept, and slopes, by group; as R's `lme4::lmer`.
 
 `group` is `site`, or a variable whose values group the rows of one site (a value at two sites is two groups). REML
-unless `reml: false`. `family` binomial or poisson: as `lme4::glmer` with a random intercept (`mixed_glmm`). Result keys: `terms` (Wald z), `fit` (sigma2, variances, covariances, icc, loglik, aic, reml,
+unless `reml: false`. `family` binomial or poisson: as `lme4::glmer` with a random intercept (`mixed_glmm`). Result keys: `terms` (Wald z; with `df: satterthwaite` t, each
+with its df), `fit` (sigma2, variances, covariances, icc, loglik, aic, reml,
 singular, groups, converged), `n`, `reference`, `conf_level`, `test`, `contrasts`, `tests`, `vcov`; `effects` of single sites (`site`, `term`, `estimate`, `std_error`, `n`), as `lme4::ranef`,
 where `release: [site_results]` asks for them and the agreement allows it, with `warnings`.
 
 A variance that is best at 0 is reported as 0, with `singular: true` (lme4's singular fit). Under restrictive rules
 fewer than 5 groups are refused, and so is a grouping whose own sums would come out of the pooled ones (`mixed_guard`).
-Rounds: one for the start, one for a grid of theta, 2 to 5 Newton steps; more with random slopes.
+Rounds: one or two for the start, one for a grid of theta, then 1 to 4 steps; 3 to 6 with a random slope.
 
 Reference: Bates, Maechler, Bolker & Walker (2015), J Stat Softw 67(1).
 """
@@ -28,6 +29,7 @@ from isthmus.model.formula import Formula, parse
 from isthmus.model.record import record
 from isthmus.statistics import (
     glm_kernel,
+    mixed_df,
     mixed_effects,
     mixed_flow,
     mixed_glmm,
@@ -39,6 +41,7 @@ from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Ne
 from isthmus.statistics.families import FAMILIES, link_names
 from isthmus.statistics.glm_evidence import glm_evidence
 from isthmus.statistics.glm_model import Model, start_part
+from isthmus.statistics.inference import weighted
 from isthmus.statistics.mixed_flow import Plan
 from isthmus.statistics.mixed_groups import Rows
 from isthmus.statistics.model_body import model_body
@@ -61,8 +64,8 @@ class Mixed:
     `formula`: `outcome ~ terms`; `group`: `site` or a variable; `slopes`: columns of the formula whose coefficients vary
     by group as the intercept does, with any covariance; `family`: of the outcome; `points`: of quadrature, for families
     but the gaussian (`glmer`'s nAGQ); `contrasts`: name -> {term: weight}; `tests`: name -> terms
-    tested jointly; `release`: `vcov` shows the covariance matrix; `site_results`, with `group: site`, the effect of each
-    site, and lets sites be fewer than 5.
+    tested jointly; `df: satterthwaite` gives t and F in place of z and chi-square (gaussian); `release`: `vcov` shows the
+    covariance matrix; `site_results`, with `group: site`, the effect of each site, and lets sites be fewer than 5.
     """
 
     formula: str
@@ -71,6 +74,7 @@ class Mixed:
     family: Literal["gaussian", "binomial", "poisson"] = "gaussian"
     points: int = 9
     reml: bool = True
+    df: Literal["satterthwaite"] | None = None
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
     release: tuple[Literal["vcov", "site_results"], ...] = ()
@@ -88,6 +92,8 @@ def _formula(question: Mixed) -> Formula:
         raise Invalid(
             "E-FORMULA", f"random slopes are not offered for {question.family} outcomes", "leave `slopes` out"
         )
+    if question.family != "gaussian" and question.df:
+        raise Invalid("E-FORMULA", f"`df` is not offered for {question.family} outcomes", "their tests are Wald's z")
     if not 1 <= question.points <= MOST_POINTS:
         raise Invalid("E-FORMULA", f"`points` are 1 to {MOST_POINTS}", "1 is Laplace's approximation, 9 is ample")
     if SITE_RESULTS in question.release and question.group != SITE:
@@ -110,7 +116,7 @@ def _plan(question: Mixed, setting: Setting) -> Plan:
     model = Model(family, str(formula.response), design, setting.dictionary, None, bool(formula.offset), None)
     slopes = tuple(design.names.index(name) for name in question.slopes)
     few_allowed = setting.open_rules or SITE_RESULTS in question.release
-    return Plan(model, slopes, question.reml, few_allowed, question.group)
+    return Plan(model, slopes, question.reml, few_allowed, question.group, question.df is not None)
 
 
 def _needs(question: Mixed) -> Needs:
@@ -190,7 +196,8 @@ def _summarise(question: Mixed, setting: Setting, prepared: Rows, asked: Round) 
     else:
         logs, grams = mixed_groups.derivatives(found, theta)
     weights = weights_of(np.ones(prepared.y.size), plan.model.size)
-    return Answer(filled(asked.layout, {"logs": logs, "grams": grams}), weights)
+    values = {"logs": logs, "grams": grams, "fourths": found.fourths}
+    return Answer(filled(asked.layout, {f.name: values[f.name] for f in asked.layout.fields}), weights)
 
 
 def _report(question: Mixed, setting: Setting, estimate: Estimate) -> dict[str, Any]:
@@ -218,7 +225,21 @@ def _report(question: Mixed, setting: Setting, estimate: Estimate) -> dict[str, 
     if SITE_RESULTS in question.release:
         fit["groups"] = len(setting.levels[SITE])
         body |= {"effects": mixed_effects.shown(labels, setting.levels[SITE], estimate), "warnings": [WARNING]}
-    return body
+    return body if question.df is None else body | _with_df(question, setting, estimate)
+
+
+def _with_df(question: Mixed, setting: Setting, estimate: Estimate) -> dict[str, Any]:
+    """What a body shows otherwise with t and F."""
+    names, found = () if setting.design is None else setting.design.names, estimate.values
+    told = found["estimates"], found["spread"]
+    each = zip(names, np.eye(len(names)), strict=True)
+    made: dict[str, Any] = {"terms": mixed_df.shown(each, *told, setting.conf_level), "test": "t", "df": question.df}
+    if question.contrasts:
+        rows = [(name, weighted(weights, names)) for name, weights in question.contrasts.items()]
+        made["contrasts"] = mixed_df.shown(rows, *told, setting.conf_level)
+    if question.tests:
+        made["tests"] = mixed_df.tests(question.tests, names, *told)
+    return made
 
 
 STATISTIC = Statistic(

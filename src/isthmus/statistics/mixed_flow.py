@@ -1,4 +1,4 @@
-"""Linear mixed models from pooled sums: a start, a grid of theta, then Newton's method on the profiled deviance.
+"""Linear mixed models from pooled sums: a start, a grid of theta, then steps down the profiled deviance.
 
 theta holds the lower triangle of L, the covariance of the random effects relative to the residual variance: the
 deviance is smooth and even in it, so a variance of 0 is an ordinary minimum. Few values of theta are asked, because
@@ -8,32 +8,31 @@ each tells the sums of the groups in another mixture (`mixed_guard`).
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
-from isthmus.statistics import glm_flow, linear, mixed_profile
+from isthmus.statistics import coordinates, glm_flow, linear, mixed_df, mixed_profile, mixed_start, mixed_steps
 from isthmus.statistics.contract import Estimate, Flow, Round
+from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.glm_flow import Start
 from isthmus.statistics.glm_model import Model
 from isthmus.statistics.mixed_profile import Profile, profile
+from isthmus.statistics.mixed_steps import Turn
 from isthmus.statistics.newton import must_halve
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
-NODES = 20  # values of theta in the grid round: Chebyshev nodes of its log; the deviance between is interpolated
-LOW, HIGH = 1e-2, 1e4  # of the grid, of the ratio of an average group's variance to that of its mean's error
-LARGEST = 100.0  # of the grid at least, of the ratio of a group's variance to the residual's
-STARTS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)  # roots of these ratios, with a random slope; every third with two
-FINE = 4096.0  # theta are multiples of 1 / FINE at the start: the last bits of exp differ between machines
+NODES = (20, 9)  # values of theta in the grid round: for an intercept alone, and beside random slopes
+MOST = (8, 15)  # Newton rounds, likewise
 NEAR = 1e-5  # standard errors of theta: from here the sums follow from their derivatives, to 1e-15
-SMALL = 0.5  # of the root of such a ratio: below it steps are of theta itself
-FARTHEST = 5.0  # theta changes by this factor at most in one step
+NEARER = 1e-8  # the same for second derivatives, which nothing carries on
 ZERO = 1e-6  # a root of such a ratio that is rounding: the variance is 0
 FEWEST = 5  # groups; a variance of fewer values tells next to nothing
+ALONE = 0.9  # of a slope column's fourth powers over its squares' square: one row has all there is of it
 Pooled = Generator[Round, Summary, Any]
 
 
@@ -46,6 +45,7 @@ class Plan:
     reml: bool
     few_allowed: bool
     group: str
+    satterthwaite: bool = False
 
     @property
     def random(self) -> int:
@@ -57,15 +57,24 @@ class Plan:
         """m, entries of theta."""
         return self.random * (self.random + 1) // 2
 
+    def degrees(self, n: int) -> int:
+        """Of freedom of the residual variance."""
+        return n - self.model.size if self.reml else n
+
+    @property
+    def near(self) -> float:
+        """Standard errors of theta, the last step."""
+        return NEARER if self.satterthwaite else NEAR
+
     @property
     def nodes(self) -> int:
         """Values of theta in the grid round."""
-        return NODES if self.random == 1 else len(_starts(self.random)) ** self.random
+        return NODES[self.random > 1]
 
     @property
     def most(self) -> int:
         """Newton rounds."""
-        return 8 if self.random == 1 else 12
+        return MOST[self.random > 1]
 
     @property
     def kept(self) -> int:
@@ -76,68 +85,55 @@ class Plan:
     def numbers(self) -> int:
         """Most numbers that leave about the groups."""
         width = self.model.size + 1
-        return (self.nodes + self.most * self.kept) * (width * (width + 1) // 2 + 1)
+        return (self.nodes + self.most * self.kept) * (width * (width + 1) // 2 + 1) + len(self.slopes)
 
 
-def sums_layout(plan: Plan, count: int) -> Layout:
+def sums_layout(plan: Plan, count: int, *more: Field) -> Layout:
     """`count` values of log det V and of [X y]'V^-1[X y]."""
     width = plan.model.size + 1
     return Layout(
         fields=(
             Field(name="logs", shape=(count,), kind="sum"),
             Field(name="grams", shape=(count, width, width), kind="gram"),
+            *more,
         )
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """After the start: the glm's, rows, groups, and the parameters of every later round."""
+    """After the start: the glm's, rows, groups, parameters of every later round, the average group's Z'Z (q, q)."""
 
     start: Start
     n: int
     groups: int
     params: dict[str, Any]
-
-    @property
-    def unit(self) -> float:
-        """theta per root of the ratio of an average group."""
-        return 1.0 / math.sqrt(self.n / self.groups)
+    average: FloatArray
 
 
 def fit(plan: Plan) -> Flow:
     """The whole flow."""
     begun, rounds = yield from begin(plan)
-    theta = yield from _first(plan, begun)
-    rounds, before, last, ended = rounds + 1, theta, math.inf, None
+    place = mixed_steps.turn(begun.average)
+    now = yield from _first(plan, begun, place)
+    rounds, before, last, jumps = rounds + 1, now, math.inf, 0
     for _ in range(plan.most):
+        theta = place.theta(now)
         pooled = yield Round(sums_layout(plan, plan.kept), {"step": "newton", "theta": theta, **begun.params})
         rounds += 1
-        here = _profile(plan, begun, pooled["logs"], pooled["grams"])
-        if must_halve(here.deviance, last):
-            theta = (theta + before) / 2.0
+        found = _profile(plan, begun, pooled["logs"], pooled["grams"])
+        if must_halve(found.deviance, last):
+            now, jumps = (now + before) / 2.0, -1
             continue
-        move, errors = mixed_profile.descend(here.gradient, here.curvature)
-        if plan.random == 1 and float(theta[0]) > SMALL * begun.unit:
-            move = _inverted(here, float(theta[0]))
-        before, last = theta, here.deviance
-        if errors is not None and bool(np.all(np.abs(move) < NEAR * errors)):
-            ended = _end(plan, begun, theta, move, pooled)
-            break
-        theta = theta + move
-    if ended is None:
-        hint = "does the outcome vary inside groups? use fewer random slopes or simpler terms"
-        message = f"no convergence in {plan.most} rounds for outcome {plan.model.outcome!r} by {plan.group!r}"
-        raise Invalid("E-CONVERGENCE", message, hint)
-    return _estimate(plan, begun, ended, rounds)
-
-
-def _inverted(here: Profile, theta: float) -> FloatArray:
-    """Newton's step of 1 / theta, as a change of theta: far above 0 the deviance is nearly quadratic in that."""
-    slope = -(theta**2) * float(here.gradient[0])
-    bend = theta**4 * float(here.curvature[0, 0]) + 2.0 * theta**3 * float(here.gradient[0])
-    change = 1.0 - theta * slope / bend if bend > 0.0 else (0.0 if slope > 0.0 else FARTHEST)
-    return np.array([theta / min(max(change, 1.0 / FARTHEST), FARTHEST) - theta])
+        move = mixed_steps.onward(mixed_steps.here(found, now, place), begun.groups, plan.degrees(begun.n), jumps)
+        if move.errors is not None and bool(np.all(np.abs(move.newton) < plan.near * move.errors)):
+            ended = _end(plan, begun, (place, now, move.newton), pooled)
+            freedom = mixed_df.slopes(found, pooled["grams"]) if plan.satterthwaite else None
+            return _estimate(plan, begun, replace(ended, freedom=freedom), rounds)
+        before, last, now, jumps = now, found.deviance, move.factor, jumps + (jumps >= 0 and move.jumped)
+    hint = "does the outcome vary inside groups? use fewer random slopes or simpler terms"
+    message = f"no convergence in {plan.most} rounds for outcome {plan.model.outcome!r} by {plan.group!r}"
+    raise Invalid("E-CONVERGENCE", message, hint)
 
 
 def begin(plan: Plan) -> Pooled:
@@ -146,7 +142,8 @@ def begin(plan: Plan) -> Pooled:
     asked = next(flow)
     while True:
         layout = Layout(fields=(*asked.layout.fields, Field(name="groups", shape=(1,), kind="count")))
-        pooled = yield Round(layout, asked.params)
+        told = asked.params
+        pooled = yield Round(layout, told)
         groups, n = int(pooled["groups"][0]), int(pooled["n"][0])
         try:
             asked = flow.send(pooled)
@@ -154,7 +151,7 @@ def begin(plan: Plan) -> Pooled:
             start, used = stop.value
             _check(plan, n, groups)
             params = {"response_scale": start.unit, **start.place.params()}
-            return Begun(start, n, groups, params), used
+            return Begun(start, n, groups, params, _average(plan, start.place, pooled["gram"], told) / groups), used
 
 
 def _check(plan: Plan, n: int, groups: int) -> None:
@@ -185,84 +182,74 @@ def _profile(plan: Plan, begun: Begun, logs: FloatArray, grams: FloatArray) -> P
         raise linear.collinear(error, names) from error
 
 
-def _first(plan: Plan, begun: Begun) -> Pooled:
-    """theta (m,) to begin at: where the deviance at the grid's values, or interpolated between them, is least."""
-    roots = _nodes(max(HIGH, LARGEST * begun.n / begun.groups)) if plan.random == 1 else _crossed(plan.random)
-    grid = roots * begun.unit
-    pooled = yield Round(sums_layout(plan, len(grid)), {"step": "grid", "theta": grid, **begun.params})
+def _average(plan: Plan, place: Coordinates, gram: FloatArray, told: Mapping[str, Any]) -> FloatArray:
+    """Z'Z (q, q) of all rows in the coordinates of the fit, from X'X in those of the start."""
+    old = Coordinates(np.asarray(told["centre"]), np.asarray(told["scale"]), place.intercept)
+    plain = coordinates.turned(gram, old, Coordinates(place.centre, place.scale, place.intercept))
+    at = [0, *plan.slopes]
+    made = plain[np.ix_(at, at)].copy()
+    if not place.intercept:  # sums of the columns are not known: any will do, at the price of a step
+        made[0, :] = made[:, 0] = 0.0
+        made[0, 0] = plain[at[-1], at[-1]]
+    return made
+
+
+def _first(plan: Plan, begun: Begun, place: Turn) -> Pooled:
+    """L (q, q), the same variance in every direction, where the deviance between the grid's values is least.
+
+    Raises:
+        Invalid: E-COLLINEAR, a slope column varies in one row alone.
+    """
+    roots = mixed_start.nodes(plan.nodes)
+    grid = np.array([place.theta(root * np.eye(plan.random)) for root in roots.tolist()])
+    more = (Field(name="fourths", shape=(len(plan.slopes),), kind="sum"),) if plan.slopes else ()
+    pooled = yield Round(sums_layout(plan, len(grid), *more), {"step": "grid", "theta": grid, **begun.params})
+    _check_slopes(plan, begun, pooled)
     found = np.array(
         [
             _profile(plan, begun, logs[None], gram[None]).deviance
             for logs, gram in zip(pooled["logs"], pooled["grams"], strict=True)
         ]
     )
-    if plan.random > 1:
-        return grid[int(np.argmin(found))]
-    return np.array([_between(roots[:, 0], found) * begun.unit])
+    best = mixed_start.least(roots, found, float(plan.random * begun.groups))
+    return max(best, mixed_steps.NUDGE if plan.slopes else 0.0) * np.eye(plan.random)
 
 
-def _nodes(high: float) -> FloatArray:
-    """(NODES, 1) roots of ratios from `high` down to LOW."""
-    middle, reach = math.log(LOW * high) / 4.0, math.log(high / LOW) / 4.0
-    turns = np.cos((2.0 * np.arange(NODES) + 1.0) * math.pi / (2.0 * NODES))
-    return _coarse(np.exp(middle + reach * turns))[:, None]
-
-
-def _starts(random: int) -> tuple[float, ...]:
-    return STARTS if random == 2 else STARTS[::3]
-
-
-def _crossed(random: int) -> FloatArray:
-    """(k, m) diagonal starts, every combination."""
-    tri = np.tril_indices(random)
-    grids = np.meshgrid(*([_starts(random)] * random), indexing="ij")
-    roots = np.array([g.reshape(-1) for g in grids]).T
-    made = np.zeros((len(roots), len(tri[0])))
-    made[:, tri[0] == tri[1]] = roots
-    return made
-
-
-def _between(roots: FloatArray, values: FloatArray) -> float:
-    """Root where the polynomial through the values, in the log, is least (Berrut & Trefethen 2004)."""
-    at = np.log(roots)
-    apart = at[:, None] - at[None]
-    weights = np.array([1.0 / np.prod(np.delete(row, k)) for k, row in enumerate(apart)])
-    tried = np.linspace(at[-1], at[0], 1_001)[1:-1]
-    share = weights / np.where((gap := tried[:, None] - at) == 0.0, 1e-300, gap)
-    smooth = (share @ (values - values.min())) / share.sum(axis=1)
-    best = int(np.argmin(smooth))
-    return float(_coarse(np.exp(tried[best : best + 1]))[0])
-
-
-def _coarse(values: FloatArray) -> FloatArray:
-    made: FloatArray = np.rint(values * FINE) / FINE
-    return made
+def _check_slopes(plan: Plan, begun: Begun, pooled: Summary) -> None:
+    for k, j in enumerate(plan.slopes, start=1):
+        squares = float(begun.average[k, k]) * begun.groups
+        if float(pooled["fourths"][k - 1]) > ALONE * squares**2:
+            message = (
+                f"column {plan.model.design.names[j]!r} differs in hardly more than one row, which no slope follows"
+            )
+            raise Invalid("E-COLLINEAR", message, "is its value absurd? exclude it, or take the column from `slopes`")
 
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """theta and everything there."""
+    """theta and everything there, and where asked what Satterthwaite's degrees of freedom follow from."""
 
     theta: FloatArray
     here: Profile
+    freedom: tuple[FloatArray, FloatArray] | None = None
 
 
-def _end(plan: Plan, begun: Begun, theta: FloatArray, move: FloatArray, pooled: Summary) -> _Ended:
+def _end(plan: Plan, begun: Begun, last: tuple[Turn, FloatArray, FloatArray], pooled: Summary) -> _Ended:
     """After the last step, from derivatives; what is 0 but for rounding is 0."""
-    diagonal = np.array([r == c for r, c in zip(*np.tril_indices(plan.random), strict=True)])
-    after = theta + move
-    after = np.where(diagonal & (np.abs(after) < ZERO * begun.unit), 0.0, after)
-    logs, grams = mixed_profile.moved(pooled["logs"], pooled["grams"], after - theta)
-    return _Ended(after, _profile(plan, begun, logs, grams))
+    place, now, newton = last
+    after = now + mixed_steps.lower(newton, plan.random)
+    after = np.where((np.abs(after) < ZERO) & np.eye(plan.random, dtype=bool), 0.0, after)
+    theta, final = place.theta(now), place.theta(after)
+    logs, grams = mixed_profile.moved(pooled["logs"], pooled["grams"], final - theta)
+    return _Ended(final, _profile(plan, begun, logs, grams))
 
 
 def _estimate(plan: Plan, begun: Begun, ended: _Ended, rounds: int) -> Estimate:
     model, here, place = plan.model, ended.here, begun.start.place
     unit, n, p = begun.start.unit, begun.n, plan.model.size
-    degrees = n - p if plan.reml else n
+    degrees = plan.degrees(n)
     residual = here.rest / degrees * unit**2
-    factor = np.zeros((plan.random, plan.random))
-    factor[np.tril_indices(plan.random)] = ended.theta
+    factor = mixed_steps.lower(ended.theta, plan.random)
     relative = _raw(plan, begun, factor)
     logs = here.logs
     if plan.reml:  # the determinant is that of the columns as written
@@ -270,7 +257,7 @@ def _estimate(plan: Plan, begun: Begun, ended: _Ended, rounds: int) -> Estimate:
         logs += 2.0 * float(linear.total(np.log(place.scale / turned)))
     loglik = -0.5 * (logs + degrees * (1.0 + math.log(2.0 * math.pi * residual)))
     parameters = p + plan.angles + 1
-    values = {
+    values: dict[str, Any] = {
         "estimates": place.raw(here.coefficients) * unit,
         "vcov": place.covariance(here.inverse) * residual,
         "random": linear.product(relative, relative.T) * residual,
@@ -280,6 +267,9 @@ def _estimate(plan: Plan, begun: Begun, ended: _Ended, rounds: int) -> Estimate:
         "parameters": parameters,
         "ended": {"theta": ended.theta, "coefficients": here.coefficients, **begun.params},
     }
+    if ended.freedom is not None:
+        leans = np.array([place.covariance(one) for one in ended.freedom[0]]) * residual
+        values["spread"] = mixed_df.Spread(values["vcov"], leans, ended.freedom[1], float(degrees))
     counts = glm_flow.counts(model, begun.start, n) | {"groups": Counts("cells", np.array([begun.groups]))}
     return Estimate("mixed", "exact", n, rounds, counts, values, p + plan.angles)
 

@@ -13,7 +13,7 @@ import numpy as np
 from isthmus.statistics import linear
 from isthmus.summary import FloatArray
 
-RIDGES = (0.0, 0.1, 1.0, 4.0, 20.0, 100.0)  # tried in turn until the second derivatives are positive
+RIDGES = (0.0, 0.1, 1.0, 2.0, 4.0, 20.0, 100.0)  # tried in turn until the second derivatives are positive
 PERFECT = 1e-11  # residual over outcome, sums of squares: below this nothing is left to divide
 
 
@@ -25,7 +25,7 @@ class Explained(Exception):
 class Profile:
     """At one theta: `deviance` (-2 log-likelihood without constants), slopes and curvature by theta where known.
 
-    `coefficients` (p,) and `inverse` (p, p) of X'V^-1X in the coordinates of the fit; `rest` the weighted sum of
+    `falls` are the slopes of `rest`. `coefficients` (p,) and `inverse` (p, p) of X'V^-1X in the coordinates of the fit; `rest` the weighted sum of
     squares; `logs` the terms of the deviance but the residual's.
     """
 
@@ -36,6 +36,7 @@ class Profile:
     logs: float
     gradient: FloatArray
     curvature: FloatArray
+    falls: FloatArray
 
 
 def profile(logs: FloatArray, grams: FloatArray, n: int, reml: bool) -> Profile:
@@ -56,7 +57,9 @@ def profile(logs: FloatArray, grams: FloatArray, n: int, reml: bool) -> Profile:
     other = float(logs[0]) + (2.0 * float(linear.total(np.log(np.diag(lower)))) if reml else 0.0)
     deviance = other + degrees * math.log(rest)
     size = round((math.sqrt(8 * len(logs) + 1) - 3) / 2)
-    found = Profile(deviance, coefficients, inverse, rest, other, np.zeros(size), np.zeros((size, size)))
+    found = Profile(
+        deviance, coefficients, inverse, rest, other, np.zeros(size), np.zeros((size, size)), np.zeros(size)
+    )
     if size:
         _differentiate(found, logs, grams, degrees, reml)
     return found
@@ -72,6 +75,7 @@ def _differentiate(found: Profile, logs: FloatArray, grams: FloatArray, degrees:
     at = size
     for i in range(size):
         own = _trace(turned[i]) if reml else 0.0
+        found.falls[i] = first[i]
         found.gradient[i] = float(logs[1 + i]) + own + degrees * first[i] / found.rest
         for j in range(i + 1):
             at += 1
