@@ -293,6 +293,7 @@ SITE_STRATA: dict[str, list[dict[str, Any]]] = {
             "zph": "log",
             "concordance": True,
         },
+        {"formula": "Surv(entry, time, event) ~ age + arm", "strata": ["site"], "zph": "km"},
     ],
 }
 

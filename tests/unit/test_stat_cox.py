@@ -256,6 +256,27 @@ def test_a_slope_over_time_counts_as_a_parameter_and_is_weighed() -> None:
     assert evidence("cox", question | {"zph": "identity"}, patients()).parameters == 4
 
 
+def test_a_curve_over_time_shows_steps_of_all_sites() -> None:
+    question = {"formula": "Surv(s, t, e) ~ x", "strata": ["site"], "grid": {"every": 4, "to": 12}}
+    table = patients() | {"s": np.floor(patients()["t"] * 0.4)}
+    plain, curved = (evidence("cox", question | {"zph": zph}, table) for zph in ("log", "km"))
+    assert set(curved.cells) - set(plain.cells) == {"rows per step", "events per step", "entries per step"}
+    assert curved.cells["rows per step"].sum() == 90
+    with pytest.raises(Invalid) as caught:
+        report("cox", {"formula": "Surv(t, e) ~ x", "strata": ["site"], "zph": "km"}, patients(), recorded=False)
+    assert caught.value.code == "E-NO-GRID"
+
+
+def test_the_error_of_a_concordance_counts_a_frequency_as_so_many_rows() -> None:
+    table = patients() | {"w": 1.0 + np.arange(90) % 3}
+    asked = {"formula": "Surv(t, e) ~ x", "ties": "breslow", "strata": ["site"], "concordance": True}
+    light = report("cox", asked | {"weights": {"variable": "w", "kind": "frequency"}}, table, SITES)["fit"]
+    often = table["w"].astype(int)
+    long = report("cox", asked, {k: np.repeat(v, often) for k, v in table.items()}, np.repeat(SITES, often))["fit"]
+    for key in ("concordance", "concordance_error"):
+        assert light[key] == pytest.approx(long[key], rel=1e-9)
+
+
 def test_pairs_against_all_of_them() -> None:
     table = patients() | {"s": np.floor(patients()["t"] * 0.4), "w": 1.0 + np.arange(90) % 4}
     arguments = {"formula": "Surv(s, t, e) ~ x", "weights": WEIGHTED, "strata": ["site", "g"], "concordance": True}

@@ -8,10 +8,11 @@ recorded times (exact) or the agreed grid (`grid`: the model of the binned rows)
 `coxph`'s: `frequency` (whole numbers: a row stands for w rows), `precision` (its own errors) or `sampling` (robust
 errors always). A row without weight is left out. On a grid a row enters at the start of the bin of its entry.
 
-Result keys: `terms`, `fit` (loglik, loglik_null, score, wald, events, concordance: null unless asked for, ties), `n`, `events`,
+Result keys: `terms`, `fit` (loglik, loglik_null, score, wald, events, concordance and concordance_error: null unless asked for, ties), `n`, `events`,
 `reference`, `conf_level`, `test` (`z`), `error` (`model`, `robust`: Lin and Wei's sandwich, as
 `coxph(robust = TRUE)`, or `cluster`: summed within clusters first), `clusters`, `strata`, `contrasts`, `tests`, `zph`
-(as `cox.zph`: term, statistic, df, p_value), `baseline` (strata, time, hazard where all columns are 0, as
+(as `cox.zph`: term, statistic, df, p_value), `zph_exactness` (with `km` or `rank`, which need the times of all rows: with
+sites as strata `grid` unless times are as recorded, though the estimates are exact), `baseline` (strata, time, hazard where all columns are 0, as
 `basehaz(centered = FALSE)` at event times), `vcov`; `grid`, `bound`
 (null: not available) where `exactness` is `grid`.
 """
@@ -19,6 +20,7 @@ Result keys: `terms`, `fit` (loglik, loglik_null, score, wald, events, concordan
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -48,7 +50,7 @@ class Cox:
     `weights`: {variable, kind}; `cluster`: a variable whose values group the rows of a site, or `site` with 10 sites or
     more; `contrasts`: name -> {term: weight};
     `tests`: name -> terms tested jointly; `robust: true` gives Lin and Wei's errors; `zph`: the test of
-    proportional hazards over time or its logarithm; `concordance: true` (sites as strata only); `release: [vcov]`
+    proportional hazards over time, its logarithm, the survival curve or the rank; `concordance: true` (sites as strata only); `release: [vcov]`
     shows the covariance matrix, `[baseline]` the cumulative hazard (one baseline only).
     """
 
@@ -61,7 +63,7 @@ class Cox:
     cluster: str | None = None
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
-    zph: Literal["identity", "log"] | None = None
+    zph: Literal["identity", "log", "km", "rank"] | None = None
     concordance: bool = False
     release: tuple[Literal["vcov", "baseline"], ...] = ()
 
@@ -101,11 +103,16 @@ def _by_site(question: Cox) -> bool:
     return "site" in _strata(question)
 
 
+def _gridded(question: Cox) -> bool:
+    """Whether it counts rows per step of a common grid."""
+    return not _by_site(question) or question.zph in cox_zph.CURVES
+
+
 def _needs(question: Cox) -> Needs:
     formula, surv = _formula(question)
     named = tuple(name for name in _strata(question) if name != "site")
     entry = () if surv.entry is None else (surv.entry,)
-    times = () if _by_site(question) else (surv.time, *entry)
+    times = (surv.time, *entry) if _gridded(question) else ()
     weights = () if question.weights is None else (question.weights.variable,)
     keys = tuple(name for name in (_cluster(question),) if name not in {None, glm_cluster.SITE})
     numbers = (surv.time, surv.event, *entry, *weights)
@@ -113,7 +120,7 @@ def _needs(question: Cox) -> Needs:
 
 
 def _rungs(question: Cox, dictionary: Codebook) -> tuple[Grid, ...]:
-    if _by_site(question):
+    if not _gridded(question):
         return ()
     return survival.rungs(_formula(question)[1].time, question.grid, dictionary)
 
@@ -123,7 +130,7 @@ def _model(question: Cox, setting: Setting) -> Model:
     if setting.design is None:
         raise Invalid("E-DESIGN", "a cox model needs a design")
     by_site, grid = _by_site(question), setting.grid
-    if not by_site and grid is None:
+    if _gridded(question) and grid is None:
         raise Invalid("E-NO-GRID", "the question has no time grid yet")
     exact = by_site or (grid is not None and grid.recorded)
     return Model(
@@ -142,7 +149,7 @@ def _model(question: Cox, setting: Setting) -> Model:
         cluster=_cluster(question),
         zph=question.zph,
         concordance=question.concordance,
-        edges=() if by_site or grid is None else grid.edges,
+        edges=() if grid is None else grid.edges,
         baseline="baseline" in question.release,
     )
 
@@ -182,7 +189,13 @@ def _grid(setting: Setting) -> Grid:
 
 
 def _evidence(question: Cox, setting: Setting, prepared: Rows) -> Evidence:
-    return cox_evidence(_model(question, setting), prepared, None if _by_site(question) else _grid(setting))
+    if not _by_site(question):
+        return cox_evidence(_model(question, setting), prepared, _grid(setting))
+    found = cox_evidence(_model(question, setting), prepared, None)
+    if not _gridded(question):
+        return found
+    counted = cox_zph.curve_part(prepared, _formula(question)[1].time, _grid(setting))
+    return replace(found, cells={**found.cells, **{f"{name} per step": cells for name, cells in counted.items()}})
 
 
 def _flow(question: Cox, setting: Setting) -> Flow:
@@ -225,10 +238,16 @@ def _site_answer(question: Cox, setting: Setting, rows: Rows, asked: Round) -> t
     if asked.params["step"] == "site meat":
         meat, weights = cox_rows.site_meat(rows, question.ties, asked.params, _copies(question, rows))
         return _middle(question, rows, meat, weights)
+    time = _formula(question)[1].time
+    if asked.params["step"] == "site curve":
+        return cox_zph.curve_part(rows, time, _grid(setting)), None
     if asked.params["step"] == "site zph":
-        return cox_zph.site_part(rows, _formula(question)[1].time, question.ties, asked.params)
+        return cox_zph.site_part(rows, time, question.ties, asked.params, setting.grid)
     if asked.params["step"] == "site pairs":
         return {"pairs": cox_concordance.pairs(rows, asked.params)}, None
+    if asked.params["step"] == "site squares":
+        squares, weights = cox_concordance.squares(rows, asked.params, _copies(question, rows))
+        return {"squares": squares}, weights
     totals = cox_rows.site_sums(rows, question.ties, asked.params)
     values: dict[str, Any] = {"loglik": totals.loglik, "score": totals.score, "information": totals.information}
     values |= {"n": rows.size, "events": np.count_nonzero(rows.event)}
@@ -279,13 +298,17 @@ def _error(model: Model) -> str:
 
 def _report(question: Cox, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     found = estimate.values
-    own = {"events": size(estimate.counts["events"]), "concordance": found.get("concordance"), "ties": question.ties}
+    own = {"events": size(estimate.counts["events"]), "ties": question.ties}
+    own |= {name: found.get(name) for name in ("concordance", "concordance_error")}
     body = model_body(question, setting, estimate, {**found["fit"], **own})
     body |= {"strata": list(_strata(question)), "error": _error(_model(question, setting))}
     if "clusters" in estimate.counts:
         body["clusters"] = size(estimate.counts["clusters"])
     if "zph" in found:
         body["zph"] = found["zph"]
+    if setting.grid is not None and question.zph in cox_zph.CURVES:
+        body |= {"zph_exactness": "exact" if setting.grid.recorded else "grid"}
+        body |= {} if setting.grid.recorded else {"grid": {"edges": list(setting.grid.edges)}}
     if "baseline" in found:
         body["baseline"] = _baseline(question, setting, estimate)
     return body

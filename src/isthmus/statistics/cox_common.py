@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.evidence import Weights
+from isthmus.evidence import Weights, weights_of
 from isthmus.statistics import cox_robust, survival
 from isthmus.statistics.contract import Grid
-from isthmus.statistics.cox_rows import Late, Rows, block_sums, exposed, not_yet, weighted_gram, weights
+from isthmus.statistics.cox_rows import Late, Rows, block_sums, exposed, not_yet, weighted_gram
 from isthmus.summary import FloatArray, IntArray
 
 Params = Mapping[str, Any]
@@ -98,7 +98,7 @@ def risk_sums(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, Any], We
         tied = risk[placed.tied]
         found["d0"][placed.tied_present] = np.add.reduceat(tied, placed.tied_starts)
         found["d1"][:, placed.tied_present] = np.add.reduceat(tied_x * tied, placed.tied_starts, axis=1)
-    return found, weights(risk, size)
+    return found, weights_of(risk, size)
 
 
 def at_round(rows: Rows, cell: Any, params: Params) -> tuple[FloatArray, FloatArray, Placed, FloatArray]:
@@ -113,7 +113,7 @@ def hazard_gram(rows: Rows, cell: Any, params: Params) -> tuple[FloatArray, Weig
     hazard = exposed(params["hazard"], placed.of_row, placed.late)
     hazard[placed.tied] -= params["tied"][placed.of_row[placed.tied]]
     weight *= np.maximum(hazard, 0.0)
-    return weighted_gram(columns, weight) / np.outer(scale, scale), weights(weight, len(columns))
+    return weighted_gram(columns, weight) / np.outer(scale, scale), weights_of(weight, len(columns))
 
 
 def common_meat(rows: Rows, cell: Any, params: Params, copies: FloatArray | None) -> tuple[FloatArray, Weights]:

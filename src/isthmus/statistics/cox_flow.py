@@ -76,6 +76,9 @@ def _beside(model: Model, found: Found, made: Estimate) -> Evaluate:
     rounds, values = made.rounds, dict(made.values)
     if model.zph is not None:
         asked = {"step": "site zph", **params, **cox_zph.told(model, model.zph)}
+        if model.zph in cox_zph.CURVES:
+            pooled = yield Round(cox_zph.curve_layout(model), {"step": "site curve"})
+            asked["curve"], rounds = cox_zph.curve(model.zph, pooled, 1), rounds + 1
         pooled = yield Round(cox_zph.layout(model), asked)
         values["zph"] = cox_zph.tests(model, found.last.place, found.last.information, pooled)
         rounds += 1
@@ -83,8 +86,13 @@ def _beside(model: Model, found: Found, made: Estimate) -> Evaluate:
         pooled = yield Round(cox_model.pairs_layout(), {"step": "site pairs", **params})
         concordant, discordant, tied = pooled["pairs"].tolist()
         whole = concordant + discordant + tied
-        values["concordance"] = (concordant + tied / 2.0) / whole if whole > 0.0 else None
         rounds += 1
+        if whole > 0.0:
+            somers_d = (concordant - discordant) / whole
+            asked = {"step": "site squares", **params, "count": whole, "somers_d": somers_d}
+            pooled = yield Round(cox_model.squares_layout(), asked)
+            values |= {"concordance": (somers_d + 1.0) / 2.0, "concordance_error": math.sqrt(pooled["squares"][0])}
+            rounds += 1
     return replace(made, rounds=rounds, values=values)
 
 
@@ -138,11 +146,14 @@ def fit_common(model: Model) -> Flow:
     params = {"step": "common meat", "block_of": blocks.block_of, "blocks": len(blocks.deaths)}
     middle = yield from _meat(model, found, params | latest[0][0].moments())
     made = estimate(model, found, (n, deaths), marks, 1 + 2 * found.evaluations, middle)
-    whole: Estimate = yield from _beside_common(model, found, latest[0], made)
+    curve = cox_zph.curve(model.zph, pooled, model.strata) if model.zph in cox_zph.CURVES else None
+    whole: Estimate = yield from _beside_common(model, found, latest[0], made, curve)
     return whole
 
 
-def _beside_common(model: Model, found: Found, latest: tuple[RiskSets, FloatArray], made: Estimate) -> Evaluate:
+def _beside_common(
+    model: Model, found: Found, latest: tuple[RiskSets, FloatArray], made: Estimate, curve: FloatArray | None
+) -> Evaluate:
     """What is asked beside the fit, with one baseline: at the coefficients that its risk sets were summed at."""
     sets, at = latest
     last, blocks, values, counts = found.last, sets.blocks, dict(made.values), dict(made.counts)
@@ -154,9 +165,10 @@ def _beside_common(model: Model, found: Found, latest: tuple[RiskSets, FloatArra
         return replace(made, values=values, counts=counts)
     base = {"coefficients": at, "block_of": blocks.block_of, "blocks": len(blocks.deaths)}
     told = cox_zph.told(model, model.zph)
-    asked = {"step": "common zph", **base, **last.place.params(), **cox_zph.common_params(model, sets, edges, told)}
+    g = cox_zph.of_time(edges, model.time, told) if curve is None else curve[blocks.steps]
+    asked = {"step": "common zph", **base, **last.place.params(), **cox_zph.common_params(sets, g)}
     pooled = yield Round(cox_zph.layout(model), asked)
-    sums = cox_zph.common_sums(sets, pooled, cox_zph.of_time(edges, model.time, told))
+    sums = cox_zph.common_sums(sets, pooled, g)
     values["zph"] = cox_zph.tests(model, last.place, last.information, sums)
     return replace(made, rounds=made.rounds + 1, values=values, counts=counts)
 

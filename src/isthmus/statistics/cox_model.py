@@ -36,7 +36,7 @@ class Model:
     weighting: WeightKind | None = None
     late: bool = False
     cluster: str | None = None
-    zph: Literal["identity", "log"] | None = None
+    zph: Literal["identity", "log", "km", "rank"] | None = None
     concordance: bool = False
     edges: tuple[float, ...] = ()
     baseline: bool = False
@@ -128,6 +128,11 @@ def meat_layout(model: Model) -> Layout:
 def pairs_layout() -> Layout:
     """Pairs that are concordant, discordant and tied."""
     return Layout(fields=(Field(name="pairs", shape=(3,), kind="sum"),))
+
+
+def squares_layout() -> Layout:
+    """What rows move the concordance, squared."""
+    return Layout(fields=(Field(name="squares", shape=(1,), kind="sum"),))
 
 
 def _when(there: bool, one: Field) -> tuple[Field, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.evidence import Weights
+from isthmus.evidence import Weights, weights_of
 from isthmus.statistics import cox_robust, survival
 from isthmus.statistics.chunks import CHUNK, pieces
 from isthmus.statistics.cox_ties import TieIndex, Ties, TieSums, tie_index, tie_sums
@@ -54,7 +54,7 @@ class Blocks:
     `rows`: (n,) positions of the sorted rows that are ever at risk at an event; `starts`: (K,) first of each block;
     `block`: (n,) block of each row; `bounds`: (strata + 1,) first block of each stratum; `events`: (E,) sorted-row
     positions of events; `event_starts`: (K,) first event of each block; `index`: its tied pairs; `weight`: (n,) case
-    weights or None; `late`: late entries or None.
+    weights or None; `late`: late entries or None; `alone`: log-likelihood of weighted events without company.
     """
 
     rows: slice | Any
@@ -66,6 +66,7 @@ class Blocks:
     index: TieIndex
     weight: FloatArray | None
     late: Late | None
+    alone: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,18 @@ def _blocks(rows: Rows) -> Blocks:
     died = None if weight is None or not len(distinct) else np.add.reduceat(weight[events], event_starts)
     whole = slice(None) if len(kept) == rows.size else kept
     late = None if came is None else Late.of(_last(distinct, came[kept], length))
-    return Blocks(whole, starts, block, bounds, events, event_starts, tie_index(deaths, died), weight, late)
+    ties, alone = tie_index(deaths, died), _alone(rows, kept)
+    return Blocks(whole, starts, block, bounds, events, event_starts, ties, weight, late, alone)
+
+
+def _alone(rows: Rows, kept: Any) -> float:
+    """What events of rows alone in their risk set add: -w log w, whatever the coefficients."""
+    if rows.weight is None:
+        return 0.0
+    left_out = rows.event.copy()
+    left_out[kept] = False
+    w = rows.weight[left_out]
+    return -float(w @ np.log(w))
 
 
 def _in_company(block: Any, start: Any, count: int) -> Any:
@@ -266,7 +278,7 @@ def site_sums(rows: Rows, ties: Ties, params: Params) -> Totals:
     size = len(columns)
     blocks = own_blocks(rows)
     if len(blocks.starts) == 0:
-        return Totals(0.0, np.zeros(size), np.zeros((size, size)), Weights(0.0, 0.0, 0.0, size))
+        return Totals(blocks.alone, np.zeros(size), np.zeros((size, size)), Weights(0.0, 0.0, 0.0, size))
     at = risk_sets(columns, scale, blocks, ties, params)
     sums, s1, d1 = at.sums, at.s1, at.d1
     own = at.x[:, blocks.events]
@@ -275,8 +287,9 @@ def site_sums(rows: Rows, ties: Ties, params: Params) -> Totals:
     weight = np.maximum(row_weights(at, sums, blocks), 0.0)
     information = weighted_gram(at.x, weight) - between(at, sums)
     died = at.eta[blocks.events]
-    loglik = float((died if blocks.weight is None else died * blocks.weight[blocks.events]).sum()) - sums.logs
-    guard = weights(weight if blocks.late is None else _apart(at, blocks, weight), size)
+    loglik = float((died if blocks.weight is None else died * blocks.weight[blocks.events]).sum())
+    loglik += blocks.alone - sums.logs
+    guard = weights_of(weight if blocks.late is None else _apart(at, blocks, weight), size)
     return Totals(loglik, score / scale, information / np.outer(scale, scale), guard)
 
 
@@ -331,11 +344,6 @@ def turned(rows: Rows, params: Params) -> tuple[FloatArray, FloatArray]:
     if "rotation" not in params:
         return rows.columns, scale
     return (params["rotation"] / scale) @ rows.columns, np.ones_like(scale)
-
-
-def weights(weight: FloatArray, parameters: int) -> Weights:
-    """For the weight guard."""
-    return Weights(float(weight.sum()), float(weight @ weight), float(weight.max(initial=0.0)), parameters)
 
 
 def weighted_gram(x: FloatArray, weight: FloatArray) -> FloatArray:

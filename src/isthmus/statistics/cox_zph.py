@@ -1,8 +1,9 @@
-"""Score test of proportional hazards (`zph`), as R's `cox.zph` (survival 3) with transform `identity` or `log`.
+"""Score test of proportional hazards (`zph`), as R's `cox.zph` (survival 3): transforms `identity`, `log`, `km`, `rank`.
 
 Each term is tested for a slope over g(time), beside the terms that are fitted. With V_k the variance of the columns over
 the risk set of event time k, the sums are u = sum g_k (x - mean_k) over events, sum g_k V_k and sum g_k**2 V_k. The
-statistic is the same about any centre of g, for the score of the fit is 0.
+statistic is the same about any centre of g, for the score of the fit is 0. `km` (one less the Kaplan-Meier curve just before)
+and `rank` need the times of all rows: they follow from pooled counts per step of the grid.
 Reference: Grambsch & Therneau (1994), Biometrika 81:515; Therneau, `approximate.Rnw` of survival 3.
 """
 
@@ -13,12 +14,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from isthmus.evidence import Weights, worst
+from isthmus.evidence import Weights, weights_of, worst
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Design
-from isthmus.statistics import coordinates, cox_common, cox_rows, linear
+from isthmus.statistics import coordinates, cox_common, cox_rows, linear, survival
 from isthmus.statistics.chunks import pieces
-from isthmus.statistics.contract import Round
+from isthmus.statistics.contract import Grid, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.cox_model import Model
 from isthmus.statistics.cox_pooled import RiskSets
@@ -26,9 +27,10 @@ from isthmus.statistics.cox_rows import Params, Rows
 from isthmus.statistics.cox_ties import Ties, times
 from isthmus.statistics.inference import chi_square_p
 from isthmus.statistics.show import number
-from isthmus.summary import Field, FloatArray, Layout, Summary
+from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
-Transform = Literal["identity", "log"]
+Transform = Literal["identity", "log", "km", "rank"]
+CURVES = ("km", "rank")
 Pooled = Generator[Round, Summary, Any]
 
 
@@ -42,6 +44,36 @@ def layout(model: Model) -> Layout:
             Field(name="square", shape=(size, size), kind="gram"),
         )
     )
+
+
+def curve_layout(model: Model) -> Layout:
+    """With sites as strata: counts per step of the grid over all strata, from which g follows."""
+    names = ("events", "rows", *(("entries",) if model.late else ()))
+    return Layout(fields=tuple(Field(name=name, shape=(len(model.edges) + 1,), kind="histogram") for name in names))
+
+
+def curve_part(rows: Rows, name: str, grid: Grid) -> dict[str, IntArray]:
+    """A site's counts."""
+    total, left = len(grid.edges) + 1, survival.grid_steps(name, rows.time, grid)
+    codes = {"events": left[rows.event], "rows": left}
+    if rows.told.entry is not None:
+        came = survival.entry_steps(rows.told.entry, grid)
+        codes["entries"] = came[came > 0]
+    return {key: np.bincount(code, minlength=total).astype(np.int64) for key, code in codes.items()}
+
+
+def curve(transform: Transform, pooled: Summary, strata: int) -> FloatArray:
+    """g at each step and beyond, from pooled counts per stratum and step."""
+    events, rows = (pooled[name].reshape(strata, -1).sum(axis=0) for name in ("events", "rows"))
+    if transform == "rank":
+        found: FloatArray = (np.add.accumulate(rows) - (rows - 1.0) / 2.0) / max(float(rows.sum()), 1.0)
+        return found
+    risk = np.add.accumulate(rows[::-1])[::-1]
+    if "entries" in pooled.values:
+        yet = np.add.accumulate(pooled["entries"].reshape(strata, -1).sum(axis=0)[::-1])[::-1]
+        risk = risk - np.append(yet[1:], 0.0)
+    alive = np.multiply.accumulate(1.0 - events / np.maximum(risk, 1.0))
+    return 1.0 - np.append(1.0, alive[:-1])
 
 
 def of_time(time: FloatArray, name: str, params: Params) -> FloatArray:
@@ -62,16 +94,23 @@ def told(model: Model, transform: Transform) -> dict[str, Any]:
     return {"transform": transform, "unit": coordinates.variable_scale(model.time, model.dictionary)[1]}
 
 
-def site_part(rows: Rows, name: str, ties: Ties, params: Params) -> tuple[dict[str, FloatArray], Weights]:
-    """A site's sums over its own strata."""
+def site_part(
+    rows: Rows, name: str, ties: Ties, params: Params, grid: Grid | None
+) -> tuple[dict[str, FloatArray], Weights]:
+    """A site's sums over its own strata; `grid` where g is a curve on it."""
     columns, scale = cox_rows.turned(rows, params)
     size, blocks = len(columns), cox_rows.own_blocks(rows)
     none = np.zeros((size, size))
     if len(blocks.starts) == 0:
         return {"slope": np.zeros(size), "cross": none, "square": none}, Weights(0.0, 0.0, 0.0, size)
     at = cox_rows.risk_sets(columns, scale, blocks, ties, params)
-    time = rows.time[blocks.rows]
-    g = of_time(time[blocks.events][blocks.event_starts], name, params)
+    time = rows.time[blocks.rows][blocks.events][blocks.event_starts]
+    if params["transform"] not in CURVES:
+        g = of_time(time, name, params)
+    elif grid is None:
+        raise Invalid("E-NO-GRID", "the question has no time grid yet")
+    else:
+        g = params["curve"][survival.grid_steps(name, time, grid)]
     first, second = (times(at.sums, g**k) for k in (1, 2))
     weight = np.ones(len(blocks.events)) if blocks.weight is None else blocks.weight[blocks.events]
     seen = at.x[:, blocks.events] * (weight * g[blocks.block[blocks.events]])
@@ -80,7 +119,7 @@ def site_part(rows: Rows, name: str, ties: Ties, params: Params) -> tuple[dict[s
     for sums in (first, second):
         weights = cox_rows.row_weights(at, sums, blocks)
         found.append((_gram(at.x, weights) - cox_rows.between(at, sums)) / unit)
-        guards.append(cox_rows.weights(np.abs(weights), size))
+        guards.append(weights_of(np.abs(weights), size))
     return {"slope": slope / scale, "cross": found[0], "square": found[1]}, worst(guards)
 
 
@@ -95,13 +134,12 @@ def common_part(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, FloatA
         hazard = cox_rows.exposed(params[f"hazard {power}"], placed.of_row, placed.late)
         hazard[placed.tied] -= params[f"tied {power}"][placed.of_row[placed.tied]]
         found[name] = _gram(columns, risk * hazard) / np.outer(scale, scale)
-        guards.append(cox_rows.weights(np.abs(risk * hazard), len(columns)))
+        guards.append(weights_of(np.abs(risk * hazard), len(columns)))
     return found, worst(guards)
 
 
-def common_params(model: Model, sets: RiskSets, edges: FloatArray, told_of: dict[str, Any]) -> dict[str, Any]:
-    """Pooled hazards times g and g**2, and g, per block; `edges` (K,) are the times of the blocks with events."""
-    g = of_time(edges, model.time, told_of)
+def common_params(sets: RiskSets, g: FloatArray) -> dict[str, Any]:
+    """Pooled hazards times g and g**2, and g, per block; `g` (K,) is that of the blocks with events."""
     moment = np.zeros(len(sets.blocks.deaths))
     moment[sets.blocks.with_events] = g
     made: dict[str, Any] = {"moment": moment}

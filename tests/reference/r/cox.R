@@ -21,9 +21,19 @@ for (l in names(left)) for (r in names(right)) for (ties in c("efron", "breslow"
     model = fitted(plain), robust = fitted(ask(cluster = rows$id)), cluster = fitted(ask(cluster = rows$clinic)),
     precision = fitted(ask(weights = rows$w, robust = FALSE)), sampling = fitted(ask(weights = rows$w, cluster = rows$id)),
     weighted_cluster = fitted(ask(weights = rows$w, cluster = rows$clinic)), frequency = fitted(ask(weights = rows$copies, robust = FALSE)),
-    identity = tested(plain, "identity"), log = tested(plain, "log"), weighted_identity = tested(ask(weights = rows$w, robust = FALSE), "identity"),
+    identity = tested(plain, "identity"), log = tested(plain, "log"), km = tested(plain, "km"), rank = tested(plain, "rank"),
+    weighted_km = tested(ask(weights = rows$w, robust = FALSE), "km"), clustered_concordance = unname(ask(cluster = rows$clinic)$concordance), weighted_identity = tested(ask(weights = rows$w, robust = FALSE), "identity"),
     concordance = unname(plain$concordance), weighted_concordance = unname(ask(weights = rows$w, robust = FALSE)$concordance),
     baseline = if (r == "one") list(time = base$time, hazard = base$hazard) else NULL
   )
 }
+# the curve of `km` on steps of 5, for a fit whose strata are sites
+steps <- survfit(Surv(floor(entry / 5) * 5, ceiling(time / 5) * 5, event) ~ 1, rows)
+curve <- function(t) 1 - c(1, steps$surv)[findInterval(ceiling(t / 5) * 5, steps$time, left.open = TRUE) + 1]
+found$grid_km <- tested(coxph(Surv(entry, time, event) ~ x + age + arm + strata(site), rows, control = tight), curve)
+# the last of each site comes when all others have left: alone at its event
+last <- ave(rows$time, rows$site, FUN = max) == rows$time
+lone <- transform(rows, event = ifelse(last, 1, event), entry = ifelse(last, time - 0.5, entry))
+for (ties in c("efron", "breslow")) found[[paste("lone", ties)]] <- fitted(coxph(Surv(entry, time, event) ~ x + age + arm + strata(site), lone, weights = w, ties = ties, control = tight, robust = FALSE))
+found$alone <- sum(last)
 write(toJSON(found, digits = 17, auto_unbox = TRUE), "cox.json")
