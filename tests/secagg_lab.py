@@ -20,6 +20,7 @@ from isthmus.evidence import Evidence
 from isthmus.federation.memory import Network
 from isthmus.federation.protocol.charter import Charter, Member, Step
 from isthmus.federation.protocol.context import summary_digest
+from isthmus.federation.protocol.gossip import Forgetful, Memory
 from isthmus.federation.protocol.hub import HubRun
 from isthmus.federation.protocol.journal import MemoryJournal
 from isthmus.federation.protocol.local import History, Local, OneRun
@@ -195,6 +196,7 @@ class Lab:
     journals: dict[str, MemoryJournal] = field(default_factory=dict)
     spools: dict[str, Spool] = field(default_factory=dict)
     histories: dict[str, History] = field(default_factory=dict)  # of sites that remember beyond the run
+    memories: dict[str, Memory] = field(default_factory=dict)  # of sites with a ledger
 
     def __post_init__(self) -> None:
         self.keys = {name: SigningKey.from_bytes(Drawn(f"key {name}")(32)) for name in (*self.names, "hub")}
@@ -241,6 +243,7 @@ class Lab:
             snapshot=f"snapshot {name}",
             anchor=anchor,
             history=self.histories.get(name) or OneRun(),
+            memory=self.memories.get(name) or Forgetful(),
         )
         return SiteRun(name, charter or self.charter, work, local)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ from isthmus.federation.protocol.exchange import keys_header
 from isthmus.federation.protocol.hub import Concluded
 from isthmus.federation.protocol.site import SiteRun
 from isthmus.federation.protocol.witness import NOTHING
+from isthmus.model.canonical import plain
 from isthmus.model.errors import Invalid, Untrusted
 from secagg_lab import Drawn, Lab, lab
 
@@ -37,6 +39,11 @@ def test_it_works_on_a_site_that_takes_the_roster_from_the_hub(leak: Say, tmp_pa
     leak(f"the one honest site's sum, {own:.1f}, exactly")
 
 
+def grown(cards: dict[str, Any]) -> dict[str, Any]:
+    """An empty ledger, which no site has seen."""
+    return {"head": plain(NOTHING), "growth": dict.fromkeys(cards, ())}
+
+
 def cards(made: Lab, sites: dict[str, SiteRun], forge: str) -> Message:
     """M2 with one forged card."""
     told = {}
@@ -44,7 +51,7 @@ def cards(made: Lab, sites: dict[str, SiteRun], forge: str) -> Message:
         (message,) = site.connected()
         told[name] = {"keys": dict(message.header), "signature": message.signature.hex()}
     evil = Author(made.mode, made.run, "b", SigningKey.from_bytes(Drawn("evil")(32)))
-    fake = evil.say("keys", keys_header(ExchangeKeys.generate().public, "s", NOTHING))
+    fake = evil.say("keys", keys_header(ExchangeKeys.generate().public, "s", NOTHING, (NOTHING, {})))
     card = {"keys": dict(fake.header), "signature": fake.signature.hex()}
     if forge == "a stranger":
         told["z"] = card
@@ -56,7 +63,7 @@ def cards(made: Lab, sites: dict[str, SiteRun], forge: str) -> Message:
         told["a"] = card
     else:
         del told["b"]
-    return Author(made.mode, made.run, HUB, made.keys[HUB]).say("roster", {"cards": told})
+    return Author(made.mode, made.run, HUB, made.keys[HUB]).say("roster", {"cards": told, **grown(told)})
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from isthmus.federation.grpc_site import HubAddress
 from isthmus.federation.hub_node import HubNode
 from isthmus.federation.hub_runs import held_run, new_row
 from isthmus.federation.identity import load_identity
-from isthmus.federation.messages import Author, FilePayload, Message
+from isthmus.federation.messages import HUB, Author, FilePayload, Message
 from isthmus.federation.node import Means
 from isthmus.federation.protocol.hub import HubRun
 from isthmus.federation.site_node import SiteNode
@@ -83,6 +83,23 @@ def test_the_head_in_hello_is_the_same_whatever_a_site_refuses(directory: Path) 
     assert refusing.hello()["ledger"]["size"] == agreeing.hello()["ledger"]["size"]
     assert [entry.facts["code"] for entry in refusing.private.log.entries()] == ["E-DISCLOSURE"]
     assert list(agreeing.private.log.entries()) == []
+
+
+def test_a_ledger_that_is_two_stories_is_written_down_once(directory: Path) -> None:
+    """The hub shows no proof that its ledger continues what the sites hold of it."""
+    nodes = {name: site(directory, name) for name in SITES}
+    run, told = charter(REQUEST, cards(directory)).run, {}
+    for name, node in nodes.items():
+        node._runs[run] = node._seated(run, REQUEST)
+        (message,) = node._runs[run].connected()
+        told[name] = {"keys": dict(message.header), "signature": message.signature.hex()}
+    hub = Author("rehearsal", run, HUB, load_identity(directory / "hub" / "keys").key)
+    header = {"cards": told, "head": {"size": 1, "root": "00" * 32}, "growth": {name: ["00" * 32] for name in SITES}}
+    leeds = nodes["leeds"]
+    for _ in range(2):
+        asyncio.run(leeds.received(hub.say("roster", header)))
+    (entry,) = [entry for entry in leeds.ledger.log.entries() if entry.event == "refusal"]
+    assert (entry.facts["run"], entry.facts["code"], entry.facts["site"]) == (run, "E-LEDGER", "leeds")
 
 
 def test_only_the_owner_reads_what_a_node_keeps(directory: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from isthmus.federation.book import check_history, history_head
 from isthmus.federation.control import Control
 from isthmus.federation.desk import Seat, SiteDesk
+from isthmus.federation.gossip import SqlMemory
 from isthmus.federation.grpc_site import HubAddress, SiteClient
 from isthmus.federation.history import SqlHistory
 from isthmus.federation.link import Ended, Link
@@ -58,6 +59,7 @@ class SiteNode:
         self._log = log_to_stderr(means.identity.name)
         self._worker = Worker()
         self._runs: dict[str, SiteRun] = {}
+        self._accused: set[str] = set()
         self._link: Link | None = None
         self._said = ""
         self._standing = Standing(desk.desk, self.ledger, means.clock, self._log)
@@ -190,6 +192,7 @@ class SiteNode:
             snapshot=self._veiled(seat.snapshot),
             anchor=self._anchor(),
             history=SqlHistory(means.store, seat.charter.agreement, seat.snapshot, seat.charter.study),
+            memory=SqlMemory(means.store, self.ledger),
         )
         return SiteRun(means.identity.name, seat.charter, seat.work, local)
 
@@ -250,6 +253,7 @@ class SiteNode:
             answers = run.refusal(error)
             if answers:
                 self.private.append("refusal", {"run": message.run, "code": error.code})
+            self._accuse(message.run, error)
         self._answer(message.run, run, answers)
 
     def _answer(self, name: str, run: SiteRun, answers: tuple[Message, ...]) -> None:
@@ -265,6 +269,13 @@ class SiteNode:
         discard(message.body)
         if self._means.store.run(message.run) is None:
             raise Invalid("E-RUN", "a message of a run that this site was not invited to")
+
+    def _accuse(self, run: str, error: IsthmusError) -> None:
+        """Write down, once a run, that a ledger is not one story. It is no matter of the data: the head may tell it."""
+        if error.code in {"E-LEDGER", "E-ROLLBACK"} and run not in self._accused:
+            self._accused.add(run)
+            facts = {"run": run, "code": error.code, "why": error.message}
+            self.ledger.append("refusal", facts | ({"site": error.where} if error.where else {}))
 
     def _after(self, name: str, run: SiteRun) -> None:
         """Write down that a run has ended."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 from isthmus.crypto.exchange import (
     MLKEM_CIPHERTEXT_SIZE,
@@ -38,6 +39,8 @@ from isthmus.federation.wire import unhex
 from isthmus.model.canonical import plain
 from isthmus.model.errors import Untrusted
 
+Ledgers: TypeAlias = tuple[Head, Mapping[str, Head]]
+
 
 @dataclass(frozen=True, slots=True)
 class Acquainted:
@@ -47,16 +50,19 @@ class Acquainted:
         roster: sites that are present, in roster order.
         publics: site -> its exchange keys.
         digests: site -> hex SHA-256 of its M1.
+        head: the hub's ledger, as M2 says.
     """
 
     roster: tuple[str, ...]
     publics: Mapping[str, ExchangePublic]
     digests: Mapping[str, str]
+    head: Head
 
 
-def keys_header(public: ExchangePublic, snapshot: str, head: Head) -> dict[str, object]:
-    """M1 of a site."""
-    return {**public.to_json(), "snapshot": snapshot, "head": plain(head)}
+def keys_header(public: ExchangePublic, snapshot: str, head: Head, ledgers: Ledgers) -> dict[str, object]:
+    """M1 of a site; `ledgers` are its own and those it holds of the other sites."""
+    own, peers = ledgers
+    return {**public.to_json(), "snapshot": snapshot, "head": plain(head), "own": plain(own), "peers": plain(peers)}
 
 
 def check_roster(binding: Binding, me: str, own: Mapping[str, object], roster: Roster) -> Acquainted:
@@ -87,7 +93,7 @@ def check_roster(binding: Binding, me: str, own: Mapping[str, object], roster: R
         site: exchange_public({"x25519": keys.x25519, "mlkem": keys.mlkem})
         for site, keys in ((site, roster.cards[site].keys) for site in present)
     }
-    return Acquainted(present, publics, digests)
+    return Acquainted(present, publics, digests, roster.head)
 
 
 def encapsulated(
@@ -138,10 +144,10 @@ def decapsulated(
     return secrets
 
 
-def roster_message(hub: Author, cards: Mapping[str, Message]) -> Message:
-    """M2, from the M1 of the present sites (already verified by the hub)."""
+def roster_message(hub: Author, cards: Mapping[str, Message], grown: Mapping[str, Any]) -> Message:
+    """M2, from the M1 of the present sites (already verified by the hub) and what `Recorder.grown` says."""
     relayed = {site: {"keys": dict(m.header), "signature": m.signature.hex()} for site, m in cards.items()}
-    return hub.say("roster", {"cards": relayed})
+    return hub.say("roster", {"cards": relayed, **grown})
 
 
 def paired_message(binding: Binding, hub: Author, site: str, answers: Mapping[str, Message]) -> Message:

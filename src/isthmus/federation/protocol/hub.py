@@ -208,9 +208,10 @@ class HubRun:
             return ()
         cards = {site: self.state.cards[site] for site in self.charter.ordered(self.state.cards)}
         check_size(self._binding, tuple(cards))
-        message = roster_message(self._author, cards)
+        grown = self._kept.recorder.grown({site: m.header["head"]["size"] for site, m in cards.items()})
+        message = roster_message(self._author, cards, grown)
         facts = {site: [dict(m.header), m.signature.hex()] for site, m in cards.items()}
-        self._journal.append("roster", bundle(facts))
+        self._journal.append("roster", bundle({"cards": facts, "grown": grown}))
         self.state = Pairing(cards, message)
         return tuple((site, message) for site in cards)
 
@@ -230,7 +231,7 @@ class HubRun:
             return ()
         answers = {site: self.state.answers[site] for site in self.charter.ordered(self.state.answers)}
         check_size(self._binding, tuple(answers))
-        heads = {site: self.state.cards[site].header["head"]["size"] for site in answers}
+        heads = dict.fromkeys(answers, self.state.message.header["head"]["size"])
         snapshots = {site: self.state.cards[site].header["snapshot"] for site in answers}
         joined = {"run": self.charter.run, "decision": "joined", "snapshots": snapshots}
         self._kept.recorder.record("decision", joined)  # invariant 4: what each site signed that it reads
@@ -372,8 +373,9 @@ class HubRun:
                 return
             case ("roster", Gathering()):
                 facts, _ = unbundle(blob)
-                told = {s: said(self.charter, "keys", s, tuple(facts[s])) for s in self.charter.ordered(facts)}
-                self.state = Pairing(told, roster_message(self._author, told))
+                cards = facts["cards"]
+                told = {s: said(self.charter, "keys", s, tuple(cards[s])) for s in self.charter.ordered(cards)}
+                self.state = Pairing(told, roster_message(self._author, told, facts["grown"]))
             case ("paired", Pairing()):
                 self._restore_rounds(blob)
             case ("proposal" | "opened", Running(rounds=rounds)):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from isthmus.crypto.keys import SigningKey
+from isthmus.federation.protocol.gossip import Forgetful, Memory
 from isthmus.federation.protocol.journal import Journal
 from isthmus.federation.protocol.records import Head
 from isthmus.federation.spool import Spool
@@ -46,6 +47,7 @@ class Local:
         snapshot: id of the dataset snapshot the run reads; signed in M1.
         anchor: the newest head of the hub's ledger this site remembers, from any run; None at first.
         history: survivor sets opened by earlier runs over the same rows.
+        memory: its ledger, and what it holds of those of its peers.
     """
 
     key: SigningKey
@@ -56,3 +58,4 @@ class Local:
     snapshot: str
     anchor: Head | None
     history: History = field(default_factory=OneRun)
+    memory: Memory = field(default_factory=Forgetful)

@@ -46,12 +46,20 @@ class Head:
 
 @record
 class Keys:
-    """M1: exchange keys, the dataset snapshot of the run, and the hub's newest head this site remembers."""
+    """M1: exchange keys, the dataset snapshot of the run, and ledger heads.
+
+    Attributes:
+        head: the newest of the hub's that this site remembers.
+        own: of this site's ledger.
+        peers: the newest it holds of the other sites'.
+    """
 
     x25519: str
     mlkem: str
     snapshot: str
     head: Head
+    own: Head
+    peers: Mapping[str, Head]
 
 
 @record
@@ -64,9 +72,11 @@ class Card:
 
 @record
 class Roster:
-    """M2: every present site's signed keys."""
+    """M2: every present site's signed keys; the hub's ledger now, and that it continues what each site holds of it."""
 
     cards: Mapping[str, Card]
+    head: Head
+    growth: Mapping[str, tuple[str, ...]]
 
 
 @record

@@ -21,6 +21,7 @@ from isthmus.federation.protocol.exchange import (
     encapsulated,
     keys_header,
 )
+from isthmus.federation.protocol.gossip import check_heads
 from isthmus.federation.protocol.journal import bundle, damaged, unbundle
 from isthmus.federation.protocol.local import Local
 from isthmus.federation.protocol.masking import Circle
@@ -225,7 +226,9 @@ class SiteRun:
 
     def _join(self) -> Joining:
         keys = ExchangeKeys.generate()
-        head = keys_header(keys.public, self._local.snapshot, self._anchor)
+        memory = self._local.memory
+        ledgers = (memory.own(), memory.of(tuple(m.site for m in self.charter.roster if m.site != self._me)))
+        head = keys_header(keys.public, self._local.snapshot, self._anchor, ledgers)
         self._local.journal.append("keys", bundle({"header": head}, keys.to_bytes()))  # one M1 per run
         return Joining(keys, head)
 
@@ -233,11 +236,14 @@ class SiteRun:
         joining = self.state.joining if isinstance(self.state, Pairing) else self.state
         if not isinstance(joining, Joining):
             raise Untrusted("E-ORDER", "the keys were exchanged before")
-        known = check_roster(self._binding, self._me, joining.header, header(Roster, message))
+        roster = header(Roster, message)
+        known = check_roster(self._binding, self._me, joining.header, roster)
+        check_heads(self._me, roster, self._local.memory)
         if isinstance(self.state, Pairing):
             if known != self.state.known:
                 raise Untrusted("E-ROSTER", "the hub showed another roster before")
             return (self.state.answer,)
+        self._local.memory.remember({site: card.keys.own for site, card in roster.cards.items() if site != self._me})
         head, body, secrets = encapsulated(self._binding, self._me, joining.keys, known)
         answer = self._author.say("pairs", head, BytesPayload(body))
         facts = {
@@ -269,7 +275,7 @@ class SiteRun:
 
     def _ready(self, known: Acquainted, roster: tuple[str, ...], secrets: Mapping[str, bytes]) -> Paired:
         circle = Circle(replace(self._binding, cards=cards_digest(known.digests)), self._me, roster, secrets)
-        return Paired(Rounds(circle, self._author, self._work, self._local, self._anchor))
+        return Paired(Rounds(circle, self._author, self._work, self._local, (self._anchor, known.head)))
 
     # -- rounds ---------------------------------------------------------------------------------------------------
 

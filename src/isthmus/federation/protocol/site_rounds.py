@@ -73,11 +73,11 @@ class Owed:
 class Rounds:
     """The rounds of one site in one run."""
 
-    def __init__(self, circle: Circle, author: Author, work: SiteWork, local: Local, anchor: Head) -> None:
+    def __init__(self, circle: Circle, author: Author, work: SiteWork, local: Local, heads: tuple[Head, Head]) -> None:
         self.circle = circle
         self.current: Current | None = None
         self.bound: tuple[str, ...] | None = None
-        self.anchor = anchor
+        self.anchor, self._shown = heads  # of the hub's ledger: the last that a quorum signed, the last that was shown
         self.owed: dict[str, Owed] = {}
         self.trusted: list[tuple[str, int]] = []
         self._author = author
@@ -108,7 +108,7 @@ class Rounds:
         own = turn(self.circle.binding, step, self.bound or self.circle.roster)
         if own.descriptor != wanted:
             raise Untrusted("E-CONTEXT", "the hub asks for another step than this site derived")
-        check_growth(self.anchor, asked.head, asked.old, asked.proof)
+        check_growth(self._shown, asked.head, asked.old, asked.proof)
         release = self._work.answer(step)
         if not isinstance(release, Release):  # only the gate makes one
             raise Untrusted("E-GATE", "only a release may be masked")
@@ -252,7 +252,7 @@ class Rounds:
         """Take leave of a round whose final set is certain."""
         self.owed[current.turn.name] = Owed(current.turn, survivors, current.own)
         self.bound = survivors
-        self.anchor = current.head  # t sites signed over it
+        self.anchor = self._shown = current.head  # t sites signed over it
         self._last = current.turn.name
         self.current = None
         self._local.spool.drop(current.message.body)

@@ -57,6 +57,12 @@ class Recorder:
             return ()  # the site remembers more than this ledger has, and will refuse
         return tuple(step.hex() for step in self._log.consistency(old, new))
 
+    def grown(self, known: Mapping[str, int]) -> dict[str, Any]:
+        """What M2 says: the head now, and for each site a proof from the size it holds."""
+        head = self.head()
+        growth = {site: list(self.proof(size, head.size)) for site, size in known.items()}
+        return {"head": {"size": head.size, "root": head.root}, "growth": growth}
+
     def note(self, key: SigningKey, size: int) -> str:
         """The signed checkpoint at `size`."""
         return sign_checkpoint(self._log.origin, self._log.head(size), key)
