@@ -8,8 +8,8 @@
 #   make governance  every rule of law on a worked case, on its fault, without each fact
 #   make bench     the timing table, beside statsmodels, scikit-learn, lifelines and R
 #
-# PostgreSQL and Chromium: nothing here needs them yet. Tests that will need them get their own target below
-# `test-all`, installed by tools/services.sh, so that `make test` stays a matter of Python packages.
+# Chromium walks through the console's login in `test-all`, installed by tools/services.sh; `make test` stays a matter of
+# Python packages. PostgreSQL: nothing here needs it yet.
 
 VENV   ?= .venv
 JOBS   ?= 2
@@ -32,6 +32,7 @@ test: $(DEV)
 	$(PYTEST) -m "not long and not spark and not bench"
 
 test-all: $(DEV)
+	sh tools/services.sh chromium
 	HYPOTHESIS_PROFILE=explore $(PYTEST) -m "not bench"
 
 attack: $(DEV)

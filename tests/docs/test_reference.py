@@ -68,13 +68,14 @@ def test_every_setting_is_described() -> None:
         ConfigFile,
         DatasetConfig,
         HubConfig,
+        LoginConfig,
         PersonConfig,
         SiteConfig,
         StoreConfig,
     )
 
     tables = {"site": SiteConfig, "hub": HubConfig, "person": PersonConfig}
-    tables |= {"dataset": DatasetConfig, "store": StoreConfig}
+    tables |= {"dataset": DatasetConfig, "store": StoreConfig, "login": LoginConfig}
     assert {f.name for f in dataclasses.fields(ConfigFile)} == set(tables) == described("config.md") - {"isthmus.toml"}
     page = (REFERENCE / "config.md").read_text()
     for table, kind in tables.items():

@@ -19,6 +19,7 @@ from isthmus.cli import (
     config,
     doctor,
     init,
+    login,
     results,
     revoke,
     rules,
@@ -54,6 +55,7 @@ def root(
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("init")(init.init)
+app.command("login")(login.login)
 app.command("run")(run.run)
 app.command("verify")(bundle.verify)
 app.command("watch")(study.watch)
@@ -90,6 +92,7 @@ _agreement.command("revoke")(revoke.revoke)
 _hub = _group("hub", "Run a hub.")
 _hub.command("serve")(serve.hub)
 _hub.command("audit")(serve.audit)
+_hub.command("console")(login.console)
 _site = _group("site", "Run a site.")
 _site.command("serve")(serve.site)
 _site.command("budget")(serve.budget)

@@ -2,7 +2,7 @@
 
     [site] name, hub, key, agreement, custodian, facility, rules     [hub] name, listen, key, agreement
     [person] name, hub, key, agreement                       [dataset.NAME] source, table, person, codebook
-    [store] path
+    [store] path                                             [login] issuer, client_id, client_secret, address
 
 Paths are relative to the file. `ISTHMUS_SITE_HUB` overrides `hub` of `[site]`, and so on for every table but datasets.
 """
@@ -85,6 +85,21 @@ class StoreConfig:
 
 
 @record
+class LoginConfig:
+    """How people sign in: an OpenID provider, and this program as the provider knows it.
+
+    Attributes:
+        client_secret: a reference; left out for a public client.
+        address: the console's public https address; left out, it is on this machine alone.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: str | None = None
+    address: str | None = None
+
+
+@record
 class ConfigFile:
     """The tables of `isthmus.toml`."""
 
@@ -93,6 +108,7 @@ class ConfigFile:
     person: PersonConfig | None = None
     dataset: Mapping[str, DatasetConfig] = field(default_factory=dict)
     store: StoreConfig | None = None
+    login: LoginConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +138,10 @@ class Config:
     def store(self) -> StoreConfig:
         """`[store]`, or Invalid E-CONFIG."""
         return _stated(self.tables.store, "store")
+
+    def login(self) -> LoginConfig:
+        """`[login]`, or Invalid E-CONFIG."""
+        return _stated(self.tables.login, "login")
 
     def keys(self, reference: str) -> Path:
         """The directory of an identity from its `file:` reference."""
@@ -189,6 +209,7 @@ _TABLES: Mapping[str, type[Any]] = {
     "hub": HubConfig,
     "person": PersonConfig,
     "store": StoreConfig,
+    "login": LoginConfig,
 }
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from isthmus.federation.hub_runs import HeldRun
 from isthmus.federation.reasons import facts
 from isthmus.federation.store import UNFINISHED, RunRow
-from isthmus.model.errors import Invalid, IsthmusError, Refused, Unavailable, Waiting
+from isthmus.governance.roles import Action, permit
+from isthmus.model.errors import Invalid, IsthmusError, Unavailable, Waiting
 
 if TYPE_CHECKING:
     from isthmus.federation.grpc_hub import Party
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
 
 Answers = AsyncIterator[Mapping[str, Any]]
 
-ROLES: Mapping[str, frozenset[str]] = {  # who may ask what; whatever is not here, every person of the agreement may
-    "submit": frozenset({"researcher"}),
-    "bundle": frozenset({"researcher", "output_checker", "auditor"}),
+NEEDS: Mapping[str, Action] = {
+    "submit": "ask",
+    "bundle": "see_results",
+    "status": "see_runs",
+    "runs": "see_runs",
+    "watch": "see_runs",
 }
 PART = 256 * 1024  # bytes of a bundle in one answer
 GLANCE = 0.1  # seconds between two looks of a watcher
@@ -62,10 +66,8 @@ def require_role(person: Party, what: str) -> None:
     Raises:
         Refused: E-ROLE.
     """
-    allowed = ROLES.get(what)
-    if allowed is not None and not allowed & person.roles:
-        roles = " or ".join(sorted(allowed))
-        raise Refused("E-ROLE", f"your role in the agreement does not allow {what!r}", f"this is for: {roles}")
+    if what in NEEDS:
+        permit(person.roles, NEEDS[what])
 
 
 async def status(hub: HubNode, name: str) -> dict[str, Any]:

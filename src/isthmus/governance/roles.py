@@ -6,39 +6,39 @@ A role is written in the agreement; a token or a session never brings one. `ask`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from isthmus.model.errors import Refused
 
 if TYPE_CHECKING:
-    from isthmus.governance.agreement import Person, PersonRole
+    from isthmus.governance.agreement import PersonRole
 
 Action: TypeAlias = Literal[
-    "ask", "approve", "review", "sign", "revoke", "see_runs", "see_reviews", "see_people", "see_ledger"
+    "ask", "approve", "review", "sign", "revoke", "see_runs", "see_results", "see_reviews", "see_people", "see_ledger"
 ]
 
 MAY: Mapping[PersonRole, frozenset[Action]] = {
-    "researcher": frozenset({"ask", "see_runs"}),
+    "researcher": frozenset({"ask", "see_runs", "see_results"}),
     "custodian": frozenset({"approve", "sign", "revoke", "see_runs", "see_reviews", "see_people", "see_ledger"}),
-    "output_checker": frozenset({"review", "see_runs", "see_reviews"}),
+    "output_checker": frozenset({"review", "see_runs", "see_results", "see_reviews"}),
     "manager": frozenset({"see_runs", "see_reviews", "see_people"}),
     "engineer": frozenset({"see_runs"}),
-    "auditor": frozenset({"see_runs", "see_reviews", "see_people", "see_ledger"}),  # read-only, by SATRE's separation
+    "auditor": frozenset({"see_runs", "see_results", "see_reviews", "see_people", "see_ledger"}),
 }
 
 
-def may(person: Person, action: Action) -> bool:
-    """Whether one of the person's roles allows it."""
-    return any(action in MAY[role] for role in person.roles)
+def may(roles: Collection[str], action: Action) -> bool:
+    """Whether one of the roles allows it; an unknown role allows nothing."""
+    return any(role in roles and action in actions for role, actions in MAY.items())
 
 
-def permit(person: Person, action: Action) -> None:
-    """Nothing, where the person may.
+def permit(roles: Collection[str], action: Action) -> None:
+    """Nothing, where one of the roles allows it.
 
     Raises:
         Refused: E-ROLE.
     """
-    if not may(person, action):
-        able = ", ".join(role for role, actions in MAY.items() if action in actions)
-        raise Refused("E-ROLE", f"your roles do not allow {action!r}", f"it takes one of: {able}")
+    if not may(roles, action):
+        able = " or ".join(role for role, actions in MAY.items() if action in actions)
+        raise Refused("E-ROLE", f"your role in the agreement does not allow {action!r}", f"this is for: {able}")

@@ -1,0 +1,1 @@
+"""Ways to others' systems: logins at OpenID providers."""
