@@ -4,11 +4,13 @@
 set -eu
 for program in "$@"; do
     if command -v "$program" >/dev/null 2>&1; then continue; fi
+    package=$program
+    [ "$program" = node ] && package=nodejs
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-        echo "services: installing $program with apt-get" >&2
-        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$program"; } >&2
+        echo "services: installing $package with apt-get" >&2
+        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package"; } >&2
     else
-        echo "services: $program is missing; on Debian: sudo apt-get install $program" >&2
+        echo "services: $program is missing; on Debian: sudo apt-get install $package" >&2
         exit 3
     fi
 done

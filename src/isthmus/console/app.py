@@ -98,6 +98,7 @@ class _Console:
         self._pages = Environment(
             loader=PackageLoader("isthmus.console", "pages"), autoescape=True, undefined=StrictUndefined
         )
+        self._pages.filters.update(day=_day, moment=_moment)
 
     async def start(self, request: Request) -> Response:
         """The first page: the first view that the person's roles allow, or the way in."""
@@ -202,7 +203,7 @@ class _Console:
         self._now()
         session = self._session(request)
         if session is None:
-            raise Refused("E-SESSION", "nobody is signed in, or not any more", "sign in")
+            raise Refused("E-SESSION", "nobody is signed in, or not any more", "sign in at /login")
         return session
 
     def _person(self, session: Session) -> Person:
@@ -229,6 +230,15 @@ class _Console:
 
     def _forget(self, response: Response, what: str) -> None:
         response.delete_cookie(self._name(what), secure=self._tls, httponly=True, samesite="lax", path="/")
+
+
+def _day(iso: str) -> str:
+    """A day that nobody in the UK or the US reads as another."""
+    return f"{datetime.fromisoformat(iso):%d %b %Y}"
+
+
+def _moment(iso: str) -> str:
+    return f"{datetime.fromisoformat(iso):%d %b %Y, %H:%M}"
 
 
 async def _style(request: Request) -> Response:

@@ -48,7 +48,7 @@ def _people(agreement: Agreement) -> list[dict[str, Any]]:
             "person": p.person,
             "party": p.party,
             "roles": list(p.roles),
-            "training_expires": (p.standing.training_expires if p.standing else None) or "not stated",
+            "training_expires": (p.standing.training_expires if p.standing else None) or "",
             "login": bool(p.logins),
         }
         for p in agreement.people
