@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -29,8 +30,9 @@ from isthmus.governance.identities import Login, PassportIssuer
 from isthmus.governance.rulepack import own_pack, pack_digest
 from isthmus.governance.verdicts import RuleRefused
 from isthmus.ledger.entries import decode_entry
-from isthmus.model.canonical import canonical
+from isthmus.model.canonical import canonical, plain
 from isthmus.model.errors import Untrusted
+from isthmus.sdk.bundle import verify
 
 Change = Callable[[Any], Any]
 
@@ -281,3 +283,30 @@ def test_a_passport_cannot_be_slipped_under_a_signed_request(demanding: Alliance
     with pytest.raises(Untrusted, match="E-SIGNATURE"):
         desk.admit({**envelope, "payload": base64.b64encode(canonical(body)).decode()}, now(), lambda *_: None)
     setup.means.store.close()
+
+
+def test_between_processes_a_passport_opens_the_way_and_the_bundle_verifies(fleet: Fleet, demanding: Alliance) -> None:
+    for name, node in (("hub", "hub_node"), *((site, "site_node") for site in SITES)):
+        where = {"config": str(demanding.config(name))}
+        fleet.start(name, f"isthmus.federation.{node}:node", demanding.directory / name, where)
+        fleet.await_event(name, "port" if name == "hub" else "joined")
+    home = demanding.directory / "ada"
+    (home / "study.json").write_text(json.dumps(plain(study())))
+    (home / "passport.jwt").write_text(passport(grant(), grant(subject="grace-1"), at=now()) + "\n")
+    (home / "stolen.jwt").write_text(passport(grant(), at=now(), sub="grace-1"))
+    submit = [sys.executable, "-m", "isthmus.cli", "study", "submit", "study.json", "--passport"]
+    stolen = subprocess.run([*submit, "stolen.jwt"], cwd=home, capture_output=True, text=True, check=False)
+    assert (stolen.returncode, "E-PASSPORT" in stolen.stderr) == (8, True)  # said before anything is sent
+    done = subprocess.run([*submit, "passport.jwt"], cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "visa: ControlledAccessGrants https://grants.example.org/datasets/trial, by dac" in done.stderr
+    assert "does not count: visa 2: it is someone else's" in done.stderr
+    ada = connect(demanding.config("ada"), os.environ, now)
+    with ada.client as client:
+        run = client.runs()[0]["run"]
+        assert follow(client, run)["state"] == "concluded", logs(demanding.directory)
+        assert verify(client.bundle(run))["run"] == run
+    for name in (*SITES, "hub"):
+        assert fleet.stop(name) == 0
+    (entry,) = [e for e in decisions(demanding, "leeds") if e.get("run") == run]
+    assert "OURS-VISA-01" in entry["rules"]["pass"]
