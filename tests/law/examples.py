@@ -132,6 +132,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"formula": "pressure ~ age + arm", "group": "practice"},
         {"formula": "died ~ age + arm", "group": "practice", "family": "binomial", "points": 5},
         {"formula": "falls ~ age + arm", "group": "practice", "family": "poisson", "points": 1},
+        {"formula": "died ~ age + arm", "group": "practice", "family": "binomial", "points": 1, "slopes": ["age"]},
     ],
     "gee": [
         {"formula": "died ~ age + arm", "family": "binomial", "cluster": "practice", "release": ["vcov"]},

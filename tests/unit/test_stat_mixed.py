@@ -15,8 +15,10 @@ from bare import make, over
 
 from isthmus import strict
 from isthmus.model.errors import Invalid
-from isthmus.statistics import mixed_guard
+from isthmus.statistics import mixed_groups, mixed_guard, mixed_quadrature
 from isthmus.statistics.catalogue import CATALOGUE
+from isthmus.statistics.contract import Round
+from isthmus.summary import Field, Layout
 from isthmus.testing import Trace, largest_difference, run_flow, split
 
 MIXED = CATALOGUE["mixed"]
@@ -107,6 +109,14 @@ def test_a_slope_that_one_absurd_value_makes_is_refused_alike_at_one_site_and_th
         ask(table, (table["group"] % sites).astype(int), slopes=["x"])
     assert caught.value.code == "E-COLLINEAR"
     assert ask(table).report["fit"]["groups"] == GROUPS  # without the slope it is an answer
+
+
+@pytest.mark.parametrize("sites", [1, 3])
+def test_the_same_for_a_binary_outcome(sites: int) -> None:
+    table = binary()
+    table["x"][7] = 1e9
+    with pytest.raises(Invalid, match="'x' differs in hardly more than one row"):
+        ask(table, (table["group"] % sites).astype(int), slopes=["x"], family="binomial", points=1)
 
 
 def test_two_groups_of_a_rare_treatment_may_have_a_slope() -> None:
@@ -200,7 +210,7 @@ def test_more_points_come_to_rest() -> None:
         (lambda t: t["y"] * 2, {}, "E-OUTCOME", "'y'"),
         (lambda t: (t["x"] > 0) * 1.0, {}, "E-SEPARATED", "'x'"),
         (lambda t: (t["group"] % 2 == 0) * 1.0, {}, "E-CONVERGENCE", "'y' hardly varies inside 'group'"),
-        (lambda t: t["y"], {"slopes": ["x"]}, "E-FORMULA", "random slopes"),
+        (lambda t: t["y"], {"slopes": ["x"]}, "E-FORMULA", "Laplace"),
         (lambda t: t["y"], {"df": "satterthwaite"}, "E-FORMULA", "`df`"),
         (lambda t: t["y"], {"points": 0}, "E-FORMULA", "`points`"),
         (lambda t: t["y"] - 2, {"family": "poisson"}, "E-OUTCOME", "'y'"),
@@ -223,3 +233,31 @@ def test_any_size_of_group_and_variance_comes_to_an_end(groups: int, size: int, 
     x = draw.normal(0, 1, group.size)
     y = x + draw.normal(0, 1, group.size) + draw.normal(0, effect, groups)[group]
     assert ask({"x": x, "group": group * 1.0, "y": y}, np.zeros(group.size, dtype=int)).report["rounds"] <= 8
+
+
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+@pytest.mark.parametrize(("slopes", "points"), [((), 1), ((), 7), ((1,), 1), ((2, 1), 1)])
+def test_derivatives_of_the_likelihood_are_those_of_differences(family: str, slopes: Any, points: int) -> None:
+    draw = np.random.default_rng(1)
+    group = np.sort(draw.integers(0, 40, 600))
+    columns = np.vstack([np.ones(600), draw.normal(size=600), draw.integers(0, 2, 600)])
+    eta = -0.5 + 0.5 * columns[1] + draw.normal(0, 0.8, 40)[group]
+    y = (draw.random(600) < 1 / (1 + np.exp(-eta))) * 1.0 if family == "binomial" else draw.poisson(np.exp(eta)) * 1.0
+    known = mixed_groups.sorted_rows(columns, y, group, slopes)
+    at = np.array([-0.4, 0.45, 0.2, 0.7, 0.2, 0.5, -0.1, 0.3, 0.4])
+    size = 3 + (1 + len(slopes)) * (2 + len(slopes)) // 2
+    shapes = {"loglik": (1,), "score": (size,), "bend": (size, size)}
+    layout = Layout(fields=tuple(Field(name=name, shape=shape, kind="sum") for name, shape in shapes.items()))
+    place = {"centre": np.zeros(3), "scale": np.ones(3)}
+
+    def found(where: np.ndarray) -> Any:
+        asked = Round(layout, {"coefficients": where[:3], "theta": where[3:], **place})
+        return mixed_quadrature.summarise(family, known, points, asked).summary.values
+
+    here, steps = found(at[:size]), 1e-4 * np.eye(size)
+    for above, below, score, bend in (
+        (found(at[:size] + step), found(at[:size] - step), here["score"][j], here["bend"][j])
+        for j, step in enumerate(steps)
+    ):
+        assert (above["loglik"][0] - below["loglik"][0]) / 2e-4 == pytest.approx(score, abs=1e-5)
+        assert (above["score"] - below["score"]) / 2e-4 == pytest.approx(bend, abs=1e-4)

@@ -1,7 +1,7 @@
 """Linear mixed models (kind `mixed`): a random intercept, and slopes, by group; as R's `lme4::lmer`.
 
 `group` is `site`, or a variable whose values group the rows of one site (a value at two sites is two groups). REML
-unless `reml: false`. `family` binomial or poisson: as `lme4::glmer` with a random intercept (`mixed_glmm`). Result keys: `terms` (Wald z; with `df: satterthwaite` t, each
+unless `reml: false`. `family` binomial or poisson: as `lme4::glmer` (`mixed_glmm`), with slopes at `points: 1`. Result keys: `terms` (Wald z; with `df: satterthwaite` t, each
 with its df), `fit` (sigma2, variances, covariances, icc, loglik, aic, reml,
 singular, groups, converged), `n`, `reference`, `conf_level`, `test`, `contrasts`, `tests`, `vcov`; `effects` of single sites (`site`, `term`, `estimate`, `std_error`, `n`), as `lme4::ranef`,
 where `release: [site_results]` asks for them and the agreement allows it, with `warnings`.
@@ -88,10 +88,9 @@ def _formula(question: Mixed) -> Formula:
         raise Invalid(
             "E-FORMULA", "a mixed model takes no strata() or cluster(), a gaussian no offset()", "state `group`"
         )
-    if question.family != "gaussian" and question.slopes:
-        raise Invalid(
-            "E-FORMULA", f"random slopes are not offered for {question.family} outcomes", "leave `slopes` out"
-        )
+    if question.family != "gaussian" and question.slopes and question.points != 1:
+        message = "random slopes of other than gaussian outcomes are taken by Laplace's approximation alone, as in lme4"
+        raise Invalid("E-FORMULA", message, "state `points: 1`, or leave `slopes` out")
     if question.family != "gaussian" and question.df:
         raise Invalid("E-FORMULA", f"`df` is not offered for {question.family} outcomes", "their tests are Wald's z")
     if not 1 <= question.points <= MOST_POINTS:
@@ -196,7 +195,7 @@ def _summarise(question: Mixed, setting: Setting, prepared: Rows, asked: Round) 
     else:
         logs, grams = mixed_groups.derivatives(found, theta)
     weights = weights_of(np.ones(prepared.y.size), plan.model.size)
-    values = {"logs": logs, "grams": grams, "fourths": found.fourths}
+    values = {"logs": logs, "grams": grams, "powers": found.powers}
     return Answer(filled(asked.layout, {f.name: values[f.name] for f in asked.layout.fields}), weights)
 
 

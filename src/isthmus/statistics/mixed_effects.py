@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.evidence import Counts, weights_of
-from isthmus.statistics import linear, mixed_groups, mixed_quadrature
+from isthmus.statistics import linear, mixed_groups, mixed_modes
 from isthmus.statistics.contract import Answer, Estimate, Flow, Round
 from isthmus.statistics.mixed_flow import Plan
 from isthmus.statistics.mixed_groups import Rows
@@ -78,9 +78,9 @@ def _gaussian(rows: Rows, asked: Round) -> tuple[FloatArray, FloatArray]:
 
 
 def _mode(family: str, rows: Rows, asked: Round) -> tuple[FloatArray, FloatArray]:
-    theta = float(asked.params["theta"])
-    mode, curve = mixed_quadrature.modes(family, rows, asked)
-    return theta * mode, np.array([[theta**2]]) / curve
+    case = mixed_modes.case(family, rows, asked)
+    mode, curve, _ = mixed_modes.modes(case)
+    return case.factor @ mode[:, 0], case.factor @ np.linalg.inv(curve[0]) @ case.factor.T
 
 
 def shown(labels: Sequence[str], sites: Sequence[str], estimate: Estimate) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ class Plan:
     def numbers(self) -> int:
         """Most numbers that leave about the groups."""
         width = self.model.size + 1
-        return (self.nodes + self.most * self.kept) * (width * (width + 1) // 2 + 1) + len(self.slopes)
+        return (self.nodes + self.most * self.kept) * (width * (width + 1) // 2 + 1) + 2 * len(self.slopes)
 
 
 def sums_layout(plan: Plan, count: int, *more: Field) -> Layout:
@@ -202,9 +202,9 @@ def _first(plan: Plan, begun: Begun, place: Turn) -> Pooled:
     """
     roots = mixed_start.nodes(plan.nodes)
     grid = np.array([place.theta(root * np.eye(plan.random)) for root in roots.tolist()])
-    more = (Field(name="fourths", shape=(len(plan.slopes),), kind="sum"),) if plan.slopes else ()
-    pooled = yield Round(sums_layout(plan, len(grid), *more), {"step": "grid", "theta": grid, **begun.params})
-    _check_slopes(plan, begun, pooled)
+    asked = {"step": "grid", "theta": grid, **begun.params}
+    pooled = yield Round(sums_layout(plan, len(grid), *slope_fields(plan)), asked)
+    check_slopes(plan, pooled)
     found = np.array(
         [
             _profile(plan, begun, logs[None], gram[None]).deviance
@@ -215,10 +215,19 @@ def _first(plan: Plan, begun: Begun, place: Turn) -> Pooled:
     return max(best, mixed_steps.NUDGE if plan.slopes else 0.0) * np.eye(plan.random)
 
 
-def _check_slopes(plan: Plan, begun: Begun, pooled: Summary) -> None:
-    for k, j in enumerate(plan.slopes, start=1):
-        squares = float(begun.average[k, k]) * begun.groups
-        if float(pooled["fourths"][k - 1]) > ALONE * squares**2:
+def slope_fields(plan: Plan) -> tuple[Field, ...]:
+    """Sums of the slope columns' squares and of their fourth powers."""
+    return (Field(name="powers", shape=(2, len(plan.slopes)), kind="sum"),) if plan.slopes else ()
+
+
+def check_slopes(plan: Plan, pooled: Summary) -> None:
+    """Hold each slope column to more than one row that makes it.
+
+    Raises:
+        Invalid: E-COLLINEAR, naming the column.
+    """
+    for k, j in enumerate(plan.slopes):
+        if float(pooled["powers"][1, k]) > ALONE * float(pooled["powers"][0, k]) ** 2:
             message = (
                 f"column {plan.model.design.names[j]!r} differs in hardly more than one row, which no slope follows"
             )
@@ -250,7 +259,7 @@ def _estimate(plan: Plan, begun: Begun, ended: _Ended, rounds: int) -> Estimate:
     degrees = plan.degrees(n)
     residual = here.rest / degrees * unit**2
     factor = mixed_steps.lower(ended.theta, plan.random)
-    relative = _raw(plan, begun, factor)
+    relative = raw_factor(plan, begun, factor)
     logs = here.logs
     if plan.reml:  # the determinant is that of the columns as written
         turned = 1.0 if place.rotation is None else np.diag(place.rotation)
@@ -274,7 +283,7 @@ def _estimate(plan: Plan, begun: Begun, ended: _Ended, rounds: int) -> Estimate:
     return Estimate("mixed", "exact", n, rounds, counts, values, p + plan.angles)
 
 
-def _raw(plan: Plan, begun: Begun, factor: FloatArray) -> FloatArray:
+def raw_factor(plan: Plan, begun: Begun, factor: FloatArray) -> FloatArray:
     """L of the random columns as written: a slope of (x - c) / s is one of x, and moves the intercept."""
     place, made = begun.start.place, factor.copy()
     for k, j in enumerate(plan.slopes, start=1):

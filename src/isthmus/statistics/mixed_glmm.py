@@ -1,7 +1,7 @@
-"""Generalized mixed models with a random intercept: Newton's method on the pooled log-likelihood of quadrature.
+"""Generalized mixed models: Newton's method on the pooled log-likelihood of quadrature, or of Laplace's approximation.
 
-Coefficients and theta, the standard deviation of the intercepts, move together. The log-likelihood is even in theta, so
-a variance of 0 is an ordinary maximum. Errors are those of the joint second derivatives, as `glmer`'s.
+Coefficients and theta, the lower triangle of L with L L' the covariance of the random effects, move together. The
+log-likelihood is even in a column of L, so a variance of 0 is an ordinary maximum. Errors are those of the joint second derivatives, as `glmer`'s.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
-from isthmus.statistics import glm_flow, linear, mixed_flow, mixed_profile
+from isthmus.statistics import glm_flow, linear, mixed_flow, mixed_profile, mixed_steps
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.glm_flow import Start
 from isthmus.statistics.mixed_flow import Begun, Plan
@@ -22,64 +22,71 @@ from isthmus.summary import Field, FloatArray, Layout
 
 MOST = 20  # rounds of Newton's method
 NEAR = 1e-7  # standard errors: after a step this small the next would be below 1e-13
-FIRST = 0.5  # theta to begin at, of log odds or log rates
-FARTHEST = 2.0  # largest change of a standardised coefficient, or of theta, in one step
+FIRST = 0.5  # diagonal of L to begin at, of log odds or log rates
+FARTHEST = 1.0  # largest change of a standardised coefficient, or of theta, in one step
+ENDLESS = 5.0  # of L, where no end was found: log odds that differ by 20 between ordinary groups
 ZERO = 1e-5  # theta that is 0 but for rounding
 
 
-def layout(plan: Plan) -> Layout:
+def layout(plan: Plan, *more: Field) -> Layout:
     """Log-likelihood and its derivatives by coefficients and theta."""
-    size = plan.model.size + 1
+    size = plan.model.size + plan.angles
     return Layout(
         fields=(
             Field(name="loglik", shape=(1,), kind="sum"),
             Field(name="score", shape=(size,), kind="score"),
             Field(name="bend", shape=(size, size), kind="gram"),
+            *more,
         )
     )
 
 
 def numbers(plan: Plan) -> int:
     """Most numbers that leave about the groups."""
-    size = plan.model.size + 1
-    return MOST * (1 + size + size * (size + 1) // 2)
+    size = plan.model.size + plan.angles
+    return MOST * (1 + size + size * (size + 1) // 2) + 2 * len(plan.slopes)
 
 
 def fit(plan: Plan, points: int) -> Flow:
     """The whole flow."""
     begun, rounds = yield from mixed_flow.begin(plan)
     place, names = begun.start.place, plan.model.design.names
-    now = before = np.append(begun.start.coefficients, FIRST)
+    size, more = plan.model.size, mixed_flow.slope_fields(plan)
+    now = before = np.append(begun.start.coefficients, FIRST * np.eye(plan.random)[np.tril_indices(plan.random)])
     last = math.inf
     for _ in range(MOST):
         asked: dict[str, Any] = {
             "step": "quadrature",
-            "coefficients": now[:-1],
-            "theta": float(now[-1]),
+            "coefficients": now[:size],
+            "theta": now[size:],
             "points": points,
         }
-        pooled = yield Round(layout(plan), {**asked, **begun.params})
+        pooled = yield Round(layout(plan, *more), {**asked, **begun.params})
         rounds += 1
+        if more:
+            mixed_flow.check_slopes(plan, pooled)
+            more = ()
         minus2 = -2.0 * float(pooled["loglik"][0])
         if must_halve(minus2, last):
             now = (now + before) / 2.0
             continue
-        move, errors = mixed_profile.descend(-2.0 * pooled["score"], -2.0 * pooled["bend"])
+        move, errors = mixed_profile.descend(-2.0 * pooled["score"], -2.0 * pooled["bend"], FARTHEST)
         if errors is not None and bool(np.all(np.abs(move) < NEAR * errors)):
             return _estimate(plan, begun, now + move, -pooled["bend"], (minus2, rounds, points))
         before, last, now = now, minus2, now + np.clip(move, -FARTHEST, FARTHEST)
-        if bool(np.any(np.abs(place.raw(now[:-1]) * place.scale)[1:] > ABSURD)):
+        if bool(np.any(np.abs(place.raw(now[:size]) * place.scale)[1:] > ABSURD)):
             break
     raise _no_end(plan, begun.start, now, before, names)
 
 
 def _no_end(plan: Plan, start: Start, now: FloatArray, before: FloatArray, names: tuple[str, ...]) -> Invalid:
-    if abs(float(now[-1])) > ABSURD:
+    size = plan.model.size
+    if bool(np.any(np.abs(now[size:]) > ENDLESS)):
         message = (
             f"outcome {plan.model.outcome!r} hardly varies inside {plan.group!r}: the variance has no finite value"
         )
         return Invalid("E-CONVERGENCE", message, "use glm, or larger groups")
-    return diverged(start.place, (now - before)[:-1], now[:-1], names)
+    return diverged(start.place, (now - before)[:size], now[:size], names)
 
 
 def _estimate(
@@ -88,18 +95,19 @@ def _estimate(
     minus2, rounds, points = told
     place, size, n = begun.start.place, plan.model.size, begun.n
     inverse = linear.inverse(linear.cholesky(information))
-    theta = float(found[-1])
-    between = 0.0 if abs(theta) < ZERO else theta**2
+    factor = mixed_steps.lower(found[size:], plan.random)
+    factor = np.where((np.abs(factor) < ZERO) & np.eye(plan.random, dtype=bool), 0.0, factor)
+    relative = mixed_flow.raw_factor(plan, begun, factor)
     values: dict[str, Any] = {
-        "estimates": place.raw(found[:-1]),
+        "estimates": place.raw(found[:size]),
         "vcov": place.covariance(inverse[:size, :size]),
-        "random": np.array([[between]]),
+        "random": linear.product(relative, relative.T),
         "sigma2": None,
         "loglik": -minus2 / 2.0,
-        "singular": between == 0.0,
-        "parameters": size + 1,
+        "singular": bool(np.any(np.diag(factor) == 0.0)),
+        "parameters": size + plan.angles,
         "points": points,
-        "ended": {"theta": math.sqrt(between), "coefficients": found[:-1], **begun.params},
+        "ended": {"theta": factor[np.tril_indices(plan.random)], "coefficients": found[:size], **begun.params},
     }
     counts = glm_flow.counts(plan.model, begun.start, n) | {"groups": Counts("cells", np.array([begun.groups]))}
-    return Estimate("mixed", "exact", n, rounds, counts, values, size + 1)
+    return Estimate("mixed", "exact", n, rounds, counts, values, size + plan.angles)

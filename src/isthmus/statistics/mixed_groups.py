@@ -44,13 +44,13 @@ class Rows:
 class Sums:
     """`whole` (P, P) of all rows; by group `inner` (G, q, q) Z'Z and `cross` (G, q, P) Z'[X y]; P columns with y.
 
-    `fourths` (q - 1,): of the random slopes' columns, sums of their fourth powers.
+    `powers` (2, q - 1): of the random slopes' columns, sums of squares and of fourth powers.
     """
 
     whole: FloatArray
     inner: FloatArray
     cross: FloatArray
-    fourths: FloatArray
+    powers: FloatArray
 
 
 def sorted_rows(
@@ -80,18 +80,18 @@ def _sums(rows: Rows, params: Any, unit: float) -> Sums:
     q, groups = 1 + len(random), len(rows.starts)
     whole, cross = np.zeros((p + 1, p + 1)), np.zeros((groups, q, p + 1))
     inner = np.zeros((groups, q, q))
-    group, fourths = np.repeat(np.arange(groups), rows.sizes), np.zeros(len(random))
+    group, powers = np.repeat(np.arange(groups), rows.sizes), np.zeros((2, len(random)))
     for piece in pieces(rows.y.size):
         plain = (rows.columns[:, piece] - centre) / scale
         z = np.vstack([np.ones((1, plain.shape[1])), plain[random]])
         w = np.vstack([params["rotation"] @ plain if "rotation" in params else plain, rows.y[None, piece] / unit])
         whole += w @ w.T
-        fourths += (z[1:] ** 4).sum(axis=1)
+        powers += np.array([(z[1:] ** 2).sum(axis=1), (z[1:] ** 4).sum(axis=1)])
         here, first = np.unique(group[piece], return_index=True)
         for k in range(q):
             cross[here, k] += np.add.reduceat(w * z[k], first, axis=1).T
             inner[here, k] += np.add.reduceat(z * z[k], first, axis=1).T
-    return Sums(whole, inner, cross, fourths)
+    return Sums(whole, inner, cross, powers)
 
 
 def lower(theta: FloatArray, size: int) -> FloatArray:

@@ -92,17 +92,26 @@ def _trace(matrix: FloatArray) -> float:
     return float(linear.total(np.diag(matrix)))
 
 
-def descend(gradient: FloatArray, curvature: FloatArray) -> tuple[FloatArray, FloatArray | None]:
-    """A descending step (m,) of a deviance and standard errors, None where its `curvature` (m, m) is not positive."""
+def descend(
+    gradient: FloatArray, curvature: FloatArray, farthest: float = math.inf
+) -> tuple[FloatArray, FloatArray | None]:
+    """A descending step (m,) of a deviance and standard errors, None where its `curvature` (m, m) is not positive.
+
+    Steps of which an entry passes `farthest` are damped (Levenberg & Marquardt).
+    """
     size = np.abs(np.diag(curvature))
     size = np.where(size > 0.0, size, 1.0)
+    errors, move = None, -gradient / (RIDGES[-1] * size)
     for ridge in RIDGES:
         try:
             lower = linear.cholesky(curvature + np.diag(ridge * size))
         except linear.Dependent:
             continue
-        return -linear.solve(lower, gradient), None if ridge else np.sqrt(2.0 * np.diag(linear.inverse(lower)))
-    return -gradient / (RIDGES[-1] * size), None
+        move = -linear.solve(lower, gradient)
+        errors = errors if ridge else np.sqrt(2.0 * np.diag(linear.inverse(lower)))
+        if bool(np.all(np.abs(move) <= farthest)):
+            break
+    return move, errors
 
 
 def moved(logs: FloatArray, grams: FloatArray, by: FloatArray) -> tuple[FloatArray, FloatArray]:
