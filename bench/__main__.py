@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.table import Measure, judge, markdown
 from bench.targets import TARGETS
 
-PARTS = ("models", "gate", "rounds", "memory", "suppression", "history", "law", "ledger")
+PARTS = ("models", "methods", "large", "gate", "rounds", "memory", "suppression", "history", "law", "ledger")
 
 
 def main() -> None:
@@ -38,10 +38,12 @@ def main() -> None:
 
 
 def _parts(rows: int, repeats: int) -> dict[str, Callable[[], list[Measure]]]:
-    from bench import gate, history, law, ledger, models, rounds, suppression
+    from bench import gate, history, law, ledger, methods, models, rounds, suppression
 
     return {
         "models": lambda: models.compare(rows, repeats),
+        "methods": lambda: methods.compare(rows, repeats),
+        "large": lambda: methods.large(repeats),
         "gate": lambda: gate.costs(rows, repeats),
         "rounds": lambda: rounds.round_times(repeats),
         "memory": rounds.memory,

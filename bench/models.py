@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -72,6 +72,11 @@ def study(repeats: int) -> Study:
         "cox_site": {"cox": {"formula": f"Surv(days, event) ~ {covariates}", "ties": "efron", "strata": ["site"]}},
         "cox_one": {"cox": {"formula": f"Surv(days, event) ~ {covariates}", "ties": "efron"}},
     }
+    return timing_study(kinds, repeats)
+
+
+def timing_study(kinds: Mapping[str, Any], repeats: int) -> Study:
+    """Each question once to fill the caches, then `repeats` times, interleaved."""
     return Study(
         isthmus="study/1",
         title="timing",
@@ -91,21 +96,22 @@ class Running:
 
 
 @contextmanager
-def federation(files: Mapping[str, Path], folder: Path) -> Iterator[Running]:
+def federation(files: Mapping[str, Path], folder: Path, book: Codebook, kinds: tuple[str, ...]) -> Iterator[Running]:
     """Keys, a signed agreement, a hub and three sites on loopback, stopped at the end."""
-    book, told = codebook(), Told()
+    told = Told()
     address = f"127.0.0.1:{free_port()}"
-    _agree(folder, book, address)
+    _agree(folder, book, kinds, address)
     for site, file in files.items():
         file.rename(folder / site / "bench.parquet")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join((str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])))
+    environment = {**os.environ, "PYTHONPATH": path}
     with Fleet(("bench.nodes", "grpc.aio"), environment, told.hear) as fleet:
         start(fleet, folder, data.SITES, "agreed", {})
         with connect(folder / "ada" / "isthmus.toml") as client:
             yield Running(fleet, client, told)
 
 
-def _agree(folder: Path, book: Codebook, address: str) -> None:
+def _agree(folder: Path, book: Codebook, kinds: tuple[str, ...], address: str) -> None:
     """Identities, the agreement signed by every party, and a configuration for each node."""
     made = {name: _identity(folder, "site", name, f"{name}-hospital", COUNTRIES[name]) for name in data.SITES}
     made |= {
@@ -135,7 +141,7 @@ def _agree(folder: Path, book: Codebook, address: str) -> None:
         starts=starts,
         expires=expires,
         datasets=(DatasetEntry(dataset="bench", codebook=digest(book), sites=data.SITES, custody=held),),
-        analyses=("glm", "cox"),
+        analyses=kinds,
         releases=(),
         disclosure=FLOOR,
         two_party=False,
@@ -171,7 +177,7 @@ def compare(rows_per_site: int, repeats: int) -> list[Measure]:
     taken: dict[tuple[str, str], list[Timing]] = {}
     with tempfile.TemporaryDirectory(prefix="isthmus-bench-") as text:
         folder = Path(text)
-        with federation(data.write(pooled, folder), folder) as running:
+        with federation(data.write(pooled, folder), folder, codebook(), ("glm", "cox")) as running:
             for turn in range(1, repeats + 1):
                 print(f"models: turn {turn} of {repeats}", file=sys.stderr, flush=True)
                 for fit, timing in _isthmus(running, turn).items():
@@ -187,22 +193,31 @@ def compare(rows_per_site: int, repeats: int) -> list[Measure]:
 
 def _isthmus(running: Running, turn: int) -> dict[str, Timing]:
     """One study with each fit twice; the second of each is timed, its columns cached."""
-    running.told.take("question")
-    run = running.client.submit(study(1), number=turn)
-    result = running.client.wait(run).to_dict()
-    times = {event["question"]: event["seconds"] for event in running.told.take("question")}
     found = {}
-    for fit in NAMES:
-        analysis = result["analyses"][f"{fit}_1"]
-        if analysis.get("status") in {"refused", "failed"}:
-            print(f"{fit}: {json.dumps(analysis)}")
-            continue
+    for fit, (seconds, analysis) in asked(running, study(1), NAMES, turn).items():
         estimates = [term["estimate"] for term in analysis["terms"] if term["term"] != "(Intercept)"]
-        found[fit] = Timing(times[f"{fit}_1"], np.array(estimates), _how(analysis))
+        found[fit] = Timing(seconds, np.array(estimates), how(analysis))
     return found
 
 
-def _how(analysis: Mapping[str, Any]) -> str:
+def asked(
+    running: Running, question: Study, names: Iterable[str], turn: int
+) -> dict[str, tuple[float, dict[str, Any]]]:
+    """Run a study of `timing_study(..., 1)`: seconds and answer of the second time of each question."""
+    running.told.take("question")
+    result = running.client.wait(running.client.submit(question, number=turn)).to_dict()
+    times = {event["question"]: event["seconds"] for event in running.told.take("question")}
+    found = {}
+    for name in names:
+        analysis = result["analyses"][f"{name}_1"]
+        if analysis.get("status") in {"refused", "failed"}:
+            print(f"{name}: {json.dumps(analysis)}", file=sys.stderr)
+            continue
+        found[name] = (times[f"{name}_1"], analysis)
+    return found
+
+
+def how(analysis: Mapping[str, Any]) -> str:
     """Rounds, and the grid where the answer is on one."""
     edges = (analysis.get("grid") or {}).get("edges", [])
     steps = f", {len(edges) - 1} steps of {edges[1] - edges[0]:g} days" if len(edges) > 1 else ""

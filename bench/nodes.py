@@ -56,8 +56,8 @@ class TimedWork:
             self.question, self.began, self.rounds = name, perf_counter(), 0
         return step
 
-    def learn(self, step: Step, pooled: Summary) -> None:
-        self.work.learn(step, pooled)
+    def learn(self, step: Step, pooled: Summary, survivors: tuple[str, ...]) -> None:
+        self.work.learn(step, pooled, survivors)
         self.ended = perf_counter()
         self.rounds += 1
 

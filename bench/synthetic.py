@@ -78,7 +78,7 @@ class HubNumbers:
             self.asked = perf_counter()
         return step
 
-    def learn(self, step: Step, pooled: Summary) -> None:
+    def learn(self, step: Step, pooled: Summary, survivors: tuple[str, ...]) -> None:
         now = perf_counter()
         self.tell({"round": step.round, "seconds": now - (self.asked or now)})
         self.asked = None
@@ -108,7 +108,7 @@ class SiteNumbers:
     def answer(self, step: Step) -> Release:
         return release(Summary(layout_of(self.rounds.values), {"values": self.numbers}), None, self.clearance, OPEN)
 
-    def learn(self, step: Step, pooled: Summary) -> None:
+    def learn(self, step: Step, pooled: Summary, survivors: tuple[str, ...]) -> None:
         self.rounds.learn(pooled)
 
     def conclude(self, survivors: tuple[str, ...]) -> dict[str, Any]:

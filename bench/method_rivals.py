@@ -1,0 +1,218 @@
+"""The methods of `methods` on pooled rows: R, timed inside R, and the Python library people would take."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.cohort import Cohort
+from bench.rivals import Timing, timed
+
+# Method -> (function as shown, package, the fit, its coefficients of the covariates).
+R_CODE: dict[str, tuple[str, str, str, str]] = {
+    "poisson": ("glm", "stats", "glm(visits ~ x, family = poisson)", "coef(fit)[-1]"),
+    "gamma": ("glm", "stats", "glm(cost ~ x, family = Gamma('log'))", "coef(fit)[-1]"),
+    "negative_binomial": ("MASS::glm.nb", "MASS", "glm.nb(bursts ~ x)", "coef(fit)[-1]"),
+    "ordinal": ("MASS::polr", "MASS", "polr(factor(grade) ~ x)", "coef(fit)"),
+    "multinomial": (
+        "nnet::multinom",
+        "nnet",
+        "multinom(factor(grade) ~ x, trace = FALSE, maxit = 500, reltol = 1e-12)",
+        "as.vector(t(coef(fit)[, -1]))",
+    ),
+    "mixed": ("lme4::lmer", "lme4", "lmer(score ~ x + (1 | ward))", "fixef(fit)[-1]"),
+    "gee": (
+        "geepack::geeglm",
+        "geepack",
+        "geeglm(y ~ x, family = binomial, id = ward, corstr = 'exchangeable')",
+        "coef(fit)[-1]",
+    ),
+    "weibull": ("survival::survreg", "survival", "survreg(Surv(days, event) ~ x)", "coef(fit)[-1]"),
+    "fine_gray": (
+        "survival::finegray + coxph",
+        "survival",
+        "{ d <- finegray(Surv(days, factor(cause)) ~ ., data = data.frame(days, cause, x), etype = '1');"
+        " coxph(Surv(fgstart, fgstop, fgstatus) ~ ., weights = fgwt, data = d[, c(colnames(as.data.frame(x)),"
+        " 'fgstart', 'fgstop', 'fgstatus', 'fgwt')]) }",
+        "coef(fit)",
+    ),
+    "lasso": ("glmnet", "glmnet", "glmnet(x, y, family = 'binomial')", "numeric(0)"),
+    "iptw": (
+        "two glm",
+        "stats",
+        "{ e <- fitted(glm(treat ~ x, family = binomial)); w <- ifelse(treat == 1, 1 / e, 1 / (1 - e));"
+        " lm(y ~ treat, weights = w) }",
+        "coef(fit)[-1]",
+    ),
+}
+
+R_PROGRAM = """
+args <- commandArgs(trailingOnly = TRUE)
+suppressWarnings(suppressMessages(library(args[4], character.only = TRUE)))
+p <- as.integer(args[2]); names <- strsplit(args[5], ",")[[1]]
+m <- matrix(readBin(args[1], "double", as.integer(args[3]) * (p + length(names))), ncol = p + length(names))
+m <- m[order(m[, p + match("ward", names)]), ]
+x <- m[, 1:p]; colnames(x) <- paste0("x", 1:p)
+for (i in seq_along(names)) assign(names[i], m[, p + i])
+took <- system.time(fit <- suppressWarnings({FIT}))
+cat(took[["elapsed"]], format({COEF}, digits = 17), sep = "\\n")
+"""
+
+
+@lru_cache(maxsize=64)
+def r_runs(name: str) -> bool:
+    """Whether R and the method's package are installed."""
+    if name not in R_CODE:
+        return False
+    try:
+        check = ["Rscript", "-e", f"library({R_CODE[name][1]})"]
+        return subprocess.run(check, capture_output=True, timeout=60).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def r_rival(name: str, rows: Cohort) -> Timing:
+    """The fit in R; reading the rows and starting R is not counted."""
+    _, package, fit, coefficients = R_CODE[name]
+    named = {"y": rows.base.y, "days": rows.base.days, "event": rows.base.event, **rows.columns}
+    table = np.column_stack([rows.base.x, *named.values()])
+    program = R_PROGRAM.replace("{FIT}", fit).replace("{COEF}", coefficients)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.bin"
+        path.write_bytes(np.asfortranarray(table).tobytes(order="F"))
+        arguments = [str(path), str(rows.base.x.shape[1]), str(len(table)), package, ",".join(named)]
+        done = subprocess.run(["Rscript", "-e", program, *arguments], capture_output=True, text=True, timeout=1200)
+    if done.returncode:
+        raise RuntimeError(f"R failed: {done.stderr[-400:]}")
+    seconds, *found = (float(word) for word in done.stdout.split())
+    return Timing(seconds, np.array(found))
+
+
+PYTHON = {
+    "poisson": "statsmodels GLM",
+    "gamma": "statsmodels GLM",
+    "negative_binomial": "statsmodels NegativeBinomial",
+    "ordinal": "statsmodels OrderedModel",
+    "multinomial": "statsmodels MNLogit",
+    "mixed": "statsmodels MixedLM",
+    "gee": "statsmodels GEE",
+    "weibull": "lifelines WeibullAFT",
+    "iptw": "statsmodels GLM and WLS",
+}
+
+
+def python_rival(name: str, rows: Cohort) -> Timing:
+    """The fit in Python."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside the libraries
+        fit, coefficients = _FITS[name](rows)
+        return timed(fit, coefficients)
+
+
+Fit = tuple[Callable[[], Any], Callable[[Any], Any]]
+
+
+def _design(rows: Cohort) -> np.ndarray:
+    return np.column_stack([np.ones(len(rows.base.y)), rows.base.x])
+
+
+def _slopes(fit: Any) -> Any:
+    return np.asarray(fit.params)[1 : 1 + 10]
+
+
+def _glm(outcome: str, family: str, **link: str) -> Callable[[Cohort], Fit]:
+    def fit(rows: Cohort) -> Fit:
+        import statsmodels.api as sm
+
+        chosen = getattr(sm.families, family)(**{k: getattr(sm.families.links, v)() for k, v in link.items()})
+        x, y = _design(rows), rows.columns[outcome]
+        return lambda: sm.GLM(y, x, family=chosen).fit(), _slopes
+
+    return fit
+
+
+def _negative_binomial(rows: Cohort) -> Fit:
+    import statsmodels.api as sm
+
+    x = _design(rows)
+    return lambda: sm.NegativeBinomial(rows.columns["bursts"], x).fit(disp=0, maxiter=200), _slopes
+
+
+def _ordinal(rows: Cohort) -> Fit:
+    from statsmodels.miscmodels.ordinal_model import OrderedModel
+
+    y = rows.columns["grade"]
+    return (
+        lambda: OrderedModel(y, rows.base.x, distr="logit").fit(method="bfgs", disp=0, maxiter=200),
+        lambda fit: np.asarray(fit.params)[:10],
+    )
+
+
+def _multinomial(rows: Cohort) -> Fit:
+    import statsmodels.api as sm
+
+    x = _design(rows)
+    return (
+        lambda: sm.MNLogit(rows.columns["grade"], x).fit(method="newton", disp=0),
+        lambda fit: np.asarray(fit.params)[1:].T.ravel(),
+    )
+
+
+def _mixed(rows: Cohort) -> Fit:
+    import statsmodels.api as sm
+
+    x = _design(rows)
+    return lambda: sm.MixedLM(rows.columns["score"], x, groups=rows.columns["ward"]).fit(), _slopes
+
+
+def _gee(rows: Cohort) -> Fit:
+    import statsmodels.api as sm
+
+    x, kind = _design(rows), sm.cov_struct.Exchangeable()
+    model = lambda: sm.GEE(rows.base.y, x, rows.columns["ward"], family=sm.families.Binomial(), cov_struct=kind)  # noqa: E731
+    return lambda: model().fit(), _slopes
+
+
+def _weibull(rows: Cohort) -> Fit:
+    import pandas as pd
+    from lifelines import WeibullAFTFitter
+
+    frame = pd.DataFrame(rows.base.x, columns=list(rows.base.names))
+    frame["days"], frame["event"] = rows.base.days, rows.base.event
+    return (
+        lambda: WeibullAFTFitter().fit(frame, "days", "event"),
+        lambda fit: fit.params_["lambda_"].drop("Intercept").to_numpy(),
+    )
+
+
+def _iptw(rows: Cohort) -> Fit:
+    import statsmodels.api as sm
+
+    x, treat = _design(rows), rows.columns["treat"]
+
+    def fit() -> Any:
+        score = sm.GLM(treat, x, family=sm.families.Binomial()).fit().fittedvalues
+        weights = np.where(treat == 1, 1 / score, 1 / (1 - score))
+        return sm.WLS(rows.base.y, sm.add_constant(treat), weights=weights).fit()
+
+    return fit, lambda fitted: np.asarray(fitted.params)[1:]
+
+
+_FITS: dict[str, Callable[[Cohort], Fit]] = {
+    "poisson": _glm("visits", "Poisson"),
+    "gamma": _glm("cost", "Gamma", link="Log"),
+    "negative_binomial": _negative_binomial,
+    "ordinal": _ordinal,
+    "multinomial": _multinomial,
+    "mixed": _mixed,
+    "gee": _gee,
+    "weibull": _weibull,
+    "iptw": _iptw,
+}
