@@ -17,7 +17,7 @@ from isthmus.model.codebook import Codebook, Variable
 GRADES = ("a", "b", "c", "d")
 CAUSES = ("0", "1", "2")
 LEVELS = {"grade": GRADES, "cause": CAUSES}
-WARDS = 100  # at each site
+WARDS = 300  # at each site: what single wards sum to stays open
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def make(rows_per_site: int) -> Cohort:
 def codebook() -> Codebook:
     """What sites declare of them."""
     days = tuple(float(day) for day in range(data.LAST_DAY + 1))
-    whole = {"visits": 100.0, "bursts": 400.0, "ward": 300.0, "treat": 1.0, "y": 1.0, "event": 1.0}
+    whole = {"visits": 100.0, "bursts": 400.0, "ward": 900.0, "treat": 1.0, "y": 1.0, "event": 1.0}
     variables = {f"x{j}": Variable(type="number", range=(-10.0, 10.0)) for j in range(data.COVARIATES)}
     variables |= {name: Variable(type="integer", range=(0.0, top)) for name, top in whole.items()}
     variables |= {

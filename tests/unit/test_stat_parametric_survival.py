@@ -76,6 +76,22 @@ def test_a_round_over_intervals_is_weighed(rules) -> None:
     assert not weigh(statistic.summarise(question, made.setting, rows, steered).weights, rules).holds
 
 
+def test_a_sample_of_which_most_is_censored_is_answered(rules) -> None:
+    draw = np.random.default_rng(7)
+    x = draw.normal(size=2000)
+    died, left = draw.exponential(3000 * np.exp(0.3 * x)), draw.uniform(300, 900, 2000)
+    many = {"t": np.ceil(np.minimum(died, left)), "e": (died <= left).astype(float), "x": x}
+    statistic, asked = CATALOGUE["parametric_survival"], {"formula": "Surv(t, e) ~ x", "distribution": "weibull"}
+    trace = run("parametric_survival", asked, many)
+    question = statistic.question(**asked)
+    made = make(statistic, question, many, codebook(many))
+    rows = statistic.prepare(question, made.setting, made.inputs)
+    model = flow.Model("weibull", "t", "e", made.setting.design, made.setting.dictionary)
+    steps = [asked for asked in trace.rounds if asked.params["step"] == "newton"]
+    assert len(steps) > 3
+    assert all(weigh(flow.newton_sums(model, rows, step.params)[1], rules).holds for step in steps)
+
+
 @pytest.fixture
 def rules():
     return strict.parse(Rules, STRICT)
