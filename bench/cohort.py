@@ -16,8 +16,9 @@ from isthmus.model.codebook import Codebook, Variable
 
 GRADES = ("a", "b", "c", "d")
 CAUSES = ("0", "1", "2")
-LEVELS = {"grade": GRADES, "cause": CAUSES}
-WARDS = 300  # at each site: what single wards sum to stays open
+ARMS = ("control", "active")
+LEVELS = {"grade": GRADES, "cause": CAUSES, "arm": ARMS}
+WARDS = 100  # at each site, of one size: sums of single wards stay closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def make(rows_per_site: int) -> Cohort:
     base = data.make(rows_per_site)
     generator = np.random.default_rng(data.SEED + 1)
     n, eta = len(base.y), base.x @ np.linspace(-0.3, 0.3, data.COVARIATES)
-    ward = base.site * WARDS + generator.integers(0, WARDS, n)
+    ward = base.site * WARDS + np.arange(n) % WARDS
     latent = eta + generator.logistic(size=n)
     noise = generator.gamma(2.0, 0.5, n)
     effects = generator.normal(0, 0.5, WARDS * len(data.SITES))
@@ -46,6 +47,7 @@ def make(rows_per_site: int) -> Cohort:
         "grade": grade,
         "ward": ward.astype(float),
         "treat": (generator.random(n) < 1 / (1 + np.exp(-eta))).astype(float),
+        "arm": (generator.random(n) < 0.5).astype(float),
         "cause": base.event * (1 + (generator.random(n) < 0.3)),
         "marker": np.clip(0.5 + 0.12 * (base.y - 0.3 + generator.normal(size=n)), 0.0, 1.0),
     }
@@ -55,7 +57,7 @@ def make(rows_per_site: int) -> Cohort:
 def codebook() -> Codebook:
     """What sites declare of them."""
     days = tuple(float(day) for day in range(data.LAST_DAY + 1))
-    whole = {"visits": 100.0, "bursts": 400.0, "ward": 900.0, "treat": 1.0, "y": 1.0, "event": 1.0}
+    whole = {"visits": 100.0, "bursts": 400.0, "ward": 300.0, "treat": 1.0, "y": 1.0, "event": 1.0}
     variables = {f"x{j}": Variable(type="number", range=(-10.0, 10.0)) for j in range(data.COVARIATES)}
     variables |= {name: Variable(type="integer", range=(0.0, top)) for name, top in whole.items()}
     variables |= {
@@ -64,6 +66,7 @@ def codebook() -> Codebook:
         "score": Variable(type="number", range=(-20.0, 20.0)),
         "grade": Variable(type="category", levels=GRADES),
         "cause": Variable(type="category", levels=CAUSES),
+        "arm": Variable(type="category", levels=ARMS),
         "marker": Variable(type="number", range=(0.0, 1.0)),
     }
     return Codebook(name="bench", variables=variables)

@@ -194,16 +194,23 @@ def compare(rows_per_site: int, repeats: int) -> list[Measure]:
 def _isthmus(running: Running, turn: int) -> dict[str, Timing]:
     """One study with each fit twice; the second of each is timed, its columns cached."""
     found = {}
-    for fit, (seconds, analysis) in asked(running, study(1), NAMES, turn).items():
-        estimates = [term["estimate"] for term in analysis["terms"] if term["term"] != "(Intercept)"]
-        found[fit] = Timing(seconds, np.array(estimates), how(analysis))
+    for fit, answer in asked(running, study(1), NAMES, turn).items():
+        estimates = [term["estimate"] for term in answer.body["terms"] if term["term"] != "(Intercept)"]
+        found[fit] = Timing(answer.cached, np.array(estimates), how(answer.body))
     return found
 
 
-def asked(
-    running: Running, question: Study, names: Iterable[str], turn: int
-) -> dict[str, tuple[float, dict[str, Any]]]:
-    """Run a study of `timing_study(..., 1)`: seconds and answer of the second time of each question."""
+@dataclass(frozen=True)
+class Answer:
+    """An analysis of the result, and seconds: asked for the first time, and again with its columns cached."""
+
+    first: float
+    cached: float
+    body: dict[str, Any]
+
+
+def asked(running: Running, question: Study, names: Iterable[str], turn: int) -> dict[str, Answer]:
+    """Run a study of `timing_study(..., 1)`."""
     running.told.take("question")
     result = running.client.wait(running.client.submit(question, number=turn)).to_dict()
     times = {event["question"]: event["seconds"] for event in running.told.take("question")}
@@ -213,7 +220,7 @@ def asked(
         if analysis.get("status") in {"refused", "failed"}:
             print(f"{name}: {json.dumps(analysis)}", file=sys.stderr)
             continue
-        found[name] = (times[f"{name}_1"], analysis)
+        found[name] = Answer(times[f"{name}_0"], times[f"{name}_1"], analysis)
     return found
 
 
