@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.cohort import Cohort
+from bench.patients import Cohort
 from bench.rivals import Timing, timed
 
 # Method -> (function as shown, package, the fit, its coefficients of the covariates). None for Fine-Gray: on these rows

@@ -29,7 +29,6 @@ ATTACK = Attack(
 
 VARIABLE = Variable(type="number", range=(0.0, 100.0))
 TREE = halving.tree(0.0, 100.0, VARIABLE, 8)
-ONE = np.zeros(500, dtype=np.intp)
 CLEARED = clear(digest("q"), consider(Evidence(rows=400), FLOOR), "quantiles")
 
 
@@ -37,9 +36,13 @@ def values(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(50.0, 12.0, 400)
 
 
+def leaves(rows: np.ndarray) -> np.ndarray:
+    return halving.between((np.sort(rows),), np.array([-np.inf, *TREE.cuts, np.inf]))
+
+
 def words(rows: np.ndarray) -> np.ndarray:
     """Which words a site with these rows agrees to."""
-    blocks = halving.choices(rows, ONE[: rows.size], 1, TREE)
+    blocks = halving.choices(leaves(rows), TREE)
     return np.concatenate([admits(block, FLOOR) for block in blocks])
 
 
@@ -102,7 +105,7 @@ def test_a_grid_that_did_not_pass_is_refused_when_its_counts_are_asked_for() -> 
 
 
 def test_a_ballot_needs_a_clearance_and_hides_which_words_were_drawn() -> None:
-    blocks = halving.choices(values(1), ONE[:400], 1, TREE)
+    blocks = halving.choices(leaves(values(1)), TREE)
     layout = Layout(fields=(Field(name="cuts", shape=(TREE.words,), kind="vote"),))
     with pytest.raises(Untrusted):
         release_ballot(layout, blocks, CLEARED, replace(FLOOR, minimum_count_site=1), secrets.token_bytes)

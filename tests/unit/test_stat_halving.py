@@ -12,7 +12,6 @@ from isthmus.statistics import halving
 
 NUMBER = Variable(type="number", range=(3.0, 10.0))
 WHOLE = Variable(type="integer", range=(3, 9))
-ONE = np.zeros(8, dtype=np.intp)
 
 
 def test_the_range_becomes_a_width_that_is_a_power_of_two() -> None:
@@ -53,11 +52,15 @@ def test_single_cuts_come_from_the_middle_outwards() -> None:
     assert len(set(made.single.tolist())) == len(made.single)
 
 
+def leaves(made: halving.Tree, *groups: np.ndarray) -> np.ndarray:
+    return halving.between(groups, np.array([-math.inf, *made.cuts, math.inf]))
+
+
 def test_the_choices_of_a_cut_hold_every_half_around_it() -> None:
     made = halving.tree(-math.inf, math.inf, WHOLE, 3)
     assert made is not None
     values = np.array([2.0, 2, 3, 4, 6, 6, 6, 9])
-    tree, single = halving.choices(values, ONE, 1, made)
+    tree, single = halving.choices(leaves(made, values), made)
     assert tree[3].tolist() == [4, 4, 4, 4, 4, 4]  # the first cut, at 6
     assert tree[1].tolist() == [4, 4, 3, 1, 3, 1]  # at 4, inside the lower half
     assert tree[0].tolist() == [4, 4, 3, 1, 2, 1]  # at 3, inside both
@@ -67,7 +70,7 @@ def test_the_choices_of_a_cut_hold_every_half_around_it() -> None:
 def test_groups_are_counted_apart_and_together_refused() -> None:
     made = halving.tree(-math.inf, math.inf, WHOLE, 1)
     assert made is not None
-    tree, single = halving.choices(np.array([2.0, 3, 7, 8]), np.array([0, 1, 1, 1]), 2, made)
+    tree, single = halving.choices(leaves(made, np.array([2.0]), np.array([3.0, 7, 8])), made)
     assert tree.tolist() == [[1, 0, 1, 2]]
     assert single.tolist() == [[1, 1, 1, 2]]  # group 0 has no row above: as if there were one
 

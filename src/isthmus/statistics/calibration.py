@@ -31,6 +31,7 @@ from isthmus.statistics.cutting import Cut
 from isthmus.statistics.glm import Glm
 from isthmus.statistics.glm_kernel import Rows as ModelRows
 from isthmus.statistics.grids import Cells
+from isthmus.statistics.halving import Sorted
 from isthmus.statistics.histogram import grid_of
 from isthmus.statistics.inference import term_rows
 from isthmus.statistics.show import count, number, size
@@ -63,9 +64,9 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One site's rows: prediction as given, its logit and probability, outcome."""
+    """One site's rows: prediction as given by outcome and in order; its logit and probability, outcome."""
 
-    given: FloatArray
+    sorted: Sorted
     linear: FloatArray
     risk: FloatArray
     outcome: Cells
@@ -114,20 +115,19 @@ def _model_rows(name: str, rows: Rows) -> ModelRows:
 def _prepare(question: Calibration, setting: Setting, inputs: Inputs) -> Rows:
     given = inputs.numbers[question.prediction]
     outcome = binary(question.outcome, inputs.numbers[question.outcome]).astype(np.intp)
+    in_order = cutting.grouped(given, outcome, 2)
     if question.scale == "linear":
-        return Rows(given, given, 1.0 / (1.0 + np.exp(-np.clip(given, -700.0, 700.0))), outcome)
+        return Rows(in_order, given, 1.0 / (1.0 + np.exp(-np.clip(given, -700.0, 700.0))), outcome)
     if not bool(np.all((given > 0.0) & (given < 1.0))):
         raise Invalid(
             "E-PROBABILITY", f"{question.prediction!r} must lie strictly between 0 and 1", "or state `scale: linear`"
         )
-    return Rows(given, np.log(given) - np.log1p(-given), given, outcome)
+    return Rows(in_order, np.log(given) - np.log1p(-given), given, outcome)
 
 
 def _evidence(question: Calibration, setting: Setting, prepared: Rows) -> Evidence:
     grid = grid_of(setting)
-    counts = grids.tally(
-        grids.cells(question.prediction, prepared.given, grid), len(grid.edges) + 1, prepared.outcome, 2
-    )
+    counts = cutting.counts(question.prediction, prepared.sorted, grid)
     found = [
         glm.STATISTIC.evidence(model, _inner(name, question, setting), _model_rows(name, prepared))
         for name, model in MODELS.items()
@@ -189,7 +189,7 @@ def _summarise(question: Calibration, setting: Setting, prepared: Rows, asked: R
         error = prepared.risk - prepared.outcome
         sums = {"expected": np.array([prepared.risk.sum()]), "squares": np.array([error @ error])}
         return Answer(Summary(asked.layout, sums))
-    return cutting.summarised(_cut(question, setting), prepared.given, prepared.outcome, False, asked)
+    return cutting.summarised(_cut(question, setting), prepared.sorted, False, asked)
 
 
 def _report(question: Calibration, setting: Setting, estimate: Estimate) -> dict[str, Any]:

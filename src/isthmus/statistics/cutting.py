@@ -17,6 +17,7 @@ from isthmus.model.codebook import Codebook, Variable
 from isthmus.statistics import grids, halving
 from isthmus.statistics.contract import Answer, Grid, Round
 from isthmus.statistics.grids import Cells
+from isthmus.statistics.halving import Sorted
 from isthmus.statistics.survival import GridWish
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
@@ -69,20 +70,37 @@ def refined(what: Cut, start: Counted, wanted: Callable[[IntArray], Iterable[int
     return at
 
 
-def summarised(what: Cut, values: FloatArray, group: Cells, recorded: bool, asked: Round) -> Answer:
-    """A site's answer to either round, of its values (rows,) and their groups."""
+def grouped(values: FloatArray, group: Cells, groups: int) -> Sorted:
+    """Values (rows,) of each group by itself, in order: made once for a question, so that a round takes no pass over the rows."""
+    return tuple(np.sort(values[group == which]) for which in range(groups))
+
+
+def summarised(what: Cut, values: Sorted, recorded: bool, asked: Round) -> Answer:
+    """A site's answer to either round."""
     params: Mapping[str, Any] = asked.params
-    grid = Grid(tuple(params["edges"].tolist()), recorded)
-    at = grids.cells(what.name, values, grid)
+    edges = params["edges"]
     if params["step"] == "cells":
-        counts = grids.tally(at, len(grid.edges) + 1, group, len(what.groups))
-        return Answer(Summary(asked.layout, {"cells": counts}), cells=named(what, counts))
+        found = counts(what.name, values, Grid(tuple(edges.tolist()), recorded))
+        return Answer(Summary(asked.layout, {"cells": found}), cells=named(what, found))
+    ends = np.concatenate([[-math.inf], edges, [math.inf]])
     blocks: list[IntArray] = []
-    for cell, tree in _trees(what, grid.edges, params["cells"]):
-        inside = at == cell
-        blocks += halving.choices(values[inside], group[inside], len(what.groups), tree)
+    for cell, tree in _trees(what, tuple(edges.tolist()), params["cells"]):
+        leaves = halving.between(values, np.concatenate([ends[cell : cell + 1], tree.cuts, ends[cell + 1 : cell + 2]]))
+        blocks += halving.choices(leaves, tree)
     blank = np.zeros(sum(len(block) for block in blocks), dtype=np.uint64)
     return Answer(Summary(asked.layout, {"cuts": blank}), choices=tuple(blocks))
+
+
+def counts(name: str, values: Sorted, grid: Grid) -> IntArray:
+    """Counts (groups, cells) on the grid.
+
+    Raises:
+        Invalid: E-GRID, a value is not among the recorded ones.
+    """
+    if grid.recorded:
+        for own in values:
+            grids.cells(name, own, grid)
+    return halving.between(values, np.array([-math.inf, *grid.edges, math.inf]))
 
 
 def named(what: Cut, counts: IntArray) -> dict[str, IntArray]:

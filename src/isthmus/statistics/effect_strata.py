@@ -139,7 +139,7 @@ def summarised(rows: Rows, bounds: tuple[float, float], asked: Round) -> Answer:
     score = effect_site.predictor(rows.columns, params, "ps ")
     arm = rows.treated.astype(np.intp)
     if params["step"] in {"cells", "ballot"}:
-        return cutting.summarised(SCORE, score, arm, False, asked)
+        return cutting.summarised(SCORE, cutting.grouped(score, arm, 2), False, asked)
     edges = np.asarray(params["edges"])
     stratum = np.searchsorted(edges, score, side="right")
     cell = 2 * stratum + (1 - arm)

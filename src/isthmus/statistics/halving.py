@@ -15,17 +15,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.model.codebook import Variable
-from isthmus.statistics.grids import Cells, tally
+from isthmus.statistics.grids import Cells
 from isthmus.summary import FloatArray, IntArray
 
 MOST_WORDS = 16_384  # of one ballot: 128 kB a site
 FINEST = 2.0**-11  # of the range: a cell of one person of all sites is still no order statistic
 DEEPEST = 10  # 1,024 parts of a cell
+Sorted: TypeAlias = tuple[FloatArray, ...]  # values of each group, in order
 SINGLE = 16  # parts whose ends are offered as single cuts, and towards each end halves of the outermost
 
 
@@ -97,13 +99,19 @@ def span(variable: Variable) -> tuple[float, float]:
         width *= 2.0
 
 
-def choices(values: FloatArray, group: Cells, groups: int, made: Tree) -> tuple[IntArray, IntArray]:
-    """Counts that each word would show, of the rows in the tree's cell: (cuts, groups * 2 * depth) and (single, groups * 2).
+def between(values: Sorted, ends: FloatArray) -> IntArray:
+    """Counts (groups, len(ends) - 1) of the values in [end, next end), ends increasing."""
+    return np.array([np.diff(np.searchsorted(own, ends, side="left")) for own in values], dtype=np.int64)
 
+
+def choices(leaves: IntArray, made: Tree) -> tuple[IntArray, IntArray]:
+    """Counts that each word would show: (cuts, groups * 2 * depth) and (single, groups * 2).
+
+    `leaves` (groups, cuts + 1) counts the rows of the tree's cell between its cuts.
     The row of a cut holds both halves of its own cell and of each larger cell around it, the smaller ones repeated to
     fill; that of a single cut both sides of it.
     """
-    leaves = tally(np.searchsorted(made.cuts, values, side="right"), 2**made.depth, group, groups)
+    groups = len(leaves)
     halves: list[IntArray] = []  # per level from the whole cell down: (cells of the level, 2 * groups)
     level = leaves
     for _ in range(made.depth):

@@ -40,6 +40,8 @@ from isthmus.statistics.contract import (
     Statistic,
 )
 from isthmus.statistics.cutting import Counted, Cut
+from isthmus.statistics.grids import Cells
+from isthmus.statistics.halving import Sorted
 from isthmus.statistics.histogram import grid_of, group, levels
 from isthmus.statistics.show import number, size
 from isthmus.statistics.survival import GridWish
@@ -60,10 +62,11 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One site's rows."""
+    """One site's values and groups (rows,); the values by group, in order."""
 
     values: FloatArray
-    group: Any
+    group: Cells
+    sorted: Sorted
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +101,13 @@ def _cut(question: Quantiles, setting: Setting) -> Cut:
 
 
 def _prepare(question: Quantiles, setting: Setting, inputs: Inputs) -> Rows:
-    return Rows(inputs.numbers[question.variable], group(question.by, setting, inputs))
+    values, by = inputs.numbers[question.variable], group(question.by, setting, inputs)
+    return Rows(values, by, cutting.grouped(values, by, len(levels(question.by, setting))))
 
 
 def _evidence(question: Quantiles, setting: Setting, prepared: Rows) -> Evidence:
     grid, what = grid_of(setting), _cut(question, setting)
-    cell = grids.cells(question.variable, prepared.values, grid)
-    counts = grids.tally(cell, len(grid.edges) + 1, prepared.group, len(what.groups))
+    counts = cutting.counts(question.variable, prepared.sorted, grid)
     groups = {} if question.by is None else {question.by: counts.sum(axis=1)}
     return Evidence(rows=int(prepared.values.size), groups=groups, cells=cutting.named(what, counts))
 
@@ -141,7 +144,7 @@ def _estimate(question: Quantiles, variable: Variable, at: Counted) -> Estimate:
 
 def _summarise(question: Quantiles, setting: Setting, prepared: Rows, asked: Round) -> Answer:
     recorded = grid_of(setting).recorded
-    return cutting.summarised(_cut(question, setting), prepared.values, prepared.group, recorded, asked)
+    return cutting.summarised(_cut(question, setting), prepared.sorted, recorded, asked)
 
 
 def spot(counts: IntArray, prob: float) -> Spot | None:

@@ -16,6 +16,7 @@ References: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44:837; McClish (
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,6 +32,7 @@ from isthmus.statistics.accuracy import binary
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.cutting import Asking, Counted, Cut
 from isthmus.statistics.grids import Cells
+from isthmus.statistics.halving import Sorted
 from isthmus.statistics.histogram import grid_of
 from isthmus.statistics.inference import quantile, two_sided
 from isthmus.statistics.roc_area import Area
@@ -70,11 +72,12 @@ class Roc:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One site's rows; `other` is empty where nothing is compared."""
+    """One site's rows; `other` is empty where nothing is compared. `sorted`: each marker by class, in order."""
 
     marker: FloatArray
     outcome: Cells
     other: FloatArray
+    sorted: Mapping[str, Sorted]
 
 
 def _needs(question: Roc) -> Needs:
@@ -99,13 +102,15 @@ def _cut(name: str, question: Roc, setting: Setting) -> Cut:
 def _prepare(question: Roc, setting: Setting, inputs: Inputs) -> Rows:
     outcome = binary(question.outcome, inputs.numbers[question.outcome]).astype(np.intp)
     other = np.zeros(0) if question.compare is None else inputs.numbers[question.compare.marker]
-    return Rows(inputs.numbers[question.marker], outcome, other)
+    markers = {question.marker: inputs.numbers[question.marker]}
+    if question.compare is not None:
+        markers[question.compare.marker] = other
+    in_order = {name: cutting.grouped(values, outcome, 2) for name, values in markers.items()}
+    return Rows(inputs.numbers[question.marker], outcome, other, in_order)
 
 
 def _evidence(question: Roc, setting: Setting, prepared: Rows) -> Evidence:
-    grid = grid_of(setting)
-    cell = grids.cells(question.marker, prepared.marker, grid)
-    counts = grids.tally(cell, len(grid.edges) + 1, prepared.outcome, 2)
+    counts = cutting.counts(question.marker, prepared.sorted[question.marker], grid_of(setting))
     return Evidence(
         rows=int(prepared.marker.size),
         groups={question.outcome: counts.sum(axis=1)},
@@ -218,9 +223,8 @@ def _summarise(question: Roc, setting: Setting, prepared: Rows, asked: Round) ->
     if asked.params["step"] == "pairs":
         return _products(question, prepared, asked)
     name = str(asked.params["of"])
-    values = prepared.marker if name == question.marker else prepared.other
     recorded = grid_of(setting).recorded and bool(grids.recorded(name, setting.dictionary))
-    return cutting.summarised(_cut(name, question, setting), values, prepared.outcome, recorded, asked)
+    return cutting.summarised(_cut(name, question, setting), prepared.sorted[name], recorded, asked)
 
 
 def _products(question: Roc, rows: Rows, asked: Round) -> Answer:
