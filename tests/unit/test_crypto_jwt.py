@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from governance_alliance import NOW
 from identity_tokens import HOUR, jwks, key_of, seconds, token
-from joserfc.jwk import RSAKey
+from joserfc.jwk import ECKey, RSAKey
 
 from isthmus.crypto.jwt import LARGEST, Keys, check_times, claimed_issuer, read_keys, verify_token
 from isthmus.model.errors import Invalid, Untrusted
@@ -97,6 +97,13 @@ def test_a_key_that_the_token_brings_is_not_looked_at() -> None:
 )
 def test_what_is_no_token_is_refused(made: str) -> None:
     refused(made, read_keys(jwks(key_of("one"))))
+
+
+def test_keys_of_other_kinds_are_left_out_of_a_set() -> None:
+    key, other = key_of("one"), ECKey.generate_key("secp256k1", {"kid": "bitcoin"})
+    enc = {**key_of("two").as_dict(private=False), "use": "enc"}
+    keys = read_keys({"keys": [*jwks(key, other)["keys"], enc, {"kty": "new"}]})
+    assert [name for name, _ in keys.keys] == ["one"]
 
 
 def test_unknown_critical_extensions_are_refused() -> None:

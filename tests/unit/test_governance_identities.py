@@ -10,6 +10,7 @@ from identity_tokens import ADA, BROKER, GRANTS, Pinned, jwks, key_of
 
 from isthmus.governance.agreement import PEOPLE, Agreement
 from isthmus.governance.consistency import check_agreement
+from isthmus.governance.difference import differences
 from isthmus.governance.drafting import new_agreement, read_agreement, write_text
 from isthmus.governance.identities import Login
 from isthmus.governance.roles import MAY, Action, may, permit
@@ -85,3 +86,22 @@ def test_roles_add_up() -> None:
     with pytest.raises(Refused, match="E-ROLE") as caught:
         permit({"researcher"}, "approve")
     assert "custodian" in caught.value.hint
+
+
+def test_changes_of_logins_and_issuers_are_said_in_words() -> None:
+    before = changed({"dr ada": [ADA]}, [{"issuer": GRANTS, "keys": jwks(key_of(GRANTS))}])
+    after = changed(
+        {"dr ada": [ADA, {**ADA, "subject": "ada-2"}]},
+        [{"issuer": GRANTS, "keys": jwks(key_of("new"))}, {"issuer": BROKER, "keys": jwks(key_of(BROKER))}],
+    )
+    assert differences(before, after) == [
+        f"person dr ada: logins: {BROKER} as ada-2 added",
+        f"passport issuer {GRANTS}: keys: replaced by another",
+        f"passport issuers: {BROKER} added",
+    ]
+
+
+def test_people_of_one_party_are_told_apart() -> None:
+    """Named by their party, the last of it hid the others."""
+    before, after = changed({}), changed({"custodian of leeds-nhs": [ADA]})
+    assert differences(before, after) == ["person custodian of leeds-nhs: logins: stated now"]

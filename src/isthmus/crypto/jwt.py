@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from joserfc.jws import JWSRegistry
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "Ed25519")  # RFC 8725 3.1; "EdDSA" gave way to Ed25519 (RFC 9864)
-KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
+KINDS = frozenset({("RSA", None), ("EC", "P-256"), ("EC", "P-384"), ("OKP", "Ed25519")})  # type and curve of a key
 LEAST_RSA = 2048  # bits; RFC 7518 3.3
 LARGEST = 64 << 10  # characters of a token
 SKEW = timedelta(seconds=60)  # between two clocks; RFC 7519 4.1.4 allows "a few minutes" at most
@@ -60,7 +60,7 @@ def read_keys(data: Any, where: str = "") -> Keys:
     listed = data.get("keys") if isinstance(data, Mapping) else None
     if not isinstance(listed, list | tuple) or not all(isinstance(entry, Mapping) for entry in listed):
         raise _jwks("not a JSON Web Key Set", where)
-    fit = [e for e in listed if e.get("kty") in KEY_TYPES and e.get("use", "sig") == "sig"]
+    fit = [e for e in listed if (e.get("kty"), e.get("crv")) in KINDS and e.get("use", "sig") == "sig"]
     if any("d" in entry for entry in fit):
         raise _jwks("a private key is in the key set", where)
     try:

@@ -8,8 +8,8 @@ from typing import Any
 from isthmus.governance.agreement import Agreement
 from isthmus.model.canonical import plain
 
-# What names an entry of a list; other lists are sets of words.
-_NAMES = ("party", "person", "site", "dataset", "purpose", "flow", "facility", "controller", "rule")
+# What names an entry of a list, the first that it has; other lists are sets of words.
+_NAMES = ("rule", "person", "site", "dataset", "purpose", "flow", "facility", "controller", "issuer", "party")
 _ENTRIES = {
     "parties": "party",
     "people": "person",
@@ -21,7 +21,12 @@ _ENTRIES = {
     "facilities": "facility",
     "judgements": "judgement on",
     "approvals": "approval by",
+    "passport_issuers": "passport issuer",
 }
+_NAMED, _WORDS = (
+    str.maketrans("._", "\0\1"),
+    str.maketrans("\0\1", "._"),
+)  # dots and strokes of a name are not those of a place
 _QUIET = {"certificate", "tls"}  # changed together with a key, or with the machine
 _LESS = ("maximum_", "parameters_per_row", "digits", "dominance.k", "rho", "total", "each", "per_")  # less is stricter
 _MORE = ("egress", "minimum_", "round_to", "dominance.p", "dominance.n", "colluders")
@@ -38,7 +43,7 @@ def differences(old: Agreement, new: Agreement) -> list[str]:
 
 
 def _compare(old: Any, new: Any, place: str) -> Iterator[str]:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and not place.endswith(".keys"):
         for key in [*old, *(k for k in new if k not in old)]:
             if key not in _QUIET:
                 yield from _one(old.get(key), new.get(key), f"{place}.{key}" if place else key)
@@ -68,23 +73,25 @@ def _lists(old: list[Any], new: list[Any], place: str) -> Iterator[str]:
         if name not in before:
             yield f"{_words(place)}: {name} added"
         elif isinstance(value, Mapping):
-            yield from _compare(before[name], value, f"{within}.{kind} {name}" if within else f"{kind} {name}")
+            told = f"{kind} {name.translate(_NAMED)}"
+            yield from _compare(before[name], value, f"{within}.{told}" if within else told)
 
 
 def _named(entries: list[Any]) -> dict[str, Any]:
-    """Entries by name; an approval is named by who gave it in which role."""
+    """Entries by name; an approval is named by who gave it in which role, a login by who that is there."""
     found = {}
     for entry in entries:
         if isinstance(entry, Mapping):
-            name = next((str(entry[n]) for n in _NAMES if n in entry and (n != "party" or "role" not in entry)), "")
-            found[f"{name} as {entry['role']}" if "role" in entry else name] = entry
+            name = next((str(entry[n]) for n in _NAMES if n in entry), "")
+            more = entry.get("role") or entry.get("subject")
+            found[f"{name} as {more}" if more else name] = entry
         else:
             found[str(entry)] = entry
     return found
 
 
 def _changed(old: Any, new: Any, place: str) -> str:
-    if place.endswith(("key", "sha256", "codebook", "rule_pack")):
+    if place.endswith(("key", ".keys", "sha256", "codebook", "rule_pack")):
         return f"{_words(place)}: replaced by another"
     return f"{_words(place)}: {new}, was {old}{_direction(old, new, place)}"
 
@@ -101,7 +108,7 @@ def _direction(old: Any, new: Any, place: str) -> str:
 
 
 def _words(place: str) -> str:
-    return place.replace("duties.", "").replace(".", ": ").replace("_", " ")
+    return place.replace("duties.", "").replace(".", ": ").replace("_", " ").translate(_WORDS)
 
 
 def _value(value: Any, before: str = "") -> str:
