@@ -30,15 +30,20 @@ def provider_process() -> Iterator[Running]:
         yield started
 
 
-@pytest.fixture
-def made(provider_process: Running, tmp_path: Path) -> Alliance:
-    provider_process.fault("")
+@pytest.fixture(scope="module")
+def made(provider_process: Running, tmp_path_factory: pytest.TempPathFactory) -> Alliance:
+    tmp_path = tmp_path_factory.mktemp("login")
     logins = {"ada": (Login(issuer=provider_process.issuer, subject="ada-1"),)}
     found = alliance(tmp_path, law={"logins": logins})
     for name in ("hub", "ada"):
         path = found.config(name)
         path.write_text(path.read_text() + f'[login]\nissuer = "{provider_process.issuer}"\nclient_id = "{CLIENT}"\n')
     return found
+
+
+@pytest.fixture(autouse=True)
+def sound(provider_process: Running) -> None:
+    provider_process.fault("")
 
 
 def as_person(config: Path, *more: str) -> subprocess.Popen[str]:
@@ -94,8 +99,8 @@ def test_a_forged_token_ends_the_command(made: Alliance, provider_process: Runni
     ],
 )
 def test_a_configuration_that_cannot_be_used_is_refused(made: Alliance, change: Any, said: str) -> None:
-    path = made.config("ada")
-    path.write_text(change(path.read_text()))
+    path = made.config("ada").with_name("other.toml")
+    path.write_text(change(made.config("ada").read_text()))
     done = subprocess.run([*ISTHMUS, "login", "--no-browser", "--config", str(path)], capture_output=True, text=True)
     assert done.returncode in {2, 3}
     assert said in done.stderr
@@ -134,8 +139,8 @@ def test_the_console_is_served_from_the_hubs_own_files(made: Alliance) -> None:
 
 
 def test_an_address_that_is_not_https_is_refused(made: Alliance) -> None:
-    path = made.config("hub")
-    path.write_text(path.read_text() + 'address = "http://console.example.org"\n')
+    path = made.config("hub").with_name("other.toml")
+    path.write_text(made.config("hub").read_text() + 'address = "http://console.example.org"\n')
     done = subprocess.run([*ISTHMUS, "hub", "console", "--config", str(path)], capture_output=True, text=True)
     assert done.returncode == 2
     assert "login.address" in done.stderr
