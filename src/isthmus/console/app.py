@@ -38,11 +38,11 @@ STATUS = {Exit.USAGE: 400, Exit.UNVERIFIED: 401, Exit.REFUSED: 403, Exit.UNREACH
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A page: what it is called, the action it takes, and its model."""
+    """A page: what it is called, the action it takes, and its model for a person."""
 
     title: str
     action: Action
-    model: Callable[[], Model]
+    model: Callable[[Person], Model]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +168,9 @@ class _Console:
         view = self._desk.views.get(name)
         if view is None:
             raise HTTPException(404)
-        permit(self._person(session).roles, view.action)
-        return self._shown(request, name, view.title, session, await run_in_threadpool(view.model))
+        person = self._person(session)
+        permit(person.roles, view.action)
+        return self._shown(request, name, view.title, session, await run_in_threadpool(view.model, person))
 
     async def refused(self, request: Request, error: Exception) -> Response:
         """An error of ours: code, message and hint, in the form that was asked for."""

@@ -25,9 +25,9 @@ WORDS = {
 def views(agreement: Agreement, store: Store) -> dict[str, View]:
     """Every page, by name, in the order of the navigation."""
     return {
-        "runs": View("Runs", "see_runs", lambda: {"runs": [_run(row) for row in reversed(store.runs())]}),
-        "people": View("People", "see_people", lambda: {"people": _people(agreement)}),
-        "ledger": View("Ledger", "see_ledger", lambda: _ledger(store)),
+        "runs": View("Runs", "see_runs", lambda _: {"runs": [_run(row) for row in reversed(store.runs())]}),
+        "people": View("People", "see_people", lambda _: {"people": _people(agreement)}),
+        "ledger": View("Ledger", "see_ledger", lambda _: _ledger(store)),
     }
 
 
