@@ -57,7 +57,7 @@ R: Mapping[str, str] = {
     "meta": "metafor::rma.mh(ai, bi, ci, di, measure = 'OR', data = tables)  # rma() of estimates",
     "validate_model": "rms::val.prob(p, y)",
     "propensity": "glm(treat ~ ..., binomial, d)",
-    "penalised": "glmnet::glmnet(x, y, family = 'binomial')",
+    "penalised": "glmnet::glmnet(x, y, family = 'binomial')  # family = 'cox' with glmnet::stratifySurv(Surv(time, event), site)",
 }
 
 NULL = "null here"

@@ -148,6 +148,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"formula": "died ~ age + arm + stage + pressure", "family": "binomial"},
         {"formula": "pressure ~ age + year + arm", "family": "gaussian", "alpha": 0.5, "lambdas": [2.0, 0.5, 0.1]},
         {"formula": "visits ~ age + arm + year", "family": "poisson", "alpha": 0.0, "points": 4},
+        {"formula": "Surv(entry, time, event) ~ age + arm + stage", "family": "cox", "points": 4},
     ],
     "kaplan_meier": [
         {"time": "time", "event": "event", "by": "arm", "at": [30, 60], "conf_type": "log-log"},
@@ -283,6 +284,9 @@ SITE_STRATA: dict[str, list[dict[str, Any]]] = {
             "cause": "relapse",
             "strata": ["site"],
         },
+    ],
+    "penalised": [
+        {"formula": "Surv(time, event) ~ age + arm", "family": "cox", "strata": ["site"], "lambdas": [0.1, 0.01]},
     ],
     "cox": [
         {"formula": "Surv(time, event) ~ age + arm", "strata": ["site"], "robust": True},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from typing import Any
 
 import numpy as np
 import pytest
-from cohort import asked, cohort, expected
+from cohort import R, asked, cohort, expected
 from reference_cases import run, worst
+from scipy import special
 
 from isthmus.model.errors import Invalid
 from isthmus.statistics.penalised_path import Penalty, minimise
@@ -80,6 +82,50 @@ def test_meets_the_optimality_conditions(answers, family, alpha) -> None:
         assert abs(residual.mean()) < 1e-9 * np.abs(residual).mean()
 
 
+@pytest.fixture(scope="module")
+def survived() -> dict[str, Any]:
+    """Columns of r/survival.csv; `site_` numbers the site of a row."""
+    with (R / "survival.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    numbers = {name: np.array([float(row[name]) for row in rows]) for name in ("entry", "time", "event", "x", "age")}
+    texts = {name: np.array([row[name] for row in rows], dtype=object) for name in ("arm", "site")}
+    return numbers | texts | {"site_": texts["site"]}
+
+
+def survival_question(left: str, alpha: str, strata: str) -> dict[str, Any]:
+    surv = "Surv(time, event)" if left == "plain" else "Surv(entry, time, event)"
+    asked = {"formula": f"{surv} ~ x + age + arm", "family": "cox", "alpha": float(alpha)}
+    lambdas = expected("penalised")[f"cox {left} {alpha} {strata}"]["lambda"]
+    return asked | {"lambdas": lambdas, "strata": ["site"] if strata == "site" else []}
+
+
+def same_path(found: dict[str, Any], r: dict[str, Any]) -> None:
+    own, theirs = coefficients(found), np.array(r["coefficients"])
+    assert np.array_equal(own != 0.0, theirs != 0.0)
+    assert np.max(np.abs(own - theirs) / np.maximum(np.abs(theirs), 1e-3)) < GLMNET
+    assert [p["df"] for p in found["fit"]["path"]] == r["df"]
+    assert worst([p["dev_ratio"] for p in found["fit"]["path"]], r["dev_ratio"]) < GLMNET
+    assert worst(found["fit"]["null_deviance"], r["null"]) < 1e-9
+
+
+@pytest.mark.parametrize("strata", ["one", "site"])
+@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize("left", ["plain", "late"])
+def test_cox_equals_glmnet(survived, left, alpha, strata) -> None:
+    found = run("penalised", survival_question(left, alpha, strata), survived).report
+    same_path(found, expected("penalised")[f"cox {left} {alpha} {strata}"])
+    assert found["exactness"] == "exact"
+
+
+def test_cox_through_files_gate_and_masks(survived) -> None:
+    names = ("plain 1 one", "late 1 site", "plain 0 site")
+    asked_of = {name: {"penalised": survival_question(*name.split())} for name in names}
+    rows = {name: values for name, values in survived.items() if name != "site"}
+    found = asked(rows | {"site_": survived["site_"].astype(int)}, asked_of, missing="analysis")
+    for name in names:
+        same_path(found[name], expected("penalised")[f"cox {name}"])
+
+
 def test_a_path_begins_where_glmnets_does() -> None:
     body = run("penalised", {"formula": "ill" + FORMULA, "family": "binomial", "points": 5}, cohort()).report
     path = body["fit"]["path"]
@@ -114,19 +160,51 @@ def test_without_a_pattern_found_there_is_an_exact_minimum() -> None:
         ({"formula": "none ~ age"}, "E-NO-EVENTS", "'none' is 0 in every row"),
         ({"formula": "flat ~ age", "family": "gaussian"}, "E-OUTCOME", "one value only"),
         ({"formula": "dose ~ age"}, "E-OUTCOME", "0 or 1"),
+        ({"strata": ["site"]}, "E-FORMULA", "no strata"),
+        ({"formula": "Surv(days, died) ~ age"}, "E-FORMULA", "an outcome and terms"),
+        ({"family": "cox"}, "E-FORMULA", "times and terms"),
+        ({"family": "cox", "formula": "Surv(days, died) ~ age + flat"}, "E-COLLINEAR", "'flat' is constant"),
+        ({"family": "cox", "formula": "Surv(days, died) ~ age + twice"}, "E-COLLINEAR", "'twice' follows from 'age'"),
+        ({"family": "cox", "formula": "Surv(days, none) ~ age", "strata": ["site"]}, "E-NO-EVENTS", "'none'"),
+        ({"lambda": [0.1]}, "E-UNKNOWN-KEY", "lambdas"),
     ],
 )
 def test_bad_input_ends_in_an_error(change, code, match) -> None:
     rows = cohort() | {"flat": np.ones(900), "none": np.zeros(900)}
     rows["twice"] = 2 * rows["age"] + 1
-    with pytest.raises(Invalid, match=match) as caught:
+    with pytest.raises(Invalid) as caught:
         run("penalised", {**question("binomial", "1"), **change}, rows)
     assert caught.value.code == code
+    assert match in f"{caught.value.message} {caught.value.hint}"
 
 
-def test_a_separated_outcome_has_a_penalised_answer() -> None:
-    """Where maximum likelihood has none."""
+@pytest.mark.parametrize("alpha", [1.0, 0.5, 0.0])
+@pytest.mark.parametrize("lam", [0.05, 1e-3, 1e-5])
+def test_a_separated_outcome_has_a_penalised_answer(alpha, lam) -> None:
+    """Where maximum likelihood has none: the optimality conditions, on the pooled rows."""
     rows = cohort()
     rows["ill"] = (rows["age"] > 60).astype(float)
-    body = run("penalised", {"formula": "ill ~ age + dose", "family": "binomial", "lambdas": [0.05]}, rows).report
-    assert 0 < coefficients(body)[0, 1] < 1
+    asked_of = {"formula": "ill ~ age + dose", "family": "binomial", "lambdas": [lam], "alpha": alpha}
+    b = coefficients(run("penalised", asked_of, rows).report)[0]
+    x = np.column_stack([rows["age"], rows["dose"]])
+    sd, residual = x.std(axis=0), rows["ill"] - special.expit(b[0] + x @ b[1:])
+    slope, standard = (x - x.mean(axis=0)).T @ residual / 900 / sd, b[1:] * sd
+    wanted = lam * (alpha * np.sign(standard) + (1 - alpha) * standard)
+    assert abs(residual.mean()) < 1e-12
+    assert np.all(np.abs(slope - wanted)[standard != 0.0] < 1e-9 * lam + 1e-14)
+    assert np.all(np.abs(slope[standard == 0.0]) <= lam * alpha)
+
+
+@pytest.mark.parametrize("strata", [[], ["site"]])
+def test_times_that_a_column_separates_have_a_penalised_answer(survived, strata) -> None:
+    rows = survived | {"y": survived["event"]}
+    asked_of = {"formula": "Surv(time, event) ~ y + age", "family": "cox", "lambdas": [0.01], "strata": strata}
+    assert 0 < coefficients(run("penalised", asked_of, rows).report)[0, 0] < 20
+
+
+def test_a_penalty_too_small_for_a_separated_outcome_names_the_column() -> None:
+    rows = cohort()
+    rows["ill"] = (rows["age"] > 60).astype(float)
+    with pytest.raises(Invalid) as caught:
+        run("penalised", {"formula": "ill ~ age + dose", "family": "binomial", "lambdas": [1e-14]}, rows)
+    assert (caught.value.code, "'age'" in caught.value.message) == ("E-SEPARATED", True)

@@ -125,7 +125,8 @@ def _rungs(question: Cox, dictionary: Codebook) -> tuple[Grid, ...]:
     return survival.rungs(_formula(question)[1].time, question.grid, dictionary)
 
 
-def _model(question: Cox, setting: Setting) -> Model:
+def cox_model(question: Cox, setting: Setting) -> Model:
+    """Public facts of the model that a question asks for."""
     _, surv = _formula(question)
     if setting.design is None:
         raise Invalid("E-DESIGN", "a cox model needs a design")
@@ -190,8 +191,8 @@ def _grid(setting: Setting) -> Grid:
 
 def _evidence(question: Cox, setting: Setting, prepared: Rows) -> Evidence:
     if not _by_site(question):
-        return cox_evidence(_model(question, setting), prepared, _grid(setting))
-    found = cox_evidence(_model(question, setting), prepared, None)
+        return cox_evidence(cox_model(question, setting), prepared, _grid(setting))
+    found = cox_evidence(cox_model(question, setting), prepared, None)
     if not _gridded(question):
         return found
     counted = cox_zph.curve_part(prepared, _formula(question)[1].time, _grid(setting))
@@ -199,12 +200,12 @@ def _evidence(question: Cox, setting: Setting, prepared: Rows) -> Evidence:
 
 
 def _flow(question: Cox, setting: Setting) -> Flow:
-    model = _model(question, setting)
+    model = cox_model(question, setting)
     glm_cluster.check(model.cluster, setting.sites)
     return cox_flow.fit_sites(model) if _by_site(question) else cox_flow.fit_common(model)
 
 
-def _marks(setting: Setting, rows: Rows, asked: Round) -> dict[str, Any]:
+def cox_marks(setting: Setting, rows: Rows, asked: Round) -> dict[str, Any]:
     """Sums behind implied cells, in the first round."""
     if setting.design is None or all(f.name != "marks" for f in asked.layout.fields):
         return {}
@@ -217,7 +218,7 @@ def _summarise(question: Cox, setting: Setting, prepared: Rows, asked: Round) ->
     if step.startswith("site"):
         values, weights = _site_answer(question, setting, prepared, asked)
     else:
-        values, weights = _common_answer(question, setting, prepared, asked)
+        values, weights = common_answer(question, setting, prepared, asked)
     return Answer(filled(asked.layout, values), weights)
 
 
@@ -252,10 +253,11 @@ def _site_answer(question: Cox, setting: Setting, rows: Rows, asked: Round) -> t
     values: dict[str, Any] = {"loglik": totals.loglik, "score": totals.score, "information": totals.information}
     values |= {"n": rows.size, "events": np.count_nonzero(rows.event)}
     values |= {} if rows.weight is None else {"event_weight": rows.weight[rows.event].sum()}
-    return values | _marks(setting, rows, asked), totals.weights
+    return values | cox_marks(setting, rows, asked), totals.weights
 
 
-def _common_answer(question: Cox, setting: Setting, rows: Rows, asked: Round) -> tuple[dict[str, Any], Any]:
+def common_answer(question: Cox, setting: Setting, rows: Rows, asked: Round) -> tuple[dict[str, Any], Any]:
+    """A site's part of a round with one baseline, and its weights."""
     step, grid = asked.params["step"], _grid(setting)
     cell = cox_common.cells(rows, _formula(question)[1].time, grid)
     if step == "count":
@@ -264,7 +266,7 @@ def _common_answer(question: Cox, setting: Setting, rows: Rows, asked: Round) ->
         values = {"events": events, "rows": leaving, "moments": cox_common.moments(rows, asked.params)}
         values |= {"event_weight": cox_common.event_weights(rows, cell, total)}
         values |= {} if rows.told.entry is None else {"entries": cox_common.arrivals(rows, grid, total)}
-        return values | _marks(setting, rows, asked), None
+        return values | cox_marks(setting, rows, asked), None
     if step == "risk":
         return cox_common.risk_sums(rows, cell, asked.params)
     if step == "common meat":
@@ -301,7 +303,7 @@ def _report(question: Cox, setting: Setting, estimate: Estimate) -> dict[str, An
     own = {"events": size(estimate.counts["events"]), "ties": question.ties}
     own |= {name: found.get(name) for name in ("concordance", "concordance_error")}
     body = model_body(question, setting, estimate, {**found["fit"], **own})
-    body |= {"strata": list(_strata(question)), "error": _error(_model(question, setting))}
+    body |= {"strata": list(_strata(question)), "error": _error(cox_model(question, setting))}
     if "clusters" in estimate.counts:
         body["clusters"] = size(estimate.counts["clusters"])
     if "zph" in found:

@@ -125,7 +125,7 @@ def fit_common(model: Model) -> Flow:
 
     def evaluate(here: Coordinates, coefficients: FloatArray) -> Evaluate:
         sent[0] += 1
-        _check_sequence(model, blocks, sent[0])
+        check_sequence(model, blocks, sent[0])
         base = {
             "coefficients": coefficients,
             "block_of": blocks.block_of,
@@ -265,7 +265,7 @@ def check(model: Model, n: int, deaths: int) -> None:
         raise Invalid("E-NO-EVENTS", f"{model.event!r} is 0 in every row", "nothing can be fitted to it")
 
 
-def _check_sequence(model: Model, blocks: EventBlocks, rounds: int) -> None:
+def check_sequence(model: Model, blocks: EventBlocks, rounds: int) -> None:
     """Each round shows the pooled risk sets at another beta: leavers must outnumber what is said about them.
 
     DISCLOSURE (Cox, one baseline): rounds x (1 + p)(2 + p) / 2 numbers, so leavers > rounds x (p + 2) / 2. Late

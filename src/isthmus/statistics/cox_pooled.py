@@ -96,7 +96,7 @@ class RiskSets:
     sums: TieSums
 
     @classmethod
-    def of(cls, ties: Ties, blocks: EventBlocks, s0: FloatArray, pooled: Summary) -> RiskSets:
+    def of(cls, ties: Ties, blocks: EventBlocks, s0: FloatArray, pooled: Any) -> RiskSets:
         """From round A and its cumulated, positive risks `s0` (K,)."""
         at = blocks.with_events
         efron = ties == "efron"

@@ -1,12 +1,16 @@
 """Penalised regression (kind `penalised`): ridge, lasso and elastic-net paths, as R's `glmnet`.
 
+With family `cox` the outcome is `Surv(time, event)` or `Surv(entry, time, event)`, ties are Breslow's, and there is no
+intercept. `strata` with `site` among them (exact: only score and information leave), or one baseline over all sites on recorded
+times or a grid.
+
 Result keys: `cells`, one per penalty and term (`lambda`, `term`, `estimate`; 0 where the lasso left it out), `fit`
 (`family`, `alpha`, `null_deviance`, `path`: per penalty `lambda`, `df` (terms in the model), `deviance`, `dev_ratio`),
-`n`, `events`, `reference`. A penalised estimate has no standard error.
+`n`, `events`, `reference`; of Cox models also `strata`, and `grid` on a grid. A penalised estimate has no standard error.
 
 The objective is glmnet's: loss / n + lambda ((1 - alpha) / 2 sum b**2 + alpha sum |b|), b the coefficients of columns
-scaled by their population standard deviation, the intercept free; loss is minus the log-likelihood, of a gaussian half the sum
-of squares, whose ridge part is divided by the standard deviation of the outcome (glmnet scales the outcome).
+scaled by their population standard deviation, the intercept free; loss is minus the log-likelihood (Cox: partial), of a gaussian
+half the sum of squares, whose ridge part is divided by the standard deviation of the outcome (glmnet scales the outcome).
 `glmnet` stops its descent at `thresh`; here each point meets the KKT conditions to rounding.
 Reference: Friedman, Hastie & Tibshirani (2010), J Stat Softw 33(1).
 """
@@ -24,16 +28,20 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, parse
 from isthmus.model.record import record
-from isthmus.statistics import glm_kernel, penalised_flow
+from isthmus.statistics import cox_common, cox_rows, glm_kernel, penalised_cox, penalised_flow
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
+from isthmus.statistics.cox import STATISTIC as COX
+from isthmus.statistics.cox import Cox, common_answer, cox_marks, cox_model
 from isthmus.statistics.families import FAMILIES, link_names
 from isthmus.statistics.glm import check_outcome
 from isthmus.statistics.glm_evidence import glm_evidence
 from isthmus.statistics.glm_kernel import Rows
 from isthmus.statistics.glm_model import Model, start_part
-from isthmus.statistics.penalised_flow import ROUNDS, Path
+from isthmus.statistics.penalised_flow import Path
+from isthmus.statistics.penalised_path import ROUNDS
 from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
+from isthmus.statistics.survival import GridWish
 
 MOST = 100  # penalties
 # Numbers of a path must stay below those of the rows, n p: where `parameters_per_row` is 0.1, this is that limit.
@@ -44,39 +52,61 @@ SHARE = 10
 class Penalised:
     """Arguments of `penalised`.
 
-    `formula`: `outcome ~ terms`, with an intercept; `alpha`: 1 the lasso, 0 ridge, between them the elastic net;
+    `formula`: `outcome ~ terms`, with an intercept, or `Surv(time, event) ~ terms`; `strata`, `grid`: of `cox`, as there; `alpha`: 1 the lasso, 0 ridge, between them the elastic net;
     `lambdas`: the penalties; or `points` of them from the least that leaves no term, down to `smallest` times that.
     """
 
     formula: str
-    family: Literal["gaussian", "binomial", "poisson"]
+    family: Literal["gaussian", "binomial", "poisson", "cox"]
     alpha: float = 1.0
     lambdas: tuple[float, ...] = ()
     points: int = 10
     smallest: float = 0.01
+    strata: tuple[str, ...] = ()
+    grid: GridWish | None = None
 
 
 def _formula(question: Penalised) -> Formula:
     formula = parse(question.formula)
-    simple = formula.response is not None and formula.surv is None and formula.intercept
-    if not simple or not formula.terms or formula.strata or formula.cluster or formula.offset:
-        raise Invalid("E-FORMULA", "a penalised model is an outcome and terms", "write `outcome ~ terms`")
+    if question.family == "cox":
+        surv = formula.surv
+        if surv is None or not formula.terms or formula.cluster or formula.offset:
+            raise Invalid("E-FORMULA", "a penalised cox model is times and terms", "write `Surv(time, event) ~ terms`")
+        if len({surv.entry, surv.time, surv.event}) < 3:
+            raise Invalid("E-FORMULA", "entry, time and event of `Surv` are different variables")
+    else:
+        simple = formula.response is not None and formula.surv is None and formula.intercept
+        if not simple or not formula.terms or formula.strata or formula.cluster or formula.offset:
+            raise Invalid("E-FORMULA", "a penalised model is an outcome and terms", "write `outcome ~ terms`")
+        if question.strata or question.grid is not None:
+            raise Invalid("E-FORMULA", f"a {question.family} model has no strata and no grid", "family: cox has")
+    _check_path(question)
+    return formula
+
+
+def _check_path(question: Penalised) -> None:
     if not 0.0 <= question.alpha <= 1.0 or not 0.0 < question.smallest < 1.0:
         raise Invalid("E-PENALTY", "alpha lies between 0 and 1, and so does smallest", "1 is the lasso, 0 ridge")
     if not 1 <= (len(question.lambdas) or question.points) <= MOST:
         raise Invalid("E-PENALTY", f"a path has 1 to {MOST} penalties", "state fewer `points` or `lambdas`")
     if not all(math.isfinite(value) and value > 0.0 for value in question.lambdas):
         raise Invalid("E-PENALTY", "penalties are above 0", "a model without one is a glm")
-    return formula
+
+
+def _survival(question: Penalised) -> Cox:
+    """A Cox question that reads and knows the same."""
+    return Cox(formula=question.formula, ties="breslow", strata=question.strata, grid=question.grid)
 
 
 def _needs(question: Penalised) -> Needs:
     formula = _formula(question)
+    if question.family == "cox":
+        return COX.needs(_survival(question))
     return Needs(numbers=(str(formula.response),), formula=formula)
 
 
 def _rungs(question: Penalised, dictionary: Codebook) -> tuple[Grid, ...]:
-    return ()
+    return COX.rungs(_survival(question), dictionary) if question.family == "cox" else ()
 
 
 def _model(question: Penalised, setting: Setting) -> Model:
@@ -87,7 +117,10 @@ def _model(question: Penalised, setting: Setting) -> Model:
     return Model(family, formula.response, setting.design, setting.dictionary, None, False, None)
 
 
-def _prepare(question: Penalised, setting: Setting, inputs: Inputs) -> Rows:
+def _prepare(question: Penalised, setting: Setting, inputs: Inputs) -> Rows | cox_rows.Rows:
+    if question.family == "cox":
+        made: cox_rows.Rows = COX.prepare(_survival(question), setting, inputs)
+        return made
     if inputs.design is None:
         raise Invalid("E-DESIGN", "a penalised model needs a design")
     name = str(_formula(question).response)
@@ -95,34 +128,67 @@ def _prepare(question: Penalised, setting: Setting, inputs: Inputs) -> Rows:
     return Rows(inputs.design, inputs.numbers[name], None, None)
 
 
-def _evidence(question: Penalised, setting: Setting, prepared: Rows) -> Evidence:
-    """Of the model without a penalty, and how many numbers the path tells beside those that the rows hold."""
-    found = glm_evidence(_model(question, setting), prepared)
-    if question.family == "gaussian":
-        return found  # one matrix, whatever the path
-    columns, points = len(prepared.columns), len(question.lambdas) or question.points
-    told = (1 + (ROUNDS - 1) * points) * (columns + 1) * (columns + 2) // 2
+def _evidence(question: Penalised, setting: Setting, prepared: Rows | cox_rows.Rows) -> Evidence:
+    return _told(question, setting, prepared, ROUNDS)
+
+
+def _told(question: Penalised, setting: Setting, prepared: Rows | cox_rows.Rows, rounds: int) -> Evidence:
+    """Of the model without a penalty, and how many numbers the path tells in `rounds` beside those that the rows hold."""
+    if isinstance(prepared, cox_rows.Rows):
+        found: Evidence = COX.evidence(_survival(question), setting, prepared)
+        columns = len(prepared.columns)
+    else:
+        found, columns = glm_evidence(_model(question, setting), prepared), len(prepared.columns)
+        if question.family == "gaussian":
+            return found  # one matrix, whatever the path
+    points = len(question.lambdas) or question.points
+    told = (1 + (rounds - 1) * points) * (columns + 1) * (columns + 2) // 2
     return replace(found, fits={**found.fits, "path": (prepared.size, math.ceil(told / (columns * SHARE)))})
 
 
 def _flow(question: Penalised, setting: Setting) -> Flow:
     stated = tuple(sorted(set(question.lambdas), reverse=True))
-    model = _model(question, setting)
-    return penalised_flow.run(Path(model, question.alpha, stated, question.points, question.smallest))
+    rest = (question.alpha, stated, question.points, question.smallest)
+    if question.family == "cox":
+        return penalised_cox.run(penalised_cox.Path(cox_model(_survival(question), setting), *rest))
+    return penalised_flow.run(Path(_model(question, setting), *rest))
 
 
-def _summarise(question: Penalised, setting: Setting, prepared: Rows, asked: Round) -> Answer:
+def _summarise(question: Penalised, setting: Setting, prepared: Rows | cox_rows.Rows, asked: Round) -> Answer:
+    if isinstance(prepared, cox_rows.Rows):
+        values, weights = _cox_part(question, setting, prepared, asked)
+    else:
+        values, weights = _part(question, setting, prepared, asked)
+    number = asked.params.get("round")
+    more = (_told(question, setting, prepared, number),) if isinstance(number, int) and number > ROUNDS else ()
+    return Answer(filled(asked.layout, values), weights, evidence=more)
+
+
+def _part(question: Penalised, setting: Setting, rows: Rows, asked: Round) -> tuple[dict[str, Any], Weights]:
     model, params = _model(question, setting), asked.params
     if params["step"] == "start":
-        values, weights = start_part(model, prepared, params, FAMILIES["gaussian", "identity"])
-        return Answer(filled(asked.layout, values), weights)
+        return start_part(model, rows, params, FAMILIES["gaussian", "identity"])
     each = [
-        glm_kernel.newton_sums(model.family, prepared, {**params, "coefficients": row})
+        glm_kernel.newton_sums(model.family, rows, {**params, "coefficients": row})
         for row in np.asarray(params["coefficients"])
     ]
-    names = ("score", "gram", "deviance")
-    guard: Weights = worst(totals.weights() for totals in each)
-    return Answer(filled(asked.layout, {n: np.array([getattr(t, n) for t in each]) for n in names}), guard)
+    values = {n: np.array([getattr(t, n) for t in each]) for n in ("score", "gram", "deviance")}
+    return values, worst(totals.weights() for totals in each)
+
+
+def _cox_part(question: Penalised, setting: Setting, rows: cox_rows.Rows, asked: Round) -> tuple[dict[str, Any], Any]:
+    step, params = asked.params["step"], asked.params
+    if step == "moments":
+        return {"moments": cox_common.moments(rows, params)}, None
+    if setting.grid is None:
+        if step == "path":
+            return penalised_cox.site_path(rows, params)
+        return penalised_cox.site_count(rows, params) | cox_marks(setting, rows, asked), None
+    if step == "count":
+        return common_answer(_survival(question), setting, rows, asked)
+    cell = cox_common.cells(rows, cox_model(_survival(question), setting).time, setting.grid)
+    part = penalised_cox.common_risk if step == "risk" else penalised_cox.common_hazard
+    return part(rows, cell, params)
 
 
 def _report(question: Penalised, setting: Setting, estimate: Estimate) -> dict[str, Any]:
@@ -150,7 +216,15 @@ def _report(question: Penalised, setting: Setting, estimate: Estimate) -> dict[s
         },
         "reference": dict(setting.design.reference) if setting.design is not None else {},
     }
-    return body | ({"events": size(estimate.counts["events"])} if "events" in estimate.counts else {})
+    body |= {"events": size(estimate.counts["events"])} if "events" in estimate.counts else {}
+    body |= (
+        {"strata": list(dict.fromkeys((*question.strata, *_formula(question).strata)))}
+        if question.family == "cox"
+        else {}
+    )
+    if estimate.exactness == "grid" and setting.grid is not None:
+        body |= {"grid": {"edges": list(setting.grid.edges)}, "bound": None}
+    return body
 
 
 STATISTIC = Statistic(

@@ -21,12 +21,9 @@ from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.families import FAMILIES, null_deviance
 from isthmus.statistics.glm_flow import Start
 from isthmus.statistics.glm_model import Model
-from isthmus.statistics.newton import WORSE
-from isthmus.statistics.penalised_path import Penalty, minimise, penalties
+from isthmus.statistics.penalised_path import MOST_ROUNDS, Penalty, Point, minimise, moved, penalties, unsettled
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
-ROUNDS = 10  # of Newton steps; the guard on what a path tells of the rows counts them all
-STEP = 1e-10  # largest move of a standardised coefficient; the next would be its square
 LEAST_ALPHA = 1e-3  # of lasso in the largest penalty of a path, as glmnet: that of ridge alone would be infinite
 
 
@@ -55,18 +52,6 @@ class Sums:
     right: FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
-    """One penalty under way: standardised coefficients now and before, objective before."""
-
-    penalty: Penalty
-    now: FloatArray
-    before: FloatArray | None = None
-    objective: float = math.inf
-    deviance: float = math.nan
-    done: bool = False
-
-
 def path_layout(model: Model, points: int) -> Layout:
     """Score, information and deviance at each point."""
     return Layout(
@@ -89,7 +74,7 @@ def run(path: Path) -> Flow:
     made = [_penalty(path, lam / sums.start.unit, spread) for lam in chosen]
     if gaussian:
         first = np.zeros(path.model.size)
-        points = [_Point(p, minimise(sums.gram, sums.right, p, first), done=True) for p in made]
+        points = [Point(p, minimise(sums.gram, sums.right, p, first), done=True) for p in made]
         points = [replace(p, deviance=_residual(sums, p.now)) for p in points]
         return _estimate(path, sums, chosen, points, 2)
     points, rounds = yield from _newton(path, sums, made)
@@ -148,46 +133,29 @@ def _penalty(path: Path, lam: float, spread: float) -> Penalty:
     return Penalty(lasso, ridge)
 
 
-def _newton(path: Path, sums: Sums, made: list[Penalty]) -> Generator[Round, Summary, tuple[list[_Point], int]]:
+def _newton(path: Path, sums: Sums, made: list[Penalty]) -> Generator[Round, Summary, tuple[list[Point], int]]:
     """Steps at every penalty until none moves; the first round, from the mean alone, serves all."""
     model, first = path.model, np.zeros(path.model.size)
     mean = sums.start.sums["response"] / sums.n
     first[0] = float(f"{model.family.predictor(mean):.{penalised_path.SIGNIFICANT}e}")  # no last bit to differ in
-    points = [_Point(penalty, first) for penalty in made]
-    for rounds in range(1, ROUNDS + 1):
+    points = [Point(penalty, first) for penalty in made]
+    for rounds in range(1, MOST_ROUNDS + 1):
         active = [i for i, point in enumerate(points) if not point.done]
         shown = active[:1] if rounds == 1 else active
         where = np.array([points[i].now / sums.size for i in shown])
-        params = {"step": "path", "response_scale": 1.0, "coefficients": where, **sums.start.place.params()}
-        pooled = yield Round(path_layout(model, len(shown)), params)
+        params: dict[str, Any] = {"step": "path", "round": rounds, "response_scale": 1.0, "coefficients": where}
+        pooled = yield Round(path_layout(model, len(shown)), params | sums.start.place.params())
         for order, i in enumerate(active):
             at = 0 if rounds == 1 else order
-            points[i] = _moved(sums, points[i], (pooled["score"][at], pooled["gram"][at], pooled["deviance"][at]))
+            score = pooled["score"][at] / sums.n / sums.size
+            gram = pooled["gram"][at] / sums.n / np.outer(sums.size, sums.size)
+            points[i] = moved(points[i], (score, gram), float(pooled["deviance"][at]), sums.n)
         if all(point.done for point in points):
             return points, rounds
-    raise Invalid(
-        "E-CONVERGENCE",
-        f"no convergence of {model.outcome!r} in {ROUNDS} rounds",
-        "use larger penalties or fewer terms",
-    )
+    raise unsettled(points, model.design.names, model.outcome)
 
 
-def _moved(sums: Sums, point: _Point, found: tuple[FloatArray, FloatArray, Any]) -> _Point:
-    """One step of a point, or half of the last where that made the objective worse."""
-    score, gram, deviance = found[0] / sums.n / sums.size, found[1] / sums.n / np.outer(sums.size, sums.size), found[2]
-    objective = float(deviance) / sums.n / 2.0 + point.penalty.of(point.now)
-    worse = not objective <= point.objective + WORSE * (abs(point.objective) + 1.0)
-    if point.before is not None and worse:
-        return replace(point, now=(point.now + point.before) / 2.0)
-    try:
-        best = minimise(gram, score + linear.product(gram, point.now), point.penalty, point.now)
-    except linear.Dependent as error:
-        raise Invalid("E-CONVERGENCE", "the path has no end", "use larger penalties or fewer terms") from error
-    done = bool(np.max(np.abs(best - point.now)) < STEP)
-    return replace(point, now=best, before=point.now, objective=objective, deviance=float(deviance), done=done)
-
-
-def _estimate(path: Path, sums: Sums, chosen: tuple[float, ...], points: list[_Point], rounds: int) -> Estimate:
+def _estimate(path: Path, sums: Sums, chosen: tuple[float, ...], points: list[Point], rounds: int) -> Estimate:
     start, model = sums.start, path.model
     raw = [start.place.raw(point.now / sums.size) * start.unit for point in points]
     unit = start.unit**2

@@ -7,13 +7,21 @@ Reference: Friedman, Hastie & Tibshirani (2010), J Stat Softw 33(1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from isthmus.model.errors import Invalid
 from isthmus.statistics import linear
+from isthmus.statistics.newton import WORSE
 from isthmus.summary import FloatArray
+
+ROUNDS = 10  # of Newton steps; the guard on what a path tells of the rows counts so many, and each that comes after
+MOST_ROUNDS = 40  # a separated outcome with a small penalty takes some twenty
+STEP = 1e-10  # largest move of a standardised coefficient; the next would be its square
+RUNNING = 4.0  # a standardised coefficient beyond it multiplies odds or hazard by 50 for each standard deviation
 
 SWEEPS = 20_000  # of the coordinates; the pattern of a path of ten columns is there after some tens
 SLACK = 1e-11  # of the penalty: by how much rounding may carry the slope of a coefficient that is 0 beyond it
@@ -77,3 +85,45 @@ def penalties(largest: float, points: int, smallest: float) -> tuple[float, ...]
     """`points` penalties from `largest` down to `smallest` times it, evenly on the log scale, rounded."""
     ratio = smallest ** (1.0 / (points - 1)) if points > 1 else 1.0
     return tuple(float(f"{ABOVE * largest * ratio**k:.{SIGNIFICANT - 1}e}") for k in range(points))
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One penalty under way: standardised coefficients now and before, objective before."""
+
+    penalty: Penalty
+    now: FloatArray
+    before: FloatArray | None = None
+    objective: float = math.inf
+    deviance: float = math.nan
+    done: bool = False
+
+
+def moved(point: Point, found: tuple[FloatArray, FloatArray], deviance: float, n: float) -> Point:
+    """One step of a point, or half of the last where that made the objective worse.
+
+    `found`: score (p,) and information (p, p) over n, standardised; `deviance`: of all rows, up to a constant.
+    """
+    score, gram = found
+    objective = deviance / n / 2.0 + point.penalty.of(point.now)
+    worse = not objective <= point.objective + WORSE * (abs(point.objective) + 1.0)
+    if point.before is not None and worse:
+        return replace(point, now=(point.now + point.before) / 2.0)
+    try:
+        best = minimise(gram, score + linear.product(gram, point.now), point.penalty, point.now)
+    except linear.Dependent as error:
+        raise Invalid("E-CONVERGENCE", "the path has no end", "use larger penalties or fewer terms") from error
+    done = bool(np.max(np.abs(best - point.now)) < STEP)
+    return replace(point, now=best, before=point.now, objective=objective, deviance=deviance, done=done)
+
+
+def unsettled(points: Sequence[Point], names: Sequence[str], outcome: str) -> Invalid:
+    """The error for points that still move: names the columns that run away."""
+    farthest = np.max([np.abs(point.now) for point in points if not point.done], axis=0)
+    running = [name for name, far in zip(names, farthest.tolist(), strict=True) if far > RUNNING and name[0] != "("]
+    if running:
+        listed = ", ".join(repr(name) for name in running)
+        text = f"{outcome!r} is separated by {listed}, and the penalties are too small to hold it"
+        return Invalid("E-SEPARATED", text, "use larger penalties, or leave the column out")
+    hint = "use larger penalties or fewer terms"
+    return Invalid("E-CONVERGENCE", f"no convergence of {outcome!r} in {MOST_ROUNDS} rounds", hint)

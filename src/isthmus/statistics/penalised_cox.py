@@ -1,0 +1,253 @@
+"""A path of penalised Cox models from pooled sums, as `glmnet` with family `cox` (Breslow's ties).
+
+Two rounds give what standardisation needs; then score, information and log-likelihood at the coefficients of each
+penalty that is not done yet: in one round where sites are strata, in two with one baseline (risk sets, then the information
+at their hazards). The loss is minus the log partial likelihood; the deviance is against the saturated model, whose
+log-likelihood is - sum d log d over event times.
+Reference: Simon, Friedman, Hastie & Tibshirani (2011), J Stat Softw 39(5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from isthmus.evidence import Counts, Weights, worst
+from isthmus.statistics import coordinates, cox_common, cox_flow, cox_model, cox_rows, implied, linear
+from isthmus.statistics.contract import Estimate, Flow, Round
+from isthmus.statistics.coordinates import Coordinates
+from isthmus.statistics.cox_model import Model
+from isthmus.statistics.cox_pooled import EventBlocks, RiskSets, cumulated, event_blocks
+from isthmus.statistics.cox_rows import Params, Rows
+from isthmus.statistics.newton import diverged
+from isthmus.statistics.penalised_path import MOST_ROUNDS, Penalty, Point, moved, penalties, unsettled
+from isthmus.summary import Field, FloatArray, Layout, Summary
+
+LEAST_ALPHA = 1e-3  # as glmnet
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Public facts: the model (`steps` 0 with sites as strata), the share of lasso, penalties stated or how many."""
+
+    model: Model
+    alpha: float
+    stated: tuple[float, ...]
+    points: int
+    smallest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """After the first rounds: rows, events, coordinates, standard deviations `size` (p,), sum of d log d, marks, blocks."""
+
+    n: float
+    events: int
+    place: Coordinates
+    size: FloatArray
+    tied: float
+    marks: FloatArray
+    blocks: EventBlocks | None
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    """Score (points, p), information (points, p, p) and log-likelihood (points,)."""
+
+    score: FloatArray
+    information: FloatArray
+    loglik: FloatArray
+
+
+def count_layout(model: Model) -> Layout:
+    """First round: counts and moments."""
+    if model.steps:
+        return cox_model.count_layout(model)
+    return Layout(
+        fields=(
+            Field(name="n", shape=(1,), kind="count"),
+            Field(name="n_events", shape=(1,), kind="count"),
+            Field(name="tied", shape=(1,), kind="sum"),
+            *moments_layout(model).fields,
+            cox_model.marks_field(model),
+        )
+    )
+
+
+def moments_layout(model: Model) -> Layout:
+    """Sums of the columns and of their squares."""
+    return Layout(fields=(Field(name="moments", shape=(2, model.size), kind="moment"),))
+
+
+def path_layout(model: Model, points: int) -> Layout:
+    """Sites as strata, at each point."""
+    return Layout(
+        fields=(
+            Field(name="score", shape=(points, model.size), kind="score"),
+            Field(name="information", shape=(points, model.size, model.size), kind="gram"),
+            Field(name="loglik", shape=(points,), kind="sum"),
+        )
+    )
+
+
+def risk_layout(model: Model, points: int, blocks: int) -> Layout:
+    """One baseline, at each point: risk sets."""
+    return Layout(
+        fields=(
+            Field(name="event_x", shape=(model.size,), kind="score"),
+            Field(name="s0", shape=(points, blocks), kind="risk_set"),
+            Field(name="s1", shape=(points, model.size, blocks), kind="risk_set"),
+        )
+    )
+
+
+def hazard_layout(model: Model, points: int) -> Layout:
+    """One baseline, at each point: information at the hazards of the risk sets."""
+    return Layout(fields=(Field(name="gram", shape=(points, model.size, model.size), kind="gram"),))
+
+
+def site_count(rows: Rows, params: Params) -> dict[str, Any]:
+    """A site's part of the first round, with sites as strata."""
+    deaths = cox_rows.own_blocks(rows).index.counts
+    found = {"n": rows.size, "n_events": np.count_nonzero(rows.event), "tied": float(deaths @ np.log(deaths))}
+    return {**found, "moments": cox_common.moments(rows, params)}
+
+
+def site_path(rows: Rows, params: Params) -> tuple[dict[str, Any], Weights]:
+    """A site's part at each point, with sites as strata."""
+    each = [cox_rows.site_sums(rows, "breslow", {**params, "coefficients": b}) for b in params["coefficients"]]
+    values = {name: np.array([getattr(at, name) for at in each]) for name in ("score", "information", "loglik")}
+    return values, worst(at.weights for at in each)
+
+
+def common_risk(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, Any], Weights]:
+    """A site's risk sets at each point, with one baseline."""
+    each = [cox_common.risk_sums(rows, cell, {**params, "coefficients": b}) for b in params["coefficients"]]
+    values = {name: np.array([sums[name] for sums, _ in each]) for name in ("s0", "s1")}
+    return {**values, "event_x": each[0][0]["event_x"]}, worst(guard for _, guard in each)
+
+
+def common_hazard(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, Any], Weights]:
+    """A site's information at each point, with one baseline."""
+    each = [
+        cox_common.hazard_gram(rows, cell, {**params, "coefficients": b, "hazard": h, "tied": np.zeros_like(h)})
+        for b, h in zip(params["coefficients"], params["hazard"], strict=True)
+    ]
+    return {"gram": np.array([gram for gram, _ in each])}, worst(guard for _, guard in each)
+
+
+def run(path: Path) -> Flow:
+    """The whole flow."""
+    sums = yield from _begin(path.model)
+    model, blocks = path.model, sums.blocks
+    evaluate = _by_site(model, sums) if blocks is None else _common(model, sums, blocks)
+    null = yield from evaluate(np.zeros((1, path.model.size)), 1)
+    information = null.information[0] / sums.n / np.outer(sums.size, sums.size)
+    try:
+        linear.cholesky(information)
+    except linear.Dependent as error:
+        raise linear.collinear(error, path.model.design.names) from error
+    largest = float(np.max(np.abs(null.score[0] / sums.size))) / sums.n / max(path.alpha, LEAST_ALPHA)
+    chosen = path.stated or penalties(largest, path.points, path.smallest)
+    points = [Point(_penalty(path, lam), np.zeros(path.model.size)) for lam in chosen]
+    points = [_step(sums, point, null, 0) for point in points]
+    for rounds in range(2, MOST_ROUNDS + 1):
+        active = [i for i, point in enumerate(points) if not point.done]
+        if not active:
+            return _estimate(path, sums, chosen, points, (rounds - 1, float(null.loglik[0])))
+        at = yield from evaluate(np.array([points[i].now / sums.size for i in active]), rounds)
+        for order, i in enumerate(active):
+            points[i] = _step(sums, points[i], at, order)
+    raise unsettled(points, path.model.design.names, path.model.event)
+
+
+def _begin(model: Model) -> Generator[Round, Summary, Sums]:
+    """Counts and moments about what the codebook declares, then moments about the pooled means."""
+    place = coordinates.declared(model.design, model.dictionary)
+    pooled = yield Round(count_layout(model), {"step": "count", **place.params()})
+    blocks = event_blocks(model.strata, pooled) if model.steps else None
+    if blocks is None:
+        n, events, tied = int(pooled["n"][0]), int(pooled["n_events"][0]), float(pooled["tied"][0])
+    else:
+        d = blocks.deaths[blocks.with_events]
+        n, events, tied = int(pooled["rows"].sum()), int(d.sum()), float(linear.total((d * np.log(d))[None, :])[0])
+    cox_flow.check(model, n, events)
+    place = cox_flow.centred(place, pooled["moments"] / n, model)
+    again = yield Round(moments_layout(model), {"step": "moments", **place.params()})
+    mean, square = again["moments"] / n
+    spread = square - mean * mean
+    for j, name in enumerate(model.design.names):
+        if not spread[j] > linear.COLLINEAR * square[j]:
+            raise linear.collinear(linear.Dependent(j, ()), [*model.design.names[:j], name])
+    return Sums(float(n), events, place, np.sqrt(spread), tied, pooled["marks"], blocks)
+
+
+def _by_site(model: Model, sums: Sums) -> Any:
+    """(coefficients (points, p), round) -> a round that gives `_At`."""
+
+    def evaluate(where: FloatArray, number: int) -> Generator[Round, Summary, _At]:
+        params = {"step": "path", "round": number, "coefficients": where, **sums.place.params()}
+        pooled = yield Round(path_layout(model, len(where)), params)
+        return _At(pooled["score"], pooled["information"], pooled["loglik"])
+
+    return evaluate
+
+
+def _common(model: Model, sums: Sums, blocks: EventBlocks) -> Any:
+    """(coefficients (points, p), round) -> two rounds that give `_At`."""
+    sent, size = [0], len(blocks.deaths)
+
+    def evaluate(where: FloatArray, number: int) -> Generator[Round, Summary, _At]:
+        sent[0] += len(where)
+        cox_flow.check_sequence(model, blocks, sent[0])
+        base: dict[str, Any] = {"round": number, "coefficients": where, "block_of": blocks.block_of, "blocks": size}
+        base |= sums.place.params()
+        pooled = yield Round(risk_layout(model, len(where), size), {"step": "risk", **base})
+        sets = []
+        for s0, s1, b in zip(pooled["s0"], pooled["s1"], where, strict=True):
+            own = cumulated(blocks, s0)
+            if not bool(np.all(own > 0.0)):
+                raise diverged(sums.place, b, b, model.design.names)
+            sets.append(RiskSets.of("breslow", blocks, own, {"s1": s1, "event_x": pooled["event_x"]}))
+        hazard = np.array([one.hazards(one.sums)["hazard"] for one in sets])
+        grams = yield Round(hazard_layout(model, len(where)), {"step": "hazard", **base, "hazard": hazard})
+        information = np.array([g - one.squares(one.sums) for g, one in zip(grams["gram"], sets, strict=True)])
+        logs = np.array([one.loglik(b) for one, b in zip(sets, where, strict=True)])
+        return _At(np.array([one.score() for one in sets]), information, logs)
+
+    return evaluate
+
+
+def _penalty(path: Path, lam: float) -> Penalty:
+    size = path.model.size
+    return Penalty(np.full(size, lam * path.alpha), np.full(size, lam * (1.0 - path.alpha)))
+
+
+def _step(sums: Sums, point: Point, at: _At, order: int) -> Point:
+    score = at.score[order] / sums.n / sums.size
+    information = at.information[order] / sums.n / np.outer(sums.size, sums.size)
+    return moved(point, (score, information), -2.0 * float(at.loglik[order]), sums.n)
+
+
+def _estimate(
+    path: Path, sums: Sums, chosen: tuple[float, ...], points: list[Point], last: tuple[int, float]
+) -> Estimate:
+    model, n, (evaluations, null) = path.model, int(sums.n), last
+    values = {
+        "lambdas": chosen,
+        "coefficients": np.array([sums.place.raw(point.now / sums.size) for point in points]),
+        "used": [int(np.count_nonzero(point.now)) for point in points],
+        "deviance": [point.deviance - 2.0 * sums.tied for point in points],
+        "null": -2.0 * null - 2.0 * sums.tied,
+    }
+    counts = {
+        "n": Counts("size", np.array([n])),
+        "events": Counts("cells", np.array([sums.events])),
+        "non_events": Counts("implied", np.array([n - sums.events])),
+        **implied.implied_cells(model.design, sums.marks, (n, sums.events)),
+    }
+    rounds = 2 + evaluations * (1 if sums.blocks is None else 2)
+    return Estimate("penalised", model.exactness, n, rounds, counts=counts, values=values, parameters=model.size)
