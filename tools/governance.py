@@ -9,11 +9,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from isthmus.data.yaml_text import load_yaml
-from isthmus.governance.rulepack import Pack, own_pack, pack_digest, packed
+from isthmus.governance.rulepack import Pack, own_pack, pack_digest
 from isthmus.governance.selfcheck import deletions, shown, silenced_faults, worked_case
+from isthmus.sdk.artefacts.satre import coverage
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "governance-rules.md"
 
@@ -47,22 +46,22 @@ def table(headings: tuple[str, ...], lines: Iterable[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in cells) + "\n"
 
 
-def coverage() -> dict[str, Any]:
-    """SATRE items by importance, and those for which a command gives evidence."""
-    data: dict[str, Any] = load_yaml(packed("satre.yaml"), frozenset({"items", "item"}))
-    return data
-
-
 def say_coverage() -> None:
     data = coverage()
     covered = {entry["item"]: entry for entry in data["covered"]}
-    lines = ((e["item"], f"`{e['command']}`", e["extent"], e["evidence"]) for e in covered.values())
-    print(f"## SATRE {data['version']}\n\n" + table(("Item", "Command", "Extent", "Evidence"), lines))
-    for importance, listed in data["items"].items():
-        left = [item for item in listed.split() if item not in covered]
-        total = len(listed.split())
+    stated = {entry["item"]: entry["fact"] for entry in data["stated"]}
+    lines = ((e["item"], f"`{e['command']}`", e["extent"], e.get("needs", ""), e["evidence"]) for e in covered.values())
+    print(f"## SATRE {data['version']}\n\n" + table(("Item", "Command", "Extent", "Needs", "Evidence"), lines))
+    said = ((item, fact.replace("_", " ")) for item, fact in stated.items())
+    print("Stated by facilities, or by a document of the agreement:\n\n" + table(("Item", "Fact"), said))
+    for importance, items in data["items"].items():
+        every = items.split()
+        shown_, only = [i for i in every if i in covered], [i for i in every if i in stated and i not in covered]
+        left = [i for i in every if i not in covered and i not in stated]
+        whole = sum(covered[i]["extent"] == "whole" for i in shown_)
         print(
-            f"{importance}: {total - len(left)} of {total} covered, whole or in part. Not covered: {' '.join(left)}\n"
+            f"{importance}: {len(every)}. By evidence {len(shown_)}, {whole} of them whole; stated alone {len(only)}; not covered"
+            f" {len(left)}: {' '.join(left)}\n"
         )
 
 

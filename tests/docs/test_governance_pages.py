@@ -12,6 +12,8 @@ from documents import ROOT, headings
 
 from isthmus.cli.app import app
 from isthmus.governance.rulepack import own_pack
+from isthmus.sdk.artefacts.catalogue import ARTEFACTS
+from isthmus.sdk.artefacts.satre import CHECKS, FACTS
 
 REFERENCE = ROOT / "docs" / "reference"
 
@@ -48,9 +50,14 @@ def test_limits_of_the_pack_are_said_where_it_is_described() -> None:
 def test_every_command_that_covers_a_satre_item_exists() -> None:
     for entry in tool().coverage()["covered"]:
         command = typer.main.get_command(app)
-        for word in entry["command"].split()[1:]:
+        words = entry["command"].split()[1:]
+        if words[:2] == ["audit", "evidence"]:
+            assert words.pop() in ARTEFACTS
+        for word in words:
             command = command.commands[word]  # type: ignore[attr-defined]
         assert entry["extent"] in {"whole", "part"}
+        assert entry.get("needs", "always") in CHECKS
+    assert {entry["fact"] for entry in tool().coverage()["stated"]} <= set(FACTS)
 
 
 def test_satre_items_are_those_of_its_specification(shared: Path) -> None:
@@ -60,4 +67,4 @@ def test_satre_items_are_those_of_its_specification(shared: Path) -> None:
     listed = {(item, importance) for importance, items in data["items"].items() for item in items.split()}
     assert listed == wanted
     assert len(listed) == 185
-    assert {e["item"] for e in data["covered"]} <= {item for item, _ in listed}
+    assert {e["item"] for e in data["covered"] + data["stated"]} <= {item for item, _ in listed}

@@ -18,6 +18,7 @@ from isthmus.cli import (
     codebook,
     config,
     doctor,
+    evidence,
     init,
     login,
     results,
@@ -101,6 +102,7 @@ _audit.command("search")(audit.search)
 _audit.command("prove")(audit.prove)
 _audit.command("export")(audit.export)
 _audit.command("verify")(audit.verify)
+_audit.command("evidence")(evidence.evidence)
 _config = _group("config", "Show the configuration.")
 _config.command("show")(config.show)
 _config.callback()(config.group)

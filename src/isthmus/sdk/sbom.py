@@ -6,9 +6,11 @@ import hashlib
 import platform
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cache
 from importlib import metadata, resources
 from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
 
 from isthmus import __version__
 from isthmus.model.names import Digest
@@ -88,6 +90,12 @@ def cyclonedx(serial: str, made: str) -> dict[str, Any]:
             *({"ref": refs[p.name], "dependsOn": [refs[name] for name in sorted(p.requires)]} for p in parts),
         ],
     }
+
+
+def bill(now: datetime) -> dict[str, Any]:
+    """The bill of materials of this installation now."""
+    made = now.isoformat(timespec="seconds")
+    return cyclonedx(f"urn:uuid:{uuid5(NAMESPACE_URL, f'{code_digest()} {made}')}", made)
 
 
 def _listed(part: Component) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import NAMESPACE_URL, uuid5
 
 from isthmus.model.errors import Invalid, Untrusted
 from isthmus.model.record import record
@@ -59,11 +58,10 @@ def make_crate(raw: bytes, now: datetime, identity: Identity | None = None) -> d
         Untrusted, Invalid: the bundle does not hold. Invalid: E-CRATE.
     """
     from isthmus.sdk.bundle import verified
-    from isthmus.sdk.sbom import cyclonedx
+    from isthmus.sdk.sbom import bill
 
     run, time = story(verified(raw, [])), now.isoformat(timespec="seconds")
-    serial = f"urn:uuid:{uuid5(NAMESPACE_URL, f'{run.held.run} {time} sbom')}"
-    payload = _payload(run, raw, written(cyclonedx(serial, time)))
+    payload = _payload(run, raw, written(bill(now)))
     info = _info(run, _made(payload[SBOM]))
     if identity is None:
         return bagged(payload, info, {})

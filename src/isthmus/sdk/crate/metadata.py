@@ -160,7 +160,7 @@ def _after(run: Story, files: Mapping[str, bytes], made: Made) -> Iterator[Entit
         "object": [_ROOT, *outputs],
         "instrument": {"@id": DISCLOSURE},
     }
-    yield from _approved(run, "output", "DisclosureCheck")
+    yield from _approved(run, "result", "DisclosureCheck")
     yield {
         "@id": _id(run, "publishing"),
         "@type": "UpdateAction",
@@ -183,7 +183,7 @@ def _after(run: Story, files: Mapping[str, bytes], made: Made) -> Iterator[Entit
 
 
 def _approved(run: Story, subject: str, term: str) -> Iterator[Entity]:
-    """People's signed decisions on the study or on its output, where the bundle has them."""
+    """People's signed decisions on the study or on its result, where the bundle has them."""
     for number, envelope in enumerate(run.held.bundle.get("approvals", ())):
         said = json.loads(base64.b64decode(envelope["payload"]))
         if str(said.get("kind", subject)) != subject:

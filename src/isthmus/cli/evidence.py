@@ -1,0 +1,141 @@
+"""`isthmus audit evidence`: documents that a node makes of its own agreement, ledger and installation."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isthmus.cli.screen import Screen
+from isthmus.cli.serve import ConfigFile, locate
+from isthmus.model.errors import Invalid
+
+if TYPE_CHECKING:
+    from isthmus.governance.agreement import Agreement
+    from isthmus.sdk.artefacts.told import Told
+
+ALL = "all"
+
+
+class Format(StrEnum):
+    """How a document is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    HTML = "html"
+    ICS = "ics"
+    CYCLONEDX = "cyclonedx"
+
+
+# Forms that only one artefact has.
+OWN = {Format.ICS: "calendar", Format.CYCLONEDX: "provenance"}
+
+
+def evidence(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Which artefact; `all` for every one; left out, they are listed."),
+    ] = None,
+    form: Annotated[
+        Format,
+        typer.Option(
+            "--format", help="text; json; html, to be printed on A4; ics of calendar; cyclonedx of provenance."
+        ),
+    ] = Format.TEXT,
+    out: Annotated[Path | None, typer.Option(help="File to write; a new folder for `all`. Else to stdout.")] = None,
+    previous: Annotated[Path | None, typer.Option(help="The agreement's version before, for `agreement`.")] = None,
+    aware: Annotated[str | None, typer.Option(help="When someone became aware, for `incidents` (ISO 8601).")] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Make an artefact of evidence from this node's own files: agreement, ledger, configuration.
+
+    No row and no small count stands in one. What only a person can say is left open to be completed.
+    """
+    from isthmus.sdk.artefacts.catalogue import ARTEFACTS
+    from isthmus.sdk.artefacts.told import gather
+
+    if name is None:
+        _list()
+        return
+    if name not in {ALL, *ARTEFACTS}:
+        raise Invalid("E-USAGE", f"no artefact {name[:70]!r}", "there are: " + ", ".join(ARTEFACTS) + ", all")
+    if form in OWN and OWN[form] != name:
+        raise Invalid("E-USAGE", f"only {OWN[form]} has the form {form.value}", "text, json or html")
+    told = gather(locate(config), os.environ, datetime.now(UTC))  # noqa: TID251 - an entry point
+    told = replace(told, previous=_previous(previous), aware=_moment(aware))
+    if name == ALL:
+        _write_all(told, ARTEFACTS, form, out)
+    elif out is None:
+        typer.echo(_written(told, name, form), nl=False)
+    else:
+        out.write_text(_written(told, name, form), encoding="utf-8")
+        Screen.of(json=False, quiet=False).say(str(out))
+
+
+def _list() -> None:
+    from isthmus.sdk.artefacts.catalogue import ARTEFACTS
+    from isthmus.sdk.tables import Table
+
+    rows = tuple((name, a.title, a.serves) for name, a in ARTEFACTS.items())
+    title = "isthmus audit evidence NAME"
+    Screen.of(json=False, quiet=False).table(
+        Table(title=title, headings=("Name", "What", "Serves"), rows=rows, labels=3)
+    )
+
+
+def _write_all(told: Told, names: Iterable[str], form: Format, out: Path | None) -> None:
+    if out is None:
+        raise Invalid("E-USAGE", "`all` writes a folder", "--out FOLDER")
+    if out.exists():
+        raise Invalid("E-EXISTS", "there is something of that name already", "choose another folder", str(out))
+    out.mkdir(parents=True)
+    screen = Screen.of(json=False, quiet=False)
+    for name in names:
+        file = out / f"{name}.{_SUFFIX[form]}"
+        file.write_text(_written(told, name, form), encoding="utf-8")
+        screen.say(str(file))
+
+
+def _written(told: Told, name: str, form: Format) -> str:
+    from isthmus.sdk.artefacts import pages
+    from isthmus.sdk.artefacts.catalogue import document
+
+    if form is Format.ICS:
+        from isthmus.sdk.artefacts.people import ics
+
+        return ics(told)
+    if form is Format.CYCLONEDX:
+        from isthmus.sdk.sbom import bill
+
+        return jsonlib.dumps(bill(told.now), indent=1) + "\n"
+    made = document(name, told)
+    if form is Format.JSON:
+        return jsonlib.dumps(pages.to_json(made), indent=1, ensure_ascii=False) + "\n"
+    return pages.to_html(made) if form is Format.HTML else pages.to_text(made)
+
+
+_SUFFIX = {Format.TEXT: "txt", Format.JSON: "json", Format.HTML: "html"}
+
+
+def _previous(file: Path | None) -> Agreement | None:
+    from isthmus.governance.signing import read_signed
+    from isthmus.sdk.files import read_text
+
+    return None if file is None else read_signed(read_text(file), str(file)).agreement
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Invalid("E-USAGE", "--aware is not a time", "ISO 8601, as 2026-11-25T09:00+00:00") from error
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

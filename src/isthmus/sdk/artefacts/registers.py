@@ -1,0 +1,272 @@
+"""Registers: projects, decisions, releases, transfers, and the thresholds of 28 CFR 202."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from isthmus.sdk.artefacts.pages import Part, listed
+from isthmus.sdk.artefacts.told import Asked, Told
+from isthmus.sdk.artefacts.words import UNSTATED, day, moment, plainly, yes
+
+if TYPE_CHECKING:
+    from isthmus.governance.rulepack import Rule
+    from isthmus.governance.verdicts import Verdict
+
+_DOJ = "28 CFR 202"
+_ASKED = ("fail", "unknown")
+
+
+def projects(told: Told) -> Iterator[Part]:
+    """Every study that was asked for, and what of it may be told to everyone."""
+    studies = list(_studies(told))
+    rows = (
+        (
+            str(study["title"]),
+            str(study["purpose"]["text"]),
+            str(study["purpose"]["duo"]),
+            str(study["dataset"]),
+            str(study.get("project", "")) or "none",
+            ", ".join(sorted({run.person for run in runs})),
+            moment(min(run.created for run in runs)),
+            _states(runs),
+        )
+        for study, runs in studies
+    )
+    headings = ("Study", "Purpose", "DUO", "Dataset", "Project", "Asked by", "First asked (UTC)", "Runs")
+    yield listed("Register of projects", headings, rows)
+    parties = {p.party: p.name for p in told.agreement.parties}
+    public = (
+        (
+            str(study["title"]),
+            str(study["purpose"]["text"]),
+            _holders(told, str(study["dataset"]), parties),
+            f"{moment(min(run.created for run in runs))[:11]}".strip(),
+            _states(runs),
+        )
+        for study, runs in studies
+    )
+    named = ("Study", "Why, in plain words", "Whose data", "Since", "State")
+    yield listed("For the public", named, public, "No person is named here; results are published by those who asked.")
+    stated = (told.agreement.duties.purposes if told.agreement.duties else None) or ()
+    agreed = ((p.purpose, p.text, p.duo, p.disease or "any", p.public_benefit or UNSTATED) for p in stated)
+    yield listed("Purposes agreed on", ("Purpose", "In words", "DUO", "Disease", "Public benefit"), agreed)
+
+
+def decisions(told: Told) -> Iterator[Part]:
+    """Each decision of this node: rules by verdict, pack, facts, and who decided where a rule asks for a person."""
+    from isthmus.governance.rulepack import own_pack, pack_digest
+    from isthmus.ledger.words import in_words, short
+
+    taken = [e for e in told.of("decision") if "rules" in e.facts]
+    open_rules = {rule for e in taken for verdict in _ASKED for rule in e.facts["rules"].get(verdict, ())}
+    rows = (
+        (
+            moment(e.time),
+            str(e.sequence),
+            f"run {short(e.facts['run'])}" if "run" in e.facts else f"agreement {short(e.facts.get('agreement'))}",
+            str(e.facts.get("gate")),
+            str(e.facts.get("verdict")),
+            ", ".join(f"{v} {len(r)}" for v, r in e.facts["rules"].items()),
+            " ".join(rule for verdict in _ASKED for rule in e.facts["rules"].get(verdict, ())) or "none",
+            short(e.facts.get("facts")),
+        )
+        for e in taken
+    )
+    headings = ("Time (UTC)", "Entry", "About", "Gate", "Verdict", "Rules", "Failed or unknown", "Facts")
+    yield listed("Decisions by the rules of law", headings, rows, "Facts: the first digits of their digest.")
+    own = pack_digest(own_pack())
+    packs = sorted({str(e.facts.get("pack")) for e in taken})
+    here = ((pack, "comes with this installation" if pack == own else "another; keep its file") for pack in packs)
+    yield listed("Rule packs decided by", ("Digest", "Where it is"), here)
+    known = {rule.id: rule for rule in own_pack().rules}
+    yield listed("Rules that failed or were unknown", ("Rule", "Citation", "Why"), _rules(open_rules, known))
+    judged = ((rule, said) for rule, said in told.agreement.judged().items())
+    yield listed("Decided by a person, as every custodian signed", ("Rule", "Who, when and why"), judged)
+    others = (e for e in told.of("decision", "approval", "refusal") if "rules" not in e.facts)
+    rest = ((moment(e.time), str(e.sequence), in_words(e)) for e in others)
+    yield listed("Other decisions", ("Time (UTC)", "Entry", "What"), rest)
+
+
+def releases(told: Told) -> Iterator[Part]:
+    """Each output that was released: by which criteria, whose, and who checked."""
+    from isthmus.ledger.words import short
+
+    rows = (
+        (moment(e.time), str(e.sequence), short(e.facts.get("run")), short(e.facts.get("result")))
+        for e in told.of("release")
+    )
+    yield listed("Releases in the ledger", ("Time (UTC)", "Entry", "Run", "Result"), rows)
+    for bundle in told.bundles:
+        name = f"Run {short(bundle['charter']['run'])}: {bundle['result']['title']}"
+        note = f"Signed by {len(bundle['signatures'])} of {len(bundle['charter']['roster'])} sites."
+        yield listed(name, ("Output", "Kind", "State", "Passed", "Other findings"), _outputs(bundle), note)
+        yield listed(
+            f"{name}: people who checked", ("Person", "Decision", "Meaning", "Time claimed"), _checkers(bundle)
+        )
+    for entry in told.agreement.datasets:
+        yield _criteria(told, entry.dataset)
+
+
+def transfers(told: Told) -> Iterator[Part]:
+    """What crosses a border: ways that were agreed on, and what the ledger entered as having left."""
+    from isthmus.governance.facts import route
+
+    flows = (told.agreement.duties.flows if told.agreement.duties else None) or ()
+    legs = [(entry.dataset, leg) for entry in told.agreement.datasets for leg in route(told.agreement, entry.dataset)]
+    rows = (
+        (
+            dataset,
+            f"{leg['sender']} ({leg['from_country']})",
+            f"{leg['receiver']} ({leg['to_country']})",
+            "border" if leg["from_country"] != leg["to_country"] else "same country",
+            plainly(leg["what"]),
+            *_mechanism(flows, dataset, leg),
+        )
+        for dataset, leg in legs
+    )
+    headings = ("Dataset", "From", "To", "Crosses", "What", "Personal data", "Mechanism", "Data protection test")
+    yield listed("Ways that a study's numbers take", headings, rows, "Rows never leave a site: no way carries records.")
+    yield listed(
+        "Entered as having left",
+        ("Time (UTC)", "Entry", "What"),
+        ((moment(e.time), str(e.sequence), _entered(e.facts)) for e in told.entries if e.event == "border"),
+        "`isthmus audit border` adds them up by day, study and direction.",
+    )
+
+
+def bulk(told: Told) -> Iterator[Part]:
+    """28 CFR 202: people of the United States in reach by category, and who was screened."""
+    from isthmus.governance.facts import Known, agreement_facts
+    from isthmus.governance.rulepack import own_pack
+    from isthmus.governance.verdicts import verdicts
+
+    pack = own_pack()
+    known = Known(parties=frozenset(p.party for p in told.agreement.parties))
+    found = agreement_facts(told.agreement, pack, known)
+    limits: Any = pack.constants["bulk"].value
+    floor = told.agreement.disclosure.minimum_count or 0
+    rows = (
+        (
+            plainly(held["category"]),
+            _reach(held.get("people"), floor),
+            str(limits.get(held["category"], "none")),
+            _bulky(held.get("people"), limits.get(held["category"])),
+        )
+        for held in found["bulk"]
+    )
+    note = f"Threshold: {pack.constants['bulk'].source}. People in reach are at least what twelve months can show."
+    yield listed("Bulk thresholds", ("Category", "US persons in reach", "Bulk from", "State"), rows, note)
+    screened = {True: "COVERED PERSON", False: "screened, not a covered person"}
+    parties = (
+        (p.name, p.country, yes(p.status.covered_person if p.status else None, screened))
+        for p in told.agreement.parties
+    )
+    yield listed("Parties", ("Party", "Country", "Screening (28 CFR 202.211)"), parties)
+    people = (
+        (p.person, p.party, yes(p.standing.covered_person if p.standing else None, screened))
+        for p in told.agreement.people
+    )
+    yield listed("People", ("Person", "Party", "Screening (28 CFR 202.211)"), people)
+    rules = [rule for rule in pack.rules if _DOJ in rule.citation and rule.gate == "agreement"]
+    yield listed(
+        "Rules",
+        ("Rule", "Verdict today", "Citation", "Why"),
+        ((v.rule.id, _verdict(v), v.rule.citation, v.rule.why) for v in verdicts(pack, rules, {"a": found})),
+    )
+
+
+def _studies(told: Told) -> Iterator[tuple[Mapping[str, Any], list[Asked]]]:
+    from isthmus.model.canonical import digest
+
+    found: dict[str, tuple[Mapping[str, Any], list[Asked]]] = {}
+    for run in told.asked:
+        if run.request is not None:
+            study = run.request["study"]
+            found.setdefault(digest(study), (study, []))[1].append(run)
+    yield from found.values()
+
+
+def _states(runs: list[Asked]) -> str:
+    states = [run.state for run in runs]
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+
+
+def _holders(told: Told, dataset: str, parties: Mapping[str, str]) -> str:
+    held = next((d for d in told.agreement.datasets if d.dataset == dataset), None)
+    sites = held.sites if held else ()
+    return ", ".join(sorted({parties[told.agreement.site(site).party] for site in sites})) or UNSTATED
+
+
+def _rules(ids: set[str], known: Mapping[str, Rule]) -> Iterator[tuple[str, str, str]]:
+    for name in sorted(ids):
+        rule = known.get(name)
+        yield (name, rule.citation, rule.why) if rule else (name, "of a consortium's own pack", "see its file")
+
+
+def _outputs(bundle: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    for name, body in bundle["result"]["analyses"].items():
+        found = body.get("disclosure", [])
+        passed = ", ".join(f["rule"] for f in found if f["status"] == "Passed")
+        others = "; ".join(f"{f['rule']}: {f['status']}" for f in found if f["status"] != "Passed")
+        error = body.get("error")
+        state = f"{body.get('status')}: {error['code']}" if isinstance(error, Mapping) else "released"
+        yield name, plainly(body["kind"]), state, passed or "none", others or "none"
+
+
+def _checkers(bundle: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    from isthmus.sdk.artefacts.told import payload
+
+    for envelope in bundle.get("approvals", ()):
+        said = payload(envelope)
+        decided = (str(said.get(name, "")) for name in ("name", "decision", "meaning"))
+        yield (*decided, moment(str(said.get("time"))))
+
+
+def _criteria(told: Told, dataset: str) -> Part:
+    from isthmus.governance.agreement import shared_rules
+    from isthmus.model.canonical import plain
+
+    effective = shared_rules(told.agreement, dataset)
+    rows = ((rule, _limit(limit), effective.whose[rule]) for rule, limit in plain(effective.rules).items())
+    return listed(f"Criteria in force: {dataset}", ("Rule", "Limit", "Whose"), rows)
+
+
+def _limit(limit: Any) -> str:
+    return ", ".join(f"{name} {value}" for name, value in limit.items()) if isinstance(limit, dict) else str(limit)
+
+
+def _mechanism(flows: Any, dataset: str, leg: Mapping[str, str]) -> tuple[str, str, str]:
+    ends = (leg["sender"], leg["receiver"])
+    for flow in flows:
+        if dataset in flow.datasets and flow.what == leg["what"] and _between(flow, ends):
+            test = flow.test or flow.identifiability_assessment
+            tested = f"{test.ref}, {day(test.date)}: {plainly(test.outcome)}" if test else UNSTATED
+            return yes(flow.personal), plainly(flow.mechanism), tested
+    return UNSTATED, UNSTATED, UNSTATED
+
+
+def _between(flow: Any, ends: tuple[str, str]) -> bool:
+    return ends[0] in flow.senders and ends[1] in flow.receivers
+
+
+def _entered(entry: Mapping[str, Any]) -> str:
+    from isthmus.ledger.words import short
+
+    return ", ".join(f"{plainly(name)} {short(value)}" for name, value in entry.items())
+
+
+def _reach(people: int | None, floor: int) -> str:
+    if people is None:
+        return UNSTATED
+    return f"{people:,}" if people == 0 or people >= floor else f"fewer than {floor}"
+
+
+def _bulky(people: int | None, limit: int | None) -> str:
+    if people is None or limit is None:
+        return "not known"
+    return "BULK" if people >= limit else "below"
+
+
+def _verdict(verdict: Verdict) -> str:
+    return f"{verdict.outcome} ({verdict.missing})" if verdict.missing else verdict.outcome
