@@ -40,84 +40,17 @@ RISKS = (
 
 def dpia(told: Told) -> Iterator[Part]:
     """A data protection impact assessment (UK GDPR Art 35), as far as the agreement can fill it in."""
-    stated = told.agreement
-    duties = stated.duties
-    yield facts(
-        "1. Need for an assessment",
-        ("processing", stated.title),
-        (
-            "categories of data",
-            _words(tuple(sorted({c for _, held in _custody(told) for c in held.categories}))) or UNSTATED,
-        ),
-        ("controllers", str(len({held.controller for _, held in _custody(told)}) or UNSTATED)),
-        ("countries", ", ".join(sorted({party.country for party in stated.parties}))),
-        ("scale, vulnerable people, new technology: why an assessment is needed", BLANK),
-        ("screening by", BLANK),
-    )
-    yield listed(
-        "2. The processing: purposes",
-        ("Purpose", "In words", "DUO", "Public benefit"),
-        ((p.purpose, p.text, p.duo, p.public_benefit or BLANK) for p in (duties.purposes if duties else None) or ()),
-    )
-    yield listed(
-        "2. The processing: data",
-        ("Dataset", "Controller", "People of", "Identifiability", "Categories", "Origins"),
-        (
-            (
-                name,
-                c.controller,
-                ", ".join(c.subjects),
-                plainly(c.identifiability),
-                _words(c.categories),
-                _words(c.origins),
-            )
-            for name, c in _custody(told)
-        ),
-    )
-    yield facts(
-        "2. The processing: how",
-        (
-            "nature",
-            "rows stay at each controller; each site answers an agreed question with masked sums, and only their total is opened",
-        ),
-        ("who takes part", ", ".join(p.name for p in stated.parties)),
-        ("where", ", ".join(f"{s.site} ({s.facility}, {s.country})" for s in stated.sites)),
-        ("what may be asked", ", ".join(plainly(kind) for kind in stated.analyses)),
-        ("for how long", f"{day(stated.starts)} to {day(stated.expires)}"),
-        ("how many people, how often, expectations of people", BLANK),
-    )
-    yield facts(
-        "3. Consultation",
-        ("people whose data they are", BLANK),
-        ("data protection officers", BLANK),
-        ("experts", BLANK),
-    )
-    yield listed(
-        "4. Necessity and proportionality: lawful bases",
-        ("Dataset", "Controller", "Article 6", "Article 9", "Schedule 1", "Confidence", "HIPAA", "Opt-out applied"),
-        ((name, c.controller, *_bases(c)) for name, c in _custody(told)),
-    )
-    yield facts(
-        "4. Necessity and proportionality: by hand",
-        (
-            "no less intrusive way",
-            "rows are not copied; what leaves is a sum over at least "
-            f"{stated.disclosure.minimum_sites} parties, under the floor of the agreement",
-        ),
-        ("rights of people: information, access, objection", BLANK),
-        ("processors, and how they are bound", BLANK),
-    )
+    yield _need(told)
+    yield from _processing(told)
+    consulted = ("people whose data they are", "data protection officers", "experts")
+    yield facts("3. Consultation", *((who, BLANK) for who in consulted))
+    yield from _necessity(told)
     risks = ((risk, measure, f"isthmus audit evidence {name}", BLANK, BLANK) for risk, measure, name in RISKS)
     headings = ("Risk", "What stands against it", "Shown by", "What remains, how likely and severe", "Accepted by")
     yield listed("5 and 6. Risks and measures", headings, risks)
     yield listed("Assessments that exist", ("What", "Reference", "Date", "Outcome", "SHA-256"), _documents(told))
-    yield facts(
-        "7. Outcome",
-        ("measures approved by", BLANK),
-        ("residual risk approved by", BLANK),
-        ("advice of the data protection officer", BLANK),
-        ("review on", BLANK),
-    )
+    ended = ("measures approved by", "residual risk approved by", "advice of the data protection officer", "review on")
+    yield facts("7. Outcome", *((what, BLANK) for what in ended))
 
 
 def budget(told: Told) -> Iterator[Part]:
@@ -194,6 +127,72 @@ def destruction(told: Told) -> Iterator[Part]:
         ("witnessed by", BLANK),
         ("signatures", BLANK),
     )
+
+
+def _need(told: Told) -> Part:
+    categories = sorted({category for _, held in _custody(told) for category in held.categories})
+    controllers = {held.controller for _, held in _custody(told)}
+    return facts(
+        "1. Need for an assessment",
+        ("processing", told.agreement.title),
+        ("categories of data", _words(tuple(categories)) or UNSTATED),
+        ("controllers", str(len(controllers)) if controllers else UNSTATED),
+        ("countries", ", ".join(sorted({party.country for party in told.agreement.parties}))),
+        ("scale, vulnerable people, new technology: why an assessment is needed", BLANK),
+        ("screening by", BLANK),
+    )
+
+
+def _processing(told: Told) -> Iterator[Part]:
+    stated = told.agreement
+    agreed = (stated.duties.purposes if stated.duties else None) or ()
+    named = ("Purpose", "In words", "DUO", "Public benefit")
+    lines = ((p.purpose, p.text, p.duo, p.public_benefit or BLANK) for p in agreed)
+    yield listed("2. The processing: purposes", named, lines)
+    headings = ("Dataset", "Controller", "People of", "Identifiability", "Categories", "Origins")
+    yield listed("2. The processing: data", headings, ((name, *_described(held)) for name, held in _custody(told)))
+    yield facts(
+        "2. The processing: how",
+        (
+            "nature",
+            "rows stay at each controller; each site answers an agreed question with masked sums; only their total is opened",
+        ),
+        ("who takes part", ", ".join(p.name for p in stated.parties)),
+        ("where", ", ".join(f"{s.site} ({s.facility}, {s.country})" for s in stated.sites)),
+        ("what may be asked", ", ".join(plainly(kind) for kind in stated.analyses)),
+        ("for how long", f"{day(stated.starts)} to {day(stated.expires)}"),
+        ("how many people, how often, expectations of people", BLANK),
+    )
+
+
+def _necessity(told: Told) -> Iterator[Part]:
+    headings = (
+        "Dataset",
+        "Controller",
+        "Article 6",
+        "Article 9",
+        "Schedule 1",
+        "Confidence",
+        "HIPAA",
+        "Opt-out applied",
+    )
+    rows = ((name, held.controller, *_bases(held)) for name, held in _custody(told))
+    yield listed("4. Necessity and proportionality: lawful bases", headings, rows)
+    least = told.agreement.disclosure.minimum_sites
+    leaves = (
+        f"rows are not copied; what leaves is a sum over at least {least} parties, under the floor of the agreement"
+    )
+    yield facts(
+        "4. Necessity and proportionality: by hand",
+        ("no less intrusive way", leaves),
+        ("rights of people: information, access, objection", BLANK),
+        ("processors, and how they are bound", BLANK),
+    )
+
+
+def _described(held: Custody) -> tuple[str, ...]:
+    words = (plainly(held.identifiability), _words(held.categories), _words(held.origins))
+    return held.controller, ", ".join(held.subjects), *words
 
 
 def _custody(told: Told) -> Iterator[tuple[str, Custody]]:
