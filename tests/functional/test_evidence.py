@@ -127,6 +127,33 @@ def test_the_crate_of_a_real_bundle_holds(ran: Alliance, tmp_path: Path, capsys:
     assert run("verify", str(out)) == 8
 
 
+def test_a_site_s_own_ledger_goes_with_the_crate(
+    ran: Alliance, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the rules of law said of the study stands in each site's ledger; its private one goes nowhere."""
+    source, out = str(ran.directory / "run.isthmus"), tmp_path / "evidence"
+    exported = {site: tmp_path / f"{site}.ledger" for site in ("leeds", "boston")}
+    for site, file in exported.items():
+        assert run("audit", "export", "--out", str(file), "--config", str(ran.config(site))) == 0
+    given = [argument for file in exported.values() for argument in ("--ledger", str(file))]
+    assert run("results", "export", source, "--crate", str(out), *given) == 0
+    capsys.readouterr()
+    assert run("verify", str(out)) == 0
+    assert "boston.ledger, leeds.ledger" in capsys.readouterr().out
+    told = json.loads((out / "data" / "decisions.json").read_text())["ledgers"]["ledgers/leeds.ledger"]
+    assert [(entry["facts"]["gate"], entry["facts"]["verdict"]) for entry in told[:2]] == [
+        ("agreement", "admitted"),
+        ("run", "admitted"),
+    ]
+    assert run("audit", "export", "--private", "--out", str(tmp_path / "p"), "--config", str(ran.config("leeds"))) == 0
+    assert run("results", "export", source, "--crate", str(tmp_path / "x"), "--ledger", str(tmp_path / "p")) == 2
+    cut = exported["leeds"].read_bytes().splitlines(keepends=True)
+    exported["leeds"].write_bytes(b"".join(cut[:-1]))
+    assert run("results", "export", source, "--crate", str(tmp_path / "y"), "--ledger", str(exported["leeds"])) == 8
+    twice = ("--ledger", str(exported["boston"]))
+    assert run("results", "export", source, "--crate", str(tmp_path / "z"), *twice, *twice) == 2
+
+
 def test_the_calendar_and_the_bill_of_materials_have_forms_of_their_own(
     ran: Alliance, capsys: pytest.CaptureFixture[str]
 ) -> None:

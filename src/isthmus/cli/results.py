@@ -45,7 +45,7 @@ def plot(
         out.write_text(drawn, encoding="utf-8")
 
 
-def export(
+def export(  # noqa: PLR0913 - one per option
     source: Source,
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("results"),
     crate: Annotated[
@@ -53,6 +53,10 @@ def export(
     ] = None,
     key: Annotated[
         Path | None, typer.Option(help="Folder of your keys, as `isthmus init` made them: signs the crate.")
+    ] = None,
+    ledger: Annotated[
+        list[Path] | None,
+        typer.Option(help="An exported ledger to go with the crate, for a site's own decisions (repeat)."),
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -69,7 +73,7 @@ def export(
     elif raw is None:
         raise Invalid("E-CRATE", "a crate is made of a signed bundle", "give a bundle (*.isthmus), or a run at the hub")
     else:
-        _write_crate(raw, crate, key)
+        _write_crate(raw, crate, key, ledger or [])
         files = [crate]
     if screen.json:
         screen.document({"schema": "isthmus/export/1", "files": [str(f) for f in files]})
@@ -88,13 +92,15 @@ def _write_result(source: str, raw: bytes | None, out: Path) -> list[Path]:
     return files
 
 
-def _write_crate(raw: bytes, out: Path, key: Path | None) -> None:
+def _write_crate(raw: bytes, out: Path, key: Path | None, ledgers: list[Path]) -> None:
     from isthmus.federation.identity import load_identity
+    from isthmus.sdk.bundle import read_bytes
     from isthmus.sdk.crate.bag import write_folder, write_zip
     from isthmus.sdk.crate.make import make_crate
 
     now = datetime.now(UTC)  # noqa: TID251 - an entry point
-    files = make_crate(raw, now, load_identity(key) if key is not None else None)
+    given = [read_bytes(file) for file in ledgers]
+    files = make_crate(raw, now, load_identity(key) if key is not None else None, given)
     (write_zip if out.suffix == ".zip" else write_folder)(files, out)
 
 

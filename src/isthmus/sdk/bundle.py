@@ -41,7 +41,7 @@ def verify(source: str | Path | bytes, keys: Mapping[str, str] | None = None) ->
 
         crate = check_crate(Path(source), checks)
         return _facts(crate.held) | in_words(crate)
-    return _facts(verified(_bytes(source), checks))
+    return _facts(verified(read_bytes(source), checks))
 
 
 def _is_crate(path: Path) -> bool:
@@ -101,7 +101,7 @@ def bundle_of(source: str) -> bytes | None:
     """
     path = Path(source)
     if path.exists():
-        return _bytes(path) if path.suffix == SUFFIX else None
+        return read_bytes(path) if path.suffix == SUFFIX else None
     if path.suffix:
         raise Unavailable("E-FILE", f"there is no file {source!r}", "give a file, or a run at your hub")
     from isthmus.sdk.connect import connect
@@ -120,7 +120,7 @@ def open_result(source: str) -> Result:
     if raw is not None:
         return result_of(raw)
     try:
-        body = json.loads(_bytes(source))
+        body = json.loads(read_bytes(source))
     except (ValueError, RecursionError) as error:
         raise Invalid("E-RESULT", "not a result", "the file that `isthmus run --out` wrote", source) from error
     if not isinstance(body, dict) or body.get("schema") != "isthmus/result/1":
@@ -128,7 +128,8 @@ def open_result(source: str) -> Result:
     return Result(body)
 
 
-def _bytes(source: str | Path | bytes) -> bytes:
+def read_bytes(source: str | Path | bytes) -> bytes:
+    """Bytes as they are, or those of a file. Unavailable (E-FILE) where it cannot be read."""
     if isinstance(source, bytes):
         return source
     try:

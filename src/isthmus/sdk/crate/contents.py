@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,9 @@ DISCLOSURE = "disclosure.json"
 DECISIONS = "decisions.json"
 APPROVALS = "approvals.json"
 OUTPUTS = "outputs/"
+LEDGERS = "ledgers/"
 README = "README.txt"
+DECIDING = frozenset({"decision", "refusal", "approval", "revocation"})  # events of the ledger
 
 # What lies where, for the README and for the metadata; outputs are described by what they are.
 DESCRIBED: Mapping[str, str] = {
@@ -39,6 +41,7 @@ DESCRIBED: Mapping[str, str] = {
     "proof.json": "the ledger's checkpoint, its cosignatures, and proofs of inclusion",
     SBOM: "the software of the machine that exported this, as CycloneDX",
     README: "what lies where, and how to check it",
+    LEDGERS: "whole ledgers of sites or the hub, as `isthmus audit export` wrote and signed them, where they were given",
     OUTPUTS: "the result: JSON, a table for each analysis, figures",
 }
 _HEAD = """The evidence of one run of Isthmus: a Five Safes RO-Crate 0.4 in a BagIt bag.
@@ -91,13 +94,14 @@ def story(held: Verified) -> Story:
     return Story(held, signed, agreement, request, asker(held.bundle["study"], agreement))
 
 
-def contents(run: Story, raw: bytes, sbom: bytes) -> dict[str, bytes]:
+def contents(run: Story, raw: bytes, sbom: bytes, ledgers: Mapping[str, bytes]) -> dict[str, bytes]:
     """Path -> content of every file of the crate but its metadata.
 
     Args:
         run: what `raw` holds.
         raw: the bundle.
         sbom: as it was exported.
+        ledgers: path -> exported ledger, checked.
     """
     from isthmus.model.canonical import plain
     from isthmus.sdk.bundle import result_of
@@ -110,14 +114,14 @@ def contents(run: Story, raw: bytes, sbom: bytes) -> dict[str, bytes]:
         STUDY: plain(run.request.study),
         WORKFLOW: workflow(run),
         DISCLOSURE: disclosure_record(run),
-        DECISIONS: decision_record(run),
+        DECISIONS: decision_record(run, ledgers),
         "proof.json": {name: bundle[name] for name in ("checkpoint", "entries", "inclusion", "signatures")},
     }
     if "approvals" in bundle:
         said[APPROVALS] = bundle["approvals"]
     files = {path: written(body) for path, body in said.items()}
     files |= {OUTPUTS + name: content for name, content in files_of(result_of(raw)).items()}
-    return files | {README: _readme(), BUNDLE: raw, SBOM: sbom}
+    return files | {README: _readme(), BUNDLE: raw, SBOM: sbom, **ledgers}
 
 
 def written(body: Any) -> bytes:
@@ -149,18 +153,19 @@ def disclosure_record(run: Story) -> dict[str, Any]:
     }
 
 
-def decision_record(run: Story) -> dict[str, Any]:
-    """What the rules of law say of the signed agreement, and the decisions in the hub's ledger of this run.
+def decision_record(run: Story, ledgers: Mapping[str, bytes]) -> dict[str, Any]:
+    """What the rules of law say of the signed agreement, and the decisions on this run in the ledgers at hand.
 
-    The verdicts on the study stand in each site's own ledger, under the digests of pack and facts: `isthmus audit evidence
-    decisions` at the site.
+    The verdicts on the study stand in each site's own ledger: where the crate has no export of it, `isthmus audit evidence
+    decisions` at the site shows them.
     """
     from isthmus.governance.facts import Known, agreement_facts
     from isthmus.governance.rulepack import own_pack, pack_digest
     from isthmus.governance.verdicts import decide, recorded
 
-    entries = [e for e in run.held.bundle["entries"] if e["event"] in {"decision", "refusal", "approval", "revocation"}]
+    entries = [e for e in run.held.bundle["entries"] if e["event"] in DECIDING]
     told: dict[str, Any] = {"schema": "isthmus/decision-record/1", **_package(run), "ledger": entries}
+    told["ledgers"] = {path: list(_decisions(run, raw)) for path, raw in ledgers.items()}
     pack = own_pack()
     agreed = run.agreement.duties.rule_pack if run.agreement.duties else None
     if agreed not in {None, pack_digest(pack)}:
@@ -172,6 +177,15 @@ def decision_record(run: Story) -> dict[str, Any]:
         for v in decision.verdicts
     ]
     return told | {"law": {**recorded(decision, run.agreement.judged()), "verdicts": verdicts}}
+
+
+def _decisions(run: Story, ledger: bytes) -> Iterator[Any]:
+    """The decisions on this run, and on its agreement, in an exported ledger."""
+    for line in ledger.splitlines()[1:]:
+        entry = json.loads(line)
+        about = {"run": run.held.run} if "run" in entry["facts"] else {"agreement": run.held.agreement}
+        if entry["event"] in DECIDING and about.items() <= entry["facts"].items():
+            yield entry
 
 
 def workflow(run: Story) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from isthmus.model.errors import Invalid, Untrusted
 from isthmus.model.record import record
 from isthmus.sdk.crate.bag import INFO, PAYLOAD, bagged, broken, check_bag, read_bag
-from isthmus.sdk.crate.contents import BUNDLE, SBOM, Story, contents, story, written
+from isthmus.sdk.crate.contents import BUNDLE, LEDGERS, SBOM, Story, contents, story, written
+from isthmus.sdk.crate.ledgers import by_owner, check_ledgers
 from isthmus.sdk.crate.metadata import NAME, Made, identifier, metadata_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Checked:
         remade: whether every file was made again from the bundle and is the same; not where another version of the code
             made it, and then tables, figures and records rest on the manifests and the signature.
         signer: who signed the export, and of which party; None where nobody did.
+        ledgers: exported ledgers in it, each signed by its owner and whole.
         held: its bundle.
     """
 
@@ -43,25 +45,31 @@ class Checked:
     exported: str
     remade: bool
     signer: tuple[str, str] | None
+    ledgers: tuple[str, ...]
     held: Verified
 
 
-def make_crate(raw: bytes, now: datetime, identity: Identity | None = None) -> dict[str, bytes]:
+def make_crate(
+    raw: bytes, now: datetime, identity: Identity | None = None, ledgers: Sequence[bytes] = ()
+) -> dict[str, bytes]:
     """Every file of the crate of a bundle, which is verified first.
 
     Args:
         raw: the bundle, in the researcher's form.
         now: when it is exported.
         identity: signs the export, when given; someone of the agreement.
+        ledgers: exported ledgers of nodes of the agreement, to go with it.
 
     Raises:
-        Untrusted, Invalid: the bundle does not hold. Invalid: E-CRATE.
+        Untrusted, Invalid: the bundle or a ledger does not hold. Invalid: E-CRATE.
     """
     from isthmus.sdk.bundle import verified
     from isthmus.sdk.sbom import bill
 
     run, time = story(verified(raw, [])), now.isoformat(timespec="seconds")
-    payload = _payload(run, raw, written(bill(now)))
+    given = by_owner(ledgers)
+    check_ledgers(run, given)
+    payload = _payload(run, raw, written(bill(now)), given)
     info = _info(run, _made(payload[SBOM]))
     if identity is None:
         return bagged(payload, info, {})
@@ -87,12 +95,21 @@ def check_crate(place: Path, checks: list[Any]) -> Checked:
     check_bag(files)
     raw, sbom = (_part(files, name) for name in (BUNDLE, SBOM))
     run, made = story(verified(raw, checks)), _made(sbom)
+    ledgers = {path.removeprefix(PAYLOAD): files[path] for path in sorted(files) if path.startswith(PAYLOAD + LEDGERS)}
+    check_ledgers(run, ledgers)
     same = _maker(sbom) == (code_digest(), metadata.version(_WRITER))
     if same:
         info = _info(run, made)
         tags = {name: files[name] for name in (SIGNATURE,) if name in files}
-        _compare(files, bagged(_payload(run, raw, sbom), info, tags))
-    return Checked(files=len(files), exported=made.time, remade=same, signer=_signer(run, files), held=run.held)
+        _compare(files, bagged(_payload(run, raw, sbom, ledgers), info, tags))
+    return Checked(
+        files=len(files),
+        exported=made.time,
+        remade=same,
+        signer=_signer(run, files),
+        ledgers=tuple(ledgers),
+        held=run.held,
+    )
 
 
 def in_words(crate: Checked) -> dict[str, Any]:
@@ -101,6 +118,9 @@ def in_words(crate: Checked) -> dict[str, Any]:
 
     checked = [f"every one of its {crate.files} files is listed in its manifests, and is as listed"]
     look = []
+    if crate.ledgers:
+        names = ", ".join(path.removeprefix(LEDGERS) for path in crate.ledgers)
+        checked.append(f"ledgers that go with it are whole, signed by their owners, and one story: {names}")
     if crate.remade:
         checked.append("every file was made again from the signed bundle and the SBOM, and is the same to the byte")
     else:
@@ -113,8 +133,8 @@ def in_words(crate: Checked) -> dict[str, Any]:
     return {"crate": told, "checked": [*of_bundle(crate.held), *checked], "look": look}
 
 
-def _payload(run: Story, raw: bytes, sbom: bytes) -> dict[str, bytes]:
-    files = contents(run, raw, sbom)
+def _payload(run: Story, raw: bytes, sbom: bytes, ledgers: Mapping[str, bytes]) -> dict[str, bytes]:
+    files = contents(run, raw, sbom, ledgers)
     return {NAME: written(metadata_of(run, files, _made(sbom))), **files}
 
 

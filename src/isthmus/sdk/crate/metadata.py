@@ -36,6 +36,7 @@ _FORMATS = {
     "svg": "image/svg+xml",
     "txt": "text/plain",
     "isthmus": "application/json",
+    "ledger": "application/jsonl",
 }
 
 
@@ -278,7 +279,7 @@ def _files(files: Mapping[str, bytes]) -> Iterator[Entity]:
             "@id": path,
             "@type": "File",
             "name": path.rpartition("/")[2],
-            "description": DESCRIBED.get(path) or DESCRIBED[OUTPUTS],
+            "description": DESCRIBED.get(path) or DESCRIBED[f"{path.partition('/')[0]}/"],
             "encodingFormat": _FORMATS[path.rpartition(".")[2]],
             "contentSize": str(len(raw)),
             "sha256": hashlib.sha256(raw).hexdigest(),
