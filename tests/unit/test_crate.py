@@ -251,7 +251,8 @@ def test_everything_that_is_named_is_described(files: dict[str, bytes]) -> None:
         n for n in mentioned - set(entities) if not n.startswith(("https://w3id.org/", "http://schema.org/"))
     } == set()
     described = {f"data/{name}" for name, e in entities.items() if e["@type"] == "File"}
-    assert described | {"data/ro-crate-metadata.json"} == {path for path in files if path.startswith("data/")}
+    page = {"data/ro-crate-metadata.json", "data/ro-crate-preview.html"}
+    assert described | page == {path for path in files if path.startswith("data/")}
 
 
 def test_the_library_of_ro_crates_reads_it(folder: Path) -> None:
@@ -261,6 +262,13 @@ def test_the_library_of_ro_crates_reads_it(folder: Path) -> None:
     assert crate.get("outputs/death.csv").type == "File"
     inner = ROCrate(folder / "data" / "workflow")
     assert set(inner.mainEntity.type) == {"File", "SoftwareSourceCode", "ComputationalWorkflow"}
+
+
+def test_a_page_for_people_tells_phases_rules_and_files(files: dict[str, bytes]) -> None:
+    page = files["data/ro-crate-preview.html"].decode()
+    for said in ("Sign-off", "Receiving", "dr ada", "minimum_count", "Does arm B save lives?"):
+        assert said in page
+    assert "<script" not in page
 
 
 def test_the_disclosure_record_names_every_criterion_and_finding(files: dict[str, bytes]) -> None:

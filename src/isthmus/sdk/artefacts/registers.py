@@ -100,7 +100,7 @@ def releases(told: Told) -> Iterator[Part]:
     for bundle in told.bundles:
         name = f"Run {short(bundle['charter']['run'])}: {bundle['result']['title']}"
         note = f"Signed by {len(bundle['signatures'])} of {len(bundle['charter']['roster'])} sites."
-        yield listed(name, ("Output", "Kind", "State", "Passed", "Other findings"), _outputs(bundle), note)
+        yield listed(name, ("Output", "Kind", "State", "Passed", "Other findings"), outputs(bundle), note)
         yield listed(
             f"{name}: people who checked", ("Person", "Decision", "Meaning", "Time claimed"), _checkers(bundle)
         )
@@ -204,7 +204,8 @@ def _rules(ids: set[str], known: Mapping[str, Rule]) -> Iterator[tuple[str, str,
         yield (name, rule.citation, rule.why) if rule else (name, "of a consortium's own pack", "see its file")
 
 
-def _outputs(bundle: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def outputs(bundle: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Each output of a bundle: kind, state, rules that it passed, what else they found."""
     for name, body in bundle["result"]["analyses"].items():
         found = body.get("disclosure", [])
         passed = ", ".join(f["rule"] for f in found if f["status"] == "Passed")
@@ -228,11 +229,12 @@ def _criteria(told: Told, dataset: str) -> Part:
     from isthmus.model.canonical import plain
 
     effective = shared_rules(told.agreement, dataset)
-    rows = ((rule, _limit(limit), effective.whose[rule]) for rule, limit in plain(effective.rules).items())
+    rows = ((rule, limit_in_words(limit), effective.whose[rule]) for rule, limit in plain(effective.rules).items())
     return listed(f"Criteria in force: {dataset}", ("Rule", "Limit", "Whose"), rows)
 
 
-def _limit(limit: Any) -> str:
+def limit_in_words(limit: Any) -> str:
+    """The limit of a rule as text."""
     return ", ".join(f"{name} {value}" for name, value in limit.items()) if isinstance(limit, dict) else str(limit)
 
 

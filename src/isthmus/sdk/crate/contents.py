@@ -30,6 +30,7 @@ DECIDING = frozenset({"decision", "refusal", "approval", "revocation"})  # event
 # What lies where, for the README and for the metadata; outputs are described by what they are.
 DESCRIBED: Mapping[str, str] = {
     "ro-crate-metadata.json": "who did what, when, under which agreement: the phases of the Five Safes profile",
+    "ro-crate-preview.html": "the same for people, to be read in a browser or printed",
     BUNDLE: "the signed bundle: every file beside the SBOM is made from it",
     STUDY: "what was asked",
     WORKFLOW: "the study as a Workflow RO-Crate",

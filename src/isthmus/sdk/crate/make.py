@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.model.errors import Invalid, Untrusted
 from isthmus.model.record import record
+from isthmus.sdk.crate import preview
 from isthmus.sdk.crate.bag import INFO, PAYLOAD, bagged, broken, check_bag, read_bag
 from isthmus.sdk.crate.contents import BUNDLE, LEDGERS, SBOM, Story, contents, story, written
 from isthmus.sdk.crate.ledgers import by_owner, check_ledgers
@@ -135,7 +136,8 @@ def in_words(crate: Checked) -> dict[str, Any]:
 
 def _payload(run: Story, raw: bytes, sbom: bytes, ledgers: Mapping[str, bytes]) -> dict[str, bytes]:
     files = contents(run, raw, sbom, ledgers)
-    return {NAME: written(metadata_of(run, files, _made(sbom))), **files}
+    described = metadata_of(run, files, _made(sbom))
+    return {NAME: written(described), preview.NAME: preview.preview(run, files, described, _made(sbom)), **files}
 
 
 def _compare(files: Mapping[str, bytes], again: Mapping[str, bytes]) -> None:
