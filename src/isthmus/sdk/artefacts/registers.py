@@ -102,7 +102,9 @@ def releases(told: Told) -> Iterator[Part]:
         note = f"Signed by {len(bundle['signatures'])} of {len(bundle['charter']['roster'])} sites."
         yield listed(name, ("Output", "Kind", "State", "Passed", "Other findings"), outputs(bundle), note)
         yield listed(
-            f"{name}: people who checked", ("Person", "Decision", "Meaning", "Time claimed"), _checkers(bundle)
+            f"{name}: people who checked",
+            ("Person", "Decision", "Meaning", "Reason", "Time claimed"),
+            _checkers(bundle),
         )
     for entry in told.agreement.datasets:
         yield _criteria(told, entry.dataset)
@@ -220,8 +222,14 @@ def _checkers(bundle: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
     for envelope in bundle.get("approvals", ()):
         said = payload(envelope)
-        decided = (str(said.get(name, "")) for name in ("name", "decision", "meaning"))
-        yield (*decided, moment(str(said.get("time"))))
+        what = f"{said.get('kind', 'study')}: {said.get('decision', 'standing rule')}"
+        yield (
+            str(said.get("name", "")),
+            what,
+            str(said.get("meaning", "")),
+            str(said.get("reason", "")),
+            moment(str(said.get("time"))),
+        )
 
 
 def _criteria(told: Told, dataset: str) -> Part:

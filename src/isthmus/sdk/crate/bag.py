@@ -144,14 +144,15 @@ def _check_new(place: Path) -> None:
 
 def _read_folder(folder: Path) -> dict[str, bytes]:
     found = sorted(folder.rglob("*"))
-    if link := next((path for path in found if path.is_symlink()), None):
-        raise broken(link.name, "a crate holds no links")
-    held = [path for path in found if not path.is_dir()]
+    if other := next((path for path in found if path.is_symlink() or not (path.is_file() or path.is_dir())), None):
+        raise broken(other.name, "a crate holds files alone, no links")
+    held = [path for path in found if path.is_file()]
     _check_size(sum(path.stat().st_size for path in held), len(held))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in held}
 
 
 def _read_zip(file: Path) -> dict[str, bytes]:
+    _check_size(file.stat().st_size, 1)
     raw = file.read_bytes()
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:

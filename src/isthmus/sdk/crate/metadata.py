@@ -185,15 +185,19 @@ def _after(run: Story, files: Mapping[str, bytes], made: Made) -> Iterator[Entit
 
 def _approved(run: Story, subject: str, term: str) -> Iterator[Entity]:
     """People's signed decisions on the study or on its result, where the bundle has them."""
-    for number, envelope in enumerate(run.held.bundle.get("approvals", ())):
-        said = json.loads(base64.b64decode(envelope["payload"]))
-        if str(said.get("kind", subject)) != subject:
+    for number, said in enumerate(_approvals(run)):
+        if said.get("kind", "study") != subject:
             continue
-        name = f"{said.get('name')}: {said.get('decision')}; {said.get('meaning')}"
-        agent = {"@id": _person(str(said.get("name")))}
-        yield _assessed(run, f"approval {number}", term, name, str(said.get("time")), agent) | {
+        name = f"{said['name']}: {said.get('decision', 'standing rule')}; {said['meaning']}"
+        agent = {"@id": _person(str(said["name"]))}
+        yield _assessed(run, f"approval {number}", term, name, str(said["time"]), agent) | {
             "object": [_ROOT, {"@id": APPROVALS}]
         }
+
+
+def _approvals(run: Story) -> list[Mapping[str, Any]]:
+    """What people signed of this run: decisions, and standing rules, which have no kind; verified with the bundle."""
+    return [json.loads(base64.b64decode(envelope["payload"])) for envelope in run.held.bundle.get("approvals", ())]
 
 
 def _assessed(run: Story, part: str, term: str, name: str, time: str, agent: Entity) -> Entity:
@@ -235,7 +239,7 @@ def _agents(run: Story, made: Made) -> Iterator[Entity]:
     agreement = run.agreement
     for party in agreement.parties:
         yield {"@id": _party(run, party.party), "@type": "Organization", "name": party.name, "location": party.country}
-    named = {run.person, *(claim["name"] for claim in _claims(run)), *_approvers(run)}
+    named = {run.person, *(claim["name"] for claim in _claims(run)), *(str(said["name"]) for said in _approvals(run))}
     for person in agreement.people:
         if person.person in named:
             yield {
@@ -295,11 +299,6 @@ def _claims(run: Story) -> list[dict[str, str]]:
     from isthmus.governance.signing import claims
 
     return [{"name": c.person, "party": c.party, "meaning": c.meaning, "time": c.time} for c in claims(run.signed)]
-
-
-def _approvers(run: Story) -> set[str]:
-    payloads = (base64.b64decode(envelope["payload"]) for envelope in run.held.bundle.get("approvals", ()))
-    return {str(json.loads(payload).get("name")) for payload in payloads}
 
 
 def _id(run: Story, part: str) -> str:

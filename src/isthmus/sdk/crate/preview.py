@@ -58,7 +58,7 @@ def _asked(run: Story) -> Iterator[Part]:
         ("signed on", day(run.request.created)),
         ("sites in the result", ", ".join(run.held.bundle["result"]["sites"])),
         ("signed by", ", ".join(run.held.signers)),
-        ("rows that left a site", "0"),
+        ("what left a site", "masked sums alone, no row"),
     )
 
 
