@@ -35,7 +35,7 @@ def test_every_block_runs_in_order(tmp_path: Path) -> None:
         start_new_session=True,
     )
     try:
-        said, _ = process.communicate(timeout=150)
+        said, _ = process.communicate(timeout=280)  # a guard against hanging: 40 s alone, minutes on a busy machine
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         said, _ = process.communicate()
