@@ -43,7 +43,7 @@ R: Mapping[str, str] = {
     "ordinal": "MASS::polr(ordered(stage) ~ age + arm, d, Hess = TRUE)",
     "mixed": "lme4::lmer(score ~ age + arm + (1 | practice), d)  # glmer for other families",
     "gee": 'geepack::geeglm(..., id = cluster, corstr = "exchangeable")',
-    "conditional_logistic": "survival::clogit(...)",
+    "conditional_logistic": "survival::clogit(died ~ age + arm + strata(practice), d, method = 'exact')",
     "kaplan_meier": "f <- survival::survfit(survival::Surv(time, event) ~ arm, d, conf.type = 'log-log')\n"
     "summary(f, times = c(30, 60))",
     "log_rank": "survival::survdiff(survival::Surv(time, event) ~ stage, d, rho = 0)",

@@ -144,6 +144,11 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
             "correlation": "independence",
         },
     ],
+    "conditional_logistic": [
+        {"formula": "died ~ age + arm", "sets": "practice", "release": ["vcov"]},
+        {"formula": "died ~ year + I(year^2)", "sets": "practice", "method": "efron"},
+        {"formula": "died ~ age + stage", "sets": "practice", "method": "breslow", "cluster": "practice"},
+    ],
     "penalised": [
         {"formula": "died ~ age + arm + stage + pressure", "family": "binomial"},
         {"formula": "pressure ~ age + year + arm", "family": "gaussian", "alpha": 0.5, "lambdas": [2.0, 0.5, 0.1]},
@@ -271,7 +276,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         },
     ],
 }
-GROUPED = ("mixed", "gee")  # kinds whose groups lie inside a site
+GROUPED = ("mixed", "gee", "conditional_logistic")  # kinds whose groups lie inside a site
 SITE_STRATA: dict[str, list[dict[str, Any]]] = {
     "log_rank": [
         {"time": "time", "event": "event", "by": "arm", "strata": ["site"]},

@@ -18,6 +18,7 @@ from isthmus.model.study import Study
 from isthmus.statistics import (
     accuracy,
     calibration,
+    conditional_logistic,
     correlation,
     count,
     cox,
@@ -68,6 +69,7 @@ CATALOGUE: Mapping[str, Statistic] = {
     "penalised": penalised.STATISTIC,
     "mixed": mixed.STATISTIC,
     "gee": gee.STATISTIC,
+    "conditional_logistic": conditional_logistic.STATISTIC,
     "kaplan_meier": kaplan_meier.STATISTIC,
     "log_rank": log_rank.STATISTIC,
     "rmst": rmst.STATISTIC,

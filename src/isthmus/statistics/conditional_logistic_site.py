@@ -1,0 +1,225 @@
+"""A site's matched sets: conditional log-likelihood, score and information, by sets of one shape at a time.
+
+The exact denominator is the elementary symmetric polynomial e_m of the risks of a set with m cases: rows enter one by one,
+e_k += r e_(k-1), and so do its derivatives. Columns are centred within their set, which no likelihood sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from isthmus.evidence import Evidence, Weights, weights_of
+from isthmus.statistics import glm_cluster, implied, indicators, unusual
+from isthmus.statistics.cox_model import Model
+from isthmus.summary import FloatArray, IntArray
+
+Params = Mapping[str, Any]
+Method = str
+CELLS = 2_000_000  # numbers of the second derivatives that are worked on at once
+ROUNDING = 2.0**-40  # of the largest value: a column constant within each set leaves no more than this
+SMALLEST = -300.0  # of all cases of a set together: exp of it is still a number
+
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """Rows (n,) sorted by set, controls first: `raw` columns (p, n), `x` about the mean of the set, whether a case.
+
+    `start`, `size`, `cases`: (sets,) first row, rows and cases of each; `telling`: whether the likelihood depends on it;
+    `cluster` (sets,) numbers from 0, or None.
+    """
+
+    raw: FloatArray
+    x: FloatArray
+    case: Any
+    start: Any
+    size: Any
+    cases: Any
+    telling: Any
+    cluster: Any
+
+    @property
+    def of_row(self) -> Any:
+        """(n,) set of each row."""
+        return np.repeat(np.arange(len(self.size)), self.size)
+
+
+def sets(design: FloatArray, case: Any, keys: tuple[Any, Any], method: Method) -> Sets | None:
+    """From columns (p, n), cases (n,) and codes (n,) of the sets and clusters; None where a set lies in two clusters.
+
+    A set without a case says nothing; one of cases alone neither in the exact form, whose approximations it enters.
+    """
+    code, cluster = keys
+    order = np.lexsort((case, code))
+    _, start, size = np.unique(code[order], return_index=True, return_counts=True)
+    raw = np.ascontiguousarray(design[:, order])
+    of_row = np.repeat(np.arange(len(size)), size)
+    x = raw - (np.add.reduceat(raw, start, axis=1) / size)[:, of_row] if len(size) else raw.copy()
+    x[np.abs(x) <= ROUNDING * np.abs(raw).max(axis=1, keepdims=True, initial=0.0)] = 0.0
+    cases = np.add.reduceat(case[order].astype(np.intp), start) if len(size) else np.zeros(0, dtype=np.intp)
+    own = None
+    if cluster is not None:
+        whole = np.unique(cluster, return_inverse=True)[1].reshape(-1)[order]
+        own = whole[start]
+        if not np.array_equal(own[of_row], whole):
+            return None
+    telling = (cases > 0) & (size > (cases if method == "exact" else 1))
+    return Sets(raw, x, case[order], start, size, cases, telling, own)
+
+
+def counts(model: Model, made: Sets) -> dict[str, Any]:
+    """Rows, cases, telling sets, sums behind implied cells of the rows in these, and sets that differ by a column."""
+    rows = made.telling[made.of_row]
+    raw, case = made.raw[:, rows], made.case[rows].astype(np.float64)
+    terms = list(implied.terms(model.design))
+    return {
+        "n": made.case.size,
+        "events": np.count_nonzero(made.case),
+        "sets": np.count_nonzero(made.telling),
+        "discordant": np.array([_differ(made, made.x[j]) for j in terms]).reshape(len(terms), 2).T,
+        "marks": implied.marks(model.design, model.dictionary, raw, case),
+    }
+
+
+def _differ(made: Sets, x: FloatArray) -> IntArray:
+    """(2,) telling sets whose cases have more, and less, of centred `x` (n,) than the set's mean."""
+    own = np.bincount(made.of_row[made.case], weights=x[made.case], minlength=len(made.size))
+    own[np.abs(own) <= 1e-9 * np.abs(x).max(initial=0.0)] = 0.0
+    return np.array([np.count_nonzero((own > 0.0) & made.telling), np.count_nonzero((own < 0.0) & made.telling)])
+
+
+def evidence(model: Model, made: Sets) -> Evidence:
+    """Facts about the rows of sets that say something: with a case and a control.
+
+    Sets count as rows do in other models, in all and for each indicator; pairs that differ by one are cells.
+    """
+    telling = made.telling
+    rows, number = telling[made.of_row], int(np.count_nonzero(telling))
+    columns, x, case = made.raw[:, rows], made.x[:, rows], made.case[rows].astype(np.float64)
+    found = indicators.design_evidence(model.design, columns, (model.event, case), indicators.leverage(x))
+    supports = {**found.supports, "sets that say something": np.array([number], dtype=np.int64)}
+    sides, cells = dict(found.sides), dict(found.cells)
+    sides["sets that say nothing"] = np.array([len(telling) - number], dtype=np.int64)
+    known = set()
+    for name, mark in indicators.marked(model.design, columns):
+        known.add(name)
+        whole = np.zeros(made.case.size)
+        whole[rows] = mark
+        own = np.bincount(made.of_row, weights=whole, minlength=len(made.size)) / np.maximum(made.size, 1)
+        varies = telling & (own > 0.0) & (own < 1.0)
+        supports[f"sets that differ by {name}"] = np.array([np.count_nonzero(varies)], dtype=np.int64)
+        cells[f"sets whose cases have more, or less, of {name}"] = _differ(made, whole - own[made.of_row])
+    for column, values in zip(model.design.columns, x, strict=True):
+        if column.name not in known:
+            supports[f"spread of {column.name} within sets"] = np.array([unusual.spread(values)], dtype=np.int64)
+    if made.cluster is not None:
+        supports["clusters"] = np.array([np.unique(made.cluster[telling]).size], dtype=np.int64)
+    fits = {"sets that say something": (number, model.size)}
+    own_rows = int(np.count_nonzero(rows))
+    return replace(found, rows=own_rows, supports=supports, sides=sides, cells=cells, fits=fits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Each:
+    """Per set: log-likelihood (sets,), score (sets, p), information (sets, p, p)."""
+
+    loglik: FloatArray
+    score: FloatArray
+    information: FloatArray
+
+
+def sums(made: Sets, method: Method, params: Params) -> tuple[dict[str, Any], Weights]:
+    """Log-likelihood, score and information; the weight of a set is its information over all columns."""
+    size, scale = len(made.x), np.asarray(params["scale"])
+    total: dict[str, Any] = {"loglik": 0.0, "score": np.zeros(size), "information": np.zeros((size, size))}
+    heavy = [np.zeros(0)]
+    for _, each in _by_shape(made, method, params):
+        total["loglik"] += float(each.loglik.sum())
+        total["score"] = total["score"] + each.score.sum(axis=0)
+        total["information"] = total["information"] + each.information.sum(axis=0)
+        heavy.append(np.maximum(np.einsum("sjj->s", each.information), 0.0))
+    return total, weights_of(np.concatenate(heavy), len(scale))
+
+
+def meat(made: Sets, method: Method, params: Params) -> tuple[dict[str, Any], Weights]:
+    """Sum over clusters of u u', u the summed scores of a cluster's sets, and how many clusters there are."""
+    score = np.zeros((len(made.size), len(made.x)))
+    for at, each in _by_shape(made, method, params):
+        score[at] = each.score
+    told = made.telling
+    found, code = np.unique(made.cluster[told], return_inverse=True)
+    u = np.array([np.bincount(code.reshape(-1), weights=line, minlength=len(found)) for line in score[told].T])
+    u = u.reshape(len(made.x), len(found))
+    return {"meat": u @ u.T, "clusters": np.array([len(found)])}, glm_cluster.guard(u)
+
+
+def _by_shape(made: Sets, method: Method, params: Params) -> Any:
+    """(positions, `_Each`) of sets with as many rows and cases as each other, in pieces."""
+    x = made.x / np.asarray(params["scale"])[:, None]
+    x = params["rotation"] @ x if "rotation" in params else x
+    coefficients = np.asarray(params["coefficients"])
+    shapes = np.stack([made.size, made.cases], axis=1)[made.telling]
+    for n, m in np.unique(shapes, axis=0).tolist():
+        alike = np.flatnonzero(made.telling & (made.size == n) & (made.cases == m))
+        step = max(1, CELLS // ((m + 1) * len(x) ** 2 + n * len(x)))
+        for low in range(0, len(alike), step):
+            at = alike[low : low + step]
+            rows = made.start[at][:, None] + np.arange(n)[None, :]
+            yield at, _METHODS[method](np.moveaxis(x[:, rows], 0, -1), coefficients, m)
+
+
+def _risks(x: FloatArray, coefficients: FloatArray, cases: int) -> tuple[FloatArray, FloatArray]:
+    """Linear predictor (sets, n) less its largest in the set, and its exponential."""
+    eta = x @ coefficients
+    eta = eta - eta.max(axis=1, keepdims=True)
+    return eta, np.exp(np.maximum(eta, SMALLEST / cases))
+
+
+def _exact(x: FloatArray, coefficients: FloatArray, cases: int) -> _Each:
+    """Of columns (sets, n, p), the last `cases` rows of each set the cases."""
+    eta, risk = _risks(x, coefficients, cases)
+    count, n, p = x.shape
+    e, d, h = np.zeros((cases + 1, count)), np.zeros((cases + 1, count, p)), np.zeros((cases + 1, count, p, p))
+    e[0] = 1.0
+    for i in range(n):
+        r, z = risk[:, i], x[:, i]
+        for k in range(min(i + 1, cases), 0, -1):
+            cross = d[k - 1][:, :, None] * z[:, None, :]
+            square = e[k - 1][:, None, None] * z[:, :, None] * z[:, None, :]
+            h[k] += r[:, None, None] * (h[k - 1] + cross + np.swapaxes(cross, 1, 2) + square)
+            d[k] += r[:, None] * (d[k - 1] + e[k - 1][:, None] * z)
+            e[k] += r * e[k - 1]
+    whole, mean = e[cases], d[cases] / e[cases][:, None]
+    information = h[cases] / whole[:, None, None] - mean[:, :, None] * mean[:, None, :]
+    own = x[:, n - cases :].sum(axis=1)
+    return _Each(eta[:, n - cases :].sum(axis=1) - np.log(whole), own - mean, information)
+
+
+def _tied(x: FloatArray, coefficients: FloatArray, cases: int, efron: bool) -> _Each:
+    """Breslow's and Efron's approximations: m denominators of the whole set, less a share of its cases."""
+    eta, risk = _risks(x, coefficients, cases)
+    n = x.shape[1]
+    s0, s1 = risk.sum(axis=1), np.einsum("sn,snp->sp", risk, x)
+    s2 = np.einsum("sn,snp,snq->spq", risk, x, x)
+    r, z = risk[:, n - cases :], x[:, n - cases :]
+    d0, d1, d2 = r.sum(axis=1), np.einsum("sn,snp->sp", r, z), np.einsum("sn,snp,snq->spq", r, z, z)
+    loglik, score = eta[:, n - cases :].sum(axis=1), z.sum(axis=1)
+    information = np.zeros_like(s2)
+    for k in range(cases):
+        share = k / cases if efron else 0.0
+        m0 = s0 - share * d0
+        mean = (s1 - share * d1) / m0[:, None]
+        loglik = loglik - np.log(m0)
+        score = score - mean
+        information += (s2 - share * d2) / m0[:, None, None] - mean[:, :, None] * mean[:, None, :]
+    return _Each(loglik, score, information)
+
+
+_METHODS: Mapping[str, Any] = {
+    "exact": _exact,
+    "efron": lambda x, b, m: _tied(x, b, m, efron=True),
+    "breslow": lambda x, b, m: _tied(x, b, m, efron=False),
+}
