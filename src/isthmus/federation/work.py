@@ -102,6 +102,9 @@ class SiteWork:
             Invalid: a fault of the table itself (`FAULTS`). What depends on the study's expressions is left to the vote.
             Unavailable: E-SOURCE.
         """
+        known = f"opened {self._snapshot}"
+        if known in self.cache:
+            return
         declared = self.plan.dictionary.variables
         try:
             frame = self._frame()
@@ -111,6 +114,7 @@ class SiteWork:
         except Invalid as fault:
             if fault.code in FAULTS:
                 raise
+        self.cache[known] = True
 
     def step(self, question: str, round: int) -> Step:  # noqa: A002 - the protocol's word
         """The step as this site derives it.
@@ -171,7 +175,7 @@ class SiteWork:
             if any(yes):
                 asked.append(self._asked(question, [rung for rung, agreed in enumerate(yes) if agreed], rows))
             agrees += yes
-        self._latest = None
+        self._latest = self._rows = self._places = None  # what the rounds need is cached
         own = [question for question in self.plan.groups if question.country == self.country]
         asked += [Asked(question.name, self._key(question), ()) for question in own]  # on rows that are there already
         charged = [self._key(question) for question in (*self.plan.questions[1:], *own)]

@@ -209,8 +209,8 @@ def cox_marks(setting: Setting, rows: Rows, asked: Round) -> dict[str, Any]:
     """Sums behind implied cells, in the first round."""
     if setting.design is None or all(f.name != "marks" for f in asked.layout.fields):
         return {}
-    raw = rows.columns + rows.centre[:, None]
-    return {"marks": implied.marks(setting.design, setting.dictionary, raw, rows.event.astype(np.float64))}
+    told = (setting.design, setting.dictionary, rows.columns, rows.event.astype(np.float64), rows.centre)
+    return {"marks": implied.marks(*told)}
 
 
 def _summarise(question: Cox, setting: Setting, prepared: Rows, asked: Round) -> Answer:

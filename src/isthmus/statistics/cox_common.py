@@ -17,7 +17,8 @@ import numpy as np
 from isthmus.evidence import Weights, weights_of
 from isthmus.statistics import cox_robust, survival
 from isthmus.statistics.contract import Grid
-from isthmus.statistics.cox_rows import Late, Rows, block_sums, exposed, not_yet, weighted_gram
+from isthmus.statistics.cox_rows import Late, Rows, exposed, not_yet
+from isthmus.statistics.cox_sums import block_sums, weighted_gram
 from isthmus.summary import FloatArray, IntArray
 
 Params = Mapping[str, Any]

@@ -7,7 +7,7 @@ cumulated hazard, one weighted product of the columns with themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 
 from isthmus.evidence import Weights, weights_of
 from isthmus.statistics import cox_robust, survival
-from isthmus.statistics.chunks import CHUNK, pieces
+from isthmus.statistics.cox_sums import block_sums, event_sums, weighted_gram
 from isthmus.statistics.cox_ties import TieIndex, Ties, TieSums, tie_index, tie_sums
 from isthmus.summary import FloatArray, IntArray
 
@@ -242,7 +242,7 @@ def risk_sets(columns: FloatArray, scale: FloatArray, blocks: Blocks, ties: Ties
     s0, s1 = _backward(s0, blocks), _backward(s1, blocks)
     tied = risk[blocks.events]
     d0 = np.add.reduceat(tied, blocks.event_starts)
-    d1 = np.add.reduceat(x[:, blocks.events] * tied, blocks.event_starts, axis=1)
+    d1 = event_sums(x, tied, blocks.events, blocks.event_starts)
     return RiskSets(x, eta, risk, s1, d1, tie_sums(ties, blocks.index, s0, d0))
 
 
@@ -281,13 +281,14 @@ def site_sums(rows: Rows, ties: Ties, params: Params) -> Totals:
         return Totals(blocks.alone, np.zeros(size), np.zeros((size, size)), Weights(0.0, 0.0, 0.0, size))
     at = risk_sets(columns, scale, blocks, ties, params)
     sums, s1, d1 = at.sums, at.s1, at.d1
-    own = at.x[:, blocks.events]
-    seen = own if blocks.weight is None else own * blocks.weight[blocks.events]
-    score = seen.sum(axis=1) - s1 @ sums.first + d1 @ sums.first_f
+    copies = np.ones(len(blocks.events)) if blocks.weight is None else blocks.weight[blocks.events]
+    score = (
+        event_sums(at.x, copies, blocks.events, blocks.event_starts).sum(axis=1) - s1 @ sums.first + d1 @ sums.first_f
+    )
     weight = np.maximum(row_weights(at, sums, blocks), 0.0)
     information = weighted_gram(at.x, weight) - between(at, sums)
     died = at.eta[blocks.events]
-    loglik = float((died if blocks.weight is None else died * blocks.weight[blocks.events]).sum())
+    loglik = float((died * copies).sum())
     loglik += blocks.alone - sums.logs
     guard = weights_of(weight if blocks.late is None else _apart(at, blocks, weight), size)
     return Totals(loglik, score / scale, information / np.outer(scale, scale), guard)
@@ -344,34 +345,6 @@ def turned(rows: Rows, params: Params) -> tuple[FloatArray, FloatArray]:
     if "rotation" not in params:
         return rows.columns, scale
     return (params["rotation"] / scale) @ rows.columns, np.ones_like(scale)
-
-
-def weighted_gram(x: FloatArray, weight: FloatArray) -> FloatArray:
-    """x diag(weight) x' in pieces."""
-    total = np.zeros((len(x), len(x)))
-    root = np.sqrt(weight)
-    buffer = np.empty((len(x), min(CHUNK, x.shape[1])))
-    for piece in pieces(x.shape[1]):
-        z = np.multiply(x[:, piece], root[piece], out=buffer[:, : piece.stop - piece.start])
-        total += z @ z.T
-    return total
-
-
-def block_sums(x: FloatArray, weight: FloatArray, starts: Any) -> FloatArray:
-    """Sums (p, K) of weighted columns within consecutive blocks, in pieces that begin anywhere."""
-    total = np.zeros((len(x), len(starts)))
-    buffer = np.empty((len(x), min(CHUNK, x.shape[1])))
-    for piece, first, cuts in _cut(starts, x.shape[1]):
-        z = np.multiply(x[:, piece], weight[piece], out=buffer[:, : piece.stop - piece.start])
-        total[:, first : first + len(cuts)] += np.add.reduceat(z, cuts, axis=1)
-    return total
-
-
-def _cut(starts: Any, rows: int) -> Iterator[tuple[slice, int, Any]]:
-    for piece in pieces(rows):
-        first = int(np.searchsorted(starts, piece.start, side="right")) - 1
-        last = int(np.searchsorted(starts, piece.stop, side="left"))
-        yield piece, first, np.maximum(starts[first:last] - piece.start, 0)
 
 
 def _backward(values: FloatArray, blocks: Blocks) -> FloatArray:

@@ -15,7 +15,8 @@ from isthmus.evidence import Evidence, Weights, weights_of, worst
 from isthmus.statistics import cox_common, glm_cluster, indicators
 from isthmus.statistics.cox_evidence import cox_evidence
 from isthmus.statistics.cox_model import Model
-from isthmus.statistics.cox_rows import Params, Rows, weighted_gram
+from isthmus.statistics.cox_rows import Params, Rows
+from isthmus.statistics.cox_sums import weighted_gram
 from isthmus.statistics.fine_gray_flow import RiskSets, Steps
 from isthmus.summary import FloatArray, IntArray
 

@@ -18,9 +18,12 @@ def terms(design: Design) -> tuple[int, ...]:
     return tuple(j for j, column in enumerate(design.columns) if column.parts)
 
 
-def marks(design: Design, dictionary: Codebook, columns: FloatArray, outcome: FloatArray) -> FloatArray:
+def marks(
+    design: Design, dictionary: Codebook, columns: FloatArray, outcome: FloatArray, centre: FloatArray | None = None
+) -> FloatArray:
     """(3, k): sums over rows of u, u**2 and u v, u each column of `terms` moved to 0..1 by its range, v `outcome`.
 
+    `columns` (p, n) may have been moved to `centre` (p,).
     Over all sites, sum u equals sum u**2 exactly when every u is 0 or 1: then they are counts.
     """
     chosen = terms(design)
@@ -29,7 +32,7 @@ def marks(design: Design, dictionary: Codebook, columns: FloatArray, outcome: Fl
         column = design.columns[j]
         declared = None if column.indicator else coordinates.column_range(column, dictionary.variables)
         low, width = coordinates.low_width(declared)
-        u = (columns[j] - low) / width
+        u = (columns[j] - low if centre is None else columns[j] + centre[j] - low) / width
         near = np.rint(u)
         u = np.where(np.abs(u - near) <= SNAP, near, u)
         found[:, at] = (u.sum(), u @ u, u @ outcome)

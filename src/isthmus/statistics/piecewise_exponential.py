@@ -25,7 +25,8 @@ from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.cox_flow import At, Evaluate
 from isthmus.statistics.cox_model import Model
-from isthmus.statistics.cox_rows import Params, Rows, weighted_gram
+from isthmus.statistics.cox_rows import Params, Rows
+from isthmus.statistics.cox_sums import weighted_gram
 from isthmus.statistics.newton import diverged, newton_step
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
