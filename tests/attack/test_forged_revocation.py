@@ -81,7 +81,7 @@ def store(tmp_path: Path) -> Store:
 def standing(store: Store) -> Standing:
     held = Revocations(AGREEMENT, store)
     desk = Desk("federated", "", lambda _now: held.check(), held)
-    return Standing(desk, Ledger(store, "site/leeds", lambda: NOW), lambda: NOW, log_to_stderr("leeds"))
+    return Standing(desk, Ledger(store, "site/leeds", lambda: NOW), store, lambda: NOW, log_to_stderr("leeds"))
 
 
 def events(store: Store) -> list[tuple[str, Any]]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ class AgreedSite:
     @property
     def desk(self) -> Desk:
         """What is common."""
-        return common(self.agreement, self.law.revocations)
+        return replace(common(self.agreement, self.law.revocations), operate=self.law.operate)
 
     def admit(self, request: Request, now: datetime, note: Note) -> Seat:
         """This site's seat in the run of a request."""
@@ -116,7 +117,8 @@ class AgreedSite:
         charter = charter_of(asked, agreement)
         rules = self._rules(asked.study.dataset)
         researcher, reads = asker(request, agreement), study_reads(asked.study, book)
-        decision = self.law.admit(Asked(asked, researcher, self.name, reads, book, rules), now)
+        case = Asked(asked, researcher, reads, book, rules)
+        decision = self.law.admit(case, now)
         person = self._person(asked.study.dataset, book, source)
         folder = self.config.base / "snapshots"
         lineage = Lineage(self.store, folder, asked.study.dataset, book, person, rules.minimum_count or 1)
@@ -136,7 +138,7 @@ class AgreedSite:
             purse=self._purse(asked.study, researcher),
         )
         work.open()
-        return Seat(charter, work, source.fingerprint(), decision)
+        return Seat(charter, work, source.fingerprint(), decision, partial(self.law.admit, case))
 
     def _book(self, dataset: str, researcher: str) -> SqlBook:
         cap = self.agreement.dataset(dataset).questions

@@ -12,9 +12,11 @@ from typing import Any, Protocol
 
 from isthmus.federation.protocol.charter import Charter, HubWork, SiteWork
 from isthmus.federation.revocations import Revocations
+from isthmus.model.errors import Refused
 
 Request = Mapping[str, Any]
 Note = Callable[[str, str], None]
+Operated = tuple[Mapping[str, Any], Refused | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +26,14 @@ class Seat:
     Attributes:
         snapshot: names the data it reads and is signed in M1.
         decision: what the ledger keeps of the verdicts that admitted it.
+        still: raises RuleRefused where the same rules would stop it at another time.
     """
 
     charter: Charter
     work: SiteWork
     snapshot: str
     decision: Mapping[str, Any] = field(default_factory=dict)
+    still: Callable[[datetime], object] = lambda _now: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +45,14 @@ class Desk:
         agreement: digest, equal at every party.
         in_force: raises Refused (E-NOT-YET, E-EXPIRED, E-REVOKED) when nothing may be done; asked at every message.
         revocations: of the agreement; a rehearsal has none.
+        operate: the verdicts of the operations gate at a time, as the ledger keeps them, and what they refuse; a site's.
     """
 
     mode: str
     agreement: str
     in_force: Callable[[datetime], None]
     revocations: Revocations | None = None
+    operate: Callable[[datetime], Operated] | None = None
 
 
 class SiteDesk(Protocol):

@@ -56,7 +56,7 @@ class HubNode:
         self._links: dict[str, Link] = {}
         self._broken: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._standing = Standing(desk.desk, self.ledger, means.clock, self._log)
+        self._standing = Standing(desk.desk, self.ledger, means.store, means.clock, self._log)
 
     async def start(self, address: str) -> int:
         """Take up every unfinished run, then listen; gives the port."""

@@ -119,7 +119,7 @@ class HeldRun:
         if self.cause is not None:
             return self.cause
         kind = Refused if state.code in REFUSALS else Unavailable
-        return kind(state.code, state.message, hint_of(state.code))
+        return kind(state.code, state.message, hint_of(state.code), state.rule)
 
     def bundles(self, envelopes: list[Any], key: SigningKey, log: Log) -> tuple[bytes, bytes]:
         """The signed bundle of a concluded run: the researcher's form, and the auditor's with the pooled sums."""

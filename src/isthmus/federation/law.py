@@ -1,12 +1,12 @@
-"""Where the rules of law stand in a site's way: when it takes an agreement, and when it admits a study.
+"""Where the rules of law stand in a site's way: when it takes an agreement, while it operates, when it admits a study.
 
-Both decisions are written to the site's ledger with the pack's digest: rules by outcome, no facts. What they rest on is
+Every decision is written to the site's ledger with the pack's digest: rules by outcome, no facts. What they rest on is
 public to the parties (agreement, study, route), so a refusal names its rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -34,6 +34,7 @@ class Law:
     """A site's rule pack, under an agreement whose signatures are verified.
 
     Attributes:
+        site: which judges.
         parties: whose custodians signed.
         revocations: of the agreement, as this site knows them.
         cache: the last decision of each gate.
@@ -41,6 +42,7 @@ class Law:
 
     pack: Pack
     agreement: Agreement
+    site: str
     parties: frozenset[str]
     revocations: Revocations
     cache: MutableMapping[str, Decision] = field(default_factory=dict)
@@ -64,6 +66,25 @@ class Law:
         if refused is not None:
             raise refused
 
+    def operate(self, now: datetime) -> tuple[dict[str, Any], RuleRefused | None]:
+        """Decide whether this site may operate under the agreement at a time; what the ledger's entry holds, and why not.
+
+        Raises:
+            Invalid: E-PACK.
+        """
+        facts = {
+            "a": agreement_facts(self.agreement, self.pack, self._known()),
+            "site": site_facts(self.agreement, self.site, self.agreement.disclosure),
+            "now": today(now),
+        }
+        decision, judged = decide(self.pack, "operations", facts, self.cache), self.agreement.judged()
+        refused = _refusal(decision, judged)
+        entry = {"agreement": agreement_digest(self.agreement), "verdict": "stopped" if refused else "allowed"}
+        return entry | recorded(decision, judged), refused
+
+    def _known(self, codebooks: Mapping[str, Codebook] | None = None) -> Known:
+        return Known(parties=self.parties, codebooks=codebooks, revoked=self.revocations.standing)
+
     def admit(self, asked: Asked, now: datetime) -> dict[str, Any]:
         """Decide on an admitted request; what the ledger's entry holds of it.
 
@@ -71,13 +92,11 @@ class Law:
             RuleRefused: E-RULE, E-HUMAN. Invalid: E-PACK. Untrusted: E-PASSPORT.
         """
         study = asked.request.study
-        known = Known(
-            parties=self.parties, codebooks={study.dataset: asked.codebook}, revoked=self.revocations.standing
-        )
+        known = self._known({study.dataset: asked.codebook})
         facts = {
             "a": agreement_facts(self.agreement, self.pack, known),
-            "s": study_facts(asked.request, self._asking(asked, now), self.agreement, asked.site, asked.reads),
-            "site": site_facts(self.agreement, asked.site, asked.rules),
+            "s": study_facts(asked.request, self._asking(asked, now), self.agreement, self.site, asked.reads),
+            "site": site_facts(self.agreement, self.site, asked.rules),
             "sig": signature_facts(self.parties),
             "now": today(now),
         }
@@ -100,7 +119,6 @@ class Asked:
 
     request: RunRequest
     person: str
-    site: str
     reads: Collection[str]
     codebook: Codebook
     rules: Rules
@@ -123,7 +141,7 @@ def law_of(config: Config, agreement: Agreement, revocations: Revocations) -> La
     if agreed is not None and agreed != pack_digest(pack):
         hint = "use the version of Isthmus, and the rule_pack, that the agreement was signed with; or agree anew"
         raise Untrusted("E-PACK", "the agreement names another rule pack than this site has", hint)
-    return Law(pack, agreement, frozenset(p.party for p in agreement.parties), revocations)
+    return Law(pack, agreement, config.site().name, frozenset(p.party for p in agreement.parties), revocations)
 
 
 def _refusal(decision: Decision, judged: dict[str, str]) -> RuleRefused | None:

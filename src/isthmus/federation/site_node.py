@@ -29,6 +29,7 @@ from isthmus.federation.protocol.local import Local
 from isthmus.federation.protocol.records import Head
 from isthmus.federation.protocol.site import Concluded, Left, SiteRun
 from isthmus.federation.reasons import error_of, facts, text
+from isthmus.federation.site_watch import SiteWatch
 from isthmus.federation.spool import discard
 from isthmus.federation.standing import Standing
 from isthmus.federation.store import Mark, RunRow
@@ -39,7 +40,6 @@ from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import Invalid, IsthmusError, Unavailable, Untrusted
 
 VEIL = "snapshot-secret"  # in the store: keys the snapshot id that leaves
-LOOK = 0.5  # seconds between looks at the agreement's dates and at what lies beside it
 
 
 class SiteNode:
@@ -62,12 +62,16 @@ class SiteNode:
         self._accused: set[str] = set()
         self._link: Link | None = None
         self._said = ""
-        self._standing = Standing(desk.desk, self.ledger, means.clock, self._log)
+        self._standing = Standing(desk.desk, self.ledger, means.store, means.clock, self._log)
+        self._watch = SiteWatch(
+            self._standing, self.ledger, self._worker, means.clock, self._runs,
+            self._left_by_watch, self._lost, self._news, self._log,
+        )  # fmt: skip
         self._client = SiteClient(means.identity, hub, self, means.settings())
 
     async def run(self) -> None:
         """Serve until `stop`."""
-        looking = asyncio.create_task(self._looking())
+        looking = asyncio.create_task(self._watch.looking())
         try:
             await self._client.run()
         finally:
@@ -92,7 +96,7 @@ class SiteNode:
         self._check_backup(welcome.body.get("ledger"))
         self._link = link
         link.news = self._standing.news
-        await self._hear(welcome.body)
+        await self._watch.hear(welcome.body)
         self._say("joined the hub")
         self._tell({"joined": True})
         for run in self._runs.values():
@@ -104,7 +108,7 @@ class SiteNode:
         if isinstance(item, Message):
             await self._message(item)
         elif item.kind == "heartbeat":
-            await self._hear(item.body)
+            await self._watch.hear(item.body)
         elif item.kind == "invite":
             await self._invited(item.body)
         elif item.kind == "done":
@@ -117,37 +121,6 @@ class SiteNode:
             self._say(f"left the hub ({ended.how})")
         else:
             self._say(str(ended.error), logging.WARNING)
-
-    # -- the agreement ---------------------------------------------------------------------------------------------
-
-    async def _looking(self) -> None:
-        """By this site's own clock and its own eyes: without the hub, and while no message comes."""
-        while True:
-            await asyncio.sleep(LOOK)
-            try:
-                new = self._standing.look()
-                await self._stand(new)
-            except Unavailable as error:
-                self._say(str(error), logging.ERROR)
-
-    async def _hear(self, news: Mapping[str, Any]) -> None:
-        await self._stand(self._standing.hear("hub", news))
-
-    async def _stand(self, new: bool) -> None:
-        """End every run here when the agreement has ended, and pass on at once what is new."""
-        if new and self._link is not None:
-            self._link.say("heartbeat", self._standing.news())
-        lapsed = self._standing.lapsed()
-        if lapsed is not None:
-            await self._halt(lapsed)
-
-    async def _halt(self, why: IsthmusError) -> None:
-        for name, run in list(self._runs.items()):
-            self._send(await self._worker.run(f"{name} halt", run.leave, why))
-            self._after(name, run)
-        for row in self._means.store.runs():  # not taken up since this process started
-            if row.state == "running":
-                self._done({"run": row.run, "error": facts(why)})
 
     # -- runs ------------------------------------------------------------------------------------------------------
 
@@ -181,6 +154,7 @@ class SiteNode:
         seat = self._desk.admit(request, means.clock(), note)
         if seat.charter.run != name:
             raise Untrusted("E-RUN", "the hub names the run otherwise than its request does")
+        self._watch.still[name] = seat.still
         if held is None:
             self._keep(seat, request)
         local = Local(
@@ -294,11 +268,26 @@ class SiteNode:
         self.ledger.append(event, entry)
         self._means.store.set_mark("hub", Mark(size=run.head.size, root=run.head.root))
         self._runs.pop(name, None)
+        self._watch.still.pop(name, None)
         self._means.forget(name)
         self._log.info("run %s ended: %s", name[:19], event)
         self._tell({"ended": name, "event": event})
         if self._link is not None:
             self._link.say("done", {"run": name, "ledger": self.ledger.head()})
+
+    def _left_by_watch(self, name: str, run: SiteRun, answers: tuple[Message, ...]) -> None:
+        self._send(answers)
+        self._after(name, run)
+
+    def _lost(self, why: IsthmusError) -> None:
+        """Runs that were not taken up since this process started: their secrets go too."""
+        for row in self._means.store.runs():
+            if row.state == "running":
+                self._done({"run": row.run, "error": facts(why)})
+
+    def _news(self) -> None:
+        if self._link is not None:
+            self._link.say("heartbeat", self._standing.news())
 
     def _done(self, body: Mapping[str, Any]) -> None:
         """The hub says that a run is over which this site believes open: its secrets go."""

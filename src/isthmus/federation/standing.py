@@ -1,4 +1,7 @@
-"""Whether a node may go on under its agreement: not before its first day, after its last, or once a party revoked it."""
+"""Whether a node may go on under its agreement.
+
+Not before its first day, after its last, once a party revoked it, or while a rule of operations stops it.
+"""
 
 from __future__ import annotations
 
@@ -9,37 +12,55 @@ from typing import Any
 from isthmus.federation.control import Clock
 from isthmus.federation.desk import Desk
 from isthmus.federation.node import Ledger
+from isthmus.federation.store import Store
 from isthmus.governance.revocation import Envelope
+from isthmus.model.canonical import canonical
 from isthmus.model.errors import IsthmusError, Refused, Unavailable
 
 REVOKED = "E-REVOKED"
+OPERATED = "operations"  # in the store: the last decision of that gate, so that the same one adds no entry
 
 
 class Standing:
     """A node's view of its agreement; `hear` and `look` take revocations in, whoever brings them."""
 
-    def __init__(self, desk: Desk, ledger: Ledger, clock: Clock, log: logging.Logger) -> None:
+    def __init__(self, desk: Desk, ledger: Ledger, store: Store, clock: Clock, log: logging.Logger) -> None:
         self._desk = desk
         self._ledger = ledger
+        self._store = store
         self._clock = clock
         self._log = log
         self._forgers: set[str] = set()
+        self._ruled: Refused | None = None
 
     def lapsed(self) -> Refused | None:
         """Why nothing may go on now; None while it may."""
-        try:
-            self._desk.in_force(self._clock())
-        except Refused as refused:
-            return refused
-        return None
+        return self._ended() or self._ruled
 
-    def check(self) -> None:
-        """Raise what `lapsed` gives.
+    def operate(self) -> None:
+        """Judge the operations gate now. What changed since the last decision is written down, once.
 
         Raises:
-            Refused: E-NOT-YET, E-EXPIRED, E-REVOKED.
+            Unavailable: E-DISK. Invalid: E-PACK.
+        """
+        if self._desk.operate is None:
+            return
+        entry, self._ruled = self._desk.operate(self._clock())
+        said = canonical({name: part for name, part in entry.items() if name != "facts"}).decode()
+        if self._store.fact(OPERATED) != said:
+            self._ledger.append("decision", entry)
+            self._store.set_fact(OPERATED, said)
+
+    def check(self) -> None:
+        """Before anything is admitted: judge anew, and raise what `lapsed` gives.
+
+        Raises:
+            Refused: E-NOT-YET, E-EXPIRED, E-REVOKED, E-RULE, E-HUMAN.
         """
         self._desk.in_force(self._clock())
+        self.operate()
+        if self._ruled is not None:
+            raise self._ruled
 
     def check_stream(self) -> None:
         """As `check`, but a stream outlives a revocation: it is how the revocation travels. No study's message does.
@@ -47,9 +68,16 @@ class Standing:
         Raises:
             Refused: E-NOT-YET, E-EXPIRED.
         """
-        refused = self.lapsed()
+        refused = self._ended()
         if refused is not None and refused.code != REVOKED:
             raise refused
+
+    def _ended(self) -> Refused | None:
+        try:
+            self._desk.in_force(self._clock())
+        except Refused as refused:
+            return refused
+        return None
 
     def news(self) -> dict[str, Any]:
         """What hello, welcome and every heartbeat carry."""

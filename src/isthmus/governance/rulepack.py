@@ -90,6 +90,14 @@ class Pack:
         """The rules of one gate, in the pack's order."""
         return tuple(rule for rule in self.rules if rule.gate == gate)
 
+    def lasting(self) -> tuple[Rule, ...]:
+        """The rules that hold as long as a site operates: of operations, and those of a run that speak of no study.
+
+        A certificate, an approval or a lawful basis that was in date when a study began may run out before its end.
+        """
+        about = (rule for rule in self.rules if rule.gate in {"operations", "run"})
+        return tuple(rule for rule in about if _roots(rule) <= ROOTS["operations"])
+
 
 def read_pack(text: str, where: str = "rules") -> Pack:
     """A pack from YAML text, checked.

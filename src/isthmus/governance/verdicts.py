@@ -88,7 +88,8 @@ def decide(pack: Pack, gate: Gate, facts: Facts, cache: MutableMapping[str, Deci
     held = None if cache is None else cache.get(gate)
     if held is not None and (held.pack, held.facts) == (key, seen):
         return held
-    made = Decision(gate=gate, pack=key, facts=seen, verdicts=tuple(verdicts(pack, pack.at(gate), facts)))
+    rules = pack.lasting() if gate == "operations" else pack.at(gate)
+    made = Decision(gate=gate, pack=key, facts=seen, verdicts=tuple(verdicts(pack, rules, facts)))
     if cache is not None:
         cache[gate] = made
     return made

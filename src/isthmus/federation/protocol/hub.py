@@ -32,7 +32,7 @@ from isthmus.federation.protocol.hub_states import (
 )
 from isthmus.federation.protocol.journal import Journal, bundle, damaged, unbundle
 from isthmus.federation.protocol.records import Head, Keys, Pairs, Refuse, header
-from isthmus.federation.protocol.stopped import told
+from isthmus.federation.protocol.stopped import rule_of, told
 from isthmus.federation.protocol.survivors import check_size
 from isthmus.federation.protocol.witness import Recorder
 from isthmus.federation.spool import Spool
@@ -279,14 +279,14 @@ class HubRun:
         check_signature(message, self._binding.key(message.sender))
         if isinstance(self.state, Concluded | Failed) or left_behind(self.state, message.sender):
             return ()
-        code = header(Refuse, message).code
-        if code == "E-QUORUM" and isinstance(self.state, Running):
+        said = header(Refuse, message)
+        if said.code == "E-QUORUM" and isinstance(self.state, Running):
             return self._go_on(self.state.rounds.recheck, lambda out: out)
-        return self._fail(*told(code))
+        return self._fail(*told(said.code), rule_of(said.code, said.rule))
 
-    def _fail(self, code: str, message: str) -> Outgoing:
-        self._journal.append("failed", bundle({"code": code, "message": message}))
-        self.state = Failed(code, message)
+    def _fail(self, code: str, message: str, rule: str = "") -> Outgoing:
+        self._journal.append("failed", bundle({"code": code, "message": message, "rule": rule}))
+        self.state = Failed(code, message, rule)
         return tuple((site, self._stop(code, message)) for site in self.charter.sites)
 
     def _stop(self, code: str, message: str) -> Message:
@@ -386,7 +386,7 @@ class HubRun:
                 self.state = self._ending.restore_concluded(self.state, blob)
             case ("failed", _):
                 facts, _ = unbundle(blob)
-                self.state = Failed(facts["code"], facts["message"])
+                self.state = Failed(facts["code"], facts["message"], facts.get("rule", ""))
             case _:
                 raise damaged()
 

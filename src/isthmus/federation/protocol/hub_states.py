@@ -37,10 +37,11 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The run ended without a result."""
+    """The run ended without a result; `rule` is the rule of law that a site named."""
 
     code: str
     message: str
+    rule: str = ""
 
 
 HubState: TypeAlias = Gathering | Pairing | Running | Signing | Witnessing | Concluded | Failed

@@ -263,10 +263,11 @@ class Stop:
 
 @record
 class Refuse:
-    """A site stops the run: a code alone, never its own words."""
+    """A site stops the run: a code, and of a rule of law its id; never its own words."""
 
     context: str
     code: str
+    rule: str = ""
 
 
 def header(kind: type[T], message: Message) -> T:

@@ -28,6 +28,7 @@ from isthmus.federation.protocol.masking import Circle
 from isthmus.federation.protocol.records import Conclude, End, Head, Roster, Stop, Witness, header
 from isthmus.federation.protocol.records import Paired as PairedHeader
 from isthmus.federation.protocol.site_rounds import Rounds
+from isthmus.federation.protocol.stopped import rule_of
 from isthmus.federation.protocol.witness import NOTHING
 from isthmus.model.canonical import plain
 from isthmus.model.errors import IsthmusError, Unavailable, Untrusted
@@ -291,7 +292,9 @@ class SiteRun:
     def _refuse(self, error: IsthmusError) -> Answers:
         rounds = self.state.rounds if isinstance(self.state, Paired | Concluding) else None
         context = rounds.current.turn.name if rounds and rounds.current else ""
-        return (self._author.say("refuse", {"context": context, "code": error.code}),)
+        rule = rule_of(error.code, error.where)
+        said = {"context": context, "code": error.code, **({"rule": rule} if rule else {})}
+        return (self._author.say("refuse", said),)
 
     def _rounds(self) -> Rounds:
         if not isinstance(self.state, Paired | Concluding):
