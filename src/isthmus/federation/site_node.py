@@ -60,6 +60,7 @@ class SiteNode:
         self._worker = Worker()
         self._runs: dict[str, SiteRun] = {}
         self._accused: set[str] = set()
+        self._refused: set[str] = set()  # declined since this process started
         self._link: Link | None = None
         self._said = ""
         self._standing = Standing(desk.desk, self.ledger, means.store, means.clock, self._log)
@@ -204,6 +205,7 @@ class SiteNode:
 
     def _declined(self, name: str, error: IsthmusError) -> None:
         self._log.warning("run %s declined: %s", name[:19], error)
+        self._refused.add(name)
         entry = {"run": name[:80], "verdict": "declined", "code": error.code}
         self.ledger.append("decision", {**entry, **(error.record if isinstance(error, RuleRefused) else {})})
         if self._link is not None:
@@ -239,9 +241,9 @@ class SiteNode:
         self._after(name, run)
 
     def _stray(self, message: Message) -> None:
-        """A message of a run that is not under way: it ended here while the message was on its way, or never was."""
+        """A message of a run that is not under way: it ended here while the message was on its way, or was declined."""
         discard(message.body)
-        if self._means.store.run(message.run) is None:
+        if self._means.store.run(message.run) is None and message.run not in self._refused:
             raise Invalid("E-RUN", "a message of a run that this site was not invited to")
 
     def _accuse(self, run: str, error: IsthmusError) -> None:
