@@ -79,8 +79,14 @@ class Alliance:
         return self.directory / name / "isthmus.toml"
 
 
-def alliance(directory: Path, law: Mapping[str, Any] | None = None, **entry: Any) -> Alliance:
-    """`law`: part of the terms -> another value, or a function of the invented one."""
+def alliance(
+    directory: Path,
+    law: Mapping[str, Any] | None = None,
+    kinds: tuple[str, ...] = ("count", "glm"),
+    custody: Mapping[str, Any] | None = None,
+    **entry: Any,
+) -> Alliance:
+    """`law`: part of the terms -> another value, or a function of the invented one; `custody`: changes to each controller's."""
     everyone = [*((n, "site", c) for n, c in SITES.items()), ("hub", "hub", "GB"), ("ada", "researcher", "GB")]
     made = {n: _identity(directory / n / "keys", n, role, n, c) for n, role, c in everyone}
     made["ada"] = _identity(directory / "ada" / "keys2", "ada", "researcher", "leeds", "GB")
@@ -99,7 +105,8 @@ def alliance(directory: Path, law: Mapping[str, Any] | None = None, **entry: Any
         starts=starts,
         expires=expires,
     )
-    dataset = {"codebook": digest(read_codebook(book)), "sites": tuple(SITES), "custody": invented_custody(cast)}
+    stated_custody = tuple(replace(c, **(custody or {})) for c in invented_custody(cast))
+    dataset = {"codebook": digest(read_codebook(book)), "sites": tuple(SITES), "custody": stated_custody}
     stated = invented_terms(cast)
     stated |= {part: change(stated[part]) if callable(change) else change for part, change in (law or {}).items()}
     terms = Terms(
@@ -108,7 +115,7 @@ def alliance(directory: Path, law: Mapping[str, Any] | None = None, **entry: Any
         starts=starts,
         expires=expires,
         datasets=(DatasetEntry(dataset="trial", **dataset, **entry),),
-        analyses=("count", "glm"),
+        analyses=kinds,
         releases=(),
         disclosure=FLOOR,
         two_party=False,

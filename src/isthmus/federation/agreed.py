@@ -27,6 +27,7 @@ from isthmus.federation.hub_work import HubWork as OurHubWork
 from isthmus.federation.identity import Identity, load_identity
 from isthmus.federation.law import Asked, Law, law_of
 from isthmus.federation.node import Ledger, Means
+from isthmus.federation.outputs import outputs
 from isthmus.federation.parties import parties_of
 from isthmus.federation.plan import study_reads
 from isthmus.federation.protocol.charter import Charter, HubWork
@@ -138,7 +139,11 @@ class AgreedSite:
             purse=self._purse(asked.study, researcher),
         )
         work.open()
-        return Seat(charter, work, source.fingerprint(), decision, partial(self.law.admit, case))
+
+        def egress(result: Mapping[str, Any]) -> Mapping[str, Any]:
+            return self.law.egress(case, lambda terms: outputs(work.script, result, terms), now)
+
+        return Seat(charter, work, source.fingerprint(), decision, partial(self.law.admit, case), egress)
 
     def _book(self, dataset: str, researcher: str) -> SqlBook:
         cap = self.agreement.dataset(dataset).questions

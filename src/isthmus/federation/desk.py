@@ -27,6 +27,7 @@ class Seat:
         snapshot: names the data it reads and is signed in M1.
         decision: what the ledger keeps of the verdicts that admitted it.
         still: raises RuleRefused where the same rules would stop it at another time.
+        egress: the verdicts on the outputs of a result, as the ledger keeps them; raises RuleRefused where one stops it.
     """
 
     charter: Charter
@@ -34,6 +35,7 @@ class Seat:
     snapshot: str
     decision: Mapping[str, Any] = field(default_factory=dict)
     still: Callable[[datetime], object] = lambda _now: None
+    egress: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _result: {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,21 +6,22 @@ public to the parties (agreement, study, route), so a refusal names its rule.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from isthmus.federation.config import Config
 from isthmus.federation.node import Ledger
+from isthmus.federation.outputs import Terms
 from isthmus.federation.revocations import Revocations
 from isthmus.federation.store import Store
 from isthmus.governance.admission import RunRequest
-from isthmus.governance.agreement import Agreement, agreement_digest
+from isthmus.governance.agreement import Agreement, agreement_digest, shared_rules
 from isthmus.governance.facts import Asking, Known, agreement_facts, signature_facts, site_facts, study_facts, today
 from isthmus.governance.passport import read_passport
 from isthmus.governance.rulepack import Pack, extended, own_pack, pack_digest, read_pack
-from isthmus.governance.verdicts import Decision, RuleRefused, check_decision, decide, recorded
+from isthmus.governance.verdicts import Decision, RuleRefused, check_decision, decide, facts_digest, recorded
 from isthmus.model.canonical import canonical
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Unavailable, Untrusted
@@ -104,6 +105,68 @@ class Law:
         judged = self.agreement.judged()
         check_decision(decision, judged)
         return recorded(decision, judged)
+
+    def egress(
+        self, asked: Asked, made: Callable[[Terms], Mapping[str, Mapping[str, Any]]], now: datetime
+    ) -> dict[str, Any]:
+        """Decide on each output before this site signs the result; what the ledger's entry holds.
+
+        Args:
+            asked: the request, as it was admitted.
+            made: gives the facts of each output.
+            now: when it was admitted.
+
+        Raises:
+            RuleRefused: E-RULE, E-HUMAN. Invalid: E-PACK. Untrusted: E-PASSPORT.
+        """
+        rules = shared_rules(self.agreement, asked.request.study.dataset).rules  # not the site's own: a refusal is told
+        known = {
+            "a": agreement_facts(self.agreement, self.pack, self._known({asked.request.study.dataset: asked.codebook})),
+            "s": study_facts(asked.request, self._asking(asked, now), self.agreement, self.site, asked.reads),
+            "site": site_facts(self.agreement, self.site, rules),
+        }
+        judged = self._judged_outputs()
+        alike: dict[str, list[str]] = {}
+        decisions: dict[str, Decision] = {}
+        for name, output in made(self._terms(asked, rules)).items():
+            seen = facts_digest(output)
+            alike.setdefault(seen, []).append(name)
+            decisions[seen] = decisions.get(seen) or decide(self.pack, "egress", {**known, "o": dict(output)})
+        told = [{"outputs": alike[seen], **recorded(each, judged)} for seen, each in decisions.items()]
+        entry = {"gate": "egress", "pack": pack_digest(self.pack), "decisions": told}
+        for decision in decisions.values():
+            check_decision(decision, judged, entry)
+        return entry
+
+    def _terms(self, asked: Asked, rules: Rules) -> Terms:
+        constants = self.pack.values()
+        return Terms(
+            agreement=self.agreement,
+            rules=rules,
+            floors=constants["floors"],
+            statbarns=constants["statbarns"],
+            people=self._checkers(asked.person),
+            requester=asked.person,
+        )
+
+    def _checkers(self, asker: str) -> tuple[str, ...]:
+        """Who looks at an output: its checkers where the agreement has results reviewed, else this site's custodians,
+        who signed that what passes every rule is released."""
+        if self.agreement.review is not None and self.agreement.review.egress:
+            named = [p.person for p in self.agreement.people if "output_checker" in p.roles and p.person != asker]
+        else:
+            named = [p.person for p in self.agreement.custodians(self.agreement.site(self.site).party)]
+        return tuple(sorted(named))
+
+    def _judged_outputs(self) -> dict[str, str]:
+        """A rule on outputs that asks for a person is met where two people look at every result before it is released."""
+        judged = self.agreement.judged()
+        if self.agreement.review is None or not self.agreement.review.egress:
+            return judged
+        reviewed = {
+            r.id: "output checkers, before release" for r in self.pack.at("egress") if r.severity == "require-human"
+        }
+        return reviewed | judged
 
     def _asking(self, asked: Asked, now: datetime) -> Asking:
         if asked.request.passport is None:

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,8 +169,19 @@ class SiteNode:
             anchor=self._anchor(),
             history=SqlHistory(means.store, seat.charter.agreement, seat.snapshot, seat.charter.study),
             memory=SqlMemory(means.store, self.ledger),
+            egress=partial(self._leaves, name, seat),
         )
         return SiteRun(means.identity.name, seat.charter, seat.work, local)
+
+    def _leaves(self, name: str, seat: Seat, result: Mapping[str, Any]) -> None:
+        """Decide on the outputs of a result before it is signed; without this site's signature it is not released."""
+        try:
+            verdicts = seat.egress(result)
+        except RuleRefused as refused:
+            self.ledger.append("decision", {"run": name, "verdict": "withheld", "code": refused.code, **refused.record})
+            raise
+        if verdicts:
+            self.ledger.append("decision", {"run": name, "verdict": "signed", **verdicts})
 
     def _veiled(self, snapshot: str) -> str:
         """What M1 says of the data: equal for equal data of this site, and no digest that others could try out."""

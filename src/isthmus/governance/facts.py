@@ -66,6 +66,7 @@ def agreement_facts(agreement: Agreement, pack: Pack, known: Known) -> dict[str,
         "expires": agreement.expires,
         "revoked": known.revoked,
         "two_party": agreement.two_party,
+        "releases": sorted(agreement.releases),
         "evidence_least": f"{int(agreement.expires[:4]) + years}{agreement.expires[4:]}",
         "parties": [
             {"party": p.party, "country": p.country, **(plain(p.status) if p.status else {})} for p in agreement.parties

@@ -109,18 +109,19 @@ def facts_digest(facts: Facts) -> Digest:
     return Digest("sha256:" + hashlib.sha256(raw.encode()).hexdigest())
 
 
-def check_decision(decision: Decision, judged: Mapping[str, str]) -> None:
+def check_decision(decision: Decision, judged: Mapping[str, str], whole: Mapping[str, Any] | None = None) -> None:
     """Refuse what a rule stops, and what a person must decide and nobody has.
 
     Args:
         decision: of any gate.
         judged: rule -> who decided on it and why, as the agreement states and every custodian signed.
+        whole: what the ledger holds of all decisions taken together, where this is one of several.
 
     Raises:
         RuleRefused: E-RULE, the first rule that stops, its reason and citation; E-HUMAN, the first that asks for a
             person.
     """
-    entry = recorded(decision, judged)
+    entry = recorded(decision, judged) if whole is None else whole
     for verdict in decision.verdicts:
         if verdict.stops:
             raise RuleRefused("E-RULE", verdict, f"see {verdict.rule.citation}", entry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from isthmus.crypto.keys import SigningKey
 from isthmus.federation.protocol.gossip import Forgetful, Memory
@@ -48,6 +48,7 @@ class Local:
         anchor: the newest head of the hub's ledger this site remembers, from any run; None at first.
         history: survivor sets opened by earlier runs over the same rows.
         memory: its ledger, and what it holds of those of its peers.
+        egress: takes the result before it is signed; raises Refused where a rule says that nothing may leave.
     """
 
     key: SigningKey
@@ -59,3 +60,4 @@ class Local:
     anchor: Head | None
     history: History = field(default_factory=OneRun)
     memory: Memory = field(default_factory=Forgetful)
+    egress: Callable[[Mapping[str, Any]], object] = lambda _result: None

@@ -307,6 +307,7 @@ class SiteRun:
         rounds = self._rounds()
         entries = rounds.settle(header(Conclude, message).previous)
         result = self._work.conclude(rounds.bound or ())
+        self._local.egress(result)
         outcome = outcome_of(rounds.circle.binding, self._local.key, entries, result)
         self.state = Concluding(rounds, outcome)
         return self._result(outcome)

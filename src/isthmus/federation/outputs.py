@@ -1,0 +1,139 @@
+"""The facts `o` of each output of a study, for the rules of the egress gate.
+
+Every party that computed the result derives the same facts from it, so a refusal may name its rule. A count is never a
+fact: of a number there is the highest threshold of any rule that it reaches, or nothing could be written down of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from isthmus.evidence import Counts
+from isthmus.federation.plan import Question
+from isthmus.federation.script import Ended, Script
+from isthmus.governance.agreement import Agreement, legal_entities
+from isthmus.model.canonical import plain
+from isthmus.model.rules import Rules
+from isthmus.statistics.contract import Estimate
+
+REFUSED = {"refused", "failed"}
+BUNDLE = ".isthmus"  # what a result leaves in: canonical JSON, sealed
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What outputs are held against.
+
+    Attributes:
+        rules: those that every party of the run applies.
+        floors: origin -> least count, of the rule pack.
+        statbarns: question kind -> kind of output, of the rule pack.
+        people: who looks at an output besides the machine.
+        requester: who asked.
+    """
+
+    agreement: Agreement
+    rules: Rules
+    floors: Mapping[str, int]
+    statbarns: Mapping[str, str]
+    people: tuple[str, ...]
+    requester: str
+
+
+def outputs(script: Script, result: Mapping[str, Any], terms: Terms) -> dict[str, dict[str, Any]]:
+    """Output -> its facts, of everything that the result shows; an analysis that is refused in it shows nothing.
+
+    Args:
+        script: ended, as it gave the result.
+        result: as the site is about to sign it.
+        terms: of the agreement, dataset and pack.
+    """
+    shared = _shared(script, terms)
+    return {
+        name: shared | _numbers(estimate, terms) | _asked(script, question, body, (result["sites"], terms))
+        for name, question, body, estimate in _shown(script, result)
+    }
+
+
+def _shown(script: Script, result: Mapping[str, Any]) -> Iterator[tuple[str, Question, Mapping[str, Any], Estimate]]:
+    for question in (*script.plan.questions[1:], *script.plan.groups):
+        body = result["analyses"][question.of or question.name]
+        if question.country is not None:
+            apart = body.get("groups") or body.get("countries") or {}
+            body = apart.get(question.country, {"status": "refused"})
+        outcome = script.outcomes.get(question.name)
+        if body.get("status") not in REFUSED and isinstance(outcome, Ended):
+            yield question.name, question, body, outcome.estimate
+
+
+def _shared(script: Script, terms: Terms) -> dict[str, Any]:
+    """True of every output of a study: what a result can hold at all, and the rules that every cell was held to."""
+    custody = terms.agreement.dataset(script.plan.study.dataset).custody
+    known = {"origins": sorted({o for c in custody for o in c.origins})} if custody else {}
+    held = {name: value for name, value in plain(terms.rules).items() if value is not None}
+    return {
+        **known,
+        "dataset": script.plan.study.dataset,
+        "requester": terms.requester,
+        "rows": False,  # a result is a record of estimates and gated counts; no kind in the catalogue shows a row
+        "names": 0,  # levels come from the codebook, and no study reads the person identifier
+        "extension": BUNDLE,
+        "held": held,
+        "site_smallest": terms.rules.minimum_count_site or 0,  # each site held its own part to it, or did not answer
+        "smallest_difference": terms.rules.minimum_count or 0,  # so did its history of the questions before
+        "smallest_step": terms.rules.minimum_count or 0,  # the output gate merges steps until they reach it
+    }
+
+
+def _asked(
+    script: Script, question: Question, body: Mapping[str, Any], whose: tuple[list[str], Terms]
+) -> dict[str, Any]:
+    sites, terms = whose
+    kind = question.statistic.kind
+    here = [s for s in sites if question.country in {None, terms.agreement.site(s).country}]
+    asked = script.plan.study.analyses[question.of or question.name]
+    released = sorted({extra for arguments in asked.values() for extra in arguments.get("release") or ()})
+    probs: tuple[float, ...] = getattr(question.arguments, "probs", ())
+    status = {finding["status"] for finding in body.get("disclosure", ())}
+    machine = "fail" if "Blocked" in status else "review" if "Look" in status else "pass"
+    return {
+        "kind": kind,
+        **({"statbarn": terms.statbarns[kind]} if kind in terms.statbarns else {}),
+        "released": released,
+        "endpoints": any(not 0.0 < p < 1.0 for p in probs),
+        "sites": len(legal_entities(terms.agreement, here)),
+        "checks": {"record": bool(status), "machine": machine, "people": list(terms.people)},
+    }
+
+
+def _numbers(estimate: Estimate, terms: Terms) -> dict[str, Any]:
+    """Of the counts that people see, and of those that can be worked out from them."""
+    rules = terms.rules
+    least = rules.minimum_count or 0
+    steps = sorted({0, least, *terms.floors.values()})
+    seen = [estimate.n, *_values(estimate.counts, ("cells", "size"))]
+    shown = [n for n in seen if n >= least]  # what is below was suppressed, and shows nothing
+    implied = [n for n in _values(estimate.counts, ("implied",)) if n > 0]
+    cells = [c for c in estimate.counts.values() if c.kind == "cells"]
+    dof = rules.minimum_dof or 0
+    return {
+        "smallest": _reached(min(shown, default=0), steps),
+        "derived_smallest": min(least, _reached(min(implied, default=least), steps)),
+        "zeros": any(bool(np.any(c.values == 0)) for c in cells),
+        "class_disclosive": any(c.of is not None and bool(np.any(c.values == c.of)) for c in cells),
+        "dof": dof if estimate.n - estimate.parameters >= dof else 0,
+        "quantile_n": _reached(estimate.n, steps),
+    }
+
+
+def _values(counts: Mapping[str, Counts], kinds: Iterable[str]) -> list[float]:
+    chosen = [np.asarray(c.values, dtype=np.float64).ravel() for c in counts.values() if c.kind in kinds]
+    return [float(v) for values in chosen for v in values if not np.isnan(v)]
+
+
+def _reached(number: float, steps: list[int]) -> int:
+    return max((step for step in steps if step <= number), default=0)
