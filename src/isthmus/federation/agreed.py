@@ -41,10 +41,11 @@ from isthmus.federation.store import Store, open_store
 from isthmus.federation.work import SiteWork as OurSiteWork
 from isthmus.governance.admission import Door, RunRequest, admit, admit_at_hub, asker, sign_request
 from isthmus.governance.agreement import Agreement, agreement_digest, check_in_force, shared_rules
+from isthmus.governance.citations import cited, rule_behind
 from isthmus.governance.signing import SignedAgreement, check_own_site, check_signatures, read_signed, verify_agreement
 from isthmus.model.canonical import canonical, digest, plain
 from isthmus.model.codebook import Codebook
-from isthmus.model.errors import Invalid, Unavailable
+from isthmus.model.errors import Invalid, IsthmusError, Unavailable
 from isthmus.model.rules import Rules
 from isthmus.model.study import Study
 from isthmus.strict import parse
@@ -271,16 +272,25 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
             "E-CONFIG", "the site does not state its custodian's key", "custodian = '<hex>' in [site]", "site.custodian"
         )
     means = _means(config, site.key, environ, clock)
-    custodian = _key(site.custodian)
+    ledger = Ledger(means.store, f"site/{means.identity.name}", clock)
+    try:
+        agreement, law = _accepted(config, means, _key(site.custodian))
+    except IsthmusError as error:
+        ledger.append("refusal", {"what": "agreement", "code": error.code, "rule": rule_behind(error)})
+        raise cited(error) from error
+    law.take(means.store, ledger)
+    means.store.set_fact(HELD, canonical(agreement).decode())
+    desk = AgreedSite(agreement, site.name, config, environ, randomness, means.store, law)
+    return SiteSetup(means, hub_address(agreement, site.hub), desk)
+
+
+def _accepted(config: Config, means: Means, custodian: bytes) -> tuple[Agreement, Law]:
+    site = config.site()
     signed = read_agreement(config, site.agreement)
     agreement = verify_agreement(signed, custodian, held_agreement(means.store))
     check_own_site(agreement, site.name, means.identity.key.public, custodian)
     with_own(agreement.disclosure, site.rules)  # out of range: said now, not when a study comes
-    law = law_of(config, agreement, Revocations(agreement, means.store, _beside(config, site.agreement)))
-    law.take(means.store, Ledger(means.store, f"site/{means.identity.name}", clock))
-    means.store.set_fact(HELD, canonical(agreement).decode())
-    desk = AgreedSite(agreement, site.name, config, environ, randomness, means.store, law)
-    return SiteSetup(means, hub_address(agreement, site.hub), desk)
+    return agreement, law_of(config, agreement, Revocations(agreement, means.store, _beside(config, site.agreement)))
 
 
 def held_agreement(store: Store) -> Agreement | None:

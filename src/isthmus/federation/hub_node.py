@@ -30,6 +30,7 @@ from isthmus.federation.spool import discard
 from isthmus.federation.standing import Standing
 from isthmus.federation.store import UNFINISHED, Mark, RunRow, RunState
 from isthmus.federation.worker import Worker
+from isthmus.governance.citations import cited
 from isthmus.ledger.log import head_of
 from isthmus.model.errors import IsthmusError, Refused, Unavailable, Untrusted
 
@@ -204,7 +205,7 @@ class HubNode:
         if isinstance(held.run.state, Gathering):  # later the others may go on, or wait, without it
             code, said = told(error.code)
             where = rule_of(code, error.where)
-            held.cause = type(error)(code, said, hint_of(code), where)  # neither who, nor in its words
+            held.cause = cited(type(error)(code, said, hint_of(code), where))  # neither who, nor in its words
             await self._out(held, await self.worker.run("abandon", held.run.abandon, held.cause))
 
     async def _out(self, held: HeldRun, answers: Outgoing) -> None:
@@ -228,7 +229,7 @@ class HubNode:
         except IsthmusError as error:
             self._log.info("a request of %s is not admitted: %s", researcher, error)
             await self.worker.run("ledger", self.ledger.append, "refusal", {"by": researcher, "code": error.code})
-            raise
+            raise cited(error) from error
         name = admitted[0].run
         if self.means.store.run(name) is None:
             row = new_row(admitted[0], request, self.means.clock().isoformat())

@@ -16,6 +16,7 @@ from isthmus.federation.protocol.hub_end import Concluded
 from isthmus.federation.protocol.hub_states import hub_sums
 from isthmus.federation.protocol.stopped import hint_of
 from isthmus.federation.store import RunRow, RunState
+from isthmus.governance.citations import cited
 from isthmus.ledger.bundle import Contents, make_bundle
 from isthmus.ledger.log import Log
 from isthmus.model.canonical import canonical
@@ -119,7 +120,7 @@ class HeldRun:
         if self.cause is not None:
             return self.cause
         kind = Refused if state.code in REFUSALS else Unavailable
-        return kind(state.code, state.message, hint_of(state.code), state.rule)
+        return cited(kind(state.code, state.message, hint_of(state.code), state.rule))
 
     def bundles(self, envelopes: list[Any], key: SigningKey, log: Log) -> tuple[bytes, bytes]:
         """The signed bundle of a concluded run: the researcher's form, and the auditor's with the pooled sums."""

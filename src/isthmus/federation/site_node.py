@@ -35,6 +35,7 @@ from isthmus.federation.spool import discard
 from isthmus.federation.standing import Standing
 from isthmus.federation.store import Mark, RunRow
 from isthmus.federation.worker import Worker
+from isthmus.governance.citations import rule_behind
 from isthmus.governance.verdicts import RuleRefused
 from isthmus.ledger.log import Log, head_of
 from isthmus.model.canonical import canonical, digest
@@ -62,6 +63,7 @@ class SiteNode:
         self._runs: dict[str, SiteRun] = {}
         self._accused: set[str] = set()
         self._refused: set[str] = set()  # declined since this process started
+        self._distrusted: set[str] = set()  # why streams ended, since this process started
         self._link: Link | None = None
         self._said = ""
         self._standing = Standing(desk.desk, self.ledger, means.store, means.clock, self._log)
@@ -123,6 +125,10 @@ class SiteNode:
             self._say(f"left the hub ({ended.how})")
         else:
             self._say(str(ended.error), logging.WARNING)
+            if isinstance(ended.error, Untrusted) and ended.error.code not in self._distrusted:
+                self._distrusted.add(ended.error.code)  # once each: a stream is tried again every second
+                entry = {"by": "hub", "code": ended.error.code, "rule": rule_behind(ended.error)}
+                self.ledger.append("refusal", entry)
 
     # -- runs ------------------------------------------------------------------------------------------------------
 
@@ -218,7 +224,8 @@ class SiteNode:
     def _declined(self, name: str, error: IsthmusError) -> None:
         self._log.warning("run %s declined: %s", name[:19], error)
         self._refused.add(name)
-        entry = {"run": name[:80], "verdict": "declined", "code": error.code}
+        rule = rule_behind(error)
+        entry = {"run": name[:80], "verdict": "declined", "code": error.code, **({"rule": rule} if rule else {})}
         self.ledger.append("decision", {**entry, **(error.record if isinstance(error, RuleRefused) else {})})
         if self._link is not None:
             self._link.say("decline", {"run": name, "error": facts(error)})

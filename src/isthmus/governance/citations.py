@@ -1,0 +1,39 @@
+"""The rule behind a refusal that is decided in code, and where it stands: whoever is refused is told both.
+
+Signatures, keys, dates, columns and clocks are checked where they are used, before any rule is evaluated. Each of these
+checks is a rule of the pack too; a rule that was evaluated names itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from isthmus.governance.rulepack import own_pack
+from isthmus.governance.verdicts import RuleRefused
+from isthmus.model.errors import IsthmusError
+
+EVALUATED = frozenset({"E-RULE", "E-HUMAN"})
+BEHIND: Mapping[str, str] = {
+    **dict.fromkeys(("E-AGREEMENT-UNSIGNED", "E-AGREEMENT-VERSION", "E-CUSTODIAN", "E-SIGNATURE"), "GOV-01"),
+    **dict.fromkeys(("E-KEY-PINNED", "E-PIN", "E-ENVELOPE", "E-PACK"), "GOV-01"),
+    **dict.fromkeys(("E-UNSIGNED", "E-SIGNER", "E-KIND"), "GOV-04"),
+    **dict.fromkeys(("E-EXPIRED", "E-NOT-YET", "E-REVOKED"), "DUO-07"),
+    **dict.fromkeys(("E-CODEBOOK", "E-VARIABLE", "E-PERSON"), "US-HIP-08"),
+    **dict.fromkeys(("E-LEDGER", "E-ROLLBACK", "E-CLOCK"), "US-FDA-01"),
+    **dict.fromkeys(("E-MIN-SITES", "E-ROSTER"), "OUT-07"),
+    "E-RELEASE": "OUT-01",
+}
+
+
+def rule_behind(error: IsthmusError) -> str:
+    """The id of the rule that an error stands for; "" where none does."""
+    return error.where if error.code in EVALUATED else BEHIND.get(error.code, "")
+
+
+def cited(error: IsthmusError) -> IsthmusError:
+    """The same error, whose hint names the rule and its citation; as it is where no rule stands behind it."""
+    rule = next((r for r in own_pack().rules if r.id == rule_behind(error)), None)
+    if rule is None or isinstance(error, RuleRefused) or rule.citation in error.hint:
+        return error
+    hint = f"{error.hint}; rule {rule.id}: {rule.citation}" if error.hint else f"rule {rule.id}: {rule.citation}"
+    return type(error)(error.code, error.message, hint, error.where)
