@@ -63,7 +63,6 @@ class SiteNode:
         self._runs: dict[str, SiteRun] = {}
         self._accused: set[str] = set()
         self._refused: set[str] = set()  # declined since this process started
-        self._distrusted: set[str] = set()  # why streams ended, since this process started
         self._link: Link | None = None
         self._said = ""
         self._standing = Standing(desk.desk, self.ledger, means.store, means.clock, self._log)
@@ -125,10 +124,7 @@ class SiteNode:
             self._say(f"left the hub ({ended.how})")
         else:
             self._say(str(ended.error), logging.WARNING)
-            if isinstance(ended.error, Untrusted) and ended.error.code not in self._distrusted:
-                self._distrusted.add(ended.error.code)  # once each: a stream is tried again every second
-                entry = {"by": "hub", "code": ended.error.code, "rule": rule_behind(ended.error)}
-                self.ledger.append("refusal", entry)
+            self._standing.ended(ended.error)
 
     # -- runs ------------------------------------------------------------------------------------------------------
 

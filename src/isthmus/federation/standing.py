@@ -13,9 +13,10 @@ from isthmus.federation.control import Clock
 from isthmus.federation.desk import Desk
 from isthmus.federation.node import Ledger
 from isthmus.federation.store import Store
+from isthmus.governance.citations import rule_behind
 from isthmus.governance.revocation import Envelope
 from isthmus.model.canonical import canonical
-from isthmus.model.errors import IsthmusError, Refused, Unavailable
+from isthmus.model.errors import IsthmusError, Refused, Unavailable, Untrusted
 
 REVOKED = "E-REVOKED"
 OPERATED = "operations"  # in the store: the last decision of that gate, so that the same one adds no entry
@@ -31,6 +32,7 @@ class Standing:
         self._clock = clock
         self._log = log
         self._forgers: set[str] = set()
+        self._distrusted: set[str] = set()
         self._ruled: Refused | None = None
 
     def lapsed(self) -> Refused | None:
@@ -92,6 +94,12 @@ class Standing:
         """Take what lies beside the agreement; whether something new holds."""
         held = self._desk.revocations
         return held is not None and self._take("a file", held.laid())
+
+    def ended(self, error: IsthmusError) -> None:
+        """A stream ended because an end of it is not to be trusted: written down once each, for it is tried every second."""
+        if isinstance(error, Untrusted) and error.code not in self._distrusted:
+            self._distrusted.add(error.code)
+            self._ledger.append("refusal", {"by": "hub", "code": error.code, "rule": rule_behind(error)})
 
     def _take(self, sender: str, envelopes: Iterable[Envelope]) -> bool:
         found = [self._taken(sender, envelope) for envelope in envelopes]  # every one, not the first alone
