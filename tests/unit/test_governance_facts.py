@@ -187,6 +187,18 @@ def test_people_in_reach_are_added_up_and_unknown_stays_unknown():
     assert outcomes(facts(silent))["US-DSP-02"] == "unknown"
 
 
+def test_people_reached_within_twelve_months_under_another_agreement_count_too():
+    """Neither passes the threshold of health data, 10,001 people, by itself; together they do."""
+    entry = worked_terms()["datasets"][0]
+    small = worked_agreement(datasets=[entry | {"custody": [UK, US | {"people_us": 6000}]}])
+    before = {"urn:other statins us": {"health": 5000}, f"{small.id} statins us": {"health": 5500}}
+    assert agreement_facts(small, PACK, Known())["bulk"] == [{"category": "health", "people": 6000}]
+    known = Known(reached=before)
+    assert agreement_facts(small, PACK, known)["bulk"] == [{"category": "health", "people": 11000}]
+    unstated = Known(reached={"urn:other statins us": {"health": None}})
+    assert agreement_facts(small, PACK, unstated)["bulk"] == [{"category": "health"}]
+
+
 def test_only_a_verified_signature_is_an_approval():
     assert {p["party"] for p in agreement_facts(WORKED, PACK, SIGNED)["approvals"]} == {"uk", "us"}
     assert [p["role"] for p in agreement_facts(WORKED, PACK, Known())["approvals"]] == ["information_governance"]

@@ -32,8 +32,9 @@ from isthmus.federation.parties import parties_of
 from isthmus.federation.plan import study_reads
 from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.purse import SqlPurse, budget_of
+from isthmus.federation.reach import Reach
 from isthmus.federation.recall import Enrolled
-from isthmus.federation.request import charter_of, plan_of
+from isthmus.federation.request import charter_of, dataset_of, plan_of
 from isthmus.federation.revocations import Revocations, beside
 from isthmus.federation.site_node import SiteSetup
 from isthmus.federation.snapshots import Lineage
@@ -120,7 +121,7 @@ class AgreedSite:
         rules = self._rules(asked.study.dataset)
         researcher, reads = asker(request, agreement), study_reads(asked.study, book)
         case = Asked(asked, researcher, reads, book, rules)
-        decision = self.law.admit(case, now)
+        decision = self.law.admit(case, now) | {"reach": self.law.reach.add(agreement, asked.study.dataset, now)}
         person = self._person(asked.study.dataset, book, source)
         folder = self.config.base / "snapshots"
         lineage = Lineage(self.store, folder, asked.study.dataset, book, person, rules.minimum_count or 1)
@@ -171,7 +172,7 @@ class AgreedSite:
 
     def _door(self, request: Request) -> Door:
         agreement = self.agreement
-        dataset = _dataset_of(request)
+        dataset = dataset_of(request)
         known = {entry.dataset for entry in agreement.datasets}
         book = self._codebook(dataset)
         return Door(
@@ -278,7 +279,7 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
     except IsthmusError as error:
         ledger.append("refusal", {"what": "agreement", "code": error.code, "rule": rule_behind(error)})
         raise cited(error) from error
-    law.take(means.store, ledger)
+    law.take(means.store, ledger, clock())
     means.store.set_fact(HELD, canonical(agreement).decode())
     desk = AgreedSite(agreement, site.name, config, environ, randomness, means.store, law)
     return SiteSetup(means, hub_address(agreement, site.hub), desk)
@@ -290,7 +291,8 @@ def _accepted(config: Config, means: Means, custodian: bytes) -> tuple[Agreement
     agreement = verify_agreement(signed, custodian, held_agreement(means.store))
     check_own_site(agreement, site.name, means.identity.key.public, custodian)
     with_own(agreement.disclosure, site.rules)  # out of range: said now, not when a study comes
-    return agreement, law_of(config, agreement, Revocations(agreement, means.store, _beside(config, site.agreement)))
+    revocations = Revocations(agreement, means.store, _beside(config, site.agreement))
+    return agreement, law_of(config, agreement, revocations, Reach(means.store))
 
 
 def held_agreement(store: Store) -> Agreement | None:
@@ -387,13 +389,3 @@ def _key(text: str) -> bytes:
         raise Invalid(
             "E-CONFIG", "the custodian's key is not hex", "copy it from their card", "site.custodian"
         ) from error
-
-
-def _dataset_of(request: Request) -> str:
-    """The dataset a request speaks of, before it is verified; only to choose what to check it against."""
-    import base64
-
-    try:
-        return str(json.loads(base64.b64decode(str(request.get("payload", ""))))["study"]["dataset"])
-    except (ValueError, KeyError, TypeError):
-        return ""

@@ -14,6 +14,7 @@ from typing import Any
 from isthmus.federation.config import Config
 from isthmus.federation.node import Ledger
 from isthmus.federation.outputs import Terms
+from isthmus.federation.reach import Reach
 from isthmus.federation.revocations import Revocations
 from isthmus.federation.store import Store
 from isthmus.governance.admission import RunRequest
@@ -38,6 +39,7 @@ class Law:
         site: which judges.
         parties: whose custodians signed.
         revocations: of the agreement, as this site knows them.
+        reach: whom its studies reached before.
         cache: the last decision of each gate.
     """
 
@@ -46,15 +48,17 @@ class Law:
     site: str
     parties: frozenset[str]
     revocations: Revocations
+    reach: Reach
     cache: MutableMapping[str, Decision] = field(default_factory=dict)
 
-    def take(self, store: Store, ledger: Ledger) -> None:
+    def take(self, store: Store, ledger: Ledger, now: datetime) -> None:
         """Decide on the agreement, write that down, and refuse what the rules refuse.
 
         Raises:
             RuleRefused: E-RULE, E-HUMAN. Invalid: E-PACK. Unavailable: E-DISK.
         """
-        facts = {"a": agreement_facts(self.agreement, self.pack, Known(parties=self.parties))}
+        known = Known(parties=self.parties, reached=self.reach.within(now))
+        facts = {"a": agreement_facts(self.agreement, self.pack, known)}
         decision = decide(self.pack, "agreement", facts, self.cache)
         judged = self.agreement.judged()
         refused = _refusal(decision, judged)
@@ -187,7 +191,7 @@ class Asked:
     rules: Rules
 
 
-def law_of(config: Config, agreement: Agreement, revocations: Revocations) -> Law:
+def law_of(config: Config, agreement: Agreement, revocations: Revocations, reach: Reach) -> Law:
     """The law of a site: the pack that comes with Isthmus, and the one its configuration adds.
 
     Raises:
@@ -204,7 +208,7 @@ def law_of(config: Config, agreement: Agreement, revocations: Revocations) -> La
     if agreed is not None and agreed != pack_digest(pack):
         hint = "use the version of Isthmus, and the rule_pack, that the agreement was signed with; or agree anew"
         raise Untrusted("E-PACK", "the agreement names another rule pack than this site has", hint)
-    return Law(pack, agreement, config.site().name, frozenset(p.party for p in agreement.parties), revocations)
+    return Law(pack, agreement, config.site().name, frozenset(p.party for p in agreement.parties), revocations, reach)
 
 
 def _refusal(decision: Decision, judged: dict[str, str]) -> RuleRefused | None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
 from isthmus.crypto.shares import threshold_for
 from isthmus.data.dictionary import dictionary
 from isthmus.federation.places import Place
@@ -62,3 +67,11 @@ def plan_of(charter: Charter, request: RunRequest, agreement: Agreement, book: C
         places,
         agreement.releases,
     )
+
+
+def dataset_of(request: Mapping[str, Any]) -> str:
+    """The dataset a request speaks of, before it is verified; only to choose what to check it against."""
+    try:
+        return str(json.loads(base64.b64decode(str(request.get("payload", ""))))["study"]["dataset"])
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from isthmus.governance.admission import RunRequest
     from isthmus.model.rules import Rules
 
+Reached = Mapping[str, Mapping[str, int | None]]  # agreement, dataset and controller -> category -> people
 EMPTY = Duties()
 ANY = "any"
 METHODS, ANCESTRY, GENETIC = {"DUO:0000031"}, {"DUO:0000011", "DUO:0000033"}, {"DUO:0000016", "DUO:0000038"}
@@ -37,12 +38,14 @@ class Known:
     Attributes:
         parties: those whose custodian's signature was verified.
         codebooks: dataset -> its codebook, where it is at hand: its variables may be read, and it is scanned for identifiers.
-        revoked: by the site's own custodian.
+        revoked: by a party.
+        reached: people of the United States whom the site's studies reached within twelve months.
     """
 
     parties: frozenset[str] = frozenset()
     codebooks: Mapping[str, Codebook] | None = None
     revoked: bool = False
+    reached: Reached | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ def agreement_facts(agreement: Agreement, pack: Pack, known: Known) -> dict[str,
             {"party": p.party, "country": p.country, **(plain(p.status) if p.status else {})} for p in agreement.parties
         ],
         "datasets": datasets,
-        "bulk": list(_bulk(datasets)),
+        "bulk": list(_bulk(agreement, known.reached or {})),
         "analyses": [
             {"kind": kind, **({"statbarn": statbarns[kind]} if kind in statbarns else {})}
             for kind in agreement.analyses
@@ -252,15 +255,30 @@ def _seen(stated: dict[str, Any], found: Scan) -> dict[str, Any]:
     return seen
 
 
-def _bulk(datasets: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """People of the United States in reach, by category, over all datasets: at least what twelve months can show."""
-    american = [d for d in datasets if "US" in d.get("subjects", ())]
-    for category in sorted({c for d in american for c in d["categories"]}):
-        numbers = [d.get("people_us") for d in american if category in d["categories"]]
-        if None in numbers:
+def in_reach(agreement: Agreement, datasets: Collection[str]) -> Reached:
+    """People of the United States in datasets: by agreement, dataset and controller, and category, as stated."""
+    return {
+        f"{agreement.id} {entry.dataset} {custody.controller}": dict.fromkeys(custody.categories, custody.people_us)
+        for entry in agreement.datasets
+        if entry.dataset in datasets
+        for custody in entry.custody or ()
+        if "US" in custody.subjects
+    }
+
+
+def _bulk(agreement: Agreement, reached: Reached) -> Iterator[dict[str, Any]]:
+    """People of the United States by category: in reach of this agreement, and reached by others within twelve months."""
+    now = in_reach(agreement, {entry.dataset for entry in agreement.datasets})
+    every = [
+        (who, category, n) for people in (now, reached) for who, each in people.items() for category, n in each.items()
+    ]
+    for category in sorted({category for _, category, _ in every}):
+        whose = sorted({who for who, named, _ in every if named == category})
+        numbers = [[n for other, named, n in every if (other, named) == (who, category)] for who in whose]
+        if any(None in stated for stated in numbers):
             yield {"category": category}
         else:
-            yield {"category": category, "people": sum(n for n in numbers if n is not None)}
+            yield {"category": category, "people": sum(max(n for n in stated if n is not None) for stated in numbers)}
 
 
 def _by_signature(agreement: Agreement, parties: Collection[str]) -> Iterator[dict[str, str]]:
