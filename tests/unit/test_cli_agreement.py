@@ -7,10 +7,16 @@ from pathlib import Path
 import pytest
 from governance_alliance import NOW, key_of
 from governance_worked import DUTIES, worked_agreement
+from typer.testing import CliRunner
 
 from isthmus.cli import app
+from isthmus.data.dictionary import read_codebook
+from isthmus.data.yaml_text import load_yaml
 from isthmus.governance.drafting import write_text
+from isthmus.governance.guide import questions
+from isthmus.governance.rulepack import packed
 from isthmus.governance.signing import sign_agreement, unsigned
+from isthmus.model.canonical import digest
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +67,48 @@ def test_a_template_is_written_once(tmp_path, capsys, template):
     assert "TO-BE-STATED" in file.read_text()
     assert run("agreement", "new", file, "--template", template) == 2
     assert "E-EXISTS" in capsys.readouterr().err
+
+
+ANSWERS = {
+    "id": "urn:alliance:statins",
+    "title": "Statins over 75",
+    "starts": "2026-12-01",
+    "expires": "2027-11-30",
+    "dataset": "statins",
+    "purpose": "outcomes",
+    "text": "Do statins help people over 75?",
+    "duo": "DUO:0000007",
+    "minimum_count": "12",
+}
+
+
+@pytest.mark.parametrize("template", ["uk-us-academic", "uk-us-company", "one-country"])
+def test_a_guide_asks_for_the_essentials_and_leaves_claims_to_their_owners(tmp_path, template):
+    book, file = tmp_path / "codebook.yaml", tmp_path / "terms.yaml"
+    book.write_text("name: statins\nvariables: {age: {type: number}}\n")
+    text = packed(f"{template}.yaml", "templates")
+    told = {**ANSWERS, "codebook": str(book)}
+    said = [told.get(asked.name, f"our-{asked.default}") for asked in questions(text)]
+    said.insert(2, "soon")  # not a day: asked again
+    done = CliRunner().invoke(
+        app.app, ["agreement", "new", str(file), "--template", template, "--guided"], "\n".join(said)
+    )
+    assert done.exit_code == 0, done.output
+    made = file.read_text()
+    assert made.count("#?") == text.count("#?")
+    terms = load_yaml(made, frozenset())
+    assert {key: terms[key] for key in ("id", "title", "starts", "expires")} == {
+        key: ANSWERS[key] for key in ("id", "title", "starts", "expires")
+    }
+    (dataset,) = terms["datasets"]
+    assert (dataset["dataset"], dataset["codebook"]) == ("statins", digest(read_codebook(book)))
+    assert all(name.startswith("our-") for name in (*dataset["sites"], *terms["parties"], *terms["people"]))
+    assert {c["controller"] for c in dataset["custody"]} <= set(terms["parties"])
+    assert terms["disclosure"]["minimum_count_site"] == terms["disclosure"]["minimum_count"] == 12
+    (purpose,) = terms["duties"]["purposes"]
+    assert (purpose["purpose"], purpose["text"], purpose["duo"]) == ("outcomes", ANSWERS["text"], "DUO:0000007")
+    assert {f["facility"] for f in terms["duties"]["facilities"]} == set(terms["facilities"].values())
+    assert {name for f in terms["duties"]["flows"] for name in f["datasets"]} == {"statins"}
 
 
 def test_an_agreement_needs_terms_and_cards(tmp_path, capsys):

@@ -11,10 +11,11 @@ import typer
 
 from isthmus.cli.run import Json, Quiet
 from isthmus.cli.screen import Screen
-from isthmus.model.errors import Exit, Invalid, Untrusted
+from isthmus.model.errors import Exit, Invalid, IsthmusError, Untrusted
 
 if TYPE_CHECKING:
     from isthmus.governance.agreement import Agreement
+    from isthmus.governance.guide import Asked
     from isthmus.governance.signing import SignedAgreement
 
 File = Annotated[Path, typer.Argument(metavar="AGREEMENT", help="The agreement file.")]
@@ -37,6 +38,7 @@ def new(
         list[Path] | None, typer.Option(help="A party's card.json (repeat: one hub, the sites, the people).")
     ] = None,
     template: Annotated[Template | None, typer.Option(help="Write terms to complete instead.")] = None,
+    guided: Annotated[bool, typer.Option("--guided", help="With --template: be asked for the essentials.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Write an agreement from terms and the parties' cards, or terms to complete."""
@@ -48,8 +50,10 @@ def new(
 
     screen = Screen.of(json=False, quiet=quiet)
     if template is not None:
-        _write_template(file, template)
-        screen.say(f"Written: {file}. Complete it, then: isthmus agreement new AGREEMENT --terms {file} --card ...")
+        left = _write_template(file, template, guided)
+        screen.say(
+            f"Written: {file}; {left} claims, marked #?, are for their owners to state. Complete it, then: isthmus agreement new AGREEMENT --terms {file} --card ..."
+        )
         return
     if terms is None or not card:
         raise Invalid(
@@ -204,12 +208,34 @@ def _say_people(screen: Screen, agreement: Agreement) -> None:
         screen.say(line)
 
 
-def _write_template(file: Path, template: Template) -> None:
+def _write_template(file: Path, template: Template, guided: bool) -> int:
+    """Write terms to complete; gives how many claims are left in them."""
+    from isthmus.governance.guide import claims, completed, questions
     from isthmus.governance.rulepack import packed
 
     if file.exists():
         raise Invalid("E-EXISTS", "there is a file of that name already", "choose another name", str(file))
-    file.write_text(packed(f"{template.value}.yaml", "templates"), encoding="utf-8")
+    text = packed(f"{template.value}.yaml", "templates")
+    if guided:
+        text = completed(text, {asked.name: _answer(asked) for asked in questions(text)})
+    file.write_text(text, encoding="utf-8")
+    return claims(text)
+
+
+def _answer(asked: Asked) -> str:
+    """Ask until the answer can stand; a codebook's file is answered by its digest."""
+    from isthmus.data.dictionary import read_codebook
+    from isthmus.governance.guide import check
+    from isthmus.model.canonical import digest
+
+    while True:
+        said = str(typer.prompt(asked.words, default=asked.default or None))
+        try:
+            if asked.name == "codebook" and not said.startswith("sha256:"):
+                said = digest(read_codebook(Path(said)))
+            return check(asked.name, said)
+        except IsthmusError as error:
+            typer.echo(f"{error.message}: {error.hint}", err=True)
 
 
 def _read(file: Path) -> SignedAgreement:
