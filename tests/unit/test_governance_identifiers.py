@@ -103,3 +103,15 @@ def test_a_clean_codebook_makes_no_statement():
     assert outcomes(book(), deidentification=said)["US-HIP-02"] == "unknown"
     said = {**US["deidentification"], "zip3_ok": False}
     assert outcomes(book(), deidentification=said)["US-HIP-03"] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("census", "outcome"), [("2020", "pass"), ("2000", "fail"), ("none", "unknown"), (None, "unknown")]
+)
+def test_a_zip_code_needs_the_census_by_which_small_areas_were_found(census, outcome):
+    zips = book(zip3=Variable(type="category", levels=("000", "021", "606")))
+    said = {**US["deidentification"], "zip3_census": census}
+    assert outcomes(zips, deidentification={k: v for k, v in said.items() if v is not None})["US-HIP-03"] == outcome
+    assert (
+        outcomes(book(), deidentification=said | {"zip3_census": "2000"})["US-HIP-03"] == "pass"
+    )  # no ZIP code at all

@@ -121,11 +121,16 @@ class Section251:
 
 @record
 class Deidentification:
-    """HIPAA de-identification: what was found and who says so. `identifiers_found`: letters of 164.514(b)(2)(i)."""
+    """HIPAA de-identification: what was found and who says so.
+
+    `identifiers_found`: letters of 164.514(b)(2)(i). `zip3_census`: the year of the Census by which small ZIP areas were
+    found, or `none` where there is no ZIP code.
+    """
 
     identifiers_found: tuple[str, ...] | None = None
     no_actual_knowledge: bool | None = None
     zip3_ok: bool | None = None
+    zip3_census: str | None = None
     age90_ok: bool | None = None
     expert_expires: str | None = None
 

@@ -252,6 +252,10 @@ def _seen(stated: dict[str, Any], found: Scan) -> dict[str, Any]:
     for name in ("zip3_ok", "age90_ok"):
         if name in stated:
             seen[name] = stated[name] and getattr(found, name)
+    if not found.zips:
+        seen["zip3_census"] = "none"
+    elif stated.get("zip3_census") == "none":
+        del seen["zip3_census"]  # there is one
     return seen
 
 

@@ -40,7 +40,10 @@ _WORDS: dict[str, frozenset[tuple[str, ...]]] = {
 _ZIP = {"zip", "zipcode", "zip3"}
 _YEARS = {None, "a", "y", "year", "years"}
 OLDEST = 90  # one value for "90 or older"; 45 CFR 164.514(b)(2)(i)(C)
-# Three-digit ZIP areas of at most 20,000 people, to be written 000: HHS guidance of 26 November 2012, Census of 2000.
+# Three-digit ZIP areas of at most 20,000 people, to be written 000, by the Census of 2000: the 17 that HHS lists in its
+# guidance on de-identification of 26 November 2012 (hhs.gov/hipaa/for-professionals/special-topics/de-identification, "When
+# can ZIP codes be included"), read again in public copies in November 2026. It tells covered entities not to rely on it once
+# newer data are published, so a controller states its Census (`zip3_census`), and this list only finds what is surely wrong.
 SMALL_ZIP3 = frozenset(
     {"036", "059", "063", "102", "203", "556", "692", "790", "821", "823", "830", "831", "878", "879", "884", "890"}
     | {"893"}
@@ -54,11 +57,13 @@ class Scan:
 
     Attributes:
         found: letter -> variables.
+        zips: whether there is a ZIP code.
         zip3_ok: no ZIP code but three digits, with small areas as 000.
         age90_ok: every age's declared range ends at 90, which stands for 90 or older.
     """
 
     found: dict[str, tuple[str, ...]]
+    zips: bool
     zip3_ok: bool
     age90_ok: bool
 
@@ -73,6 +78,7 @@ def scan(codebook: Codebook) -> Scan:
     ages = [v for n, v in codebook.variables.items() if _is_age(n, v)]
     return Scan(
         found={letter: tuple(names) for letter, names in sorted(found.items())},
+        zips=bool(zips),
         zip3_ok=all(_zip3(v) for v in zips),
         age90_ok=not any(_too_old(v) for v in ages),
     )

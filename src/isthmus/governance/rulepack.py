@@ -91,12 +91,12 @@ class Pack:
         return tuple(rule for rule in self.rules if rule.gate == gate)
 
     def lasting(self) -> tuple[Rule, ...]:
-        """The rules that hold as long as a site operates: of operations, and those of a run that speak of no study.
+        """The rules that hold as long as a site operates: of operations, and those of a run that speak of today and no study.
 
         A certificate, an approval or a lawful basis that was in date when a study began may run out before its end.
         """
-        about = (rule for rule in self.rules if rule.gate in {"operations", "run"})
-        return tuple(rule for rule in about if _roots(rule) <= ROOTS["operations"])
+        dated = {rule.id for rule in self.at("run") if "now" in _roots(rule) <= ROOTS["operations"]}
+        return tuple(rule for rule in self.rules if rule.gate == "operations" or rule.id in dated)
 
 
 def read_pack(text: str, where: str = "rules") -> Pack:
