@@ -199,10 +199,11 @@ def test_agreement_shows_signatures_and_what_changed() -> None:
 def test_projects_name_people_in_the_register_and_nobody_in_the_public_page() -> None:
     (line,) = rows("projects", "Register", told())
     assert line[5] == "dr ada"
-    (public,) = rows("projects", "For the public", told())
+    (public,) = rows("public", "Studies", told())
     assert public[1] == "To see which treatment patients live longer with."
     assert "dr ada" not in " ".join(public)
     assert "Leeds Teaching Hospitals" in public[2]
+    assert "dr ada" not in to_text(document("public", told()))
 
 
 def test_decisions_show_rules_pack_and_what_failed() -> None:

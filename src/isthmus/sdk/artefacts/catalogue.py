@@ -23,7 +23,8 @@ class Artefact:
 ARTEFACTS: Mapping[str, Artefact] = MappingProxyType(
     {
         "agreement": Artefact("Signed agreement", "SATRE 1.4.01; ISO 27001 A.5.31; 21 CFR 11", people.agreement),
-        "projects": Artefact("Register of projects", "SATRE 1.4.06, 1.7.02, 5.3.01", registers.projects),
+        "projects": Artefact("Register of projects", "SATRE 1.4.06, 2.2.14, 5.3.01", registers.projects),
+        "public": Artefact("Page for the public", "SATRE 1.7.02, 1.4.07", registers.public),
         "decisions": Artefact("Decision records", "SATRE 1.1.02; 28 CFR 202.1101", registers.decisions),
         "releases": Artefact("Release records", "SATRE 3.3.04 to 3.3.09; CMS data use agreement", registers.releases),
         "ledger": Artefact(

@@ -18,8 +18,7 @@ _ASKED = ("fail", "unknown")
 
 
 def projects(told: Told) -> Iterator[Part]:
-    """Every study that was asked for, and what of it may be told to everyone."""
-    studies = list(_studies(told))
+    """Every study that was asked for."""
     rows = (
         (
             str(study["title"]),
@@ -31,26 +30,30 @@ def projects(told: Told) -> Iterator[Part]:
             moment(min(run.created for run in runs)),
             _states(runs),
         )
-        for study, runs in studies
+        for study, runs in _studies(told)
     )
     headings = ("Study", "Purpose", "DUO", "Dataset", "Project", "Asked by", "First asked (UTC)", "Runs")
     yield listed("Register of projects", headings, rows)
+    yield _purposes(told)
+
+
+def public(told: Told) -> Iterator[Part]:
+    """What may be told to everyone: studies, why, whose data; nobody who asked is named."""
     parties = {p.party: p.name for p in told.agreement.parties}
-    public = (
+    rows = (
         (
             str(study["title"]),
             str(study["purpose"]["text"]),
             _holders(told, str(study["dataset"]), parties),
-            f"{moment(min(run.created for run in runs))[:11]}".strip(),
+            day(min(run.created for run in runs)),
             _states(runs),
         )
-        for study, runs in studies
+        for study, runs in _studies(told)
     )
-    named = ("Study", "Why, in plain words", "Whose data", "Since", "State")
-    yield listed("For the public", named, public, "No person is named here; results are published by those who asked.")
-    stated = (told.agreement.duties.purposes if told.agreement.duties else None) or ()
-    agreed = ((p.purpose, p.text, p.duo, p.disease or "any", p.public_benefit or UNSTATED) for p in stated)
-    yield listed("Purposes agreed on", ("Purpose", "In words", "DUO", "Disease", "Public benefit"), agreed)
+    yield listed("Studies", ("Study", "Why, in plain words", "Whose data", "Since", "State"), rows)
+    yield _purposes(told)
+    held = ((e.dataset, _holders(told, e.dataset, parties)) for e in told.agreement.datasets)
+    yield listed("Data that studies may ask about", ("Dataset", "Held by"), held, "Rows stay where they are.")
 
 
 def decisions(told: Told) -> Iterator[Part]:
@@ -176,6 +179,12 @@ def bulk(told: Told) -> Iterator[Part]:
         ("Rule", "Verdict today", "Citation", "Why"),
         ((v.rule.id, _verdict(v), v.rule.citation, v.rule.why) for v in verdicts(pack, rules, {"a": found})),
     )
+
+
+def _purposes(told: Told) -> Part:
+    stated = (told.agreement.duties.purposes if told.agreement.duties else None) or ()
+    rows = ((p.purpose, p.text, p.duo, p.disease or "any", p.public_benefit or UNSTATED) for p in stated)
+    return listed("Purposes agreed on", ("Purpose", "In words", "DUO", "Disease", "Public benefit"), rows)
 
 
 def _studies(told: Told) -> Iterator[tuple[Mapping[str, Any], list[Asked]]]:
