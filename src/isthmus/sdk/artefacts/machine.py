@@ -24,6 +24,7 @@ def machine(config: Config) -> Iterator[tuple[str, str]]:
     role = tables.hub or tables.site or config.person()
     yield f"private key of {role.name}", _key(config, role.key)
     yield ("listens on", role.listen) if isinstance(role, HubConfig) else ("dials (the only way out)", role.hub)
+    yield "people sign in", "at an OpenID provider" if tables.login else "by their keys"
     if tables.store is not None:
         yield "store", _store(config, tables.store.path)
     if tables.site is not None:
