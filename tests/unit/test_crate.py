@@ -170,6 +170,13 @@ def test_another_version_is_said_and_its_files_are_not_made_again(files: dict[st
     told = verify(tmp_path / "older")
     assert told["crate"]["remade"] is False
     assert any("not made again" in line for line in told["look"])
+    other = forged(made, "agreement.json", lambda raw: raw.replace(b"2027", b"2037", 1))
+    check_bag(other)
+    write_folder(other, tmp_path / "longer")
+    with pytest.raises(
+        Untrusted, match="not what the signed bundle gives"
+    ):  # parts of the bundle are held to it anyway
+        verify(tmp_path / "longer")
 
 
 def test_a_signature_of_a_stranger_counts_for_nothing(tmp_path: Path) -> None:

@@ -104,25 +104,29 @@ def contents(run: Story, raw: bytes, sbom: bytes, ledgers: Mapping[str, bytes]) 
         sbom: as it was exported.
         ledgers: path -> exported ledger, checked.
     """
-    from isthmus.model.canonical import plain
     from isthmus.sdk.bundle import result_of
     from isthmus.sdk.export import files_of
+
+    said = {WORKFLOW: workflow(run), DISCLOSURE: disclosure_record(run), DECISIONS: decision_record(run, ledgers)}
+    files = copied(run) | {path: written(body) for path, body in said.items()}
+    files |= {OUTPUTS + name: content for name, content in files_of(result_of(raw)).items()}
+    return files | {README: _readme(), BUNDLE: raw, SBOM: sbom, **ledgers}
+
+
+def copied(run: Story) -> dict[str, bytes]:
+    """Path -> content of the files that are parts of the bundle as they stand: the same whatever version writes them."""
+    from isthmus.model.canonical import plain
 
     bundle = run.held.bundle
     said = {
         "agreement.json": plain(run.signed),
         "request.json": bundle["study"],
         STUDY: plain(run.request.study),
-        WORKFLOW: workflow(run),
-        DISCLOSURE: disclosure_record(run),
-        DECISIONS: decision_record(run, ledgers),
         "proof.json": {name: bundle[name] for name in ("checkpoint", "entries", "inclusion", "signatures")},
     }
     if "approvals" in bundle:
         said[APPROVALS] = bundle["approvals"]
-    files = {path: written(body) for path, body in said.items()}
-    files |= {OUTPUTS + name: content for name, content in files_of(result_of(raw)).items()}
-    return files | {README: _readme(), BUNDLE: raw, SBOM: sbom, **ledgers}
+    return {path: written(body) for path, body in said.items()}
 
 
 def written(body: Any) -> bytes:

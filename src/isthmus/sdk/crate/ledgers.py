@@ -1,4 +1,4 @@
-"""Exported ledgers that go with an evidence crate: each whole, under its owner's key of the agreement, and one story."""
+"""Exported ledgers that go with an evidence crate: each whole, under its owner's key of the agreement."""
 
 from __future__ import annotations
 

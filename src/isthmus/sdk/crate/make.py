@@ -14,7 +14,7 @@ from isthmus.model.errors import Invalid, Untrusted
 from isthmus.model.record import record
 from isthmus.sdk.crate import preview
 from isthmus.sdk.crate.bag import INFO, PAYLOAD, bagged, broken, check_bag, read_bag
-from isthmus.sdk.crate.contents import BUNDLE, LEDGERS, SBOM, Story, contents, story, written
+from isthmus.sdk.crate.contents import BUNDLE, LEDGERS, SBOM, Story, contents, copied, story, written
 from isthmus.sdk.crate.ledgers import by_owner, check_ledgers
 from isthmus.sdk.crate.metadata import NAME, Made, identifier, metadata_of
 
@@ -35,8 +35,8 @@ class Checked:
     Attributes:
         files: how many it has.
         exported: when, as it says.
-        remade: whether every file was made again from the bundle and is the same; not where another version of the code
-            made it, and then tables, figures and records rest on the manifests and the signature.
+        remade: whether every file was made again from the bundle and is the same. Where another version of the code made
+            the crate, only parts of the bundle were; tables, figures and records rest on the manifests and the signature.
         signer: who signed the export, and of which party; None where nobody did.
         ledgers: exported ledgers in it, each signed by its owner and whole.
         held: its bundle.
@@ -100,9 +100,11 @@ def check_crate(place: Path, checks: list[Any]) -> Checked:
     check_ledgers(run, ledgers)
     same = _maker(sbom) == (code_digest(), metadata.version(_WRITER))
     if same:
-        info = _info(run, made)
         tags = {name: files[name] for name in (SIGNATURE,) if name in files}
-        _compare(files, bagged(_payload(run, raw, sbom, ledgers), info, tags))
+        _compare(files, bagged(_payload(run, raw, sbom, ledgers), _info(run, made), tags))
+    else:
+        again = {PAYLOAD + path: content for path, content in copied(run).items()}
+        _compare({path: files.get(path, b"") for path in again}, again)
     return Checked(
         files=len(files),
         exported=made.time,
@@ -121,7 +123,7 @@ def in_words(crate: Checked) -> dict[str, Any]:
     look = []
     if crate.ledgers:
         names = ", ".join(path.removeprefix(LEDGERS) for path in crate.ledgers)
-        checked.append(f"ledgers that go with it are whole, signed by their owners, and one story: {names}")
+        checked.append(f"ledgers that go with it are whole, and signed by their owners: {names}")
     if crate.remade:
         checked.append("every file was made again from the signed bundle and the SBOM, and is the same to the byte")
     else:
