@@ -17,14 +17,18 @@ from made_bundle import RESULTS, made_bundle
 from rocrate.rocrate import ROCrate
 
 from isthmus.cli.app import main
+from isthmus.crypto.envelope import sign_envelope
 from isthmus.federation.identity import Identity
+from isthmus.governance.approval import Case, make_approval, sign_approval
+from isthmus.governance.standing_rules import PAYLOAD_TYPE as STANDING
 from isthmus.ledger.bundle import read_bundle
+from isthmus.model.canonical import canonical
 from isthmus.model.errors import Invalid, IsthmusError, Untrusted
 from isthmus.sdk.bundle import verified, verify
 from isthmus.sdk.crate.bag import bagged, check_bag, read_bag, write_folder, write_zip, zipped
-from isthmus.sdk.crate.contents import story
+from isthmus.sdk.crate.contents import contents, story
 from isthmus.sdk.crate.make import SIGNATURE, check_crate, make_crate
-from isthmus.sdk.crate.metadata import DONE
+from isthmus.sdk.crate.metadata import DONE, Made, metadata_of
 from isthmus.sdk.sbom import components
 
 BUNDLE = made_bundle()
@@ -292,6 +296,30 @@ def test_the_decisions_are_those_that_a_site_takes_on_the_agreement(files: dict[
     assert told["law"]["pack"].startswith("sha256:")
     assert {v["rule"] for v in told["law"]["verdicts"]} == {r for rules in told["law"]["rules"].values() for r in rules}
     assert [entry["event"] for entry in told["ledger"]] == ["decision"]
+
+
+def test_people_s_approvals_are_phases_of_their_own(files: dict[str, bytes]) -> None:
+    """A decision on the study is a sign-off, one on the result a disclosure check; a standing rule signs off a study."""
+    held = verified(BUNDLE, [])
+    case = Case(run=held.run, study=held.study, asker="dr ada", result=held.result)
+    keeper = next(p for p in draft().people if p.person == "custodian of oslo-health")
+    study, result = (
+        sign_approval(make_approval(case, kind, "accept", keeper, (NOW, "read it")), key_of(keeper.person))
+        for kind in ("study", "result")
+    )
+    rule = sign_envelope(
+        STANDING, canonical({"name": keeper.person, "meaning": "covers it", "time": "t"}), [("k", key_of("x"))]
+    )
+    run_ = story(replace(held, bundle={**held.bundle, "approvals": [study, result, rule]}))
+    payload = contents(run_, BUNDLE, files["data/sbom.cdx.json"], {})
+    assert len(json.loads(payload["approvals.json"])) == 3
+    described = metadata_of(run_, payload, Made("0", "sha256:0", NOW.isoformat()))
+    found = [e for e in described["@graph"] if e["@id"].startswith("#approval-")]
+    assert [(e["additionalType"]["@id"].rpartition("#")[2], e["name"].partition(";")[0]) for e in found] == [
+        ("SignOff", "custodian of oslo-health: accept"),
+        ("SignOff", "custodian of oslo-health: standing rule"),
+        ("DisclosureCheck", "custodian of oslo-health: accept"),
+    ]
 
 
 def test_names_of_analyses_are_no_paths(files: dict[str, bytes]) -> None:

@@ -24,12 +24,14 @@ Entity = dict[str, Any]
 NAME = "ro-crate-metadata.json"
 PROFILE = "https://w3id.org/5s-crate/0.4"
 DONE = "http://schema.org/CompletedActionStatus"
+FAILED = "http://schema.org/FailedActionStatus"
 POTENTIAL = "http://schema.org/PotentialActionStatus"
 SHA_512 = "https://www.iana.org/assignments/named-information#sha-512"
 WORKFLOW = "workflow/"
 _SHP = "https://w3id.org/shp#"
 _DUO = "http://purl.obolibrary.org/obo/"
 _ROOT = {"@id": "./"}
+_STANDING = "standing rule"
 _FORMATS = {
     "json": "application/json",
     "csv": "text/csv",
@@ -188,10 +190,12 @@ def _approved(run: Story, subject: str, term: str) -> Iterator[Entity]:
     for number, said in enumerate(_approvals(run)):
         if said.get("kind", "study") != subject:
             continue
-        name = f"{said['name']}: {said.get('decision', 'standing rule')}; {said['meaning']}"
+        decision = str(said.get("decision", _STANDING))
+        name = f"{said['name']}: {decision}; {said['meaning']}"
         agent = {"@id": _person(str(said["name"]))}
         yield _assessed(run, f"approval {number}", term, name, str(said["time"]), agent) | {
-            "object": [_ROOT, {"@id": APPROVALS}]
+            "object": [_ROOT, {"@id": APPROVALS}],
+            "actionStatus": DONE if decision in {"accept", _STANDING} else FAILED,
         }
 
 
