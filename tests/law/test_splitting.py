@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -106,28 +107,28 @@ def over_or_error(statistic: Any, question: Any, rows: dict[str, Any], sites: np
 
 @given(shape=st.sampled_from(sorted(SHAPES)), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=3)
-def test_any_dealing_through_gate_and_masks_gives_the_pooled_answer(whole, shape, seed) -> None:
-    _compare(whole, SHAPES[shape](np.random.default_rng(seed), ROWS, 3, MARKS["event"]))
+def test_any_dealing_through_gate_and_masks_gives_the_pooled_answer(shape, seed) -> None:
+    _compare(SHAPES[shape](np.random.default_rng(seed), ROWS, 3, MARKS["event"]))
 
 
 @pytest.mark.long
 @given(sites=dealings(MARKS))
 @settings(max_examples=25)
-def test_any_of_many_dealings_through_gate_and_masks_gives_the_pooled_answer(whole, sites) -> None:
-    _compare(whole, sites)
+def test_any_of_many_dealings_through_gate_and_masks_gives_the_pooled_answer(sites) -> None:
+    _compare(sites)
 
 
-@pytest.fixture(scope="module")
+@cache
 def whole() -> dict[str, Any]:
     """Every row at one site and none at the other; the least a rehearsal takes is two."""
     return rehearsed(EVERY, np.zeros(ROWS, dtype=np.int64))["analyses"]
 
 
-def _compare(whole: dict[str, Any], sites: np.ndarray) -> None:
+def _compare(sites: np.ndarray) -> None:
     answers = rehearsed(EVERY, sites)["analyses"]
     for name in EVERY:
         assert "status" not in answers[name], answers[name]
-        assert largest_difference(answers[name], whole[name]) < 1e-9, name
+        assert largest_difference(answers[name], whole()[name]) < 1e-9, name
 
 
 # -- a floor of 11: the bound of a grid -----------------------------------------------------------------------------
