@@ -21,7 +21,7 @@ from isthmus.data.design_matrix import matrix
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.formula import design
 from isthmus.model.rules import OPEN
-from isthmus.statistics import glm, imputation
+from isthmus.statistics import glm, imputation, imputation_question
 from isthmus.statistics.contract import Gaps, Inputs, Setting
 from isthmus.testing import run_flow, split
 from stated_rules import STRICT
@@ -53,7 +53,8 @@ def test_bare_two_imputations_differ_by_one_row(leak: Say) -> None:
     setting = Setting(sites=3, dictionary=book, levels={}, conf_level=0.95)
     setting = replace(setting, design=design(needs.formula, book, {}, {}))  # type: ignore[arg-type]
     asked = imputation.over(
-        imputation.Asked(glm.STATISTIC, question, needs, setting), imputation.Wish(m=2, cycles=1, seed=1)
+        imputation_question.Asked(glm.STATISTIC, question, needs, setting),
+        imputation_question.Wish(m=2, cycles=1, seed=1),
     )
     size = len(rows["AGE"])
     inputs = Inputs(rows=size, numbers=rows, codes={}, gaps=Gaps(np.arange(size, dtype=np.uint64), matrix))

@@ -70,7 +70,7 @@ def over(statistic: Statistic, question: Any, made: Made, sites: np.ndarray) -> 
 
 def _variable(values: np.ndarray, recorded: bool, ranges: bool) -> Variable:
     if values.dtype.kind in "OU":
-        return Variable(type="category", levels=tuple(sorted({str(v) for v in values})))
+        return Variable(type="category", levels=tuple(sorted({str(v) for v in values if v is not None})))
     distinct = np.unique(values[np.isfinite(values)])
     whole = bool(np.all(distinct == np.rint(distinct)))
     return Variable(

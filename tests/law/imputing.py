@@ -13,7 +13,7 @@ from scipy import special, stats
 from isthmus import strict
 from isthmus.data.design_matrix import matrix
 from isthmus.model.formula import design
-from isthmus.statistics import imputation
+from isthmus.statistics import imputation, imputation_question
 from isthmus.statistics.catalogue import CATALOGUE
 from isthmus.statistics.contract import Gaps, Inputs, Setting
 from isthmus.testing import Example
@@ -47,12 +47,17 @@ def imputed(kind: str, stated: dict[str, Any], rows: Rows, wish: dict[str, Any])
     needs = statistic.needs(question)
     levels = {name: tuple(book.variables[name].levels or ()) for name in needs.categories}
     setting = Setting(sites=1, dictionary=book, levels=levels, conf_level=0.95, open_rules=True)
-    setting = replace(setting, design=design(needs.formula, book, {}, {}))  # type: ignore[arg-type]
-    made = imputation.over(imputation.Asked(statistic, question, needs, setting), imputation.Wish(**wish))
+    rungs = statistic.rungs(question, book)
+    made_design = design(needs.formula, book, {}, {})  # type: ignore[arg-type]
+    setting = replace(setting, design=made_design, grid=rungs[0] if rungs else None)
+    made = imputation.over(
+        imputation_question.Asked(statistic, question, needs, setting), imputation_question.Wish(**wish)
+    )
     size = len(next(iter(rows.values())))
     codes = {name: _codes(rows[name], made.setting.levels[name]) for name in made.needs.categories}
     numbers = {name: rows[name].astype(float) for name in made.needs.numbers}
-    inputs = Inputs(rows=size, numbers=numbers, codes=codes, gaps=Gaps(keys(size), matrix))
+    keyed = {name: np.unique(rows[name], return_inverse=True)[1].astype(np.int32) for name in made.needs.keys}
+    inputs = Inputs(rows=size, numbers=numbers, codes=codes, keys=keyed, gaps=Gaps(keys(size), matrix))
     return made.statistic, Example(made.arguments, made.setting, inputs)
 
 

@@ -1,6 +1,6 @@
 """Multiple imputation: the laws, the same answer as own code on one table, Rubin's rules, coverage, and what is refused.
 
-R's `mice` is not among Debian's packages here, so that the statistical check is coverage on simulated data.
+R's `mice` is compared in `tests/reference/test_imputation_reference.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from bare import codebook
 from dealings import dealings
 from hypothesis import given, settings
 from imputing import Rows, holes, imputed, logistic, pooled_run, rubin
@@ -19,12 +20,28 @@ import isthmus
 from isthmus.model.canonical import plain
 from isthmus.model.errors import Invalid
 from isthmus.model.rules import OPEN
+from isthmus.statistics import imputation_survival
+from isthmus.statistics.contract import Grid, Setting
 from isthmus.testing import check_statistic, largest_difference, run_flow, split
 
 WISH: dict[str, Any] = {"m": 3, "cycles": 3, "seed": 20260101}
 LOGISTIC = {"formula": "died ~ age + sex + pressure + smoker", "family": "binomial"}
 SIZE = 300
 HOLES = holes(SIZE, 1)
+DRAW = np.random.default_rng(11)
+LESIONS = {
+    "lesion": np.where(DRAW.random(SIZE) < 0.2, None, DRAW.choice(["a", "b", "c"], SIZE)),
+    "days": np.ceil(DRAW.exponential(30, SIZE)) + 1.0,
+    "early": DRAW.integers(0, 2, SIZE).astype(float),
+    "event": (DRAW.random(SIZE) < 0.6).astype(float),
+    "weight": np.round(DRAW.uniform(0.5, 2, SIZE), 2),
+    "shift": np.round(DRAW.normal(0, 0.2, SIZE), 2),
+}
+WEIGHTED = {
+    "formula": "died ~ age + lesion + offset(shift)",
+    "family": "binomial",
+    "weights": {"variable": "weight", "kind": "sampling"},
+}
 MARKS = {"died": HOLES["died"], "sex": HOLES["sex"]}
 
 
@@ -43,10 +60,22 @@ def report(stated: dict[str, Any], rows: Rows, wish: dict[str, Any] = WISH, kind
         ("glm", {"formula": "pressure ~ age * smoker + sex", "family": "gaussian"}),
         ("multinomial", {"formula": "stage ~ age + pressure"}),
         ("ordinal", {"formula": "stage ~ age + pressure"}),
+        (
+            "glm",
+            {
+                "formula": "died ~ age + lesion + pressure",
+                "family": "binomial",
+                "tests": {"l": ["lesion[b]", "lesion[c]"]},
+            },
+        ),
+        ("glm", WEIGHTED | {"contrasts": {"b over c": {"lesion[b]": 1, "lesion[c]": -1}}, "release": ["vcov"]}),
+        ("cox", {"formula": "Surv(days, event) ~ age + lesion * smoker + pressure", "tests": {"s": ["smoker"]}}),
+        ("cox", {"formula": "Surv(early, days, event) ~ age + lesion + pressure + strata(sex)"}),
+        ("parametric_survival", {"formula": "Surv(days, event) ~ age + lesion", "distribution": "weibull"}),
     ],
 )
 def test_laws_hold(kind: str, stated: dict[str, Any]) -> None:
-    rows = HOLES | {"stage": np.resize(np.array(["I", "II", "III"], dtype=object), SIZE)}
+    rows = HOLES | LESIONS | {"stage": np.resize(np.array(["I", "II", "III"], dtype=object), SIZE)}
     statistic, example = imputed(kind, stated, rows, WISH)
     trace = check_statistic(statistic, example)
     assert trace.report["kind"] == kind
@@ -114,6 +143,90 @@ def test_models_hold_the_outcome_and_the_interactions() -> None:
     assert [t["term"] for t in held["terms"]] == ["(Intercept)", "age", "smoker"]
 
 
+def test_models_of_a_time_hold_the_event_and_the_cumulative_hazard() -> None:
+    cox = {"formula": "Surv(days, event) ~ age * smoker + sex", "strata": ["site"]}
+    found = report(cox, HOLES | LESIONS, kind="cox")["imputation"]
+    right = "smoker ~ cumulative_hazard + event + age + sex + event:age + cumulative_hazard:age"
+    assert set(found["models"]["smoker"]["formula"].split(" ~ ")[1].split(" + ")) == set(
+        right.split(" ~ ")[1].split(" + ")
+    )
+    assert found["baseline"] == "site"
+    weibull = {"formula": "Surv(days, event) ~ smoker", "distribution": "weibull"}
+    found = report(weibull, HOLES | LESIONS, kind="parametric_survival")["imputation"]
+    assert set(found["models"]["smoker"]["formula"].split(" ~ ")[1].split(" + ")) == {"days", "log(days)", "event"}
+    assert found["baseline"] == "parametric"
+
+
+def test_the_hazard_is_nelson_and_aalens() -> None:
+    time, event = np.array([5.0, 1.0, 3.0, 3.0, 2.0, 9.0]), np.array([1.0, 0.0, 1.0, 1.0, 1.0, 0.0])
+    known = np.ones(6, dtype=bool)
+    entry, stratum = np.array([0.0, 0.0, 0.0, 2.5, 0.0, 0.0]), np.zeros(6, dtype=int)
+    times = imputation_survival.Times(known, time, event > 0, entry, stratum, 1)
+    at_2 = 1 / 4  # five are left, one of whom has yet to come
+    at_3 = at_2 + 2 / 4
+    at_5 = at_3 + 1 / 2
+    assert imputation_survival.own_hazard(times) == pytest.approx([at_5, 0.0, at_3, at_3, at_2, at_5])
+    codebook_ = codebook({"time": time})
+    setting = Setting(1, codebook_, {}, 0.95, grid=Grid((1.0, 2.0, 3.0, 5.0, 9.0), recorded=True))
+    timing = imputation_survival.Timing(entry="entry", time="time", event="event", strata=(), baseline="grid")
+    tallies = imputation_survival.tallies(timing, setting, times)
+    pooled = imputation_survival.pooled_hazard({k: v.astype(float) for k, v in tallies.items()}, 1)
+    assert imputation_survival.of_rows(timing, setting, times, pooled) == pytest.approx(
+        [at_5, 0.0, at_3, at_3, at_2, at_5]
+    )
+
+
+def test_levels_come_with_their_probabilities() -> None:
+    """A level that depends on nothing is drawn as often as it is seen: 3,000 rows, four binomial errors."""
+    draw = np.random.default_rng(3)
+    lesion = np.where(draw.random(3000) < 0.5, None, draw.choice(["a", "b", "c"], 3000, p=[0.6, 0.3, 0.1]))
+    rows = {"died": (draw.random(3000) < 0.5) * 1.0, "lesion": lesion}
+    stated = {"formula": "died ~ lesion", "family": "binomial"}
+    statistic, example = imputed("glm", stated, rows, {"m": 2, "cycles": 1, "seed": 4})
+    site = statistic.prepare(example.question, example.setting, example.inputs)
+    keeping = replace(statistic, prepare=lambda question, setting, inputs: site)
+    run_flow(keeping, example.question, example.setting, [example.inputs])
+    codes = site.chains[0][1].codes["lesion"][site.missing["lesion"]]
+    shares = np.bincount(codes, minlength=3) / codes.size
+    assert np.all(np.abs(shares - [0.6, 0.3, 0.1]) < 4 * np.sqrt(0.25 / codes.size) * 1.5)  # and of the model as well
+
+
+SITEWISE = {"formula": "died ~ age + pressure", "family": "binomial"}
+
+
+@pytest.mark.parametrize("name", ["pressure", "smoker"])
+def test_a_variable_that_a_whole_site_lacks_is_imputed_where_asked(name: str) -> None:
+    sites = np.arange(SIZE) % 6
+    hollow = HOLES | {name: np.where(sites == 2, np.nan, HOLES[name])}
+    stated = SITEWISE | {"formula": f"died ~ age + {name}"}
+    statistic, example = imputed("glm", stated, hollow, WISH | {"site_effects": (name,)})
+    parts = split(example.inputs, sites, 6)
+    found = run_flow(statistic, example.question, example.setting, parts).report
+    assert found["imputation"]["models"][name]["method"].endswith("an intercept of each site")
+    assert found["n"] == SIZE
+    assert found["terms"][2]["fmi"] > 0.1
+    statistic, example = imputed("glm", stated, hollow, WISH)
+    with pytest.raises(Invalid, match="missing in every row of a site"):
+        run_flow(statistic, example.question, example.setting, split(example.inputs, sites, 6))
+
+
+def test_a_site_that_lacks_a_variable_gets_an_intercept_of_its_own() -> None:
+    """Twenty sites whose means differ by 5: a site without values draws its mean anew in every data set."""
+    draw = np.random.default_rng(8)
+    sites = np.repeat(np.arange(20), 30)
+    x = draw.normal(0, 5, 20)[sites] + draw.normal(size=600)
+    rows = {"y": x + draw.normal(size=600), "x": np.where(sites == 0, np.nan, x)}
+    wish = {"m": 30, "cycles": 1, "seed": 2, "site_effects": ("x",)}
+    statistic, example = imputed("glm", {"formula": "y ~ x", "family": "gaussian"}, rows, wish)
+    kept = []
+    keeping = replace(statistic, prepare=lambda *told: kept.append(statistic.prepare(*told)) or kept[-1])
+    run_flow(keeping, example.question, example.setting, split(example.inputs, sites, 20))
+    missing = next(site for site in kept if site.missing["x"].all())
+    means = [float(np.mean(missing.chains[i][1].numbers["x"])) for i in range(30)]
+    assert 1.0 < np.std(means) < 6.0  # the sites' own, given y, is 2.5; without intercepts it would be 0.2
+    assert abs(np.mean(means) - x[sites == 0].mean()) < 3 * np.std(means)
+
+
 # -- coverage -------------------------------------------------------------------------------------------------------
 
 
@@ -170,6 +283,23 @@ def test_through_gate_and_masks_any_dealing_gives_one_answer() -> None:
     assert largest_difference(first["terms"], other["terms"]) > 1e-3
 
 
+def test_survival_through_gate_and_masks_any_dealing_gives_one_answer() -> None:
+    rows = HOLES | LESIONS
+    asked = {"cox": {"formula": "Surv(days, event) ~ age + lesion + pressure"}}
+    first, again = (
+        ask(asked, rows, np.arange(SIZE) % 3),
+        ask(asked, rows, np.random.default_rng(3).integers(0, 4, SIZE)),
+    )
+    assert first["imputation"]["baseline"] == "grid"
+    assert first["events"] == int(LESIONS["event"].sum())
+    assert largest_difference(first["terms"], again["terms"]) < 1e-9
+    clustered = {"glm": {"formula": "died ~ age + lesion + cluster(practice)", "family": "binomial"}}
+    practices = rows | {"practice": (np.arange(SIZE) // 5).astype(float)}
+    one, two = (ask(clustered, practices, (np.arange(SIZE) // 5) % k) for k in (2, 3))
+    assert one["error"] == "cluster"
+    assert largest_difference(one["terms"], two["terms"]) < 1e-9
+
+
 def test_under_a_floor_of_eleven() -> None:
     from stated_rules import STRICT
 
@@ -185,8 +315,8 @@ def test_under_a_floor_of_eleven() -> None:
     ("analysis", "more", "says"),
     [
         ({"table_one": {"variables": ["age"]}}, {}, "table_one"),
-        ({"glm": LOGISTIC | {"contrasts": {"c": {"age": 1}}}}, {}, "contrasts"),
-        ({"glm": LOGISTIC | {"offset": "age"}}, {}, "offset"),
+        ({"glm": LOGISTIC | {"weights": {"variable": "smoker", "kind": "frequency"}}}, {}, "stands for several"),
+        ({"cox": {"formula": "Surv(age, died) ~ smoker", "zph": "log"}}, {}, "zph"),
         (WHOLE_PATH, {"seed": None}, "seed"),
         (WHOLE_PATH, {"impute": {"m": 1}}, "`m` is 2 to 100"),
         (WHOLE_PATH, {"impute": {"m": 5, "cycles": 0}}, "`cycles`"),
@@ -203,7 +333,7 @@ def test_what_has_no_answer_over_imputed_data_says_so(analysis: Any, more: Any, 
     ("formula", "spoil", "says"),
     [
         ("died ~ log(pressure) + sex", {}, "'pressure' has missing values and stands inside 'log(pressure)'"),
-        ("died ~ age + stage", {"stage": np.resize(np.array(["I", "II", "III", None], dtype=object), SIZE)}, "'stage'"),
+        ("died ~ age + smoker + offset(pressure)", {}, "'pressure' has missing values, and times"),
         ("died ~ age + smoker", {"smoker": np.where(np.arange(SIZE) % 3 == 1, np.nan, 1.0)}, "every row of a site"),
     ],
 )

@@ -99,3 +99,19 @@ def test_without_what_it_needs_it_says_so(codebook: Codebook | None, tmp_path: P
     with pytest.raises(Invalid) as caught:
         study().preview(codebook, rules=STRICT)
     assert caught.value.code in {"E-PREVIEW", "E-COLUMN", "E-VARIABLE"}
+
+
+def test_the_rounds_of_an_imputation_are_shown_once_for_each_cycle() -> None:
+    asked = {"model": {"glm": {"formula": "DIED ~ AGE + SBP", "family": "binomial"}}}
+    wish: dict[str, Any] = {"seed": 1, "impute": {"m": 20, "cycles": 10}, "population": None}
+    leaves = study(analyses=asked, **wish).preview(BOOK, rules=STRICT)["analyses"]["model"]["leaves"]
+    phases = [one["phase"] for one in leaves]
+    assert phases == sorted(phases, key=["missing", "margins", "chains", "analysis"].index)
+    assert set(phases) == {"missing", "margins", "chains", "analysis"}
+    chains = next(one for one in leaves if one["phase"] == "chains")
+    assert (chains["fits"], chains["repeated"]) == (20, 10)
+    assert {field["name"] for field in chains["fields"]} >= {"0.gram"}
+    margins = next(one for one in leaves if one["phase"] == "margins")
+    assert {field["name"].split(".")[0] for field in margins["fields"]} == {"0", "1", "agree"}  # AGE and SBP
+    plain = study(analyses=asked, population=None).preview(BOOK, rules=STRICT)["analyses"]["model"]["leaves"]
+    assert "phase" not in plain[0]

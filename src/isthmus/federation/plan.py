@@ -22,7 +22,7 @@ from isthmus.model.names import Digest
 from isthmus.model.privacy import Allowance, Privacy, exact
 from isthmus.model.rules import Rules, applies
 from isthmus.model.study import Study
-from isthmus.statistics import imputation
+from isthmus.statistics import imputation, imputation_question
 from isthmus.statistics.catalogue import CATALOGUE, Analysis, analyses
 from isthmus.statistics.contract import Grid, Needs, Setting, Statistic
 from isthmus.statistics.population import PopulationQuestion, population
@@ -311,7 +311,7 @@ def _question(
     rungs = _rungs(statistic.rungs(analysis.question, dictionary), rules)
     if study.impute is None:
         return Question(analysis.name, statistic, analysis.question, needs, base, rungs, where)
-    made = imputation.over(imputation.Asked(statistic, analysis.question, needs, base), _wish(study))
+    made = imputation.over(imputation_question.Asked(statistic, analysis.question, needs, base), _wish(study))
     return Question(analysis.name, made.statistic, made.arguments, made.needs, made.setting, rungs, where)
 
 
@@ -322,7 +322,7 @@ def _by_site(question: Question, places: Places) -> Question:
     return replace(question, base=replace(question.base, levels={**question.base.levels, SITE: tuple(places)}))
 
 
-def _wish(study: Study) -> imputation.Wish:
+def _wish(study: Study) -> imputation_question.Wish:
     """Of a study that imputes.
 
     Raises:
@@ -331,7 +331,11 @@ def _wish(study: Study) -> imputation.Wish:
     if study.impute is None or study.seed is None:
         message = "multiple imputation needs a seed, from which every party draws the same parameters"
         raise Invalid("E-IMPUTE", message, "seed: 20260101", "impute")
-    return imputation.Wish(m=study.impute.m, cycles=study.impute.cycles, seed=study.seed, with_=_held(study))
+    wish = study.impute
+    effects = wish.site_effects or ()
+    return imputation_question.Wish(
+        m=wish.m, cycles=wish.cycles, seed=study.seed, with_=_held(study), site_effects=effects
+    )
 
 
 def _held(study: Study) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """What a study would read and what would leave each site, before any row is touched.
 
 Layouts of later rounds follow from pooled sums, so each question is played through over invented rows: drawn from the
-codebook's ranges and levels alone, at as many sites as asked. Nobody's data is opened.
+codebook's ranges and levels alone, at as many sites as asked. Nobody's data is opened. Where a study imputes, every
+covariate that can be is given missing values, and two data sets are played through one cycle: the rounds of a cycle come
+as often as there are cycles, and each carries as many fits as data sets are asked for.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from isthmus.data.dictionary import base_codebook, derived_expressions, dictionary
 from isthmus.data.dictionary import population as population_steps
@@ -31,14 +34,17 @@ from isthmus.model.design import BOOLEAN_LEVELS
 from isthmus.model.errors import IsthmusError
 from isthmus.model.privacy import Privacy
 from isthmus.model.rules import OPEN, Rules, applies
-from isthmus.model.study import Study, study_digest
+from isthmus.model.study import Impute, Study, study_digest
 from isthmus.statistics.contract import Round
+from isthmus.statistics.imputation_question import Imputed, formula_of
 from isthmus.summary import WHOLE, Layout, Summary, add, closed
 
 INVENTED = 400  # rows at each invented site
 SEED = 20_26  # the same preview each time
 WIDTH = 60.0  # of a number without a declared range
 MOST_ROUNDS = 60
+HOLES = 0.2  # share of values that are missing, of a covariate that is imputed
+FIRST_FIT = "0."  # leads the fields of the first of several fits in one round
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,7 @@ def preview(study: Study, codebook: Codebook, party: Party) -> dict[str, Any]:
     rules, whose = party.effective.rules, party.effective.whose
     places = {site: Place(party.entities.get(site, site), country) for site, country in party.countries.items()}
     plan = make_plan("preview", study, known, rules, whose, len(places), party.privacy, places, party.releases)
-    played = _played(study, codebook, known, party)
+    played = _played(study, codebook, plan, party)
     return {
         "schema": "isthmus/preview/1",
         "study": study_digest(study),
@@ -87,7 +93,7 @@ def _rules(rules: Rules, whose: Mapping[str, str]) -> list[dict[str, Any]]:
     ]
 
 
-def _question(question: Question, plan: Plan, known: Codebook, rounds: list[Layout]) -> dict[str, Any]:
+def _question(question: Question, plan: Plan, known: Codebook, rounds: list[Played]) -> dict[str, Any]:
     kind = question.statistic.kind
     study = plan.study
     derived, base = derived_expressions(study, known), base_codebook(study, known)
@@ -97,7 +103,7 @@ def _question(question: Question, plan: Plan, known: Codebook, rounds: list[Layo
         "reads": list(_base(study, known, [frozenset(question.reads), *filters])),
         "rows": list(plan.variables if study.missing == "study" else question.reads),
         "grids": [len(grid.edges) for grid in question.rungs if grid is not None],
-        "leaves": [_round(number, layout) for number, layout in enumerate(rounds, start=1)],
+        "leaves": [_round(number, one, study.impute) for number, one in enumerate(rounds, start=1)],
         "may be refused by": [rule for rule in could_apply(kind) if applies(plan.rules, rule)],
         "if it is refused": refusal(kind).hint,
     }
@@ -111,34 +117,66 @@ def _base(study: Study, known: Codebook, names: Iterable[Iterable[str]]) -> tupl
     return tuple(dict.fromkeys(found))
 
 
-def _round(number: int, layout: Layout) -> dict[str, Any]:
-    sent = [{"name": f.name, "kind": f.kind, "shape": list(f.shape)} for f in layout.fields]
-    size = sum(prod(f.shape) * (8 if f.kind in WHOLE else 16) for f in layout.fields)
-    return {"round": number, "fields": sent, "masked_bytes": size}
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One round over invented rows; `phase` of an imputation."""
+
+    layout: Layout
+    phase: str | None
+
+
+def _round(number: int, played: Played, impute: Impute | None) -> dict[str, Any]:
+    fits = impute.m if impute is not None and played.phase in {"chains", "analysis"} else 1
+    fields = [f for f in played.layout.fields if fits == 1 or f.name.startswith(FIRST_FIT) or not f.name[0].isdigit()]
+    sent = [{"name": f.name, "kind": f.kind, "shape": list(f.shape)} for f in fields]
+    times = [fits if f.name.startswith(FIRST_FIT) else 1 for f in fields]
+    size = sum(prod(f.shape) * (8 if f.kind in WHOLE else 16) * k for f, k in zip(fields, times, strict=True))
+    made: dict[str, Any] = {"round": number, "fields": sent, "masked_bytes": size}
+    if impute is None:
+        return made
+    return made | {"phase": played.phase, "fits": fits, "repeated": impute.cycles if played.phase == "chains" else 1}
 
 
 # -- invented rows ----------------------------------------------------------------------------------------------------
 
 
-def _played(study: Study, codebook: Codebook, known: Codebook, party: Party) -> dict[str, list[Layout]]:
-    """Question -> layouts of the rounds it took over invented rows."""
+def _played(study: Study, codebook: Codebook, plan: Plan, party: Party) -> dict[str, list[Played]]:
+    """Question -> the rounds it took over invented rows."""
     draw = np.random.default_rng(SEED)
-    tables = {name: _invented(codebook, draw) for name in party.countries}
+    holed, known = _holed(plan), plan.dictionary
+    tables = {name: _invented(codebook, draw, holed) for name in party.countries}
     opened = replace(OPEN, minimum_sites=party.effective.rules.minimum_sites)
     sources = {name: open_source(table) for name, table in tables.items()}
-    staged = Stage(study, sources, party.countries, opened, known, party.privacy)
-    plan = staged.plan("preview")
-    sites = [site_work(staged, plan, name, lambda _question, _why: None) for name in sources]
-    return {question.name: list(_rounds(question, sites)) for question in plan.questions[1:]}
+    short = study if study.impute is None else replace(study, impute=replace(study.impute, m=2, cycles=1))
+    staged = Stage(short, sources, party.countries, opened, known, party.privacy)
+    played = staged.plan("preview")
+    sites = [site_work(staged, played, name, lambda _question, _why: None) for name in sources]
+    return {question.name: list(_rounds(question, sites)) for question in played.questions[1:]}
 
 
-def _rounds(question: Question, sites: list[SiteWork]) -> Iterator[Layout]:
-    """Layouts until the flow ends, or says that the invented rows are not for it."""
+def _holed(plan: Plan) -> frozenset[str]:
+    """Columns of the dataset behind the covariates that a study's models can impute."""
+    asked = [q.arguments for q in plan.questions[1:] if isinstance(q.arguments, Imputed)]
+    study, known = plan.study, plan.dictionary
+    kept = [frozenset(expression.names) for _, expression in population_steps(study, known)]
+    lacking: list[frozenset[str]] = []
+    for one in asked:
+        formula = formula_of(one)
+        inside = {n for term in formula.terms for factor in term if factor.function for n in factor.reads}
+        whole = frozenset({*one.whole, *inside, *([formula.response] if formula.response else [])})
+        kept.append(whole)
+        lacking.append(frozenset(one.variables) - whole)
+    return frozenset(_base(study, known, lacking)) - frozenset(_base(study, known, kept))
+
+
+def _rounds(question: Question, sites: list[SiteWork]) -> Iterator[Played]:
+    """Rounds until the flow ends, or says that the invented rows are not for it."""
     try:
         flow = question.statistic.flow(question.arguments, question.setting(0))
         asked: Round = next(flow)
         for _ in range(MOST_ROUNDS):
-            yield closed(asked.layout)
+            phase = asked.params.get("phase")
+            yield Played(closed(asked.layout), phase if isinstance(phase, str) else None)
             asked = flow.send(_pooled(question, sites, asked))
     except (StopIteration, IsthmusError):
         return
@@ -148,8 +186,13 @@ def _pooled(question: Question, sites: list[SiteWork], asked: Round) -> Summary:
     return reduce(add, (site.summarised(question, 0, asked).summary for site in sites))
 
 
-def _invented(codebook: Codebook, draw: np.random.Generator) -> pa.Table:
-    return pa.table({name: _column(variable, draw) for name, variable in codebook.variables.items()})
+def _invented(codebook: Codebook, draw: np.random.Generator, holed: frozenset[str]) -> pa.Table:
+    made = {}
+    for name, variable in codebook.variables.items():
+        column = pa.array(_column(variable, draw))
+        gone = pa.array(draw.random(INVENTED) < HOLES) if name in holed else None
+        made[name] = column if gone is None else pc.if_else(gone, pa.scalar(None, column.type), column)
+    return pa.table(made)
 
 
 def _column(variable: Variable, draw: np.random.Generator) -> Any:

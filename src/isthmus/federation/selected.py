@@ -44,4 +44,5 @@ def with_gaps(question: Question, rows: Frame, keys: KeyArray) -> Inputs:
         found = two_values(values[~absent])
         if found is not None:
             codes[f"{name} is {found[1]:g}"] = np.where(absent, -1, values == found[1]).astype(np.int32)
-    return Inputs(rows=rows.rows, numbers=numbers, codes=codes, gaps=Gaps(keys, matrix))
+    keyed = {n: np.where(rows.missing(n), -1, rows.keys(n)).astype(np.int32) for n in needs.keys}
+    return Inputs(rows=rows.rows, numbers=numbers, codes=codes, keys=keyed, gaps=Gaps(keys, matrix))

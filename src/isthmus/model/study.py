@@ -57,11 +57,12 @@ class Time:
 
 @record
 class Impute:
-    """Multiple imputation."""
+    """Multiple imputation; the models of `site_effects` have an intercept of each site."""
 
     m: int
     cycles: int = 10
     with_: tuple[str, ...] | None = None
+    site_effects: tuple[str, ...] | None = None
 
 
 @record
