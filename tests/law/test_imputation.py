@@ -311,6 +311,68 @@ def test_under_a_floor_of_eleven() -> None:
     assert ask(WHOLE_PATH, rows, np.arange(3000) % 3, STRICT)["status"] == "refused"
 
 
+def test_survival_under_a_floor_of_eleven() -> None:
+    """Sites as strata need no grid; the hazard of one baseline needs one that passes the vote."""
+    from stated_rules import STRICT
+
+    rows = holes(3000, 2)
+    draw = np.random.default_rng(5)
+    rows |= {"days": np.ceil(draw.exponential(30, 3000)), "event": (draw.random(3000) < 0.6) * 1.0}
+    stated = {"formula": "Surv(days, event) ~ age + smoker"}
+    own = ask({"cox": {**stated, "strata": ["site"]}}, rows, np.arange(3000) % 3, STRICT)
+    pooled = ask({"cox": {**stated, "grid": {"edges": [10, 30, 60]}}}, rows, np.arange(3000) % 3, STRICT)
+    assert (own["imputation"]["baseline"], pooled["imputation"]["baseline"]) == ("site", "grid")
+    fine = ask({"cox": {**stated, "grid": {"every": 1, "to": 200}}}, rows, np.arange(3000) % 3, STRICT)
+    assert fine["status"] == "refused"
+    effects = {"impute": {"m": 2, "cycles": 1, "site_effects": ["smoker"]}}
+    assert ask(WHOLE_PATH, rows, np.arange(3000) % 3, STRICT, **effects)["status"] in {"refused", "failed"}
+
+
+TROUBLES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "a constant covariate": (LOGISTIC, {"age": np.full(SIZE, 60.0)}, "age"),
+    "separation": (LOGISTIC, {"died": (HOLES["age"] > 60) * 1.0}, "age"),
+    "missing everywhere": (LOGISTIC, {"smoker": np.full(SIZE, np.nan)}, "smoker"),
+    "one value where there is one": (LOGISTIC, {"smoker": np.where(np.isnan(HOLES["smoker"]), np.nan, 1.0)}, "smoker"),
+    "two columns that are one": (LOGISTIC, {"pressure": HOLES["age"] * 2.0}, "pressure"),
+    "no case": (LOGISTIC, {"died": np.zeros(SIZE)}, "died"),
+    "an outcome of 2": (LOGISTIC, {"died": HOLES["died"] * 2.0}, "died"),
+    "one row of a level": (
+        {"formula": "died ~ age + lesion", "family": "binomial"},
+        {"lesion": np.where(np.arange(SIZE) == 7, "d", LESIONS["lesion"])},
+        "lesion",
+    ),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_bad_input_ends_in_an_error_that_names_a_column_alike_at_one_site_and_three(trouble: str) -> None:
+    stated, spoilt, name = TROUBLES[trouble]
+    rows = HOLES | LESIONS | spoilt
+    found = [ask({"glm": stated}, rows, np.arange(SIZE) % count) for count in (2, 3)]
+    assert [one["status"] for one in found] == ["failed", "failed"]
+    assert found[0]["error"]["code"] == found[1]["error"]["code"]
+    assert name in found[0]["error"]["message"], found[0]["error"]
+
+
+SURVIVAL_TROUBLES = {
+    "a negative time": ({"days": np.where(np.arange(SIZE) == 3, -1.0, LESIONS["days"])}, "days"),
+    "an event of 2": ({"event": LESIONS["event"] * 2.0}, "event"),
+    "no event": ({"event": np.zeros(SIZE)}, "event"),
+    "a missing time": ({"days": np.where(np.arange(SIZE) == 3, np.nan, LESIONS["days"])}, "days"),
+    "a missing event": ({"event": np.where(np.arange(SIZE) == 3, np.nan, LESIONS["event"])}, "event"),
+}
+
+
+@pytest.mark.parametrize("trouble", SURVIVAL_TROUBLES)
+@pytest.mark.parametrize("strata", [[], ["site"]])
+def test_bad_times_end_in_an_error_that_names_them(trouble: str, strata: list[str]) -> None:
+    spoilt, name = SURVIVAL_TROUBLES[trouble]
+    stated = {"formula": "Surv(days, event) ~ age + smoker", "strata": strata}
+    answer = ask({"cox": stated}, HOLES | LESIONS | spoilt, np.arange(SIZE) % 3)
+    assert answer["status"] == "failed", answer
+    assert name in answer["error"]["message"], answer["error"]
+
+
 @pytest.mark.parametrize(
     ("analysis", "more", "says"),
     [
