@@ -154,6 +154,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"formula": "pressure ~ age + year + arm", "family": "gaussian", "alpha": 0.5, "lambdas": [2.0, 0.5, 0.1]},
         {"formula": "visits ~ age + arm + year", "family": "poisson", "alpha": 0.0, "points": 4},
         {"formula": "Surv(entry, time, event) ~ age + arm + stage", "family": "cox", "points": 4},
+        {"formula": "died ~ pressure + arm", "family": "binomial", "points": 3, "folds": 3, "seed": 7},
     ],
     "kaplan_meier": [
         {"time": "time", "event": "event", "by": "arm", "at": [30, 60], "conf_type": "log-log"},

@@ -336,7 +336,7 @@ _HINTS: Mapping[str, str] = {
     "gee": _MODEL_HINT + "; more clusters, or correlation: independence",
     "conditional_logistic": _MODEL_HINT + "; more sets with a case and a control",
     "mixed": _MODEL_HINT + "; more groups, and groups of enough people",
-    "penalised": _MODEL_HINT + "; fewer penalties",
+    "penalised": _MODEL_HINT + "; fewer penalties or folds",
     "correlation": "fewer variables, or a wider population",
     "calibration": "a population with more people of both classes, or a coarser grid",
     "effect": _MODEL_HINT + ", or people who could have had either treatment",

@@ -131,7 +131,15 @@ def analyses(study: Study) -> tuple[Analysis, ...]:
     if not study.analyses:
         raise Invalid("E-NO-ANALYSES", "the study asks nothing", "state an analysis", "analyses")
     found = [a for name, stated in study.analyses.items() for a in _read(name, stated)]
-    return tuple(found)
+    return tuple(_seeded(analysis, study.seed) for analysis in found)
+
+
+def _seeded(analysis: Analysis, seed: int | None) -> Analysis:
+    """With the study's seed where its question draws folds and states none of its own."""
+    question = analysis.question
+    if not getattr(question, "folds", 0) or question.seed is not None:
+        return analysis
+    return replace(analysis, question=replace(question, seed=seed))
 
 
 def _read(name: str, stated: Mapping[str, Mapping[str, Any]]) -> list[Analysis]:

@@ -8,6 +8,10 @@ Result keys: `cells`, one per penalty and term (`lambda`, `term`, `estimate`; 0 
 (`family`, `alpha`, `null_deviance`, `path`: per penalty `lambda`, `df` (terms in the model), `deviance`, `dev_ratio`),
 `n`, `events`, `reference`; of Cox models also `strata`, and `grid` on a grid. A penalised estimate has no standard error.
 
+`folds: K` adds `cv.glmnet`'s choice of a penalty (`fit.cv`: `folds`, `measure`, `path` with the mean and standard error of what is
+left out, `lambda_min`, `lambda_1se`): mean squared error of a gaussian outcome, else deviance per row (Cox, with sites as strata:
+partial likelihood per event). The fold of a row follows from `seed` and what the row holds, wherever it lies.
+
 The objective is glmnet's: loss / n + lambda ((1 - alpha) / 2 sum b**2 + alpha sum |b|), b the coefficients of columns
 scaled by their population standard deviation, the intercept free; loss is minus the log-likelihood (Cox: partial), of a gaussian
 half the sum of squares, whose ridge part is divided by the standard deviation of the outcome (glmnet scales the outcome).
@@ -28,7 +32,15 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, parse
 from isthmus.model.record import record
-from isthmus.statistics import cox_common, cox_rows, glm_kernel, penalised_cox, penalised_flow
+from isthmus.statistics import (
+    cox_common,
+    cox_rows,
+    glm_kernel,
+    lockstep,
+    penalised_cox,
+    penalised_flow,
+    penalised_folds,
+)
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.cox import STATISTIC as COX
 from isthmus.statistics.cox import Cox, common_answer, cox_marks, cox_model
@@ -53,7 +65,8 @@ class Penalised:
     """Arguments of `penalised`.
 
     `formula`: `outcome ~ terms`, with an intercept, or `Surv(time, event) ~ terms`; `strata`, `grid`: of `cox`, as there; `alpha`: 1 the lasso, 0 ridge, between them the elastic net;
-    `lambdas`: the penalties; or `points` of them from the least that leaves no term, down to `smallest` times that.
+    `lambdas`: the penalties; or `points` of them from the least that leaves no term, down to `smallest` times that; `folds`: 3 to 20 for cross-validation,
+    with a `seed` (the study's unless stated here).
     """
 
     formula: str
@@ -64,6 +77,8 @@ class Penalised:
     smallest: float = 0.01
     strata: tuple[str, ...] = ()
     grid: GridWish | None = None
+    folds: int = 0
+    seed: int | None = None
 
 
 def _formula(question: Penalised) -> Formula:
@@ -85,12 +100,26 @@ def _formula(question: Penalised) -> Formula:
 
 
 def _check_path(question: Penalised) -> None:
+    _check_folds(question)
     if not 0.0 <= question.alpha <= 1.0 or not 0.0 < question.smallest < 1.0:
         raise Invalid("E-PENALTY", "alpha lies between 0 and 1, and so does smallest", "1 is the lasso, 0 ridge")
     if not 1 <= (len(question.lambdas) or question.points) <= MOST:
         raise Invalid("E-PENALTY", f"a path has 1 to {MOST} penalties", "state fewer `points` or `lambdas`")
     if not all(math.isfinite(value) and value > 0.0 for value in question.lambdas):
         raise Invalid("E-PENALTY", "penalties are above 0", "a model without one is a glm")
+
+
+def _check_folds(question: Penalised) -> None:
+    if not question.folds:
+        return
+    if not penalised_folds.FEWEST <= question.folds <= penalised_folds.MOST:
+        text = f"folds are {penalised_folds.FEWEST} to {penalised_folds.MOST}"
+        raise Invalid("E-PENALTY", text, "10 are usual; leave `folds` out for the path alone")
+    if question.seed is None:
+        raise Invalid("E-PENALTY", "folds are drawn by a seed", "state `seed` in the study")
+    if question.family == "cox" and "site" not in (*question.strata, *parse(question.formula).strata):
+        text = "cross-validation of one baseline would show its risk sets at every fold"
+        raise Invalid("E-NOT-OFFERED", text, "use strata: [site]")
 
 
 def _survival(question: Penalised) -> Cox:
@@ -119,6 +148,10 @@ def _model(question: Penalised, setting: Setting) -> Model:
 
 def _prepare(question: Penalised, setting: Setting, inputs: Inputs) -> Rows | cox_rows.Rows:
     if question.family == "cox":
+        if question.folds and inputs.design is not None:  # it goes along with its row, as a cluster would
+            others = [inputs.numbers[name] for name in sorted(inputs.numbers)]
+            fold = penalised_folds.folds_of(inputs.design, others, question.folds, question.seed or 0)
+            inputs = replace(inputs, keys={"fold": fold.astype(np.int32)})
         made: cox_rows.Rows = COX.prepare(_survival(question), setting, inputs)
         return made
     if inputs.design is None:
@@ -129,7 +162,16 @@ def _prepare(question: Penalised, setting: Setting, inputs: Inputs) -> Rows | co
 
 
 def _evidence(question: Penalised, setting: Setting, prepared: Rows | cox_rows.Rows) -> Evidence:
-    return _told(question, setting, prepared, ROUNDS)
+    """With folds, each of them as well: what all rows tell less what the others tell."""
+    whole = _told(question, setting, prepared, ROUNDS)
+    if not question.folds:
+        return whole
+    alone, fold = replace(question, folds=0), _folds(question, prepared)
+    parts = [
+        (f"fold {k + 1}", replace(_told(alone, setting, penalised_folds.kept(prepared, fold == k), ROUNDS), fits={}))
+        for k in range(question.folds)
+    ]
+    return penalised_folds.together(whole, parts)
 
 
 def _told(question: Penalised, setting: Setting, prepared: Rows | cox_rows.Rows, rounds: int) -> Evidence:
@@ -142,12 +184,39 @@ def _told(question: Penalised, setting: Setting, prepared: Rows | cox_rows.Rows,
         if question.family == "gaussian":
             return found  # one matrix, whatever the path
     points = len(question.lambdas) or question.points
-    told = (1 + (rounds - 1) * points) * (columns + 1) * (columns + 2) // 2
+    told = (1 + question.folds) * (1 + (rounds - 1) * points) * (columns + 1) * (columns + 2) // 2
     return replace(found, fits={**found.fits, "path": (prepared.size, math.ceil(told / (columns * SHARE)))})
+
+
+def _folds(question: Penalised, prepared: Rows | cox_rows.Rows) -> Any:
+    """(n,) fold of each row."""
+    if isinstance(prepared, cox_rows.Rows):
+        return prepared.told.cluster
+    return penalised_folds.folds_of(prepared.columns, (prepared.y,), question.folds, question.seed or 0)
 
 
 def _flow(question: Penalised, setting: Setting) -> Flow:
     stated = tuple(sorted(set(question.lambdas), reverse=True))
+    found: Estimate = yield from _path(question, setting, stated)
+    if not question.folds:
+        return found
+    lambdas = found.values["lambdas"]
+    each = yield from lockstep.together([_path(question, setting, lambdas) for _ in range(question.folds)])
+    for one in each:
+        if isinstance(one, Invalid):
+            raise one
+    fitted = [one for one in each if isinstance(one, Estimate)]
+    where = np.array([one.values["coefficients"] for one in fitted])
+    params: dict[str, Any] = {"step": "left out", "coefficients": where, "scale": np.ones(where.shape[-1])}
+    pooled = yield Round(penalised_folds.layout(question.folds, len(lambdas)), params)
+    lost = pooled["lost"]
+    if question.family == "cox":
+        lost = -2.0 * lost - 2.0 * found.values["tied"] - np.array([one.values["deviance"] for one in fitted])
+    values = {**found.values, "cv": penalised_folds.chosen(lambdas, pooled["held"], lost)}
+    return replace(found, values=values, rounds=found.rounds + max(one.rounds for one in fitted) + 1)
+
+
+def _path(question: Penalised, setting: Setting, stated: tuple[float, ...]) -> Flow:
     rest = (question.alpha, stated, question.points, question.smallest)
     if question.family == "cox":
         return penalised_cox.run(penalised_cox.Path(cox_model(_survival(question), setting), *rest))
@@ -155,6 +224,10 @@ def _flow(question: Penalised, setting: Setting) -> Flow:
 
 
 def _summarise(question: Penalised, setting: Setting, prepared: Rows | cox_rows.Rows, asked: Round) -> Answer:
+    if lockstep.PARTS in asked.params:
+        return _all_folds(question, setting, prepared, asked)
+    if asked.params["step"] == "left out":
+        return _left_out(question, setting, prepared, asked)
     if isinstance(prepared, cox_rows.Rows):
         values, weights = _cox_part(question, setting, prepared, asked)
     else:
@@ -162,6 +235,27 @@ def _summarise(question: Penalised, setting: Setting, prepared: Rows | cox_rows.
     number = asked.params.get("round")
     more = (_told(question, setting, prepared, number),) if isinstance(number, int) and number > ROUNDS else ()
     return Answer(filled(asked.layout, values), weights, evidence=more)
+
+
+def _all_folds(question: Penalised, setting: Setting, prepared: Rows | cox_rows.Rows, asked: Round) -> Answer:
+    """Each fold's model is one of the rows that are not in it."""
+    fold, answers = _folds(question, prepared), {}
+    for k in range(question.folds):
+        own = lockstep.asked_of(asked, k)
+        if own is not None:
+            answers[k] = _summarise(question, setting, penalised_folds.kept(prepared, fold != k), own)
+    joint = lockstep.joined(asked, answers, tuple(answers))
+    return replace(joint, evidence=tuple(one for answer in answers.values() for one in answer.evidence))
+
+
+def _left_out(question: Penalised, setting: Setting, prepared: Rows | cox_rows.Rows, asked: Round) -> Answer:
+    fold = _folds(question, prepared)
+    if isinstance(prepared, cox_rows.Rows):
+        values, weights = penalised_folds.all_at(prepared, fold, asked.params)
+    else:
+        where = np.asarray(asked.params["coefficients"])
+        values, weights = penalised_folds.left_out(prepared, _model(question, setting).family, fold, where)
+    return Answer(filled(asked.layout, values), weights)
 
 
 def _part(question: Penalised, setting: Setting, rows: Rows, asked: Round) -> tuple[dict[str, Any], Weights]:
@@ -216,6 +310,9 @@ def _report(question: Penalised, setting: Setting, estimate: Estimate) -> dict[s
         },
         "reference": dict(setting.design.reference) if setting.design is not None else {},
     }
+    if "cv" in found:
+        measure = "mean squared error" if question.family == "gaussian" else "deviance"
+        body["fit"]["cv"] = {"folds": question.folds, "measure": measure, **found["cv"]}
     body |= {"events": size(estimate.counts["events"])} if "events" in estimate.counts else {}
     body |= (
         {"strata": list(dict.fromkeys((*question.strata, *_formula(question).strata)))}

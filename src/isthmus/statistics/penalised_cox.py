@@ -240,6 +240,7 @@ def _estimate(
         "lambdas": chosen,
         "coefficients": np.array([sums.place.raw(point.now / sums.size) for point in points]),
         "used": [int(np.count_nonzero(point.now)) for point in points],
+        "tied": sums.tied,
         "deviance": [point.deviance - 2.0 * sums.tied for point in points],
         "null": -2.0 * null - 2.0 * sums.tied,
     }
