@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from test_federation_laws import EVERY, rehearsed, study
 
 import isthmus
+from isthmus import strict
 from isthmus.model.canonical import plain
 from isthmus.model.errors import Invalid
 from isthmus.model.rules import OPEN
@@ -97,6 +98,31 @@ def test_sites_as_strata_equal_a_pooled_stratified_analysis(name, statistic, que
         assert largest_difference(fits[0].get(key), fits[1].get(key)) < 1e-9
 
 
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"outcome": "died", "method": "iptw"},
+        {"outcome": "pressure", "method": "aipw", "family": "gaussian"},
+        {"time": "time", "event": "event", "method": "iptw", "at": [30], "tau": 60},
+    ],
+)
+def test_a_propensity_model_of_each_site_is_dealt_inside_sites_only(stated) -> None:
+    """Each site's model is of its own rows, in whatever order, whoever else takes part."""
+    statistic = CATALOGUE["effect"]
+    asked = {"treatment": "treat", "adjust": "age + pressure", "propensity": "site", **stated}
+    question, draw = strict.parse(statistic.question, asked), np.random.default_rng(3)
+    sites, rows = draw.integers(0, 3, ROWS), table()
+    shuffled = draw.permutation(ROWS)
+    first = over(statistic, question, make(statistic, question, rows), sites).report
+    moved = {name: values[shuffled] for name, values in rows.items()}
+    again = over(statistic, question, make(statistic, question, moved), sites[shuffled] + 1).report  # and an empty site
+    assert largest_difference(first, again) < 1e-9
+    common = strict.parse(statistic.question, {**asked, "propensity": "common"})
+    alone = [over(statistic, q, make(statistic, q, rows), np.zeros(ROWS, dtype=int)).report for q in (question, common)]
+    for key in ("terms", "curves"):  # one site's own model is the common one
+        assert largest_difference(alone[0].get(key), alone[1].get(key)) < 1e-9
+
+
 def over_or_error(statistic: Any, question: Any, rows: dict[str, Any], sites: np.ndarray) -> Any:
     """The report, or the error's code."""
     try:
@@ -158,6 +184,7 @@ COVERED: dict[str, tuple[Callable[..., Iterator[float]], str] | None] = {
     "cumulative_incidence": (covered_curves, "incidence"),
     "rmst": (covered_cells, "rmst"),
     "log_rank": (covered_fit, "statistic"),
+    "effect": (covered_curves, "survival"),
     "fine_gray": None,
     "penalised": None,
     "cox": None,  # one baseline on a grid is an estimate of its own: it prints no bound, and says so

@@ -8,7 +8,7 @@ import statsmodels.api as sm
 from reference_cases import cases, rows, run, truth, worst
 
 from isthmus.model.errors import Invalid
-from isthmus.statistics.effect import e_value
+from isthmus.statistics.effect_report import e_value
 
 BASE = {"treatment": "asp", "outcome": "ID14", "adjust": "AGE + male + RSBP + RDELAY + RCONSC"}
 KNOWN = {"treatment": "asp", "outcome": "y", "adjust": "x + g"}

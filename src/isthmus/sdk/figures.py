@@ -32,7 +32,7 @@ def survival_figure(name: str, body: Mapping[str, Any], context: Mapping[str, An
     unit = str(body.get("time_unit") or "day")
     return SurvivalFigure(
         title=str(context.get("title", name)),
-        subtitle=f"Kaplan-Meier with {tables.percent(body)} intervals, {_sites(context)}",
+        subtitle=f"{_curve_name(body)} with {tables.percent(body)} intervals, {_sites(context)}",
         curves=tuple(_curve(curve) for curve in body["curves"]),
         x_label=f"{unit.capitalize()}s since start",
         y_label="Event-free",
@@ -40,6 +40,10 @@ def survival_figure(name: str, body: Mapping[str, Any], context: Mapping[str, An
         stepped=body.get("exactness") != "exact",
         notes=(*_size(body), *_rounding(body)),
     )
+
+
+def _curve_name(body: Mapping[str, Any]) -> str:
+    return "Kaplan-Meier" if body["kind"] == "kaplan_meier" else "Kaplan-Meier, weighted by propensity,"
 
 
 def forest_figure(name: str, body: Mapping[str, Any], context: Mapping[str, Any]) -> ForestFigure:

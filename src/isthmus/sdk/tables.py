@@ -40,6 +40,7 @@ TITLES = {
     "correlation": "Pearson correlation",
     "meta": "Meta-analysis",
     "validate_model": "Validation of a model",
+    "effect": "Effect of treatment",
 }
 _FAMILIES = {
     "binomial": "Logistic regression",
@@ -134,7 +135,22 @@ def _terms(name: str, body: Mapping[str, Any]) -> list[Table]:
             notes=(*_fit_notes(body), *body.get("warnings", ())),
         ),
         *([_effects(name, body)] if body.get("effects") else []),
+        *([_balance(name, body)] if "balance" in body.get("fit", {}) else []),
+        *(_curves(f"{name}, weighted", {**body, "kind": "kaplan_meier"}) if "curves" in body else []),
     ]
+
+
+def _balance(name: str, body: Mapping[str, Any]) -> Table:
+    """Standardised mean differences of treated and control before and after weighting."""
+    fit = body["fit"]
+    rows = tuple((str(b["term"]), f"{b['before']:.3f}", f"{b['after']:.3f}") for b in fit["balance"])
+    people = ", ".join(f"{arm} {significant(n)}" for arm, n in fit["ess"].items())
+    return Table(
+        title=f"{name}: balance, standardised mean differences",
+        headings=("Term", "Before", "After"),
+        rows=rows,
+        notes=(f"effective people after weighting: {people}",),
+    )
 
 
 def _effects(name: str, body: Mapping[str, Any]) -> Table:
@@ -205,8 +221,8 @@ def _curves(name: str, body: Mapping[str, Any]) -> list[Table]:
 
 def group(curve: Mapping[str, Any]) -> str:
     """A curve's group as people read it: its levels, `all` where there are none."""
-    words = [*curve.get("group", {}).values(), *([curve["cause"]] if "cause" in curve else [])]
-    return ", ".join(str(v) for v in words) or "all"
+    named = [f"{k} = {v}" if v in {"0", "1"} else str(v) for k, v in curve.get("group", {}).items()]
+    return ", ".join([*named, *([str(curve["cause"])] if "cause" in curve else [])]) or "all"
 
 
 def shown_steps(curve: Mapping[str, Any]) -> list[int]:

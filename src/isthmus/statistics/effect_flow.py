@@ -16,8 +16,9 @@ import numpy as np
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
-from isthmus.statistics import coordinates, glm_flow, linear
+from isthmus.statistics import coordinates, effect_survival, glm_flow, linear
 from isthmus.statistics.contract import Estimate, Flow, Round
+from isthmus.statistics.effect_survival import Wish
 from isthmus.statistics.glm_flow import Fitted, Pooled, Start
 from isthmus.statistics.glm_model import Model
 from isthmus.summary import Field, FloatArray, Layout, Summary
@@ -31,7 +32,8 @@ Pair: TypeAlias = tuple[FloatArray, FloatArray]  # means of treated and control 
 class Plan:
     """Public facts: the propensity model, the outcome models of the arms (or None), what is estimated.
 
-    `controls` are the names of negative controls.
+    `controls` are the names of negative controls; `local`: each site has a propensity model of its own; `wish`: of a
+    survival outcome, whose every time is its own step where `recorded`.
     """
 
     propensity: Model
@@ -42,6 +44,9 @@ class Plan:
     stacked: bool
     unit: float
     controls: tuple[str, ...] = ()
+    local: bool = False
+    wish: Wish | None = None
+    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +89,10 @@ INFLUENCE = Layout(
 
 def run(plan: Plan) -> Flow:
     """Fits, sums, influences."""
-    propensity = yield from fitted(plan.propensity, "ps ")
-    base: dict[str, Any] = {"unit": plan.unit, **propensity.params}
+    propensity = yield from propensity_model(plan)
+    base: dict[str, Any] = {"unit": plan.unit, "stacked": int(plan.stacked), **propensity.params}
+    if plan.wish is not None:
+        return (yield from _survival(plan, plan.wish, propensity, base))
     if plan.outcome is not None:
         return (yield from _modelled(plan, plan.outcome, propensity, base))
     pooled, found = yield from _weighed(plan, propensity, base)
@@ -97,6 +104,39 @@ def run(plan: Plan) -> Flow:
         controls.append(own)
         counts |= {f"{key} of {name}": c for key, c in _counts(plan, pooled).items() if c.kind == "implied"}
     return replace(made, counts=counts, values={**made.values, "controls": controls})
+
+
+def propensity_model(plan: Plan) -> Pooled:
+    """The common model; or, where each site has its own, the coordinates alone in which balance is measured: a `Fit`."""
+    if not plan.local:
+        return (yield from fitted(plan.propensity, "ps "))
+    start, used = yield from _tagged(glm_flow.begin(plan.propensity), "ps ")
+    size = plan.propensity.size
+    nothing = Fitted(np.zeros(size), np.zeros((size, size)), 0.0, 1.0, 0.0, used)
+    return Fit(start, nothing, {f"ps {key}": value for key, value in start.place.params().items()})
+
+
+def _survival(plan: Plan, wish: Wish, propensity: Fit, base: dict[str, Any]) -> Flow:
+    """Weighted curves and what follows from them."""
+    pooled = yield Round(weigh_layout(plan), {"step": "weigh", **base})
+    made = estimate(plan, propensity, pooled, (np.zeros(2), np.zeros((2, 2))), propensity.fitted.rounds + 1)
+    base["ps inverse"] = propensity.fitted.inverse
+    stacked = ("site" if plan.local else "common") if plan.stacked else "no"
+    found = yield from effect_survival.run(wish, plan.propensity.size, base, stacked)
+    leaving = found.people.sum(axis=1)
+    risk = np.add.accumulate(leaving[:, ::-1], axis=1)[:, ::-1] + found.beyond[:, None]
+    curves = {}
+    for arm in (0, 1):
+        table = np.array([risk[arm], *found.people[arm]]).astype(np.int64)
+        curves[f"curve:{arm}"] = Counts("survival", table)
+        curves[f"n:{arm}"] = Counts("size", table[0, :1])
+    return replace(
+        made,
+        exactness="exact" if plan.recorded else "grid",
+        rounds=made.rounds + found.rounds,
+        counts={**made.counts, **curves},
+        values={**made.values, "survival": found},
+    )
 
 
 def _weighed(plan: Plan, propensity: Fit, base: Mapping[str, Any]) -> Generator[Round, Summary, tuple[Summary, Pair]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from scipy import special
 
 from isthmus.evidence import Weights, of_squares, weights_of, worst
+from isthmus.statistics.effect_local import Local
 from isthmus.summary import FloatArray
 
 Estimand = Literal["ATE", "ATT", "ATO"]
@@ -19,12 +20,17 @@ ENDS = 2.0**-40  # a propensity nearer to 0 or 1 gives a weight that no rule wou
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One site's rows: `columns` (p, n) of the adjustment, treatment and outcome (n,), negative controls (n,) each."""
+    """One site's rows: `columns` (p, n) of the adjustment, treatment and outcome (n,), negative controls (n,) each.
+
+    With a survival outcome `outcome` is the event (0 or 1) at `time`. `local`: the site's own propensity model, if it has one.
+    """
 
     columns: FloatArray
     treated: FloatArray
     outcome: FloatArray
     controls: tuple[FloatArray, ...] = ()
+    time: FloatArray = field(default_factory=lambda: np.zeros(0))
+    local: Local | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,8 @@ def scored(rows: Rows, estimand: Estimand, params: Params) -> Score:
 
     Reference: Li, Morgan & Zaslavsky (2018), JASA 113:390.
     """
-    e = np.clip(special.expit(predictor(rows.columns, params, "ps ")), ENDS, 1.0 - ENDS)
+    at = predictor(rows.columns, params, "ps ") if rows.local is None else rows.local.predictor
+    e = np.clip(special.expit(at), ENDS, 1.0 - ENDS)
     odds, spread = e / (1.0 - e), e * (1.0 - e)
     if estimand == "ATE":
         weights, slopes = (1.0 / e, 1.0 / (1.0 - e)), (-1.0 / odds, odds)
@@ -65,6 +72,11 @@ def scored(rows: Rows, estimand: Estimand, params: Params) -> Score:
     return Score(e, np.array(weights), np.array(slopes))
 
 
+def columns_of(rows: Rows, params: Params) -> FloatArray:
+    """Columns (p, n) in the coordinates of the propensity model, whichever it is."""
+    return turned(rows.columns, params, "ps ") if rows.local is None else rows.local.columns
+
+
 def arms(rows: Rows) -> FloatArray:
     """(2, n): 1 where treated, then where control."""
     return np.array([rows.treated, 1.0 - rows.treated])
@@ -73,8 +85,10 @@ def arms(rows: Rows) -> FloatArray:
 def weighed(rows: Rows, estimand: Estimand, params: Params) -> tuple[dict[str, Any], Weights]:
     """Per arm: n, sums of y, w, w**2, w y; moments of the columns unweighted and weighted; what each weight's slope adds."""
     at, inside = scored(rows, estimand, params), arms(rows)
-    z, y = turned(rows.columns, params, "ps "), rows.outcome / float(params["unit"])
+    z, y = columns_of(rows, params), rows.outcome / float(params["unit"])
     values, guard = weighted(rows, at.weights * inside, params)
+    if rows.local is not None:
+        return {**values, "bends": np.zeros((2, 2, len(z)))}, guard  # what its weights' slopes add stays at the site
     slope = at.slopes * inside
     return {**values, "bends": np.array([[z @ one, z @ (one * y)] for one in slope])}, guard
 
@@ -102,8 +116,10 @@ def influence(rows: Rows, estimand: Estimand, method: str, params: Params) -> tu
     y = rows.outcome / unit
     if method == "iptw":
         at = scored(rows, estimand, params)
-        gap = rows.treated - at.propensity
-        h = at.weights * inside * (y - means) + (params["turns"] @ turned(rows.columns, params, "ps ")) * gap
+        gap, z, turns = rows.treated - at.propensity, columns_of(rows, params), params["turns"]
+        if rows.local is not None and params["stacked"]:
+            turns = ((at.slopes * inside * (y - means)) @ z.T) @ rows.local.inverse
+        h = at.weights * inside * (y - means) + (turns @ z) * gap
     else:
         h = augmented(rows, method, params) - means
         if method == "gcomputation":

@@ -38,7 +38,7 @@ def run(plan: Plan, strata: int) -> Flow:
     """Fit, cuts, sums by stratum, weighted sums."""
     if not 2 <= strata <= MOST:
         raise Invalid("E-PROBABILITY", f"an effect has 2 to {MOST} strata", "5 unless you have a reason")
-    propensity = yield from effect_flow.fitted(plan.propensity, "ps ")
+    propensity = yield from effect_flow.propensity_model(plan)
     base: dict[str, Any] = {"unit": plan.unit, **propensity.params}
     at = yield from _with(_cuts(strata), base)
     edges = boundaries(at, strata)

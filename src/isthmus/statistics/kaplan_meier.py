@@ -214,7 +214,7 @@ def fitted(time: FloatArray, table: FloatArray, conf_level: float, conf_type: st
     with np.errstate(divide="ignore", invalid="ignore"):
         variance = np.add.accumulate(d / (n * (n - d)))
         log_error = np.where(alive > 0.0, np.sqrt(variance), np.inf)
-        low, high = _interval(alive, log_error, quantile(conf_level), conf_type)
+        low, high = interval(alive, log_error, quantile(conf_level), conf_type)
         error = alive * log_error
     blank = [np.where(shown, column, np.nan) for column in (alive, error, low, high)]
     return Curve(time, *blank)
@@ -243,7 +243,8 @@ def median(time: FloatArray, alive: FloatArray) -> float | None:
     return (float(x[first]) + last) / 2.0
 
 
-def _interval(alive: FloatArray, log_error: FloatArray, z: float, conf_type: str) -> tuple[FloatArray, FloatArray]:
+def interval(alive: FloatArray, log_error: FloatArray, z: float, conf_type: str) -> tuple[FloatArray, FloatArray]:
+    """Limits (steps,) of a curve from the standard error of its logarithm, as survfit's `conf.type`."""
     nothing = alive <= 0.0
     if conf_type == "plain":
         reach = z * np.where(nothing, np.nan, alive * log_error)

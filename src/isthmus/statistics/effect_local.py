@@ -1,0 +1,70 @@
+"""A propensity model of one site: fitted beside the rows, so that nothing of it leaves but what its weights add up to.
+
+Its block of the estimating equations lies inside the site too: what a row's score moves is known there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from isthmus.model.errors import Invalid
+from isthmus.statistics import linear
+from isthmus.statistics.newton import ABSURD, newton_step
+from isthmus.summary import FloatArray
+
+STEPS = 50
+NEAR = 1e-10  # standard errors
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Linear predictor (n,), columns (p, n) as the fit has them, inverse information (p, p)."""
+
+    predictor: FloatArray
+    columns: FloatArray
+    inverse: FloatArray
+
+
+def fitted(columns: FloatArray, treated: FloatArray, name: str, names: Sequence[str]) -> Local:
+    """By maximum likelihood; an empty site has nothing to fit. `columns` (p, n), the intercept first; 0/1 `treated`.
+
+    Raises:
+        Invalid: E-ONE-GROUP, one arm only; E-COLLINEAR; E-SEPARATED.
+    """
+    size, n = columns.shape
+    if not n:
+        return Local(np.zeros(0), columns, np.eye(size))
+    if treated.min() == treated.max():
+        raise Invalid("E-ONE-GROUP", f"{name!r} has one value only at a site", "use propensity: common")
+    z = _standardised(columns)
+    now, last = np.zeros(size), False
+    for _ in range(STEPS):
+        e = special.expit(now @ z)
+        try:
+            step = newton_step((z * (e * (1.0 - e))) @ z.T, z @ (treated - e))
+        except linear.Dependent as error:
+            raise (linear.collinear(error, names) if not now.any() else _separated(name)) from error
+        if last:
+            return Local(now @ z, z, step.inverse)
+        now = now + step.move
+        last = bool(np.all(np.abs(step.move) < NEAR * np.sqrt(np.diag(step.inverse))))
+        if bool(np.any(np.abs(now[1:]) > ABSURD)):
+            break
+    raise _separated(name)
+
+
+def _standardised(columns: FloatArray) -> FloatArray:
+    z: FloatArray = columns - columns.mean(axis=1)[:, None]
+    spread = z.std(axis=1)
+    z /= np.where(spread > 0.0, spread, 1.0)[:, None]
+    z[0] = 1.0
+    return z
+
+
+def _separated(name: str) -> Invalid:
+    hint = "use propensity: common, fewer terms, or merged rare levels"
+    return Invalid("E-SEPARATED", f"the columns tell {name!r} apart at a site: its propensity model has no end", hint)

@@ -1,0 +1,93 @@
+"""The arguments of `effect`, and whether they fit together."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from isthmus.model.errors import Invalid
+from isthmus.model.formula import Formula, parse
+from isthmus.model.record import record
+from isthmus.statistics import effect_controls
+from isthmus.statistics.survival import GridWish
+
+
+@record
+class Effect:
+    """Arguments of `effect`.
+
+    `treatment`: a 0/1 variable; `outcome`: a number, or 0/1; or `time` and `event` (0/1); `adjust`: the right-hand side of the models,
+    `AGE + SEX`; `family`: of the outcome models of `aipw` and `gcomputation`; `errors`: `stacked` or `known`;
+    `propensity_strata`: number of strata of the propensity score, of `stratified`, whose errors take them as known;
+    `negative_controls`: 0/1 outcomes that the treatment cannot change, three or more, with `iptw`;
+    `propensity`: one `common` model, or one of each `site`; `at`, `tau`, `grid`: times, end and steps of survival.
+    """
+
+    treatment: str
+    adjust: str
+    outcome: str | None = None
+    time: str | None = None
+    event: str | None = None
+    method: Literal["iptw", "aipw", "gcomputation", "stratified"]
+    estimand: Literal["ATE", "ATT", "ATO"] = "ATE"
+    family: Literal["gaussian", "binomial"] | None = None
+    errors: Literal["stacked", "known"] = "stacked"
+    propensity_strata: int = 5
+    negative_controls: tuple[str, ...] = ()
+    propensity: Literal["common", "site"] = "common"
+    at: tuple[float, ...] = ()
+    tau: float | None = None
+    grid: GridWish | None = None
+
+
+def outcome_name(question: Effect) -> str:
+    """Its name; with survival the event's."""
+    return str(question.event if question.outcome is None else question.outcome)
+
+
+def adjustment(question: Effect) -> Formula:
+    """The propensity model.
+
+    Raises:
+        Invalid: E-FORMULA, E-ESTIMAND, E-MISSING-KEY, E-OUTCOME, E-TIME: arguments that do not fit together.
+    """
+    formula = parse(f"{question.treatment} ~ {question.adjust}")
+    if formula.strata or formula.cluster or formula.offset or not formula.intercept or not formula.terms:
+        raise Invalid("E-FORMULA", "`adjust` is terms alone", "write `AGE + SEX`")
+    _check(question)
+    return formula
+
+
+def _check(question: Effect) -> None:
+    """Method, estimand and outcome models fit together."""
+    possible = {"iptw": ("ATE", "ATT", "ATO"), "stratified": ("ATE", "ATT")}.get(question.method, ("ATE",))
+    if question.estimand not in possible:
+        listed = " and ".join(possible)
+        raise Invalid("E-ESTIMAND", f"{question.method} estimates the {listed}", "use method: iptw for ATT and ATO")
+    if question.method in {"aipw", "gcomputation"} and question.family is None:
+        raise Invalid("E-MISSING-KEY", f"{question.method} needs the outcome models' `family`", "gaussian or binomial")
+    controls = question.negative_controls
+    if controls and (question.method != "iptw" or len(set(controls)) < effect_controls.FEWEST):
+        hint = f"method: iptw, and {effect_controls.FEWEST} different controls or more"
+        raise Invalid("E-OUTCOME", "negative controls calibrate a weighted estimate", hint)
+    if {outcome_name(question), question.treatment} & set(controls):
+        raise Invalid("E-OUTCOME", "a negative control is neither the treatment nor the outcome", "leave it out")
+    if question.propensity == "site" and question.method not in {"iptw", "aipw"}:
+        raise Invalid(
+            "E-ESTIMAND", f"{question.method} has one propensity model", "propensity: site is for iptw and aipw"
+        )
+    _check_outcome(question)
+
+
+def _check_outcome(question: Effect) -> None:
+    """One outcome, and nothing of survival where it is not."""
+    survives = question.time is not None and question.event is not None
+    if survives == (question.outcome is not None) or (question.time is None) != (question.event is None):
+        raise Invalid("E-MISSING-KEY", "an effect has an `outcome`, or a `time` and an `event`", "state one of them")
+    if not survives:
+        if question.at or question.tau is not None or question.grid is not None:
+            raise Invalid("E-OUTCOME", "`at`, `tau` and `grid` are of survival", "state `time` and `event`")
+        return
+    if question.method != "iptw" or question.negative_controls:
+        raise Invalid("E-OUTCOME", "survival is compared by weighting, without controls", "method: iptw")
+    if not all(time > 0.0 for time in (*question.at, *(() if question.tau is None else (question.tau,)))):
+        raise Invalid("E-TIME", "`at` and `tau` are times above 0", "leave them out, or state later ones")

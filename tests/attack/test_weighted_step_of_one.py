@@ -1,0 +1,80 @@
+"""Attack: a weighted survival curve on recorded days. Each step's sum of weights is one person's weight: their propensity,
+and with one covariate in the model that covariate.
+
+Defence: people of each arm in each step are cells, and so are the effective rows of their weights, once these are known.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hole_lab import ROWS, TARGET, answered, patients, refused, sites
+
+from attack import Attack
+from isthmus import strict
+from isthmus.disclosure.site import shows
+from isthmus.model.rules import Rules
+from isthmus.statistics.catalogue import CATALOGUE
+from isthmus.statistics.contract import Grid, Round
+from isthmus.statistics.effect_site import Rows
+from isthmus.statistics.effect_survival import cell_layout
+from isthmus.statistics.effect_survival_site import summarised
+from stated_rules import STRICT
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "law"))
+from bare import make, over
+
+ATTACK = Attack(
+    "A step of a weighted survival curve that is one person", "minimum_count_site on steps and their effective rows"
+)
+QUESTION = {"treatment": "ASPIRIN", "time": "DAYS", "event": "DIED", "adjust": "AGE", "method": "iptw"}
+
+
+def treated(table):
+    draw = np.random.default_rng(9)
+    table["ASPIRIN"] = (draw.random(ROWS) < 1 / (1 + np.exp(-(table["AGE"] - 55) / 20))).astype(float)
+    return table
+
+
+def test_bare_weights_give_the_age(leak):
+    table, kind = treated(patients(1)), CATALOGUE["effect"]
+    table["DAYS"][TARGET], table["DIED"][TARGET], table["ASPIRIN"][TARGET] = 5000.0, 1.0, 1.0
+    question = strict.parse(kind.question, QUESTION)
+    trace = over(kind, question, make(kind, question, table), np.arange(ROWS) % 3)
+    at = next(i for i, asked in enumerate(trace.rounds) if asked.params["step"] == "cells")
+    weight = trace.pooled[at]["weights"][0, 0, -2]  # the last recorded day
+    slope, start = trace.report["propensity"]["AGE"], trace.report["propensity"]["(Intercept)"]
+    assert (-np.log(weight - 1.0) - start) / slope == pytest.approx(table["AGE"][TARGET])
+    leak("one patient's age, exactly")
+
+
+def test_a_step_of_few_is_refused(stop):
+    tables = [treated(table) for table in sites()]
+    wide = {**QUESTION, "grid": {"edges": [60, 200, 500]}}
+    assert answered("effect", wide, tables)
+    assert answered("effect", {**wide, "propensity": "site", "at": [200], "tau": 200}, tables)
+    assert refused("effect", {**QUESTION, "grid": {"every": 5, "to": 500}}, tables)
+    tables[0]["DAYS"][:3], tables[0]["DIED"][:3] = 700.0, 1.0
+    assert refused("effect", {**QUESTION, "grid": {"edges": [60, 200, 500, 800]}}, tables)
+    stop("refused: a step of few people in an arm")
+
+
+def test_nor_do_eleven_light_people_hide_a_heavy_one(stop):
+    grid = Grid((10.0,), recorded=False)
+    people = 40
+    columns = np.vstack([np.ones(people), np.append(6.0, np.zeros(people - 1))])
+    inside = np.array([1.0, 0.0] * (people // 2))
+    rows = Rows(columns, inside, np.ones(people), time=np.full(people, 5.0))
+    params = {
+        "step": "cells",
+        "ps centre": np.zeros(2),
+        "ps scale": np.ones(2),
+        "ps coefficients": np.array([0.0, -1.0]),
+    }
+    answer = summarised(rows, ("DAYS", grid), "ATE", Round(cell_layout(1), params))
+    assert answer.cells["weights per step"].min(where=answer.cells["weights per step"] > 0, initial=99) < 11
+    assert not shows(answer.cells, strict.parse(Rules, STRICT, "rules")).holds
+    stop("refused where one of twenty people has nearly all the weight of a step")

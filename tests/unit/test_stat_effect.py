@@ -1,0 +1,101 @@
+"""`effect`: what is asked wrongly, what cannot be computed, and what the rules leave of a survival outcome."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from isthmus import strict
+from isthmus.model.errors import Invalid
+from isthmus.statistics.effect import STATISTIC
+from isthmus.statistics.effect_question import Effect
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "attack"))
+from hole_lab import ONLY_SUMS, ask, patients
+
+SURVIVAL = {"treatment": "HIV", "time": "DAYS", "event": "DIED", "adjust": "AGE", "method": "iptw"}
+WEIGHTED = {"treatment": "HIV", "outcome": "DIED", "adjust": "AGE", "method": "iptw"}
+
+
+@pytest.mark.parametrize(
+    ("stated", "code"),
+    [
+        ({"treatment": "HIV", "adjust": "AGE", "method": "iptw"}, "E-MISSING-KEY"),
+        ({**SURVIVAL, "outcome": "DIED"}, "E-MISSING-KEY"),
+        ({"treatment": "HIV", "time": "DAYS", "adjust": "AGE", "method": "iptw"}, "E-MISSING-KEY"),
+        ({**WEIGHTED, "event": "DIED"}, "E-MISSING-KEY"),
+        ({**WEIGHTED, "tau": 30}, "E-OUTCOME"),
+        ({**WEIGHTED, "at": [30]}, "E-OUTCOME"),
+        ({**SURVIVAL, "method": "aipw", "family": "binomial"}, "E-OUTCOME"),
+        ({**SURVIVAL, "negative_controls": ["BMI", "CHOL", "ARM"]}, "E-OUTCOME"),
+        ({**SURVIVAL, "at": [0]}, "E-TIME"),
+        ({**SURVIVAL, "tau": -1}, "E-TIME"),
+        ({**WEIGHTED, "method": "stratified", "propensity": "site"}, "E-ESTIMAND"),
+        ({**WEIGHTED, "method": "gcomputation", "family": "binomial", "propensity": "site"}, "E-ESTIMAND"),
+    ],
+)
+def test_what_is_asked_wrongly(stated, code) -> None:
+    with pytest.raises(Invalid) as caught:
+        STATISTIC.needs(strict.parse(Effect, stated))
+    assert caught.value.code == code
+
+
+def without_events(table):
+    table["DIED"] = table["DIED"] * (1.0 - table["HIV"])
+
+
+def one_arm(table):
+    table["HIV"][:] = 0.0
+
+
+def told_apart(table):
+    table["HIV"] = (table["AGE"] > 50).astype(float)
+
+
+def negative(table):
+    table["DAYS"][0] = -1.0
+
+
+@pytest.mark.parametrize(
+    ("stated", "change", "everywhere", "code"),
+    [
+        (SURVIVAL, without_events, True, "E-NO-EVENTS"),
+        (SURVIVAL, negative, False, "E-TIME"),
+        (WEIGHTED, one_arm, True, "E-NO-EVENTS"),
+        ({**WEIGHTED, "propensity": "site"}, one_arm, False, "E-ONE-GROUP"),
+        ({**WEIGHTED, "propensity": "site"}, told_apart, False, "E-SEPARATED"),
+        ({**WEIGHTED, "propensity": "site", "adjust": "AGE + I(AGE / 2)"}, lambda table: None, False, "E-COLLINEAR"),
+    ],
+)
+def test_what_cannot_be_computed(stated, change, everywhere, code) -> None:
+    tables = [patients(seed) for seed in (1, 2, 3)]
+    for table in tables if everywhere else tables[:1]:
+        change(table)
+    assert ask("effect", stated, tables)["error"]["code"] == code
+
+
+def test_times_beyond_the_follow_up_have_no_value() -> None:
+    tables = [patients(seed) for seed in (1, 2, 3)]
+    last = max(float(table["DAYS"].max()) for table in tables)
+    for table in tables:
+        table["DIED"][table["DAYS"] > 400] = 0.0  # neither curve falls to 0
+    found = ask("effect", {**SURVIVAL, "at": [100, last + 1], "tau": last + 1}, tables)
+    terms = {term["term"]: term["estimate"] for term in found["terms"]}
+    assert terms["risk difference at 100"] is not None
+    assert terms[f"survival[1] at {last + 1:g}"] is None
+    assert terms[f"difference to {last + 1:g}"] is None
+
+
+def test_a_step_that_the_rules_merge_shows_no_value() -> None:
+    """Nine deaths of the treated by day 100: pooled, fewer than the floor; at each site the floor for cells is 1."""
+    tables = [patients(seed) for seed in (1, 2, 3)]
+    for table in tables:
+        early = np.flatnonzero((table["HIV"] == 1.0) & (table["DAYS"] <= 100))
+        table["DIED"][early] = np.where(np.arange(early.size) < 3, 1.0, 0.0)
+    found = ask("effect", {**SURVIVAL, "grid": {"edges": [100, 300, 900]}, "at": [300]}, tables, ONLY_SUMS)
+    assert found["curves"][0]["survival"][0] is None
+    assert found["curves"][0]["survival"][1] is not None
+    assert {term["term"]: term["estimate"] for term in found["terms"]}["risk difference at 300"] is not None
