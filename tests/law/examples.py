@@ -196,6 +196,10 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
             "strata": ["region"],
         },
     ],
+    "propensity": [
+        {"treatment": "treat", "adjust": "age + stage"},
+        {"treatment": "treat", "adjust": "year + I(year^2)", "estimand": "ATO"},
+    ],
     "effect": [
         {"treatment": "treat", "outcome": "died", "adjust": "age + stage", "method": "iptw"},
         {"treatment": "treat", "outcome": "pressure", "adjust": "age", "method": "iptw", "estimand": "ATO"},

@@ -41,6 +41,7 @@ TITLES = {
     "meta": "Meta-analysis",
     "validate_model": "Validation of a model",
     "effect": "Effect of treatment",
+    "propensity": "Propensity of treatment",
 }
 _FAMILIES = {
     "binomial": "Logistic regression",
@@ -136,6 +137,7 @@ def _terms(name: str, body: Mapping[str, Any]) -> list[Table]:
         ),
         *([_effects(name, body)] if body.get("effects") else []),
         *([_balance(name, body)] if "balance" in body.get("fit", {}) else []),
+        *([_overlap(name, body)] if body["kind"] == "propensity" else []),
         *(_curves(f"{name}, weighted", {**body, "kind": "kaplan_meier"}) if "curves" in body else []),
     ]
 
@@ -160,6 +162,20 @@ def _effects(name: str, body: Mapping[str, Any]) -> Table:
     return Table(
         title=f"{name}: effects of sites", headings=("Site", "Term", "n", "Estimate", "SE"), rows=rows, labels=2
     )
+
+
+def _overlap(name: str, body: Mapping[str, Any]) -> Table:
+    """Scores by arm: a line for each bin, treated before control."""
+    pairs = zip(body["cells"][::2], body["cells"][1::2], strict=True)
+    rows = tuple(
+        (
+            f"{significant(one['from'])} to {significant(one['to'])}",
+            significant(one["count"]),
+            significant(other["count"]),
+        )
+        for one, other in pairs
+    )
+    return Table(title=f"{name}: overlap", headings=("Propensity", "Treated", "Control"), rows=rows)
 
 
 def _measures(name: str, body: Mapping[str, Any]) -> Table:

@@ -71,7 +71,8 @@ def _model(question: Effect, setting: Setting, outcome: str, family: str, weight
     return Model(FAMILIES[family, kinds[family]], outcome, setting.design, setting.dictionary, weighting, False, None)
 
 
-def _plan(question: Effect, setting: Setting) -> Plan:
+def plan_of(question: Effect, setting: Setting) -> Plan:
+    """What every party knows of the question."""
     adjustment(question)
     propensity = _model(question, setting, question.treatment, "binomial", None)
     outcome = None
@@ -132,8 +133,7 @@ def _evidence(question: Effect, setting: Setting, prepared: Rows) -> Evidence:
 
     Survival: of having the event, and having it by each time that is asked for; each arm's steps are cells.
     """
-    plan = _plan(question, setting)
-    found = glm_evidence(plan.propensity, _glm_rows(prepared, "ps "))
+    found = model_evidence(question, setting, prepared)
     outcomes = {outcome_name(question): prepared}
     outcomes |= {name: _of(prepared, which) for which, name in enumerate(question.negative_controls, start=1)}
     for time in (*question.at, *(() if question.tau is None else (question.tau,))):
@@ -150,6 +150,11 @@ def _evidence(question: Effect, setting: Setting, prepared: Rows) -> Evidence:
     return replace(found, cells={**found.cells, **steps})
 
 
+def model_evidence(question: Effect, setting: Setting, prepared: Rows) -> Evidence:
+    """Of the propensity model alone."""
+    return glm_evidence(plan_of(question, setting).propensity, _glm_rows(prepared, "ps "))
+
+
 def _joined(found: Evidence, here: Evidence, label: str) -> Evidence:
     """Both, the names of the latter with a label."""
     return replace(
@@ -164,7 +169,7 @@ def _joined(found: Evidence, here: Evidence, label: str) -> Evidence:
 
 
 def _flow(question: Effect, setting: Setting) -> Flow:
-    plan = _plan(question, setting)
+    plan = plan_of(question, setting)
     return (
         effect_strata.run(plan, question.propensity_strata)
         if question.method == "stratified"
@@ -173,7 +178,7 @@ def _flow(question: Effect, setting: Setting) -> Flow:
 
 
 def _summarise(question: Effect, setting: Setting, prepared: Rows, asked: Round) -> Answer:
-    plan, params = _plan(question, setting), asked.params
+    plan, params = plan_of(question, setting), asked.params
     if "fit" in params:
         return _summarise_fit(plan, prepared, asked)
     if question.method == "stratified":

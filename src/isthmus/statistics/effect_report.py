@@ -74,13 +74,22 @@ def report(question: Effect, setting: Setting, estimate: Estimate) -> dict[str, 
     return body | ({"error": "known", "grid": {"edges": strata["edges"]}, "bound": None} if strata else {})
 
 
+def weights(setting: Setting, estimate: Estimate) -> dict[str, Any]:
+    """Effective people after weighting, and balance before and after, over the unweighted standard deviation."""
+    found, names = estimate.values, setting.design.names if setting.design is not None else ()
+    before, after = found["balance"]
+    shown = zip(names, before.tolist(), after.tolist(), strict=True)
+    return {
+        "ess": {"treated": number(found["ess"][0]), "control": number(found["ess"][1])},
+        "balance": [{"term": n, "before": b, "after": a} for n, b, a in shown if n != "(Intercept)"],
+    }
+
+
 def _shared(
     question: Effect, setting: Setting, estimate: Estimate, terms: list[dict[str, Any]], fit: dict[str, Any]
 ) -> dict[str, Any]:
     """What every effect shows."""
     found, names = estimate.values, setting.design.names if setting.design is not None else ()
-    before, after = found["balance"]
-    shown = zip(names, before.tolist(), after.tolist(), strict=True)
     own = question.propensity == "site"  # coefficients of a site are its own
     return {
         "kind": estimate.kind,
@@ -91,8 +100,7 @@ def _shared(
         "fit": {
             "method": question.method,
             "estimand": question.estimand,
-            "ess": {"treated": number(found["ess"][0]), "control": number(found["ess"][1])},
-            "balance": [{"term": n, "before": b, "after": a} for n, b, a in shown if n != "(Intercept)"],
+            **weights(setting, estimate),
             **fit,
         },
         "propensity": None if own else dict(zip(names, found["propensity"].tolist(), strict=True)),

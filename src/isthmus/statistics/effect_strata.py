@@ -40,7 +40,7 @@ def run(plan: Plan, strata: int) -> Flow:
         raise Invalid("E-PROBABILITY", f"an effect has 2 to {MOST} strata", "5 unless you have a reason")
     propensity = yield from effect_flow.propensity_model(plan)
     base: dict[str, Any] = {"unit": plan.unit, **propensity.params}
-    at = yield from _with(_cuts(strata), base)
+    at = yield from beside(_cuts(strata), base)
     edges = boundaries(at, strata)
     base["edges"] = np.array(edges)
     pooled = yield Round(_layout(len(edges) + 1), {"step": "strata", **base})
@@ -58,8 +58,8 @@ def run(plan: Plan, strata: int) -> Flow:
     return replace(estimate, exactness="grid", counts=counts, values={**estimate.values, "edges": edges})
 
 
-def _with(flow: cutting.Asking, base: dict[str, Any]) -> Generator[Round, Summary, Counted]:
-    """The rounds of the cuts, with what a site needs to know its rows' propensities."""
+def beside(flow: cutting.Asking, base: dict[str, Any]) -> Generator[Round, Summary, Counted]:
+    """The rounds of cuts, with what a site needs to know its rows' propensities."""
     asked = next(flow)
     while True:
         pooled = yield replace(asked, params={**base, **asked.params})
