@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
+from test_country_results import STRICT, asked, tables
 
 import isthmus
+from isthmus.cli.app import main
 from isthmus.sdk.result import AnalysisResult
+from isthmus.statistics.precision import gained
 
 
-def body(n: int, error: float | None, **more: object) -> dict[str, object]:
+def body(n: int, error: float | None, **more: object) -> dict[str, Any]:
     return {"kind": "glm", "n": n, "terms": [{"term": "arm", "estimate": 0.1, "std_error": error}], **more}
 
 
+def told(n: int, error: float, **countries: dict[str, Any]) -> AnalysisResult:
+    whole = body(n, error)
+    return AnalysisResult("m", {**whole, "groups": countries, "precision": gained(whole, countries)}, {})
+
+
 def test_people_needed_alone_and_their_cost() -> None:
-    whole = body(3000, 0.1, groups={"GB": body(2000, 0.125), "US": body(1000, 0.2)})
-    rows = isthmus.precision(AnalysisResult("m", whole, {}), {"GB": 100.0}).to_pylist()
+    rows = isthmus.precision(told(3000, 0.1, GB=body(2000, 0.125), US=body(1000, 0.2)), {"GB": 100.0}).to_pylist()
     assert [(r["country"], r["best"], r["needed"], r["gained"]) for r in rows] == [
         ("GB", True, 3125, 1125),
         ("US", False, 4000, 3000),
@@ -24,8 +35,8 @@ def test_people_needed_alone_and_their_cost() -> None:
 
 def test_a_country_without_an_estimate_has_no_row() -> None:
     refused = {"kind": "glm", "status": "refused", "error": {"code": "E-DISCLOSURE", "message": "no"}}
-    whole = body(3000, 0.1, groups={"GB": body(2000, 0.125), "US": body(1000, None), "IE": refused})
-    assert [r["country"] for r in isthmus.precision(AnalysisResult("m", whole, {})).to_pylist()] == ["GB"]
+    found = told(3000, 0.1, GB=body(2000, 0.125), US=body(1000, None), IE=refused)
+    assert [r["country"] for r in isthmus.precision(found).to_pylist()] == ["GB"]
 
 
 def test_without_results_of_countries_it_says_so() -> None:
@@ -33,3 +44,60 @@ def test_without_results_of_countries_it_says_so() -> None:
         isthmus.precision(AnalysisResult("m", body(3000, 0.1), {}))
     assert caught.value.code == "E-COUNTRY"
     assert "groups" in caught.value.hint
+
+
+@pytest.fixture(scope="module")
+def result() -> dict[str, Any]:
+    """Two countries of three parties each, under strict rules."""
+    return asked(tables(), STRICT, groups={"by": "country"})
+
+
+def test_it_stands_in_the_result_beside_the_terms(result: dict[str, Any]) -> None:
+    found = result["analyses"]
+    assert [row["term"] for row in found["risk"]["precision"]] == [row["term"] for row in found["risk"]["terms"]]
+    for row in found["risk"]["precision"]:
+        alone = [own["std_error"] for own in row["countries"].values()]
+        assert row["countries"][row["best"]]["std_error"] == min(alone) > row["std_error"]
+        assert all(own["needed"] > own["n"] == 1200 for own in row["countries"].values())
+    assert all("precision" not in found[name] for name in ("who", "middle", "curve", "tables"))
+    assert isthmus.Result(result)["risk"].tidy().column_names == [
+        *("term", "estimate", "std_error", "statistic", "p_value", "conf_low", "conf_high")
+    ]
+    assert "risk: precision gained" in isthmus.Result(result).summary()
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as left:
+        main([*arguments])
+    return int(left.value.code or 0)
+
+
+def test_on_the_command_line(result: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "result.json"
+    file.write_text(json.dumps(result))
+    assert run("results", "precision", str(file), "--price", "GB=12.5") == 0
+    shown = capsys.readouterr().out
+    assert "Needed alone" in shown
+    assert "Cost" in shown
+    assert run("results", "precision", str(file), "--analysis", "risk", "--price", "GB=12.5", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["analyses"]["risk"]
+    assert [r["cost"] for r in rows if r["country"] == "GB"] == [
+        12.5 * r["gained"] for r in rows if r["country"] == "GB"
+    ]
+    assert {r["cost"] for r in rows if r["country"] == "US"} == {None}
+
+
+@pytest.mark.parametrize(
+    ("stated", "code"),
+    [
+        (["--price", "GB=much"], "E-USAGE"),
+        (["--price", "12.5"], "E-USAGE"),
+        (["--analysis", "nosuch"], "E-ANALYSIS"),
+        (["--analysis", "who"], "E-COUNTRY"),
+    ],
+)
+def test_asked_wrongly(stated: list[str], code: str, result: dict[str, Any], tmp_path: Path, capsys: Any) -> None:
+    file = tmp_path / "result.json"
+    file.write_text(json.dumps(result))
+    assert run("results", "precision", str(file), *stated) != 0
+    assert code in capsys.readouterr().err

@@ -71,6 +71,7 @@ _study.command("status")(study.status)
 
 _results = _group("results", "Show, plot and export results.")
 _results.command("show")(results.show)
+_results.command("precision")(results.precision)
 _results.command("plot")(results.plot)
 _results.command("export")(results.export)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from isthmus.cli.run import Json, Quiet, exit_code, show_result
+from isthmus.cli.run import Json, Quiet, exit_code, pairs, show_result
 from isthmus.cli.screen import Screen
 from isthmus.model.errors import Invalid
 
@@ -25,6 +25,48 @@ def show(source: Source, json: Json = False, quiet: Quiet = False) -> int:
     body = open_result(source).to_dict()
     show_result(Screen.of(json=json, quiet=quiet), body)
     return exit_code(body)
+
+
+def precision(
+    source: Source,
+    analysis: Annotated[
+        str | None, typer.Option(help="Name of one analysis; all that have results of countries else.")
+    ] = None,
+    price: Annotated[
+        list[str] | None, typer.Option("--price", metavar="CC=PRICE", help="What one person costs in a country.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what each country gained: its errors beside those of all, the people it would need alone, their cost."""
+    from isthmus.sdk import precision as told
+    from isthmus.sdk.bundle import open_result
+
+    screen, result, prices = Screen.of(json=json, quiet=quiet), open_result(source), _prices(price or [])
+    if analysis is not None and analysis not in result:
+        raise Invalid("E-ANALYSIS", f"no analysis {analysis!r}", "there are: " + ", ".join(result))
+    bodies = {name: part.to_dict() for name, part in result.items() if analysis in {None, name}}
+    having = {name: body for name, body in bodies.items() if body.get("precision")} or bodies
+    if screen.json:
+        found = {name: [*told.rows(name, body, prices)] for name, body in having.items()}
+        screen.document({"schema": "isthmus/precision/1", "analyses": found})
+    for name, body in having.items():
+        screen.table(told.table(name, body, prices))
+
+
+def _prices(given: list[str]) -> dict[str, float]:
+    """Country -> price.
+
+    Raises:
+        Invalid: E-USAGE.
+    """
+    found = {}
+    for country, text in pairs(given, "--price").items():
+        try:
+            found[country] = float(text)
+        except ValueError as error:
+            raise Invalid("E-USAGE", "--price takes CC=PRICE", "for example --price GB=12.5") from error
+    return found
 
 
 def plot(

@@ -75,7 +75,7 @@ def pairs(given: list[str], option: str) -> dict[str, str]:
             raise Invalid("E-USAGE", f"{option} takes NAME=VALUE", f"for example {option} leeds=leeds.parquet")
     names = [name for name, _, _ in split]
     if len(set(names)) != len(names):
-        raise Invalid("E-USAGE", f"{option} names a site twice", "give each site once")
+        raise Invalid("E-USAGE", f"{option} names one twice", "give each once")
     return {name: value for name, _, value in split}
 
 

@@ -19,6 +19,7 @@ from isthmus.ledger.checkpoint import verify_checkpoint
 from isthmus.ledger.verify import Verified
 from isthmus.model.errors import IsthmusError, Refused
 from isthmus.model.study import study_digest
+from isthmus.statistics import precision
 from isthmus.statistics.contract import Estimate
 
 SIZE = "n of the analysis"
@@ -37,7 +38,7 @@ def released(script: Script, survivors: tuple[str, ...]) -> dict[str, Any]:
         "study": study_digest(plan.study),
         "title": plan.study.title,
         "sites": list(survivors),
-        "analyses": {q.name: _analysis(q, script, excluded) | _countries(q, script) for q in plan.questions[1:]},
+        "analyses": {q.name: _with_countries(q, script, _analysis(q, script, excluded)) for q in plan.questions[1:]},
         **_subtotals(script),
     }
 
@@ -73,11 +74,15 @@ def _subtotals(script: Script) -> dict[str, Any]:
     return {"groups": {"by": COUNTRY, "countries": [], "withheld": lost.to_dict()}}
 
 
-def _countries(question: Question, script: Script) -> dict[str, Any]:
-    """The question's answer in each country, beside an answer of the whole; `countries` where `groups` is taken."""
+def _with_countries(question: Question, script: Script, whole: dict[str, Any]) -> dict[str, Any]:
+    """With the answer in each country (`countries` where `groups` is taken), and the precision that each gained."""
     own = [group for group in script.plan.groups if group.of == question.name and group.name in script.outcomes]
     shown = {str(group.country): _analysis(group, script, {}) for group in own}
-    return {("countries" if question.statistic.kind == "table_one" else "groups"): shown} if shown else {}
+    if not shown:
+        return whole
+    found = precision.gained(whole, shown) if question.statistic.kind != "meta" else []  # its terms are of levels
+    beside = {("countries" if question.statistic.kind == "table_one" else "groups"): shown}
+    return whole | beside | ({"precision": found} if found else {})
 
 
 def _analysis(question: Question, script: Script, excluded: Mapping[str, Any]) -> dict[str, Any]:

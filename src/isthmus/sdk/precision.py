@@ -1,8 +1,4 @@
-"""What a country gained by not asking alone: its standard errors beside those of all, as people and as money.
-
-Variance falls as one over the number of people, other things equal: to reach the error of all, a country with n people and error
-s would need n (s / error of all)**2. The numbers of people are those shown, so they are rounded as the rules say.
-"""
+"""Precision gained, as tables: what a country would need alone for the error of all, and what that would cost."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.model.errors import Refused
 from isthmus.sdk.result import AnalysisResult
+from isthmus.sdk.tables import Table, significant
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,39 +28,57 @@ def precision(analysis: AnalysisResult, prices: Mapping[str, float] | None = Non
     """
     import pyarrow as pa  # imported where used
 
-    countries = {name: own.to_dict() for name, own in analysis.groups.items() if own.error is None}
-    if not countries:
+    return pa.Table.from_pylist([*rows(analysis.name, analysis.to_dict(), prices or {})])
+
+
+def rows(name: str, body: Mapping[str, Any], prices: Mapping[str, float]) -> Iterator[dict[str, Any]]:
+    """Those rows, of an analysis' body.
+
+    Raises:
+        Refused: E-COUNTRY.
+    """
+    if not body.get("precision"):
         hint = "ask for `groups: {by: country}`; the result's own `groups` says why there are none"
-        raise Refused("E-COUNTRY", f"{analysis.name!r} has no results of countries", hint)
-    return pa.Table.from_pylist([*_rows(analysis.to_dict(), countries, prices or {})])
-
-
-def _rows(
-    whole: Mapping[str, Any], countries: Mapping[str, Mapping[str, Any]], prices: Mapping[str, float]
-) -> Iterator[dict[str, Any]]:
-    for term in whole.get("terms", ()):
-        name, error = term["term"], term["std_error"]
-        own = {c: _error(body, name) for c, body in countries.items()}
-        known = {c: value for c, value in own.items() if value}
-        if not error or not known:
-            continue
-        best = min(known, key=lambda country: known[country])
-        for country, value in known.items():
-            n = countries[country]["n"]
-            needed = n * (value / error) ** 2
+        raise Refused("E-COUNTRY", f"{name!r} has no results of countries", hint)
+    for term in body["precision"]:
+        for country, own in term["countries"].items():
             price = prices.get(country)
             yield {
-                "term": name,
-                "std_error": error,
+                "term": term["term"],
+                "std_error": term["std_error"],
                 "country": country,
-                "country_error": value,
-                "country_n": n,
-                "best": country == best,
-                "needed": round(needed),
-                "gained": round(needed) - n,
-                "cost": None if price is None else price * (needed - n),
+                "country_error": own["std_error"],
+                "country_n": own["n"],
+                "best": country == term["best"],
+                "needed": own["needed"],
+                "gained": own["gained"],
+                "cost": None if price is None else price * own["gained"],
             }
 
 
-def _error(body: Mapping[str, Any], name: str) -> float | None:
-    return next((term["std_error"] for term in body.get("terms", ()) if term["term"] == name), None)
+def table(name: str, body: Mapping[str, Any], prices: Mapping[str, float]) -> Table:
+    """For people: every term and country, with costs where prices are given.
+
+    Raises:
+        Refused: E-COUNTRY.
+    """
+    keys = ("std_error", "country_error", "country_n", "needed", "gained", *(("cost",) if prices else ()))
+    headings = (
+        "Term",
+        "Country",
+        "SE of all",
+        "SE alone",
+        "n",
+        "Needed alone",
+        "Gained",
+        *(("Cost",) if prices else ()),
+    )
+    shown = tuple(
+        (
+            str(row["term"]),
+            f"{row['country']} (best)" if row["best"] else row["country"],
+            *(significant(row[k]) for k in keys),
+        )
+        for row in rows(name, body, prices)
+    )
+    return Table(title=f"{name}: precision gained", headings=headings, rows=shown, labels=2)

@@ -60,7 +60,19 @@ _FIRST = ("statistic", "df", "p_value")
 def of(name: str, body: Mapping[str, Any]) -> list[Table]:
     """The tables that show one analysis."""
     own = countries(body).items()
-    return [*_whole(name, body), *(table for country, part in own for table in _whole(f"{name} [{country}]", part))]
+    parts = [table for country, part in own for table in _whole(f"{name} [{country}]", part)]
+    return [*_whole(name, body), *([_precision(name, body)] if body.get("precision") else []), *parts]
+
+
+def _precision(name: str, body: Mapping[str, Any]) -> Table:
+    """Each term's error beside that of the best country alone, in people; `isthmus results precision` has every country."""
+    rows = []
+    for term in body["precision"]:
+        own = term["countries"][term["best"]]
+        numbers = (term["std_error"], own["std_error"], own["n"], own["needed"], own["gained"])
+        rows.append((str(term["term"]), str(term["best"]), *map(significant, numbers)))
+    headings = ("Term", "Best alone", "SE of all", "Its SE", "Its n", "Needed alone", "Gained")
+    return Table(title=f"{name}: precision gained", headings=headings, rows=tuple(rows), labels=2)
 
 
 def countries(body: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
