@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 from made_results import RESULT
 
+from isthmus import pool_estimates
 from isthmus.charts import terminal
 from isthmus.sdk import figures
 from isthmus.sdk.result import Result
@@ -49,6 +50,8 @@ def texts() -> Iterator[tuple[str, str]]:
     result = Result(RESULT)
     yield "survival.svg", result["survival"].plot()
     yield "forest.svg", result["hazard"].plot()
+    pooled = pool_estimates({"Leeds": (-0.41, 0.12), "Oslo": (-0.2, 0.3), "Boston": (-0.55, 0.2), "Tampa": (0.1, 0.45)})
+    yield "forest_weights.svg", pooled.plot()
     yield "summary.txt", result.summary() + "\n"
     figure = figures.survival_figure("survival", RESULT["analyses"]["survival"], RESULT)
     lines = ["".join(piece.text for piece in line) for line in terminal.draw(figure)]

@@ -147,6 +147,12 @@ def test_table_one_has_a_column_per_group_and_a_line_per_level() -> None:
     assert table.headings == ("", "Overall", "A", "SMD")
     assert table.rows[1] == ("age", "35.2 (8.8)", "36 (-)", "0.02")
     assert table.rows[-1] == (" male", "60 (60.0)", "-", "")
+    tested = {**body, "fit": {"smd": {"age": 0.018}, "tests": {"age": {"p_value": 0.0004}, "sex": {"p_value": None}}}}
+    (table,) = tables.of("t", tested)
+    assert table.headings == ("", "Overall", "A", "SMD", "p")
+    assert table.rows[1][-2:] == ("0.02", "<0.001")
+    assert table.rows[2] == ("sex", "", "", "-", "-")
+    assert "Welch" in table.notes[0]
 
 
 def test_cells_show_their_names_first_and_counts_before_rates() -> None:

@@ -48,7 +48,10 @@ class SurvivalFigure:
 
 @record
 class ForestRow:
-    """One line of a forest plot; `style` is a study's square, a subtotal's diamond or a heading without numbers."""
+    """One line of a forest plot; `style` is a study's square, a subtotal's diamond or a heading without numbers.
+
+    `weight`: a study's share of the pooled estimate, above 0, by which the area of its square is drawn; None for one size.
+    """
 
     label: str
     style: str
@@ -56,6 +59,7 @@ class ForestRow:
     low: float | None = None
     high: float | None = None
     columns: tuple[str, ...] = ()
+    weight: float | None = None
 
 
 @record

@@ -15,6 +15,7 @@ WIDTH = 820.0
 ROW = 22.0
 WIDEST = 400.0
 GAP = 22.0
+SQUARE, LARGEST, SMALLEST = 8.0, 14.0, 3.0  # sides: of one size; of the largest and the smallest weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,9 @@ def draw(figure: ForestFigure) -> str:
     scale = _scale(figure, columns[0], columns[1] - columns[0])
     bottom = top + ROW * len(figure.rows)
     parts = [*_heading(figure, top, columns), *_reference(figure, scale, top, bottom)]
+    most = max((row.weight for row in figure.rows if row.weight is not None), default=1.0)
     for index, row in enumerate(figure.rows):
-        parts += _row(row, top + ROW * (index + 0.5), scale, columns)
+        parts += _row(row, _side(row.weight, most), top + ROW * (index + 0.5), scale, columns)
     parts += _axis(figure, scale, bottom)
     notes, height = _notes(figure, bottom + (62 if figure.favours else 46))
     return svg.document((WIDTH, height), figure.title, describe(figure), [*parts, *notes])
@@ -100,7 +102,12 @@ def _reference(figure: ForestFigure, scale: _Scale, top: float, bottom: float) -
     return [svg.line((x, top), (x, bottom), palette.SOFT, 1.0)]
 
 
-def _row(row: ForestRow, y: float, scale: _Scale, columns: list[float]) -> list[str]:
+def _side(weight: float | None, most: float) -> float:
+    """Of a square whose area is as its weight."""
+    return SQUARE if weight is None else round(max(LARGEST * math.sqrt(weight / most), SMALLEST), 2)
+
+
+def _row(row: ForestRow, side: float, y: float, scale: _Scale, columns: list[float]) -> list[str]:
     heavy = row.style in {"heading", "subtotal"}
     parts = [svg.label(24, y + 4, row.label, font_weight="600" if heavy else "400")]
     for text, x in zip(row.columns, columns[2:], strict=False):
@@ -113,7 +120,7 @@ def _row(row: ForestRow, y: float, scale: _Scale, columns: list[float]) -> list[
         diamond = svg.points([(low, y), (middle, y - 6), (high, y), (middle, y + 6)]) + "Z"
         return [*parts, svg.element("path", {"d": diamond, "fill": palette.INK})]
     whisker = svg.line((low, y), (high, y), colour, 1.6)
-    return [*parts, whisker, svg.rectangle((middle - 4, y - 4), (8, 8), colour)]
+    return [*parts, whisker, svg.rectangle((middle - side / 2, y - side / 2), (side, side), colour)]
 
 
 def _axis(figure: ForestFigure, scale: _Scale, bottom: float) -> list[str]:

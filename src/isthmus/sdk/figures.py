@@ -95,7 +95,10 @@ def _forest_row(term: Mapping[str, Any], ratio: str | None) -> ForestRow:
     share = (f"{term['weight']:.1f}",) if "weight" in term else ()
     columns = (shown, *share, tables.p_value(term.get("p_value")))
     style = "subtotal" if term.get("type") == "pooled" else "square"
-    return ForestRow(label=str(term["term"]), style=style, estimate=middle, low=low, high=high, columns=columns)
+    weight = None if style == "subtotal" else term.get("weight") or None
+    return ForestRow(
+        label=str(term["term"]), style=style, estimate=middle, low=low, high=high, columns=columns, weight=weight
+    )
 
 
 def _sites(context: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from isthmus.sdk.tables import Table, significant
+from isthmus.sdk.tables import Table, p_value, significant
 
 Rows: TypeAlias = dict[tuple[str, str | None], dict[Any, str]]  # (variable, level) -> group -> text
 
@@ -23,10 +23,16 @@ def baseline(title: str, body: Mapping[str, Any]) -> Table:
         rows.setdefault((cell["variable"], cell.get("level")), {})[cell.get(by)] = _shown(cell)
     smd = body.get("fit", {}).get("smd")
     sizes = {None: body.get("n"), **body.get("groups", {})}
-    size = ("n", *(significant(sizes.get(c)) for c in columns), *(("",) if smd else ()))
-    lines = [line for variable in _variables(rows) for line in _lines(variable, rows, columns, smd)]
-    headings = ("", *("Overall" if c is None else str(c) for c in columns), *(("SMD",) if smd else ()))
-    notes = ("mean (SD) or n (%)" + (f"; by {by}" if by else ""),)
+    tests = body.get("fit", {}).get("tests")
+    beside = (*(("SMD",) if smd else ()), *(("p",) if tests else ()))
+    size = ("n", *(significant(sizes.get(c)) for c in columns), *("" for _ in beside))
+    extra = {
+        v: (*([_smd(smd.get(v))] if smd else []), *([_p(tests.get(v))] if tests else [])) for v in _variables(rows)
+    }
+    lines = [line for variable in extra for line in _lines(variable, rows, columns, extra[variable])]
+    headings = ("", *("Overall" if c is None else str(c) for c in columns), *beside)
+    about = "; p: Welch's test or chi-square" if tests else ""
+    notes = ("mean (SD) or n (%)" + (f"; by {by}" if by else "") + about,)
     return Table(title=title, headings=headings, rows=(size, *lines), notes=notes)
 
 
@@ -34,19 +40,22 @@ def _variables(rows: Rows) -> list[str]:
     return list(dict.fromkeys(variable for variable, _ in rows))
 
 
-def _lines(variable: str, rows: Rows, columns: list[Any], smd: Mapping[str, Any] | None) -> list[tuple[str, ...]]:
-    """One line for a number; for a category a heading and a line per level."""
-    difference = (_smd(smd.get(variable)),) if smd else ()
+def _lines(variable: str, rows: Rows, columns: list[Any], extra: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """One line for a number; for a category a heading and a line per level. `extra`: what stands beside the variable."""
     if (variable, None) in rows:
-        return [(variable, *_values(rows[variable, None], columns), *difference)]
-    head = (variable, *("" for _ in columns), *difference)
+        return [(variable, *_values(rows[variable, None], columns), *extra)]
+    head = (variable, *("" for _ in columns), *extra)
     levels = [level for name, level in rows if name == variable]
-    empty = ("",) if smd else ()
+    empty = tuple("" for _ in extra)
     return [head, *((f" {level}", *_values(rows[variable, level], columns), *empty) for level in levels)]
 
 
 def _smd(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
+
+
+def _p(test: Mapping[str, Any] | None) -> str:
+    return p_value(None if test is None else test.get("p_value"))
 
 
 def _values(cells: Mapping[Any, str], columns: list[Any]) -> list[str]:
