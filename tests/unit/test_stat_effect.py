@@ -16,6 +16,8 @@ from isthmus.statistics.effect_question import Effect
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "attack"))
 from hole_lab import ONLY_SUMS, ask, patients
 
+from stated_rules import STRICT
+
 SURVIVAL = {"treatment": "HIV", "time": "DAYS", "event": "DIED", "adjust": "AGE", "method": "iptw"}
 WEIGHTED = {"treatment": "HIV", "outcome": "DIED", "adjust": "AGE", "method": "iptw"}
 
@@ -99,3 +101,10 @@ def test_a_step_that_the_rules_merge_shows_no_value() -> None:
     assert found["curves"][0]["survival"][0] is None
     assert found["curves"][0]["survival"][1] is not None
     assert {term["term"]: term["estimate"] for term in found["terms"]}["risk difference at 300"] is not None
+
+
+def test_zeros_may_be_barred() -> None:
+    """Of events beyond the grid there are none by definition: that is no empty cell."""
+    tables = [patients(seed) for seed in (1, 2, 3)]
+    question = {**SURVIVAL, "grid": {"edges": [100, 300]}}
+    assert "terms" in ask("effect", question, tables, {**STRICT, "zeros": "barred"})

@@ -28,7 +28,7 @@ def code(rows: Rows, name: str, grid: Grid) -> Any:
 def cells(rows: Rows, name: str, grid: Grid) -> dict[str, IntArray]:
     """People by arm, event and step, for the rules; what their weights leave of them is held when these are known."""
     found = _tally(code(rows, name, grid), np.ones(rows.time.size), grid).astype(np.int64)
-    return {f"{arm}per step": found[k] for k, arm in enumerate(("treated ", "control "))}
+    return {f"{arm}per step": found[k][_shown(grid)[k]] for k, arm in enumerate(("treated ", "control "))}
 
 
 def summarised(rows: Rows, told: tuple[str, Grid], estimand: Estimand, asked: Round) -> Answer:
@@ -60,7 +60,7 @@ def _cells(place: Any, w: FloatArray, grid: Grid, asked: Round) -> Answer:
     count, total, squares = (_tally(place, values, grid) for values in (np.ones_like(w), w, w * w))
     people = count.astype(np.int64)
     length = len(grid.edges)
-    sums = np.array([count.reshape(-1), total.reshape(-1), squares.reshape(-1) / ORDINARY])
+    sums = np.array([values[_shown(grid)] for values in (count, total, squares / ORDINARY)])
     values = {
         "people": people[:, :, :length],
         "beyond": people[:, :, length].sum(axis=1),
@@ -73,6 +73,13 @@ def _cells(place: Any, w: FloatArray, grid: Grid, asked: Round) -> Answer:
         worst(half) if half else None,
         cells={"weights per step": indicators.effective_rows(sums)},
     )
+
+
+def _shown(grid: Grid) -> Any:
+    """(2, 2, steps + 1) cells that can hold anyone: all but events beyond the grid."""
+    found = np.ones((2, 2, len(grid.edges) + 1), dtype=np.bool_)
+    found[:, 0, -1] = False
+    return found
 
 
 def _halves(place: Any, grid: Grid) -> tuple[Any, Any]:
