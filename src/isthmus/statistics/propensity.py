@@ -91,7 +91,7 @@ def _summarise(question: Propensity, setting: Setting, prepared: Rows, asked: Ro
     if asked.params["step"] not in {"cells", "ballot"}:
         return effect.STATISTIC.summarise(_weighted(question), setting, prepared, asked)
     scores = special.expit(effect_site.predictor(prepared.columns, asked.params, "ps "))
-    return cutting.summarised(SCORE, scores, prepared.treated.astype(np.intp), False, asked)
+    return cutting.summarised(SCORE, cutting.grouped(scores, prepared.treated.astype(np.intp), 2), False, asked)
 
 
 def _report(question: Propensity, setting: Setting, estimate: Estimate) -> dict[str, Any]:
