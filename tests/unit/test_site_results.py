@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from governance_alliance import CODEBOOK, NOW, draft, key_of
 
+import isthmus
 from isthmus import strict
 from isthmus.federation.request import charter_of, plan_of
 from isthmus.governance.admission import RunRequest, admit_at_hub, sign_request
 from isthmus.governance.agreement import agreement_digest
 from isthmus.model.errors import Invalid, Refused
+from isthmus.model.rules import OPEN
 from isthmus.model.study import Purpose, Study
 from isthmus.statistics.catalogue import CATALOGUE
 
@@ -49,3 +51,11 @@ def test_of_other_groups_there_are_no_effects() -> None:
     mixed = CATALOGUE["mixed"]
     with pytest.raises(Invalid, match="group: site"):
         mixed.needs(strict.parse(mixed.question, {**ASKED["mixed"], "group": "ward"}))
+
+
+def test_a_rehearsal_states_what_an_agreement_would_allow() -> None:
+    with pytest.raises(Invalid) as caught:
+        isthmus.rehearse(
+            isthmus.Study(title="t", dataset="d", analyses={"n": {"count": {}}}), {}, rules=OPEN, releases=("vcov",)
+        )
+    assert caught.value.code == "E-RELEASE"

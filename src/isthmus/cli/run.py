@@ -29,6 +29,9 @@ def run(  # noqa: PLR0913 - one per option
         list[str] | None, typer.Option("--country", metavar="NAME=CC", help="A site's country; GB where not given.")
     ] = None,
     codebook: Annotated[Path | None, typer.Option(help="Codebook; inferred from the files where not given.")] = None,
+    release: Annotated[
+        list[str] | None, typer.Option("--release", metavar="OUTPUT", help="As an agreement allows it: site_results.")
+    ] = None,
     processes: Annotated[bool, typer.Option("--processes", help="Hub and sites as processes over mutual TLS.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write the result JSON to this file.")] = None,
     json: Json = False,
@@ -53,6 +56,7 @@ def run(  # noqa: PLR0913 - one per option
             rules=rules,
             countries=countries,
             codebook=codebook,
+            releases=tuple(release or ()),
             processes=processes,
             progress=progress,
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.model import study as model
 from isthmus.model.codebook import Codebook
+from isthmus.model.errors import Invalid
 from isthmus.model.names import site_id
 from isthmus.model.rules import Rules
 from isthmus.sdk.result import Result
@@ -17,6 +18,8 @@ from isthmus.sdk.study import Study
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+SITE_RESULTS = "site_results"
 
 
 def rehearse(
@@ -51,6 +54,9 @@ def rehearse(
     run = _in_processes() if how.pop("processes", False) else _in_memory()
     progress: Callable[..., None] | None = how.pop("progress", None)
     now: datetime = how.pop("now", None) or datetime.now(UTC)  # noqa: TID251 - an entry point
+    stray = next((word for word in releases if word != SITE_RESULTS), None)
+    if stray is not None:
+        raise Invalid("E-RELEASE", f"{stray[:70]!r} is no release of a rehearsal", f"releases: [{SITE_RESULTS}]")
     if how:
         raise TypeError(f"rehearse() got an unexpected argument {next(iter(how))!r}")
     body = run(
