@@ -138,6 +138,13 @@ def memories(directory: Path, entries: int) -> dict[str, SqlMemory]:
     return made
 
 
+def test_each_site_is_spoken_of_by_eight_others() -> None:
+    sites = [f"s{at:02d}" for at in range(30)]
+    told = [peer for site in sites for peer in gossip.spoken_of(site, sites)]
+    assert {told.count(site) for site in sites} == {8}
+    assert gossip.spoken_of("b", ["a", "b", "c"]) == ("c", "a")
+
+
 @pytest.mark.parametrize(("entries", "what"), [(3, "d"), (5, "another d")], ids=["shorter", "rewritten"])
 def test_a_site_put_back_to_an_old_backup_goes_no_further(tmp_path: Path, entries: int, what: str) -> None:
     """The hub says nothing of it; the peers' M1 do."""

@@ -6,13 +6,23 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from test_processes_agreed import SITES, Alliance, alliance, follow, logs, now, study
 
 from isthmus.federation.agreed import connect
+from isthmus.federation.border import ROWS
+from isthmus.federation.identity import load_identity
 from isthmus.federation.launch import Fleet
+from isthmus.federation.store import open_store
+from isthmus.ledger.checkpoint import sign_checkpoint
+from isthmus.ledger.entries import encode_entry
+from isthmus.ledger.exported import Cover, export_lines
+from isthmus.ledger.log import Log, MemoryStore
+from isthmus.model.canonical import plain
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +54,11 @@ def started(fleet: Fleet, made: Alliance) -> None:
 
 
 def audit(made: Alliance, node: str, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "isthmus.cli", "audit", *words]
+    return cli(made, node, "audit", *words)
+
+
+def cli(made: Alliance, node: str, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "isthmus.cli", *words]
     return subprocess.run(command, cwd=made.directory / node, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -83,6 +97,93 @@ def test_everything_holds_and_an_edit_does_not(audited: tuple[Alliance, dict[str
     edited = audit(made, "ada", "verify", "../edited.ledger", *files[1:])
     assert edited.returncode == 8
     assert "E-LEDGER" in edited.stderr
+
+
+def test_a_site_cannot_speak_for_the_hub(audited: tuple[Alliance, dict[str, Any]]) -> None:
+    """Leeds signs a ledger of its own making under the hub's name: a key of the agreement, but not the hub's."""
+    made, _ = audited
+    key = load_identity(made.directory / "leeds" / "keys").key
+    log = Log(MemoryStore(), "hub", now)
+    log.append("release", {"run": "sha256:made-up"})
+    cover = Cover(
+        owner="leeds",
+        key=key.public.hex(),
+        time=now().isoformat(),
+        checkpoint=sign_checkpoint("hub", log.head(), key),
+        cosigned=(),
+        witnesses={},
+        marks={},
+    )
+    lines = export_lines(cover, [encode_entry(entry) for entry in log.entries()], key)
+    (made.directory / "false.ledger").write_bytes(b"".join(lines))
+    assert audit(made, "ada", "verify", "../false.ledger").returncode == 0  # the fingerprint is shown, to be compared
+    done = audit(made, "ada", "verify", "../false.ledger", "--agreement", "agreement.json")
+    assert done.returncode == 8
+    assert "E-LEDGER" in done.stderr
+
+
+def test_the_border_register_holds_every_byte_that_the_hub_received(audited: tuple[Alliance, dict[str, Any]]) -> None:
+    made, last = audited
+    for site, country in SITES.items():
+        told = json.loads(audit(made, site, "border", "--json").stdout)
+        assert sum(row["bytes"] for row in told["rows"]) == last["traffic"]["bytes_out"][site]
+        assert told["sealed"] == told["messages"] == len(told["rows"])
+        (day,) = told["days"]
+        assert (day["study"], day["from_country"], day["to_country"]) == (last["study"], country, "GB")
+        assert (day["flow"], day["mechanism"]) == ("sums-to-hub", "not_restricted")
+        assert "score" in day["statistics"]
+    shown = audit(made, "boston", "border").stdout
+    assert "boston US -> hub GB" in shown
+
+
+def test_a_changed_row_of_the_register_is_found(audited: tuple[Alliance, dict[str, Any]]) -> None:
+    made, _ = audited
+    path = made.directory / "leeds" / "state.db"
+    kept = path.read_bytes()
+    store = open_store(path)
+    store.write(sa.update(ROWS).where(ROWS.c.number == 3).values(row=b'{"bytes":0,"number":3}'))
+    store.close()
+    done = audit(made, "leeds", "border")
+    path.write_bytes(kept)
+    assert done.returncode == 8
+    assert "E-LEDGER" in done.stderr
+
+
+def test_kill_loses_no_row_of_the_register(tmp_path: Path) -> None:
+    """Boston is killed in the middle of the rounds: whatever the hub has of it is in its register."""
+    made = alliance(tmp_path)
+    with Fleet(environ=dict(os.environ)) as fleet:
+        started(fleet, made)
+        ada = connect(made.config("ada"), os.environ, now)
+        with ada.client as client:
+            run = ada.submit(study(), 1, now())
+            for state in client.watch(run):
+                if state.get("rounds", 0) >= 2 or state["state"] == "concluded":
+                    break
+            fleet.kill("boston")
+            fleet.restart("boston")
+            last = follow(client, run)
+        assert last["state"] == "concluded", logs(tmp_path)
+        for name in ("hub", *SITES):
+            fleet.stop(name)
+    told = {site: json.loads(audit(made, site, "border", "--json").stdout) for site in SITES}
+    left = {site: sum(row["bytes"] for row in found["rows"]) for site, found in told.items()}
+    assert left["boston"] >= last["traffic"]["bytes_out"]["boston"]
+    assert all(found["sealed"] == found["messages"] for found in told.values())
+
+
+def test_the_way_of_a_study_is_shown_before_it_runs(audited: tuple[Alliance, dict[str, Any]]) -> None:
+    made, _ = audited
+    (made.directory / "ada" / "study.json").write_text(json.dumps(plain(study())))
+    words = ("study", "preview", "study.json", "--codebook", "../trial.yaml")
+    told = json.loads(cli(made, "ada", *words, "--json").stdout)["route"]
+    assert {(leg["from_country"], leg["to_country"], leg["flow"]) for leg in told} >= {
+        ("US", "GB", "sums-to-hub"),
+        ("GB", "US", "sums-and-results"),
+    }
+    shown = cli(made, "ada", *words).stdout
+    assert "The way of its numbers" in shown
+    assert "boston US" in shown
 
 
 def test_one_entry_is_proved_offline(audited: tuple[Alliance, dict[str, Any]]) -> None:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from isthmus.crypto.envelope import sign_envelope
 from isthmus.crypto.keys import SigningKey
 from isthmus.ledger.checkpoint import cosign, sign_checkpoint, with_cosignatures
-from isthmus.ledger.exported import Cover, Exported, check_exports, check_keys, export_lines, open_exported
+from isthmus.ledger.exported import (
+    Cover,
+    Exported,
+    Signer,
+    check_envelopes,
+    check_exports,
+    check_keys,
+    export_lines,
+    open_exported,
+)
 from isthmus.ledger.log import Log, MemoryStore
 from isthmus.ledger.proved import check_proof, is_proof, proof_of
 from isthmus.ledger.words import Search, found, in_words, runs_of
@@ -122,11 +133,28 @@ def test_a_site_that_shows_less_than_the_hub_remembers_is_found(tmp_path: Path) 
 
 def test_keys_are_those_of_the_agreement(tmp_path: Path) -> None:
     made = exported(tmp_path / "hub.ledger", "hub", grown("hub", rounds(1)))
-    check_keys(made, KEYS["hub"].public.hex(), SITES)
-    with pytest.raises(Untrusted, match="E-LEDGER"):
-        check_keys(made, KEYS["leeds"].public.hex(), SITES)
-    with pytest.raises(Untrusted, match="E-LEDGER"):
-        check_keys(made, KEYS["hub"].public.hex(), {**SITES, "boston": "00" * 32})
+    signer = Signer(owner="hub", key=KEYS["hub"].public.hex(), witnesses=SITES)
+    keys = (made.cover.key, made.cover.witnesses)
+    check_keys(made.origin, keys, signer)
+    for other in (replace(signer, key=KEYS["leeds"].public.hex()), replace(signer, witnesses={})):
+        with pytest.raises(Untrusted, match="E-LEDGER"):
+            check_keys(made.origin, keys, other)
+
+
+def test_signatures_of_people_in_entries_are_checked(tmp_path: Path) -> None:
+    signer = SigningKey.from_bytes(b"bo".ljust(32))
+    people = {"bo": signer.public}
+
+    def told(envelope: Any) -> Exported:
+        facts: dict[str, Any] = {"event": "revocation", "by": "bo", "envelope": envelope}
+        return exported(tmp_path / "leeds.ledger", "leeds", grown("site/leeds", [dict(facts) for _ in range(3)]))
+
+    good = sign_envelope("application/json", b"{}", [("bo", signer)])
+    assert check_envelopes(told(good), people, None) == (3, 3)
+    assert check_envelopes(told(good), people, 2) == (2, 3)
+    for bad in ({**good, "payload": "e30g"}, sign_envelope("application/json", b"{}", [("eve", signer)])):
+        with pytest.raises(IsthmusError, match=r"E-SIGNATURE|E-ENVELOPE"):
+            check_envelopes(told(bad), people, None)
 
 
 def test_another_file_is_no_ledger(tmp_path: Path) -> None:
@@ -165,6 +193,9 @@ STORY: list[dict[str, Any]] = [
         "judged": {"XB-07": "bo, 2026-11-01: once"},
     },
     {"event": "release", "run": "sha256:aa11", "result": "sha256:dd44"},
+    {"event": "approval", "run": "sha256:aa11", "step": "return", "by": "bo", "party": "uk", "reason": "say why"},
+    {"event": "waiting", "run": "sha256:aa11", "sites": ["leeds"]},
+    {"event": "border", "run": "sha256:aa11", "messages": 3, "bytes": 99, "head": "ab"},
 ]
 
 
@@ -177,22 +208,25 @@ def test_a_ledger_is_told_in_plain_words() -> None:
         "a request of ada was not admitted: E-KIND",
         "agreement cc33: admitted; XB-07 judged by bo, 2026-11-01: once",
         "run aa11: result dd44 was released",
+        "run aa11: return by bo of uk: say why",
+        "run aa11: waits for leeds",
+        "run aa11: the border register is sealed at 3 messages, 99 bytes",
     ]
 
 
 @pytest.mark.parametrize(
     ("asked", "which"),
     [
-        (Search(), [0, 1, 2, 3, 4, 5]),
+        (Search(), list(range(9))),
         (Search(event="decision"), [1, 4]),
-        (Search(run="aa1"), [0, 1, 2, 5]),
-        (Search(study="sha256:bb22"), [0, 1, 2, 5]),
+        (Search(run="aa1"), [0, 1, 2, 5, 6, 7, 8]),
+        (Search(study="sha256:bb22"), [0, 1, 2, 5, 6, 7, 8]),
         (Search(person="ada"), [3]),
-        (Search(person="bo"), [4]),
+        (Search(person="bo"), [4, 6]),
         (Search(code="E-KIND"), [3]),
-        (Search(since="2026-01-31T12:00:04"), [4, 5]),
+        (Search(since="2026-01-31T12:00:04"), [4, 5, 6, 7, 8]),
         (Search(until="2026-01-31T12:00:01"), [0, 1]),
-        (Search(until="2026-01"), [0, 1, 2, 3, 4, 5]),
+        (Search(until="2026-01"), list(range(9))),
         (Search(since="2026-02"), []),
         (Search(event="round", run="zz"), []),
     ],

@@ -43,6 +43,7 @@ from isthmus.federation.work import SiteWork as OurSiteWork
 from isthmus.governance.admission import Door, RunRequest, admit, admit_at_hub, asker, sign_request
 from isthmus.governance.agreement import Agreement, agreement_digest, check_in_force, shared_rules
 from isthmus.governance.citations import cited, rule_behind
+from isthmus.governance.route import way_out
 from isthmus.governance.signing import SignedAgreement, check_own_site, check_signatures, read_signed, verify_agreement
 from isthmus.model.canonical import canonical, digest, plain
 from isthmus.model.codebook import Codebook
@@ -145,7 +146,8 @@ class AgreedSite:
         def egress(result: Mapping[str, Any]) -> Mapping[str, Any]:
             return self.law.egress(case, lambda terms: outputs(work.script, result, terms), now)
 
-        return Seat(charter, work, source.fingerprint(), decision, partial(self.law.admit, case), egress)
+        way, still = way_out(agreement, self.name, asked.study.dataset), partial(self.law.admit, case)
+        return Seat(charter, work, source.fingerprint(), decision, still, egress, way)
 
     def _book(self, dataset: str, researcher: str) -> SqlBook:
         cap = self.agreement.dataset(dataset).questions

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from isthmus.federation.protocol.charter import Charter, HubWork, SiteWork
 from isthmus.federation.revocations import Revocations
+from isthmus.governance.route import Leg
 from isthmus.model.errors import Refused
 
 Request = Mapping[str, Any]
@@ -28,6 +29,7 @@ class Seat:
         decision: what the ledger keeps of the verdicts that admitted it.
         still: raises RuleRefused where the same rules would stop it at another time.
         egress: the verdicts on the outputs of a result, as the ledger keeps them; raises RuleRefused where one stops it.
+        way: to the hub, and what permits it; a rehearsal has none.
     """
 
     charter: Charter
@@ -36,6 +38,7 @@ class Seat:
     decision: Mapping[str, Any] = field(default_factory=dict)
     still: Callable[[datetime], object] = lambda _now: None
     egress: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _result: {}
+    way: Leg | None = None
 
 
 @dataclass(frozen=True, slots=True)

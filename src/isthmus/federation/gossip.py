@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from isthmus.federation.node import Ledger
 from isthmus.federation.protocol.records import Head
 from isthmus.federation.protocol.witness import wire_head
 from isthmus.federation.store import Mark, Store
+from isthmus.ledger.log import head_of
+from isthmus.model.errors import Untrusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,21 @@ class SqlMemory:
 
     store: Store
     ledger: Ledger
+
+    def hub(self) -> Head | None:
+        """The newest head of the hub's ledger that a quorum signed."""
+        mark = self.store.mark("hub")
+        return Head(size=mark.size, root=mark.root) if mark else None
+
+    def check_remembered(self, remembered: Any) -> None:
+        """The hub says which head of this site's ledger it holds: ours must contain it (an old backup does not).
+
+        Raises:
+            Untrusted: E-ROLLBACK. Invalid: E-HEAD.
+        """
+        if remembered is not None and not self.holds(wire_head(head_of(remembered))):
+            message = "the hub remembers more of this site's ledger than is here"
+            raise Untrusted("E-ROLLBACK", message, "restore the newest state")
 
     def own(self) -> Head:
         """The head of this site's ledger now."""
@@ -29,10 +47,8 @@ class SqlMemory:
 
     def of(self, sites: tuple[str, ...]) -> Mapping[str, Head]:
         """The newest heads it holds of other sites' ledgers."""
-        marks = {site: self.store.mark(site) for site in sites}
-        return {site: Head(size=mark.size, root=mark.root) for site, mark in marks.items() if mark is not None}
+        return {site: Head(size=m.size, root=m.root) for site, m in self.store.marks().items() if site in sites}
 
     def remember(self, heads: Mapping[str, Head]) -> None:
         """Keep heads of other sites' ledgers."""
-        for site, head in heads.items():
-            self.store.set_mark(site, Mark(size=head.size, root=head.root))
+        self.store.set_marks({site: Mark(size=head.size, root=head.root) for site, head in heads.items()})

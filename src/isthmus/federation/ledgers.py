@@ -8,23 +8,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
+from isthmus.federation.border import Register, read_register
 from isthmus.federation.config import Config, read_config, resolve
 from isthmus.federation.identity import Identity, load_identity
 from isthmus.federation.leaves import LEAVES, SqlLeaves
-from isthmus.federation.store import BUNDLES, MARKS, Store, open_store
+from isthmus.federation.store import BUNDLES, Store, open_store
 from isthmus.governance.agreement import Agreement
 from isthmus.governance.signing import check_signatures, read_signed
 from isthmus.ledger.checkpoint import sign_checkpoint, verify_checkpoint
 from isthmus.ledger.entries import Entry, decode_entry
-from isthmus.ledger.exported import Cover, export_lines
+from isthmus.ledger.exported import Cover, Signer, export_lines
 from isthmus.ledger.log import Log
 from isthmus.ledger.merkle import BLOCK
 from isthmus.ledger.proved import proof_of
-from isthmus.model.errors import Invalid, Unavailable
+from isthmus.model.canonical import plain
+from isthmus.model.errors import Invalid, Unavailable, Untrusted
 
 PAGE = 1024
 
@@ -55,6 +56,17 @@ class Ledgers:
         for at in range(0, size, PAGE):
             yield from held.read(at, min(at + PAGE, size))
 
+    def register(self) -> Register:
+        """The border register of this site, held to its ledger.
+
+        Raises:
+            Invalid: E-CONFIG, a hub has none.
+            Untrusted: E-LEDGER.
+        """
+        if self.own == "hub":
+            raise Invalid("E-CONFIG", "a site keeps a border register, a hub does not", "ask at the site")
+        return read_register(self.store, self.entries(self.own))
+
     def export(self, private: bool, now: datetime) -> Iterator[bytes]:
         """The lines of an exported ledger, the private one where asked.
 
@@ -70,7 +82,7 @@ class Ledgers:
             checkpoint=sign_checkpoint(name, log.head(), identity.key),
             cosigned=() if private else tuple(self._notes()),
             witnesses=self._witnesses(),
-            marks={mark.peer: {"size": mark.size, "root": mark.root} for mark in self.store.rows(sa.select(MARKS))},
+            marks=plain(self.store.marks()),
         )
         return export_lines(cover, self.leaves(name, log.head().size), identity.key)
 
@@ -171,12 +183,16 @@ def read_agreed(path: Path) -> Agreement:
     return check_signatures(read_signed(text, str(path)))
 
 
-def key_of(agreement: Agreement, owner: str) -> tuple[str, dict[str, Any]]:
-    """The key under which a hub or site signs its ledger, and its witnesses' keys.
+def signer_of(agreement: Agreement, origin: str) -> Signer:
+    """Who signs the ledger of that name: the hub its own, a site its two.
 
     Raises:
-        Invalid: E-ROSTER, the agreement names no such node.
+        Untrusted: E-LEDGER, no hub's and no site's of the agreement.
     """
-    if owner == agreement.hub.hub:
-        return agreement.hub.key, {site.site: site.key for site in agreement.sites}
-    return agreement.site(owner).key, {}
+    if origin == "hub":
+        witnesses = {site.site: site.key for site in agreement.sites}
+        return Signer(owner=agreement.hub.hub, key=agreement.hub.key, witnesses=witnesses)
+    for site in agreement.sites:
+        if origin in {f"site/{site.site}", f"site/{site.site}/private"}:
+            return Signer(owner=site.site, key=site.key, witnesses={})
+    raise Untrusted("E-LEDGER", f"{origin}: no ledger of a hub or site of the agreement", "is it the right agreement?")

@@ -99,6 +99,11 @@ class Ledger:
         with self._lock:
             self.log.append(event, facts)
 
+    def last(self, event: str) -> Mapping[str, Any] | None:
+        """The facts of the newest entry of an event."""
+        found = self.log.newest(event)
+        return found.facts if found is not None else None
+
     def head(self) -> dict[str, Any]:
         """Size and root, as a hello carries them."""
         return self.log.head().to_json()

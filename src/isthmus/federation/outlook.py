@@ -14,6 +14,7 @@ from isthmus.federation.config import read_config
 from isthmus.federation.identity import load_identity
 from isthmus.governance.admission import admit_at_hub
 from isthmus.governance.agreement import shared_rules
+from isthmus.governance.route import Leg, legs
 from isthmus.governance.signing import check_signatures
 from isthmus.model.canonical import digest
 from isthmus.model.codebook import Codebook
@@ -24,7 +25,7 @@ from isthmus.model.study import Study
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What an agreement says of a study before it is asked: rules, sites, budget, and why it would not be admitted."""
+    """What an agreement says of a study before it is asked: rules, sites, budget, the way of its numbers, and why it would not be admitted."""
 
     codebook: Codebook
     effective: Effective
@@ -32,6 +33,7 @@ class Outlook:
     entities: Mapping[str, str]
     privacy: Privacy | None
     releases: tuple[str, ...]
+    route: tuple[Leg, ...]
     refused: IsthmusError | None
 
 
@@ -60,5 +62,12 @@ def outlook(path: Path, environ: Mapping[str, str], study: Study, book: Codebook
     countries = {name: agreement.site(name).country for name in sorted(entry.sites)}
     entities = {name: agreement.site(name).party for name in countries}
     return Outlook(
-        known, shared_rules(agreement, study.dataset), countries, entities, entry.privacy, agreement.releases, refused
+        codebook=known,
+        effective=shared_rules(agreement, study.dataset),
+        countries=countries,
+        entities=entities,
+        privacy=entry.privacy,
+        releases=agreement.releases,
+        route=legs(agreement, study.dataset, {me.name}),
+        refused=refused,
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.federation.book import check_history, history_head
+from isthmus.federation.border import Border, Crossing
 from isthmus.federation.control import Control
 from isthmus.federation.desk import Seat, SiteDesk
 from isthmus.federation.gossip import SqlMemory
@@ -27,7 +28,6 @@ from isthmus.federation.link import Ended, Link
 from isthmus.federation.messages import Message
 from isthmus.federation.node import Ledger, Means, Tell, job_name, log_to_stderr, on_signals
 from isthmus.federation.protocol.local import Local
-from isthmus.federation.protocol.records import Head
 from isthmus.federation.protocol.site import Concluded, Left, SiteRun
 from isthmus.federation.reasons import error_of, facts, text
 from isthmus.federation.site_watch import SiteWatch
@@ -36,8 +36,8 @@ from isthmus.federation.standing import Standing
 from isthmus.federation.store import Mark, RunRow
 from isthmus.federation.worker import Worker
 from isthmus.governance.citations import rule_behind
+from isthmus.governance.route import Leg
 from isthmus.governance.verdicts import RuleRefused
-from isthmus.ledger.log import Log, head_of
 from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import Invalid, IsthmusError, Unavailable, Untrusted
 
@@ -53,9 +53,12 @@ class SiteNode:
         # ledger whose head does grows by the same entries whatever the site answers.
         self.private = Ledger(means.store, f"site/{means.identity.name}/private", means.clock)
         self._means = means
-        self._sealed = last_head(self.ledger.log)
+        self._sealed = (self.ledger.last("history") or {}).get("head")
         check_history(means.store, self._sealed)
         self._hub = hub
+        self._memory = SqlMemory(means.store, self.ledger)
+        self._border = Border(means.store, self.ledger, means.clock)
+        self._ways: dict[str, Leg | None] = {}
         self._desk = desk
         self._tell = tell
         self._log = log_to_stderr(means.identity.name)
@@ -96,14 +99,14 @@ class SiteNode:
 
     async def joined(self, link: Link, welcome: Control) -> None:
         """The stream is open. Refuses to serve on a ledger older than what the hub remembers of it."""
-        self._check_backup(welcome.body.get("ledger"))
+        self._memory.check_remembered(welcome.body.get("ledger"))
         self._link = link
         link.news = self._standing.news
         await self._watch.hear(welcome.body)
         self._say("joined the hub")
         self._tell({"joined": True})
         for run in self._runs.values():
-            link.send(run.connected())
+            self._send(run, run.connected())
 
     async def received(self, item: Message | Control) -> None:
         """One message or control document of the hub. Nothing of a study is answered once the agreement has ended."""
@@ -143,7 +146,7 @@ class SiteNode:
             self._declined(name, error)
             return
         self._runs[name] = run
-        self._send(run.connected())
+        self._send(run, run.connected())
         self._after(name, run)
 
     def _seated(self, name: str, request: dict[str, Any]) -> SiteRun:
@@ -159,6 +162,7 @@ class SiteNode:
         if seat.charter.run != name:
             raise Untrusted("E-RUN", "the hub names the run otherwise than its request does")
         self._watch.still[name] = seat.still
+        self._ways[name] = seat.way
         if held is None:
             self._keep(seat, request)
         local = Local(
@@ -168,10 +172,11 @@ class SiteNode:
             randomness=secrets.token_bytes,
             clock=means.seconds,
             snapshot=self._veiled(seat.snapshot),
-            anchor=self._anchor(),
+            anchor=self._memory.hub(),
             history=SqlHistory(means.store, seat.charter.agreement, seat.snapshot, seat.charter.study),
-            memory=SqlMemory(means.store, self.ledger),
             egress=partial(self._leaves, name, seat),
+            memory=self._memory,
+            leaving=partial(self._border.ahead, seat.charter.study, seat.way),
         )
         return SiteRun(means.identity.name, seat.charter, seat.work, local)
 
@@ -250,9 +255,9 @@ class SiteNode:
     def _answer(self, name: str, run: SiteRun, answers: tuple[Message, ...]) -> None:
         if self._runs.get(name) is not run:
             return  # halted in between
-        self._send(answers)
+        self._send(run, answers)
         if run.due is not None:
-            asyncio.get_running_loop().call_later(run.due, lambda: self._send(run.release()))
+            asyncio.get_running_loop().call_later(run.due, lambda: self._send(run, run.release()))
         self._after(name, run)
 
     def _stray(self, message: Message) -> None:
@@ -282,10 +287,12 @@ class SiteNode:
                 return
 
     def _end(self, name: str, run: SiteRun, event: str, entry: Mapping[str, Any]) -> None:
+        self._border.seal({"run": name})
         self.ledger.append(event, entry)
         self._means.store.set_mark("hub", Mark(size=run.head.size, root=run.head.root))
         self._runs.pop(name, None)
         self._watch.still.pop(name, None)
+        self._ways.pop(name, None)
         self._means.forget(name)
         self._log.info("run %s ended: %s", name[:19], event)
         self._tell({"ended": name, "event": event})
@@ -293,7 +300,7 @@ class SiteNode:
             self._link.say("done", {"run": name, "ledger": self.ledger.head()})
 
     def _left_by_watch(self, name: str, run: SiteRun, answers: tuple[Message, ...]) -> None:
-        self._send(answers)
+        self._send(run, answers)
         self._after(name, run)
 
     def _lost(self, why: IsthmusError) -> None:
@@ -319,39 +326,18 @@ class SiteNode:
 
     # -- small things ----------------------------------------------------------------------------------------------
 
-    def _send(self, messages: tuple[Message, ...]) -> None:
+    def _send(self, run: SiteRun, messages: tuple[Message, ...]) -> None:
+        """Nothing leaves that the border register does not hold."""
         if self._link is not None:
+            way = self._ways.get(run.charter.run)
+            self._border.cross(messages, Crossing(study=run.charter.study, way=way, step=run.step))
             self._link.send(messages)
-
-    def _anchor(self) -> Head | None:
-        mark = self._means.store.mark("hub")
-        return Head(size=mark.size, root=mark.root) if mark else None
-
-    def _check_backup(self, remembered: Any) -> None:
-        """A peer holds a head of this site's ledger: ours must contain it (a restored old backup does not)."""
-        if remembered is None:
-            return
-        theirs = head_of(remembered)
-        ours = self.ledger.log
-        if theirs.size > ours.head().size or ours.head(theirs.size) != theirs:
-            raise Untrusted(
-                "E-ROLLBACK", "the hub remembers more of this site's ledger than is here", "restore the newest state"
-            )
 
     def _say(self, what: str, level: int = logging.INFO) -> None:
         """Log once what repeats at every attempt to reconnect."""
         if what != self._said:
             self._log.log(level, what)
         self._said = what
-
-
-def last_head(log: Log) -> str | None:
-    """The head of the history that a site's ledger took last."""
-    for index in range(log.head().size - 1, -1, -1):
-        entry = log.entry(index)
-        if entry.event == "history":
-            return str(entry.facts["head"])
-    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -114,6 +114,8 @@ class Store:
             METADATA.create_all(engine)
             _check_schema(engine)
             self._raw = engine.raw_connection()
+            self._lazy = engine.raw_connection()
+            _without_waiting(self._lazy, engine.dialect.name)
         self._lock = threading.RLock()
 
     def journal(self, run: str) -> SqlJournal:
@@ -125,19 +127,30 @@ class Store:
         return SqlLeaves(self, log)
 
     def insert(self, *inserts: tuple[str, Sequence[tuple[object, ...]]]) -> None:
-        """Durable inserts on the raw connection, in one transaction: statements of `prepare`, each with its rows.
+        """Durable inserts in one transaction: statements of `prepare`, each with its rows.
 
         Raises:
             Unavailable: E-DISK, E-STORE; then nothing was written.
         """
+        self._insert(self._raw, inserts)
+
+    def note(self, *inserts: tuple[str, Sequence[tuple[object, ...]]]) -> None:
+        """Inserts that outlive this process at once, and a power cut as soon as any durable write has followed.
+
+        Raises:
+            Unavailable: as `insert`.
+        """
+        self._insert(self._lazy, inserts)
+
+    def _insert(self, connection: Any, inserts: Sequence[tuple[str, Sequence[tuple[object, ...]]]]) -> None:
         with self._lock, _guarded(self.engine):
-            cursor = self._raw.cursor()
+            cursor = connection.cursor()
             try:
                 for sql, rows in inserts:
                     cursor.executemany(sql, rows)
-                self._raw.commit()
+                connection.commit()
             except self.engine.dialect.loaded_dbapi.Error:
-                self._raw.rollback()
+                connection.rollback()
                 raise
             finally:
                 cursor.close()
@@ -207,13 +220,21 @@ class Store:
         found = self.rows(sa.select(MARKS.c.size, MARKS.c.root).where(MARKS.c.peer == peer))
         return Mark(size=found[0].size, root=found[0].root) if found else None
 
+    def marks(self) -> dict[str, Mark]:
+        """The highest ledger head seen from every peer."""
+        return {row.peer: Mark(size=row.size, root=row.root) for row in self.rows(sa.select(MARKS))}
+
     def set_mark(self, peer: str, mark: Mark) -> None:
         """Remember a peer's ledger head; never a smaller one than before."""
-        held = self.mark(peer)
-        if held is None:
-            self.write(sa.insert(MARKS).values(peer=peer, size=mark.size, root=mark.root))
-        elif mark.size > held.size:
-            self.write(sa.update(MARKS).where(MARKS.c.peer == peer).values(size=mark.size, root=mark.root))
+        self.set_marks({peer: mark})
+
+    def set_marks(self, marks: Mapping[str, Mark]) -> None:
+        """The same for several peers, in one transaction."""
+        held = {row.peer: row.size for row in self.rows(sa.select(MARKS).where(MARKS.c.peer.in_(marks)))}
+        grown = {peer: mark for peer, mark in marks.items() if mark.size > held.get(peer, -1)}
+        values = [{"peer": peer, "size": mark.size, "root": mark.root} for peer, mark in grown.items()]
+        if values:
+            self.write(sa.delete(MARKS).where(MARKS.c.peer.in_(grown)), sa.insert(MARKS).values(values))
 
     def fact(self, name: str) -> str | None:
         """A text kept under `name`."""
@@ -232,6 +253,7 @@ class Store:
     def close(self) -> None:
         """Give the connections back; the store is unusable afterwards."""
         with self._lock:
+            self._lazy.close()
             self._raw.close()
             self.engine.dispose()
 
@@ -318,6 +340,14 @@ def _tune(maximum_bytes: int | None) -> Callable[[Any, Any], None]:
         cursor.close()
 
     return run
+
+
+def _without_waiting(connection: Any, dialect: str) -> None:
+    """A commit on this connection does not wait for the disk; the log keeps its order, so the next durable one does."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA synchronous=NORMAL" if dialect == "sqlite" else "SET synchronous_commit TO OFF")
+    cursor.close()
+    connection.commit()
 
 
 def _shrink(engine: sa.Engine) -> None:

@@ -24,6 +24,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "approval": "a step of review: a person's decision, a standing rule's, or what follows from them",
         "waiting": "a run waits for named sites, or no longer",
         "round": "a round was opened: question, number, context digest, survivors",
+        "border": "the border register up to here: messages, bytes, head of its chain",
         "history": "row sets and charges were kept before a vote: run, keyed head of the history",
         "release": "a result left, signed by the sites",
         "revocation": "a party revoked the agreement: whose custodian, why, the signed envelope",

@@ -10,8 +10,10 @@ Reference: C2SP signed-note and tlog-checkpoint for the notes; RFC 9162 for the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
+from isthmus.crypto.envelope import open_envelope
 from isthmus.crypto.keys import verify
 from isthmus.ledger.checkpoint import Checkpoint, verify_checkpoint
 from isthmus.ledger.document import hex_bytes, read_canonical
@@ -145,11 +147,40 @@ def check_exports(exports: Sequence[Exported]) -> list[str]:
     return found
 
 
-def check_keys(exported: Exported, owner_key: str, witnesses: Mapping[str, str]) -> None:
-    """Return when the keys of an export are the agreement's. Untrusted (E-LEDGER) otherwise."""
-    named = exported.cover.witnesses.items()
-    if exported.cover.key != owner_key or any(witnesses.get(site) != key for site, key in named):
-        raise _broken(f"{exported.origin}: its keys are not those of the agreement")
+def check_envelopes(exported: Exported, keys: Mapping[str, bytes], most: int | None) -> tuple[int, int]:
+    """Signatures of people that stand in entries (a revocation, an approval): how many hold, of how many.
+
+    Args:
+        exported: the ledger; its tree was checked.
+        keys: key id -> public key of everybody who may sign.
+        most: beyond this many envelopes a part is checked, chosen by the log's root and so not by who wrote the entries.
+
+    Raises:
+        Untrusted: E-SIGNATURE, one does not hold, or its signer is nobody known.
+        Invalid: E-ENVELOPE.
+    """
+    sealed = [entry for entry in exported.entries() if isinstance(entry.facts.get("envelope"), dict)]
+    root = exported.checkpoint.head.root
+    chosen = sorted(sealed, key=lambda entry: sha256(root + entry.sequence.to_bytes(8)).digest())[:most]
+    for entry in chosen:
+        envelope = entry.facts["envelope"]
+        open_envelope(envelope, str(envelope.get("payloadType")), keys)
+    return len(chosen), len(sealed)
+
+
+@record
+class Signer:
+    """Who signs a ledger of that name, and its witnesses: names and hex keys of the agreement."""
+
+    owner: str
+    key: str
+    witnesses: Mapping[str, str]
+
+
+def check_keys(origin: str, keys: tuple[str, Mapping[str, str]], signer: Signer) -> None:
+    """Return when a file's keys (its owner's, its witnesses') are those of `signer`. Untrusted (E-LEDGER) otherwise."""
+    if keys[0] != signer.key or any(signer.witnesses.get(site) != key for site, key in keys[1].items()):
+        raise _broken(f"{origin}: its keys are not those that the agreement has for it")
 
 
 def _own(exported: Exported) -> Iterator[tuple[str, Head]]:

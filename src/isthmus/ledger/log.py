@@ -159,6 +159,15 @@ class Log:
         for at in range(start, self._tree.size, _PAGE):
             yield from map(decode_entry, self._store.read(at, min(at + _PAGE, self._tree.size)))
 
+    def newest(self, event: str) -> Entry | None:
+        """The last entry of an event; `None` where there is none."""
+        for stop in range(self._tree.size, 0, -_PAGE):
+            page = map(decode_entry, reversed(self._store.read(max(0, stop - _PAGE), stop)))
+            found = next((entry for entry in page if entry.event == event), None)
+            if found is not None:
+                return found
+        return None
+
     def _read(self, start: int, stop: int) -> Sequence[bytes]:
         """The leaves [start, stop), each in its place."""
         leaves = self._store.read(start, stop)

@@ -115,6 +115,30 @@ def _round(facts: Mapping[str, Any]) -> str:
     return f"run {short(facts.get('run'))}, {where}: the sum over {', '.join(facts.get('survivors', ()))} was opened"
 
 
+def _approval(facts: Mapping[str, Any]) -> str:
+    about = f"run {short(facts['run'])}: " if "run" in facts else ""
+    who = f" by {facts['by']}" if "by" in facts else ""
+    party = f" of {facts['party']}" if "party" in facts else ""
+    why = f": {facts['reason']}" if facts.get("reason") else ""
+    rule = f" (standing rule {short(facts['rule'])})" if "rule" in facts else ""
+    return f"{about}{facts.get('step', facts.get('verdict', 'answered'))}{who}{party}{rule}{why}"
+
+
+def _revocation(facts: Mapping[str, Any]) -> str:
+    who = facts.get("by", facts.get("name", "a custodian"))
+    return f"{who} revoked the agreement: {facts.get('reason', '')}"
+
+
+def _waiting(facts: Mapping[str, Any]) -> str:
+    sites = facts.get("sites") or ()
+    return f"run {short(facts.get('run'))}: " + (f"waits for {', '.join(sites)}" if sites else "goes on")
+
+
+def _border(facts: Mapping[str, Any]) -> str:
+    when = f"run {short(facts['run'])}" if "run" in facts else "the site's start"
+    return f"{when}: the border register is sealed at {facts.get('messages')} messages, {facts.get('bytes')} bytes"
+
+
 def _history(facts: Mapping[str, Any]) -> str:
     return f"run {short(facts.get('run'))}: what it reads was written into the history, before its vote left"
 
@@ -124,6 +148,8 @@ def _release(facts: Mapping[str, Any]) -> str:
 
 
 def _refusal(facts: Mapping[str, Any]) -> str:
+    if "what" in facts:
+        return f"a {facts['what']} from {facts.get('by')} was not taken: {facts.get('code')}"
     if "by" in facts:
         return f"a request of {facts['by']} was not admitted: {facts.get('code')}"
     asked = f", question {facts['question']}" if "question" in facts else ""
@@ -143,8 +169,12 @@ def _told(value: Any) -> str:
 
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "study": _study,
+    "approval": _approval,
+    "revocation": _revocation,
+    "waiting": _waiting,
     "decision": _decision,
     "round": _round,
+    "border": _border,
     "history": _history,
     "release": _release,
     "refusal": _refusal,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from isthmus.model.canonical import plain
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, IsthmusError
 from isthmus.model.rules import Rules
@@ -57,7 +58,8 @@ def _agreed(study: Study, book: Codebook | None, config: str | Path | None) -> d
     told = outlook(path, os.environ, study, book, now)
     body = seen(study, told.codebook, Party(told.effective, told.countries, told.privacy, told.entities, told.releases))
     refused: IsthmusError | None = told.refused
-    return {**body, "admitted": True if refused is None else refused.to_dict()}
+    outside = True if refused is None else refused.to_dict()
+    return {**body, "admitted": outside, "route": plain(told.route)}
 
 
 def tables(body: Mapping[str, Any]) -> list[Table]:
@@ -87,9 +89,27 @@ def tables(body: Mapping[str, Any]) -> list[Table]:
             labels=3,
             notes=rounds,
         ),
+        *_route(body.get("route", ())),
         Table(title="Rules", headings=("Rule", "Value", "Whose", "Restricts"), rows=rules, labels=4),
         Table(title="If it is refused", headings=("Change",), rows=tuple((n,) for n in notes), labels=1),
     ]
+
+
+def _route(legs: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """Which countries and facilities the numbers cross, and the flow of the agreement that permits each leg."""
+    rows = tuple(
+        (
+            f"{leg['sender']} {leg['from_country']}",
+            f"{leg['receiver']} {leg['to_country']}",
+            "masked sums" if leg["what"] == "encrypted_shares" else "pooled sums, results",
+            ", ".join(leg["facilities"]) or "none stated",
+            leg.get("flow") or "none: not permitted",
+            leg.get("mechanism") or "none",
+        )
+        for leg in legs
+    )
+    headings = ("From", "To", "What", "Facilities", "Flow", "Mechanism")
+    return [Table(title="The way of its numbers", headings=headings, rows=rows, labels=6)] if rows else []
 
 
 def _field(field: Mapping[str, Any]) -> str:

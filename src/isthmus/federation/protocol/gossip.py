@@ -10,12 +10,22 @@ A hub may keep two sites apart for ever; it can never let them meet again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from isthmus.federation.protocol.records import Head, Roster
 from isthmus.federation.protocol.witness import NOTHING, check_growth
 from isthmus.model.errors import Untrusted
+
+WITNESSES = (
+    8  # sites that each site speaks of in M1: one honest one is enough, and M2 stays small with hundreds of sites
+)
+
+
+def spoken_of(me: str, sites: Sequence[str]) -> tuple[str, ...]:
+    """The sites whose heads `me` tells in M1: those that follow it in the roster, as in a ring."""
+    at = sites.index(me)
+    return tuple([*sites[at + 1 :], *sites[:at]][:WITNESSES])
 
 
 class Memory(Protocol):

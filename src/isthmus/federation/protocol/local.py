@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from isthmus.crypto.keys import SigningKey
+from isthmus.federation.messages import Message
+from isthmus.federation.protocol.charter import Step
 from isthmus.federation.protocol.gossip import Forgetful, Memory
 from isthmus.federation.protocol.journal import Journal
 from isthmus.federation.protocol.records import Head
@@ -49,6 +51,7 @@ class Local:
         history: survivor sets opened by earlier runs over the same rows.
         memory: its ledger, and what it holds of those of its peers.
         egress: takes the result before it is signed; raises Refused where a rule says that nothing may leave.
+        leaving: takes a masked reply and its step before the reply is in the journal.
     """
 
     key: SigningKey
@@ -61,3 +64,4 @@ class Local:
     history: History = field(default_factory=OneRun)
     memory: Memory = field(default_factory=Forgetful)
     egress: Callable[[Mapping[str, Any]], object] = lambda _result: None
+    leaving: Callable[[Message, Step], None] = lambda _message, _step: None

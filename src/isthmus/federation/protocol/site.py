@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from isthmus.crypto.exchange import ExchangeKeys
 from isthmus.federation.messages import HUB, Author, BytesPayload, Message, check_signature
-from isthmus.federation.protocol.charter import Charter, SiteWork, check_charter
+from isthmus.federation.protocol.charter import Charter, SiteWork, Step, check_charter
 from isthmus.federation.protocol.conclude import Outcome, check_end, check_outcome, cosigned, outcome_of
 from isthmus.federation.protocol.context import Binding, cards_digest
 from isthmus.federation.protocol.exchange import (
@@ -21,7 +21,7 @@ from isthmus.federation.protocol.exchange import (
     encapsulated,
     keys_header,
 )
-from isthmus.federation.protocol.gossip import check_heads
+from isthmus.federation.protocol.gossip import check_heads, spoken_of
 from isthmus.federation.protocol.journal import bundle, damaged, unbundle
 from isthmus.federation.protocol.local import Local
 from isthmus.federation.protocol.masking import Circle
@@ -186,6 +186,12 @@ class SiteRun:
                 return self._anchor
 
     @property
+    def step(self) -> Step | None:
+        """The step of the round that was answered last; None before any, and once its sum is settled."""
+        rounds = self.state.rounds if isinstance(self.state, Paired | Concluding) else None
+        return rounds.current.turn.step if rounds and rounds.current else None
+
+    @property
     def trusted(self) -> tuple[tuple[str, int], ...]:
         """Rounds (question, number) whose replies are above 1 MiB: the hub's signed sum was used."""
         match self.state:
@@ -228,7 +234,7 @@ class SiteRun:
     def _join(self) -> Joining:
         keys = ExchangeKeys.generate()
         memory = self._local.memory
-        ledgers = (memory.own(), memory.of(tuple(m.site for m in self.charter.roster if m.site != self._me)))
+        ledgers = (memory.own(), memory.of(spoken_of(self._me, self.charter.sites)))
         head = keys_header(keys.public, self._local.snapshot, self._anchor, ledgers)
         self._local.journal.append("keys", bundle({"header": head}, keys.to_bytes()))  # one M1 per run
         return Joining(keys, head)

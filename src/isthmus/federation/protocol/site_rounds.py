@@ -119,6 +119,7 @@ class Rounds:
         reply = masked(self.circle, own, summary, local.randomness, local.spool)
         message = self._author.say("masked", reply.header, reply.body, reply.sealed)
         saved = kept.Masked(own, asked.head, asked.previous, message, reply.own_share, tuple(self._unsaved))
+        local.leaving(message, own.step)
         local.journal.append("masked", kept.masked_blob(saved, local.spool))  # before M3 leaves
         self._begin(Current(own, asked.head, message, reply.own_share))
         return message

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from isthmus.federation.ledgers import key_of
+from isthmus.federation.ledgers import signer_of
 from isthmus.ledger.exported import check_exports, check_keys, open_exported
 from isthmus.model.errors import Invalid, IsthmusError
 from isthmus.sdk.crate.bag import broken
@@ -41,7 +41,8 @@ def check_ledgers(run: Story, ledgers: Mapping[str, bytes]) -> None:
         for number, (path, raw) in enumerate(ledgers.items()):
             try:
                 exported = open_exported(_written(Path(folder) / f"{number}.ledger", raw))
-                check_keys(exported, *key_of(run.agreement, exported.cover.owner))
+                keys = (exported.cover.key, exported.cover.witnesses)
+                check_keys(exported.origin, keys, signer_of(run.agreement, exported.origin))
                 check_exports([exported])
             except IsthmusError as error:
                 raise broken(path, error.message) from error

@@ -1,0 +1,186 @@
+"""The border register: every message of a study that leaves a site, written down before it leaves.
+
+A row says when, which study and question, what kind of statistic, how many bytes, from where to where, and which flow of
+the agreement permits it by which mechanism. A masked reply's row is durable before the reply leaves, together with its journal
+entry; rows of signatures and shares, which carry no statistic, outlive the process at once and a power cut with the next
+durable write. Each row's head is SHA-256 over the head before and the row, and the site's
+ledger takes the head (entry `border`) when a run ends and when the site starts: a row that is changed or lost shows.
+Control documents (hello, heartbeat, done ...) carry no number of a study and are not rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from isthmus.federation.control import Clock
+from isthmus.federation.messages import Message, compact, weight
+from isthmus.federation.node import Ledger
+from isthmus.federation.protocol.charter import Step
+from isthmus.federation.store import Store
+from isthmus.federation.tables import METADATA, NAMES, ORDER
+from isthmus.governance.route import Leg
+from isthmus.ledger.entries import Entry, timestamp
+from isthmus.model.canonical import plain
+from isthmus.model.errors import Untrusted
+from isthmus.model.record import record
+
+EVENT = "border"
+ROWS = sa.Table(
+    "border",
+    METADATA,
+    sa.Column("number", ORDER, primary_key=True, autoincrement=False),
+    sa.Column("total", sa.BigInteger, nullable=False),
+    sa.Column("row", sa.LargeBinary, nullable=False),
+    sa.Column("head", NAMES, nullable=False),
+)
+
+
+@record
+class Crossing:
+    """What of a message is known beside it: its run's study and way, the step it answers."""
+
+    study: str
+    way: Leg | None
+    step: Step | None
+
+
+class Border:
+    """A site's register, open for writing.
+
+    Raises:
+        Untrusted: E-ROLLBACK, rows that the ledger sealed are not here, or are others.
+    """
+
+    def __init__(self, store: Store, ledger: Ledger, clock: Clock) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._clock = clock
+        self._insert = store.prepare(ROWS, "number", "total", "row", "head")
+        self._lock = threading.Lock()
+        newest = store.rows(sa.select(ROWS.c.number, ROWS.c.total, ROWS.c.head).order_by(ROWS.c.number.desc()).limit(1))
+        self._number: int = newest[0][0] if newest else 0
+        self._total: int = newest[0][1] if newest else 0
+        self._head: str = newest[0][2] if newest else ""
+        self._ahead: set[bytes] = set()  # signatures of messages written down, but not yet given to a stream
+        self._sealed = self._checked(ledger.last(EVENT))
+        self.seal({})
+
+    def ahead(self, study: str, way: Leg | None, message: Message, step: Step) -> None:
+        """Write down a message before its journal entry, whose durable write covers both. Unavailable: E-DISK."""
+        self.cross([message], Crossing(study=study, way=way, step=step))
+        self._ahead.add(message.signature)
+
+    def cross(self, messages: Sequence[Message], crossing: Crossing) -> None:
+        """Write down messages that leave now, but for those written `ahead`. Unavailable: E-DISK; then none may leave."""
+        with self._lock:
+            known = {message.signature for message in messages} & self._ahead
+            self._ahead -= known
+            number, total, head, rows = self._number, self._total, self._head, []
+            for message in messages:
+                if message.signature not in known:
+                    raw = compact(_row(number + 1, timestamp(self._clock()), message, crossing))
+                    number, total, head = number + 1, total + weight(message), _next(head, raw)
+                    rows.append((number, total, raw, head))
+            if rows:
+                self._store.note((self._insert, rows))
+            self._number, self._total, self._head = number, total, head
+
+    def seal(self, about: Mapping[str, Any]) -> None:
+        """The ledger takes the register's head, unless it has it."""
+        with self._lock:
+            if self._head != self._sealed:
+                seal = {"messages": self._number, "bytes": self._total, "head": self._head}
+                self._ledger.append(EVENT, {**about, **seal})
+                self._sealed = self._head
+
+    def _checked(self, seal: Mapping[str, Any] | None) -> str:
+        """The head that the ledger sealed last; the register holds it."""
+        if seal is None:
+            return ""
+        held = self._store.rows(sa.select(ROWS.c.head).where(ROWS.c.number == seal["messages"]))
+        if not held or held[0][0] != seal["head"]:
+            message = "the border register does not hold what this site's ledger sealed"
+            raise Untrusted("E-ROLLBACK", message, "restore the newest state; isthmus audit border tells more")
+        return str(seal["head"])
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A register that was read: its rows, and up to which of them the ledger sealed."""
+
+    rows: tuple[Mapping[str, Any], ...]
+    sealed: int
+
+    def by_day(self) -> list[dict[str, Any]]:
+        """Messages and bytes by day, study and direction, with the kinds of statistic and what permits them."""
+        found: dict[tuple[str, ...], dict[str, Any]] = {}
+        for row in self.rows:
+            shown = {"day": row["time"][:10], **{name: row.get(name) or "" for name in _SHOWN}}
+            line = found.setdefault(tuple(shown.values()), {**shown, "statistics": set(), "messages": 0, "bytes": 0})
+            line["statistics"] |= set(row["statistics"])
+            line["messages"] += 1
+            line["bytes"] += row["bytes"]
+        return [{**line, "statistics": sorted(line["statistics"])} for line in found.values()]
+
+
+_SHOWN = ("study", "sender", "from_country", "receiver", "to_country", "flow", "mechanism")
+
+
+def read_register(store: Store, ledger: Iterable[Entry]) -> Register:
+    """The register in a site's store, its chain computed again and held to every seal in the site's ledger.
+
+    Raises:
+        Untrusted: E-LEDGER, a row was changed, lost or added before a seal.
+    """
+    head, total, rows, heads = "", 0, [], {0: ("", 0)}
+    for number, kept in enumerate(_stored(store), start=1):
+        row = json.loads(kept[2])
+        head, total = _next(head, kept[2]), total + int(row["bytes"])
+        if (kept[0], row["number"], kept[1], kept[3]) != (number, number, total, head):
+            raise _broken()
+        heads[number] = (head, total)
+        rows.append(row)
+    sealed = 0
+    for entry in ledger:
+        if entry.event == EVENT:
+            sealed = entry.facts["messages"]
+            if heads.get(sealed) != (entry.facts["head"], entry.facts["bytes"]):
+                raise _broken()
+    return Register(tuple(rows), sealed)
+
+
+def _stored(store: Store) -> Iterator[tuple[int, int, bytes, str]]:
+    for number, total, row, head in store.rows(sa.select(ROWS).order_by(ROWS.c.number)):
+        yield number, total, bytes(row), head
+
+
+def _row(number: int, time: str, message: Message, crossing: Crossing) -> dict[str, Any]:
+    step = crossing.step
+    return {
+        "number": number,
+        "time": time,
+        "run": message.run,
+        "study": crossing.study,
+        "message": message.kind,
+        "question": step.question if step else "",
+        "kind": step.kind if step else "",
+        "statistics": sorted({f.kind for f in step.layout.fields}) if step and message.kind == "masked" else [],
+        "bytes": weight(message),
+        **(plain(crossing.way) if crossing.way else {}),
+    }
+
+
+def _next(head: str, row: bytes) -> str:
+    return hashlib.sha256(head.encode() + b"\n" + row).hexdigest()
+
+
+def _broken() -> Untrusted:
+    message = "the border register is not what this site's ledger sealed: a row was changed, lost or added"
+    return Untrusted("E-LEDGER", message, "restore the newest state of the store")

@@ -1,0 +1,139 @@
+"""The border register: durable before a message leaves, sealed by the ledger, and no row changed or lost unnoticed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from isthmus.crypto.keys import SigningKey
+from isthmus.federation.border import ROWS, Border, Crossing, read_register
+from isthmus.federation.messages import Author, BytesPayload, Message, weight
+from isthmus.federation.node import Ledger
+from isthmus.federation.protocol.charter import Step
+from isthmus.federation.store import Store, open_store
+from isthmus.governance.route import Leg
+from isthmus.model.errors import Untrusted
+from isthmus.summary import Field, Layout
+
+NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
+LEG = Leg(
+    sender="leeds-nhs",
+    from_country="GB",
+    receiver="office",
+    to_country="US",
+    what="encrypted_shares",
+    facilities=("leeds-dc",),
+    flow="sums",
+    mechanism="idta",
+)
+LAYOUT = Layout(fields=(Field(name="x", shape=(3,), kind="score"), Field(name="n", shape=(2,), kind="count")))
+STEP = Step(question="death", kind="cox", round=1, layout=LAYOUT, transcript="start")
+CROSSING = Crossing(study="sha256:study", way=LEG, step=STEP)
+AUTHOR = Author("federated", "sha256:run", "leeds", SigningKey.from_bytes(b"leeds".ljust(32)))
+
+
+def message(kind: str = "masked", size: int = 100) -> Message:
+    return AUTHOR.say(kind, {"context": "c"}, BytesPayload(bytes(size)))
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    opened = open_store(tmp_path / "leeds.db")
+    yield opened
+    opened.close()
+
+
+def opened(store: Store) -> tuple[Border, Ledger]:
+    ledger = Ledger(store, "site/leeds", lambda: NOW)
+    return Border(store, ledger, lambda: NOW), ledger
+
+
+def test_a_row_says_what_left_and_what_permits_it(store: Store) -> None:
+    border, ledger = opened(store)
+    border.cross([message(), message("agree", 0)], CROSSING)
+    border.seal({"run": "sha256:run"})
+    register = read_register(store, ledger.log.entries())
+    assert register.sealed == 2
+    first, second = register.rows
+    assert (first["question"], first["kind"], first["statistics"]) == ("death", "cox", ["count", "score"])
+    assert (first["to_country"], first["receiver"], first["facilities"]) == ("US", "office", ["leeds-dc"])
+    assert (first["flow"], first["mechanism"], first["study"]) == ("sums", "idta", "sha256:study")
+    assert second["statistics"] == []
+    assert [row["bytes"] for row in register.rows] == [weight(message()), weight(message("agree", 0))]
+    (day,) = register.by_day()
+    assert (day["day"], day["messages"], day["statistics"]) == ("2026-01-31", 2, ["count", "score"])
+    assert day["bytes"] == sum(row["bytes"] for row in register.rows)
+    (entry,) = ledger.log.entries()
+    assert (entry.event, entry.facts["messages"], entry.facts["bytes"]) == ("border", 2, day["bytes"])
+
+
+def test_a_reply_written_ahead_is_one_row_until_it_leaves_again(store: Store) -> None:
+    border, ledger = opened(store)
+    reply = message()
+    border.ahead("sha256:study", LEG, reply, STEP)
+    assert len(read_register(store, ledger.log.entries()).rows) == 1
+    border.cross([reply], CROSSING)
+    assert len(read_register(store, ledger.log.entries()).rows) == 1
+    border.cross([reply], CROSSING)  # sent again after a broken connection
+    assert len(read_register(store, ledger.log.entries()).rows) == 2
+
+
+def test_a_rehearsal_has_no_way(store: Store) -> None:
+    border, ledger = opened(store)
+    border.cross([message()], Crossing(study="sha256:study", way=None, step=None))
+    assert "flow" not in read_register(store, ledger.log.entries()).rows[0]
+
+
+def test_what_was_written_is_there_after_a_restart_and_sealed(store: Store) -> None:
+    opened(store)[0].cross([message()], CROSSING)  # killed before the run's end
+    border, ledger = opened(store)
+    assert [entry.facts["messages"] for entry in ledger.log.entries()] == [1]
+    border.cross([message()], CROSSING)
+    border.seal({})
+    border.seal({})
+    assert [entry.facts["messages"] for entry in ledger.log.entries()] == [1, 2]
+    opened(store)
+    assert ledger.log.head().size == 2  # nothing new, no entry
+
+
+@pytest.mark.parametrize("change", ["edited", "lost", "lost at the end", "added", "exchanged", "all made anew"])
+def test_a_register_that_was_changed_is_noticed(store: Store, change: str) -> None:
+    border, ledger = opened(store)
+    for size in (10, 20, 30):
+        border.cross([message(size=size)], CROSSING)
+    border.seal({})
+    read_register(store, ledger.log.entries())
+    number = ROWS.c.number
+    (row,) = store.rows(sa.select(ROWS).where(number == 2))
+    match change:
+        case "edited":
+            smaller = bytes(row[2]).replace(b'"to_country":"US"', b'"to_country":"GB"')
+            store.write(sa.update(ROWS).where(number == 2).values(row=smaller))
+        case "lost":
+            store.write(sa.delete(ROWS).where(number == 2), sa.update(ROWS).where(number == 3).values(number=2))
+        case "lost at the end":
+            store.write(sa.delete(ROWS).where(number == 3))
+        case "added":
+            store.write(sa.insert(ROWS).values(number=4, total=row[1], row=bytes(row[2]), head=row[3]))
+        case "exchanged":
+            store.write(sa.update(ROWS).where(number == 2).values(number=9))
+            store.write(sa.update(ROWS).where(number == 3).values(number=2))
+            store.write(sa.update(ROWS).where(number == 9).values(number=3))
+        case "all made anew":
+            store.write(sa.delete(ROWS))
+            other = Ledger(store, "elsewhere", lambda: NOW)
+            Border(store, other, lambda: NOW).cross([message(size=5)] * 3, CROSSING)
+    with pytest.raises(Untrusted, match="E-LEDGER"):
+        read_register(store, ledger.log.entries())
+
+
+def test_a_site_whose_register_lacks_what_was_sealed_does_not_start(store: Store) -> None:
+    border, _ = opened(store)
+    border.cross([message(), message()], CROSSING)
+    border.seal({})
+    store.write(sa.delete(ROWS).where(ROWS.c.number == 2))
+    with pytest.raises(Untrusted, match="E-ROLLBACK"):
+        opened(store)
