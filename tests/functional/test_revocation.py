@@ -181,6 +181,16 @@ def test_a_site_keeps_a_revocation_whose_file_is_gone(tmp_path: Path) -> None:
     again.means.store.close()
 
 
+def test_show_and_doctor_say_that_it_is_revoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = alliance(tmp_path)
+    revoke(made, "leeds", "leeds")
+    shown = CliRunner().invoke(app, ["agreement", "show", str(made.directory / "leeds" / "agreement.json")])
+    assert "Revoked by leeds (keeper-leeds): consent was withdrawn" in shown.output
+    monkeypatch.chdir(made.directory / "leeds")
+    examined = CliRunner().invoke(app, ["doctor", "--json"])
+    assert "leeds revoked it: consent was withdrawn" in examined.output
+
+
 def test_a_new_version_that_every_party_signs_goes_on(tmp_path: Path) -> None:
     made = alliance(tmp_path)
     revoke(made, "leeds", "leeds")

@@ -129,6 +129,7 @@ def sign(
 
 def show(file: File, json: Json = False, quiet: Quiet = False) -> None:
     """Show parties, sites, datasets, rules, dates, signatures."""
+    from isthmus.federation.revocations import revocation_beside
     from isthmus.governance.agreement import agreement_digest
     from isthmus.model.canonical import plain
     from isthmus.sdk.tables import Table
@@ -150,6 +151,9 @@ def show(file: File, json: Json = False, quiet: Quiet = False) -> None:
     _say_duties(screen, agreement)
     _say_people(screen, agreement)
     screen.say(_state(signed))
+    revoked = revocation_beside(file, agreement)
+    if revoked is not None:
+        screen.say(f"Revoked by {revoked.party} ({revoked.name}): {revoked.reason}", style="bold")
 
 
 def _effective(agreement: Agreement, dataset: str) -> dict[str, Any]:

@@ -115,6 +115,7 @@ def _agreement(path: Path, place: str) -> str:
     """Signed by every party, in force today by this machine's clock, and of the datasets this node maps."""
     from isthmus.data.dictionary import read_codebook
     from isthmus.federation.config import read_config
+    from isthmus.federation.revocations import revocation_beside
     from isthmus.governance.agreement import check_in_force
     from isthmus.governance.signing import check_signatures, read_signed
     from isthmus.model.canonical import digest
@@ -124,6 +125,9 @@ def _agreement(path: Path, place: str) -> str:
     config = read_config(path, os.environ)
     agreement = check_signatures(read_signed(read_text(config.path(place)), place))
     check_in_force(agreement, datetime.now(UTC))  # noqa: TID251 - an entry point
+    revoked = revocation_beside(config.path(place), agreement)
+    if revoked is not None:
+        raise Refused("E-REVOKED", f"{revoked.party} revoked it: {revoked.reason}", "sign a new version")
     books = {name: entry.codebook for name, entry in config.tables.dataset.items() if entry.codebook}
     for entry in agreement.datasets:
         book = books.get(entry.dataset)

@@ -30,7 +30,7 @@ from isthmus.federation.spool import discard
 from isthmus.federation.standing import Standing
 from isthmus.federation.store import UNFINISHED, Mark, RunRow, RunState
 from isthmus.federation.worker import Worker
-from isthmus.governance.citations import cited
+from isthmus.governance.citations import cited, rule_behind
 from isthmus.ledger.log import head_of
 from isthmus.model.errors import IsthmusError, Refused, Unavailable, Untrusted
 
@@ -228,7 +228,8 @@ class HubNode:
             admitted = await self.worker.run("admit", self.desk.admit, request, self.means.clock())
         except IsthmusError as error:
             self._log.info("a request of %s is not admitted: %s", researcher, error)
-            await self.worker.run("ledger", self.ledger.append, "refusal", {"by": researcher, "code": error.code})
+            entry = {"by": researcher, "code": error.code, "rule": rule_behind(error)}
+            await self.worker.run("ledger", self.ledger.append, "refusal", entry)
             raise cited(error) from error
         name = admitted[0].run
         if self.means.store.run(name) is None:

@@ -14,7 +14,7 @@ from typing import Any
 from isthmus.federation.store import Store
 from isthmus.governance.agreement import Agreement, agreement_digest
 from isthmus.governance.revocation import Envelope, Revocation, of_another_version, read_revocation
-from isthmus.model.errors import Refused
+from isthmus.model.errors import IsthmusError, Refused
 
 FIELD = "revocations"  # in the body of a hello, a welcome and a heartbeat
 LARGEST = 16_384  # bytes of a revocation's file
@@ -23,6 +23,14 @@ LARGEST = 16_384  # bytes of a revocation's file
 def beside(agreement: Path) -> Path:
     """Where a node looks for a revocation of the agreement in a file."""
     return agreement.with_name(f"{agreement.stem}.revocation.json")
+
+
+def revocation_beside(path: Path, agreement: Agreement) -> Revocation | None:
+    """The revocation of an agreement that lies beside its file, when there is one and it holds."""
+    try:
+        return read_revocation(json.loads(beside(path).read_text(encoding="utf-8")), agreement)
+    except (OSError, ValueError, RecursionError, IsthmusError):
+        return None
 
 
 class Revocations:

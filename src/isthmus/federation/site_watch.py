@@ -50,6 +50,7 @@ class SiteWatch:
     log: logging.Logger
     still: dict[str, Still] = field(default_factory=dict)
     _hour: str = ""
+    _said: str = ""
 
     async def looking(self) -> None:
         """Look again and again until cancelled."""
@@ -70,9 +71,12 @@ class SiteWatch:
         if new:
             self.news()
         lapsed = self.standing.lapsed()
-        if lapsed is not None:
-            for name, run in list(self.runs.items()):
-                await self._leave(name, run, lapsed)
+        if lapsed is None:
+            return
+        for name, run in list(self.runs.items()):
+            await self._leave(name, run, lapsed)
+        if self._said != str(lapsed):
+            self._said = str(lapsed)
             self.lost(lapsed)
 
     async def _hourly(self) -> None:
