@@ -53,6 +53,7 @@ def test_bare_the_likelihood_is_that_one_persons(leak) -> None:
 def test_through_the_sites_it_is_refused(stop) -> None:
     assert refused("conditional_logistic", QUESTION, series(1))
     assert refused("conditional_logistic", QUESTION, series(5))
+    assert refused("conditional_logistic", QUESTION | {"method": "breslow"}, series(5))  # beside 40 sets of cases alone
     assert answered("conditional_logistic", QUESTION, series(60))
     stop("refused: 1 or 5 telling sets at a site, whatever the rows; 60 are answered")
 

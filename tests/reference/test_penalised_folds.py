@@ -29,7 +29,7 @@ def compared(found: dict[str, Any], family: str) -> None:
     r, cv = expected("penalised_folds")[family], found["fit"]["cv"]
     assert worst([p["mean"] for p in cv["path"]], r["mean"]) < 1e-9
     assert worst([p["std_error"] for p in cv["path"]], r["error"]) < 1e-9
-    assert (cv["lambda_min"], cv["lambda_1se"]) == (r["lambda_min"], r["lambda_1se"])
+    assert (found["fit"]["lambda_min"], found["fit"]["lambda_1se"]) == (r["lambda_min"], r["lambda_1se"])
 
 
 def drawn(survival: dict[str, Any]) -> dict[str, Any]:

@@ -92,15 +92,18 @@ def _differ(made: Sets, x: FloatArray) -> IntArray:
 
 
 def evidence(model: Model, made: Sets) -> Evidence:
-    """Facts about the rows of sets that say something: with a case and a control.
+    """Facts about the rows of sets that say something.
 
-    Sets count as rows do in other models, in all and for each indicator; pairs that differ by one are cells.
+    Sets count as rows do in other models, in all and for each indicator; pairs that differ by one are cells. Those of cases
+    alone, which enter the approximations, hide nobody: sets with a case and a control are counted apart.
     """
     telling = made.telling
     rows, number = telling[made.of_row], int(np.count_nonzero(telling))
     columns, x, case = made.raw[:, rows], made.x[:, rows], made.case[rows].astype(np.float64)
     found = indicators.design_evidence(model.design, columns, (model.event, case), indicators.leverage(x))
+    both = telling & (made.cases < made.size)
     supports = {**found.supports, "sets that say something": np.array([number], dtype=np.int64)}
+    supports["sets with a case and a control"] = np.array([np.count_nonzero(both)], dtype=np.int64)
     sides, cells = dict(found.sides), dict(found.cells)
     sides["sets that say nothing"] = np.array([len(telling) - number], dtype=np.int64)
     known = set()
@@ -117,7 +120,7 @@ def evidence(model: Model, made: Sets) -> Evidence:
             supports[f"spread of {column.name} within sets"] = np.array([unusual.spread(values)], dtype=np.int64)
     if made.cluster is not None:
         supports["clusters"] = np.array([np.unique(made.cluster[telling]).size], dtype=np.int64)
-    fits = {"sets that say something": (number, model.size)}
+    fits = {"sets with a case and a control": (int(np.count_nonzero(both)), model.size)}
     own_rows = int(np.count_nonzero(rows))
     return replace(found, rows=own_rows, supports=supports, sides=sides, cells=cells, fits=fits)
 

@@ -8,8 +8,8 @@ Result keys: `cells`, one per penalty and term (`lambda`, `term`, `estimate`; 0 
 (`family`, `alpha`, `null_deviance`, `path`: per penalty `lambda`, `df` (terms in the model), `deviance`, `dev_ratio`),
 `n`, `events`, `reference`; of Cox models also `strata`, and `grid` on a grid. A penalised estimate has no standard error.
 
-`folds: K` adds `cv.glmnet`'s choice of a penalty (`fit.cv`: `folds`, `measure`, `path` with the mean and standard error of what is
-left out, `lambda_min`, `lambda_1se`): mean squared error of a gaussian outcome, else deviance per row (Cox, with sites as strata:
+`folds: K` adds `cv.glmnet`'s choice of a penalty (`fit`: `lambda_min`, `lambda_1se`, `cv` with `folds`, `measure`, and the `path` of
+mean and standard error of what is left out): mean squared error of a gaussian outcome, else deviance per row (Cox, with sites as strata:
 partial likelihood per event). The fold of a row follows from `seed` and what the row holds, wherever it lies.
 
 The objective is glmnet's: loss / n + lambda ((1 - alpha) / 2 sum b**2 + alpha sum |b|), b the coefficients of columns
@@ -312,7 +312,8 @@ def _report(question: Penalised, setting: Setting, estimate: Estimate) -> dict[s
     }
     if "cv" in found:
         measure = "mean squared error" if question.family == "gaussian" else "deviance"
-        body["fit"]["cv"] = {"folds": question.folds, "measure": measure, **found["cv"]}
+        body["fit"] |= {name: found["cv"][name] for name in ("lambda_min", "lambda_1se")}
+        body["fit"]["cv"] = {"folds": question.folds, "measure": measure, "path": found["cv"]["path"]}
     body |= {"events": size(estimate.counts["events"])} if "events" in estimate.counts else {}
     body |= (
         {"strata": list(dict.fromkeys((*question.strata, *_formula(question).strata)))}
