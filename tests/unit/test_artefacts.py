@@ -257,6 +257,16 @@ def test_transfers_show_each_way_with_its_mechanism() -> None:
     assert all("records" not in way[4] for way in ways)
 
 
+def test_transfers_show_what_left_by_day() -> None:
+    line = {"day": "2026-11-23", "study": "sha256:" + "a" * 64, "sender": "uk", "from_country": "GB", "receiver": "us"}
+    line |= {"to_country": "US", "flow": "sums-to-hub", "mechanism": "not_restricted", "statistics": ["sum"]}
+    (left,) = rows("transfers", "Left this site", replace(worked(), crossed=({**line, "messages": 7, "bytes": 12345},)))
+    assert left == (
+        "23 Nov 2026", "a" * 12, "uk (GB)", "us (US)", "sum", "sums-to-hub", "not restricted", "7", "12,345",
+    )  # fmt: skip
+    assert "NOT what this site's ledger sealed" in to_text(document("transfers", replace(worked(), crossed=None)))
+
+
 def test_bulk_holds_people_against_the_thresholds() -> None:
     lines = {row[0]: row for row in rows("bulk", "Bulk thresholds", worked())}
     assert lines["health"] == ("health", "61,000", "10001", "BULK")

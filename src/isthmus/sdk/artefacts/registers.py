@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from isthmus.sdk.artefacts.pages import Part, listed
+from isthmus.sdk.artefacts.pages import Lines, Part, listed
 from isthmus.sdk.artefacts.told import Asked, Told
 from isthmus.sdk.artefacts.words import UNSTATED, day, moment, plainly, yes
 
@@ -132,12 +132,14 @@ def transfers(told: Told) -> Iterator[Part]:
     )
     headings = ("Dataset", "From", "To", "Crosses", "What", "Personal data", "Mechanism", "Data protection test")
     yield listed("Ways that a study's numbers take", headings, rows, "Rows never leave a site: no way carries records.")
-    yield listed(
-        "Entered as having left",
-        ("Time (UTC)", "Entry", "What"),
-        ((moment(e.time), str(e.sequence), _entered(e.facts)) for e in told.entries if e.event == "border"),
-        "`isthmus audit border` adds them up by day, study and direction.",
-    )
+    if told.crossed is None:
+        said = "The border register is NOT what this site's ledger sealed: a row was changed, lost or added."
+        yield Lines(title="Left this site", lines=(said,))
+    else:
+        lines = (_crossing(line) for line in told.crossed)
+        named = ("Day", "Study", "From", "To", "Statistics", "Flow", "Mechanism", "Messages", "Bytes")
+        note = "Every message of a study, written down before it left and held to the ledger: `isthmus audit border`."
+        yield listed("Left this site", named, lines, note)
 
 
 def bulk(told: Told) -> Iterator[Part]:
@@ -269,10 +271,13 @@ def _between(flow: Any, ends: tuple[str, str]) -> bool:
     return ends[0] in flow.senders and ends[1] in flow.receivers
 
 
-def _entered(entry: Mapping[str, Any]) -> str:
+def _crossing(line: Mapping[str, Any]) -> tuple[str, ...]:
     from isthmus.ledger.words import short
 
-    return ", ".join(f"{plainly(name)} {short(value)}" for name, value in entry.items())
+    ways = (f"{line['sender']} ({line['from_country']})", f"{line['receiver']} ({line['to_country']})")
+    kinds = ", ".join(plainly(kind) for kind in line["statistics"]) or "signatures and shares"
+    permits = (line["flow"] or UNSTATED, plainly(line["mechanism"] or UNSTATED))
+    return day(line["day"]), short(line["study"]), *ways, kinds, *permits, str(line["messages"]), f"{line['bytes']:,}"
 
 
 def _reach(people: int | None, floor: int) -> str:

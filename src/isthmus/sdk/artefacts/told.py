@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isthmus.model.errors import IsthmusError
+from isthmus.model.errors import IsthmusError, Untrusted
 
 if TYPE_CHECKING:
     from isthmus.federation.config import Config
@@ -80,6 +80,7 @@ class Told:
         machine: what was looked at on this machine: name, what was found.
         spent: dataset -> rho spent at this site.
         snapshots: dataset -> frozen copies of its rows kept here.
+        crossed: what left this site, by day, study and way; `None` where the register is not what the ledger sealed.
         previous: the version before, when given.
         aware: when someone became aware of an incident, when given.
     """
@@ -96,6 +97,7 @@ class Told:
     machine: tuple[tuple[str, str], ...] = ()
     spent: Mapping[str, float] | None = None
     snapshots: Mapping[str, int] | None = None
+    crossed: tuple[Mapping[str, Any], ...] | None = ()
     previous: Agreement | None = None
     aware: datetime | None = None
 
@@ -171,6 +173,7 @@ def _kept(path: Path, environ: Mapping[str, str], agreement: Agreement) -> dict[
             "bundles": bundles,
             "spent": _spent(ledgers, agreement) if ledgers.own.startswith("site/") else None,
             "snapshots": _snapshots(ledgers) if ledgers.own.startswith("site/") else None,
+            "crossed": _crossed(ledgers) if ledgers.own.startswith("site/") else (),
         }
 
 
@@ -238,6 +241,15 @@ def _spent(ledgers: Ledgers, agreement: Agreement) -> dict[str, float]:
         for entry in agreement.datasets
         if entry.privacy is not None
     }
+
+
+def _crossed(ledgers: Ledgers) -> tuple[Mapping[str, Any], ...] | None:
+    from isthmus.federation.border import read_register
+
+    try:
+        return tuple(read_register(ledgers.store, ledgers.entries(ledgers.own)).by_day())
+    except Untrusted:
+        return None
 
 
 def _snapshots(ledgers: Ledgers) -> dict[str, int]:
