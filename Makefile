@@ -5,6 +5,7 @@
 #   make test-all  the long ones too (minutes), and those that need Spark
 #   make attack    every attack, twice: what leaks without the defence, and what stops it
 #   make check     format, lint, types, architecture, tests: what a change must pass
+#   make story    five parties: agreement, review, run, release, evidence; each command and what it says (minutes)
 #   make governance  every rule of law on a worked case, on its fault, without each fact
 #   make bench     the timing table, beside statsmodels, scikit-learn, lifelines and R
 #
@@ -23,7 +24,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 export OPENBLAS_NUM_THREADS = 1
 export OMP_NUM_THREADS = 1
 
-.PHONY: demo test test-all attack governance check check-static format bench clean help
+.PHONY: demo test test-all attack story governance check check-static format bench clean help
 
 demo: $(DEMO)
 	$(BIN)/isthmus demo
@@ -38,6 +39,10 @@ test-all: $(DEV)
 
 attack: $(DEV)
 	$(PYTEST) -q -m "not long" tests/attack --attack-table docs/attacks.md
+
+story: $(DEV)
+	rm -rf build/story
+	$(BIN)/python tools/story.py build/story
 
 governance: $(DEV)
 	$(BIN)/python tools/governance.py

@@ -17,13 +17,13 @@ from wires import now
 
 from isthmus.federation.desk import Note, Request, Seat
 from isthmus.federation.grpc_site import HubAddress
-from isthmus.federation.hub_node import HubNode
+from isthmus.federation.hub import HubNode
 from isthmus.federation.hub_runs import held_run, new_row
 from isthmus.federation.identity import load_identity
 from isthmus.federation.messages import HUB, Author, FilePayload, Message
 from isthmus.federation.node import Means
 from isthmus.federation.protocol.hub import HubRun
-from isthmus.federation.site_node import SiteNode
+from isthmus.federation.site import SiteNode
 from isthmus.federation.store import open_store
 from isthmus.model.errors import Untrusted
 

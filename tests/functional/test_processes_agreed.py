@@ -20,7 +20,8 @@ from wires import now
 
 from isthmus.cli.demo.law import Cast, invented_custody, invented_terms
 from isthmus.data.dictionary import read_codebook
-from isthmus.federation.agreed import audit_bundle, connect, site_setup
+from isthmus.federation.agreed import connect, site_setup
+from isthmus.federation.bundles import audit_bundle
 from isthmus.federation.identity import Identity, Owner, load_identity, make_identity
 from isthmus.federation.launch import Fleet
 from isthmus.federation.store import open_store
@@ -84,13 +85,18 @@ def alliance(
     law: Mapping[str, Any] | None = None,
     kinds: tuple[str, ...] = ("count", "glm"),
     custody: Mapping[str, Any] | None = None,
+    more: Mapping[str, tuple[str, str]] | None = None,
     **entry: Any,
 ) -> Alliance:
-    """`law`: part of the terms -> another value, or a function of the invented one; `custody`: changes to each controller's."""
+    """`law`: part of the terms -> another value, or a function of the invented one; `custody`: changes to each controller's.
+
+    `more`: name -> (role, party).
+    """
     everyone = [*((n, "site", c) for n, c in SITES.items()), ("hub", "hub", "GB"), ("ada", "researcher", "GB")]
     made = {n: _identity(directory / n / "keys", n, role, n, c) for n, role, c in everyone}
     made["ada"] = _identity(directory / "ada" / "keys2", "ada", "researcher", "leeds", "GB")
     parties = {**SITES, "hub": "GB"}
+    others = {n: _identity(directory / n / "keys2", n, role, p, parties[p]) for n, (role, p) in (more or {}).items()}
     keepers = {p: _identity(directory / p / "custodian", f"keeper-{p}", "custodian", p, c) for p, c in parties.items()}
     book = directory / "trial.yaml"
     book.write_text(yaml.safe_dump(CODEBOOK))
@@ -123,10 +129,10 @@ def alliance(
         names={},
         **stated,
     )
-    signed = unsigned(new_agreement(terms, [i.card for i in (*made.values(), *keepers.values())]))
+    signed = unsigned(new_agreement(terms, [i.card for i in (*made.values(), *keepers.values(), *others.values())]))
     for keeper in keepers.values():
         signed = sign_agreement(signed, keeper.key, now())
-    for name in (*SITES, "hub", "ada"):
+    for name in (*SITES, "hub", "ada", *others):
         (directory / name / "agreement.json").write_text(json.dumps(plain(signed)))
     address = f"127.0.0.1:{free_port()}"
     for seed, name in enumerate(SITES):
@@ -140,9 +146,15 @@ def alliance(
         f'[hub]\nlisten = "{address}"\nkey = "file:keys"\nagreement = "agreement.json"\n'
         '[dataset.trial]\ncodebook = "../trial.yaml"\n[store]\npath = "state.db"\n'
     )
-    (directory / "ada" / "isthmus.toml").write_text(
-        f'[person]\nname = "ada"\nhub = "{address}"\nkey = "file:keys2"\nagreement = "agreement.json"\n'
-    )
+    for name in ("ada", *others):
+        (directory / name / "isthmus.toml").write_text(
+            f'[person]\nname = "{name}"\nhub = "{address}"\nkey = "file:keys2"\nagreement = "agreement.json"\n'
+        )
+    for party, keeper in keepers.items():
+        (directory / party / "custodian.toml").write_text(
+            f'[person]\nname = "{keeper.name}"\nhub = "{address}"\nkey = "file:custodian"\nagreement = "agreement.json"\n'
+            '[dataset.trial]\ncodebook = "../trial.yaml"\n'
+        )
     return Alliance(directory, address, keepers)
 
 

@@ -20,7 +20,7 @@ from wires import now
 from isthmus.disclosure.history import NEAR
 from isthmus.federation.agreed import connect, site_setup
 from isthmus.federation.launch import Fleet
-from isthmus.federation.site_node import SiteNode
+from isthmus.federation.site import SiteNode
 from isthmus.federation.store import open_store
 from isthmus.federation.tables import CHAIN
 from isthmus.ledger.bundle import read_bundle

@@ -23,7 +23,7 @@ from isthmus.federation.agreed import Researcher, connect, site_setup
 from isthmus.federation.identity import load_identity
 from isthmus.federation.launch import Fleet
 from isthmus.federation.revocations import beside
-from isthmus.federation.site_node import SiteNode
+from isthmus.federation.site import SiteNode
 from isthmus.federation.store import open_store
 from isthmus.governance.agreement import Agreement, agreement_digest
 from isthmus.governance.revocation import PAYLOAD_TYPE, read_revocation

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from governance_alliance import CODEBOOK, NOW, card_of, cards, key_of, terms, trained
+from governance_alliance import CODEBOOK, NOW, key_of
+from reviewed_alliance import AGREEMENT, ASKER, CHECKER, KEEPER, PACK, PASSES, READS, STUDY, alliance, person, request
 
 from isthmus.crypto.envelope import sign_envelope
-from isthmus.governance.admission import RunRequest
-from isthmus.governance.agreement import Agreement, Review, agreement_digest
+from isthmus.governance.agreement import Agreement
 from isthmus.governance.approval import (
     MEANINGS,
     PAYLOAD_TYPE,
@@ -23,7 +23,6 @@ from isthmus.governance.approval import (
     read_approval,
     sign_approval,
 )
-from isthmus.governance.drafting import new_agreement
 from isthmus.governance.standing_rules import (
     Considered,
     StandingTerms,
@@ -35,36 +34,9 @@ from isthmus.governance.standing_rules import (
 )
 from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import IsthmusError
-from isthmus.model.study import Purpose, Study
+from isthmus.model.study import Study
 
-KEEPER, ASKER, CHECKER = "custodian of leeds-nhs", "dr ada", "cleo"
-PACK = digest("a pack")
-
-
-def alliance(until: str = "2027-10-31") -> Agreement:
-    everyone = [
-        *cards(),
-        card_of("output_checker", "cleo", "leeds-nhs"),
-        card_of("output_checker", "cora", "boston-hospital"),
-    ]
-    review = Review(study="custodians", egress=2, one_per_country=True)
-    return new_agreement(terms(review=review, people=trained(everyone, until)), everyone)
-
-
-AGREEMENT = alliance()
-STUDY = Study(
-    isthmus="study/1",
-    title="Does age matter?",
-    dataset="trial",
-    purpose=Purpose(duo="DUO:0000007", text="a trial"),
-    derive={"old": "age > 80"},
-    analyses={"death": {"glm": {"formula": "died ~ age + sex + old", "family": "binomial"}}, "n": {"count": {}}},
-)
 CASE = Case(run=digest("request"), study=digest(STUDY), asker=ASKER, result=digest("result"))
-
-
-def person(name: str, agreement: Agreement = AGREEMENT) -> Any:
-    return next(p for p in agreement.people if p.person == name)
 
 
 def approved(kind: Any = "study", decision: Any = "accept", who: str = KEEPER, **changed: Any) -> Approval:
@@ -162,7 +134,6 @@ TERMS = StandingTerms(
     monthly=4,
     expires="2026-12-31",
 )
-PASSES = {"pack": PACK, "rules": {"pass": ["DP-01"], "n/a": ["US-01"]}}
 
 
 def rule(agreement: Agreement = AGREEMENT, **changed: Any) -> Any:
@@ -171,17 +142,8 @@ def rule(agreement: Agreement = AGREEMENT, **changed: Any) -> Any:
 
 
 def considered(study: Study = STUDY, **changed: Any) -> Considered:
-    request = RunRequest(
-        isthmus="request/1",
-        study=study,
-        agreement=agreement_digest(AGREEMENT),
-        roster=("boston", "leeds", "oslo"),
-        mode="federated",
-        number=1,
-        created=NOW.isoformat(),
-    )
-    stated = {"request": request, "asker": ASKER, "reads": ("age", "sex", "old", "died"), "verdicts": PASSES}
-    return Considered(**{**stated, "asked": 0, "refused": False, **changed})
+    stated = {"request": request(study), "asker": ASKER, "reads": READS, "verdicts": PASSES}
+    return Considered(**{**stated, "asked": 0, "of_sites": False, "refused": False, **changed})
 
 
 def why(told: Any, seen: Considered, now: datetime = NOW) -> str:
@@ -209,6 +171,7 @@ NESTED = replace(STUDY, analyses={"m": {"meta_analysis": {"of": {"cox": {}}}}})
         (rule(monthly=4), considered(asked=3), "more than 4 questions"),
         (rule(), considered(refused=True), "rejected before"),
         (rule(), considered(SITE_RESULTS), "results of single sites"),
+        (rule(), considered(of_sites=True), "results of single sites"),
         (rule(), considered(verdicts={**PASSES, "pack": digest("another")}), "another rule pack"),
         (rule(), considered(verdicts={**PASSES, "rules": {"pass": ["a"], "unknown": ["b"]}}), "does not pass"),
         (rule(), considered(verdicts={"pack": PACK}), "does not pass"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,8 +118,9 @@ def sign(
     from isthmus.federation.identity import load_identity
     from isthmus.governance.drafting import write_text
     from isthmus.governance.signing import fingerprint, sign_agreement
+    from isthmus.sdk.unlock import passphrase
 
-    identity = load_identity(key)
+    identity = load_identity(key, partial(passphrase, os.environ))
     signed = sign_agreement(_read(file), identity.key, datetime.now(UTC))  # noqa: TID251 - an entry point
     file.write_text(write_text(signed), encoding="utf-8")
     screen = Screen.of(json=False, quiet=quiet)

@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 from isthmus import __version__
 from isthmus.cli import (
     agreement,
+    approve,
     audit,
     bundle,
     codebook,
@@ -61,13 +62,23 @@ app.command("run")(run.run)
 app.command("verify")(bundle.verify)
 app.command("watch")(study.watch)
 
-GROUPS = ("study", "results", "codebook", "rules", "agreement", "hub", "site", "audit", "config")
+GROUPS = ("study", "approve", "results", "codebook", "rules", "agreement", "hub", "site", "audit", "config")
 
 _study = _group("study", "Check and submit studies.")
 _study.command("check")(study.check)
 _study.command("preview")(study.preview)
 _study.command("submit")(study.submit)
 _study.command("status")(study.status)
+
+_study.command("withdraw")(approve.withdraw)
+
+_approve = _group("approve", "Decide on studies and results.")
+_approve.command("list")(approve.listed)
+_approve.command("show")(approve.show)
+_approve.command("accept")(approve.accept)
+_approve.command("return")(approve.give_back)
+_approve.command("reject")(approve.reject)
+_approve.command("rule")(approve.rule)
 
 _results = _group("results", "Show, plot and export results.")
 _results.command("show")(results.show)

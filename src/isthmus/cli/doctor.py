@@ -106,8 +106,9 @@ def _identity(path: Path, reference: str) -> str:
     from isthmus.crypto.keys import fingerprint
     from isthmus.federation.config import read_config
     from isthmus.federation.identity import load_identity
+    from isthmus.sdk.unlock import passphrase
 
-    identity = load_identity(read_config(path, os.environ).keys(reference))
+    identity = load_identity(read_config(path, os.environ).keys(reference), partial(passphrase, os.environ))
     return f"key {fingerprint(identity.key.public)}, private files closed to others"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -73,22 +74,34 @@ def init(  # noqa: PLR0913 - one per option
         ),
     ] = "",
     folder: Annotated[Path, typer.Option(help="Where to write.")] = Path(),
+    passphrase: Annotated[
+        bool,
+        typer.Option("--passphrase", help="Seal a person's keys under a passphrase: asked, or by ISTHMUS_PASSPHRASE."),
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make keys, a public card and isthmus.toml."""
+    """Make keys, a public card and isthmus.toml.
+
+    With --passphrase a person's keys are sealed, and every command that needs them asks. For a script,
+    ISTHMUS_PASSPHRASE=env:NAME or =file:PATH says where the passphrase is. A node starts unasked: its keys are files.
+    """
     from isthmus.federation.identity import Owner, make_identity
+    from isthmus.sdk.unlock import new_passphrase
 
     screen = Screen.of(json=json, quiet=quiet)
     file = folder / "isthmus.toml"
     configured = bool(hub) or role is not Role.CUSTODIAN  # a custodian who only signs asks no hub
     if configured:
         _check(file, hub)
+    if passphrase and role in {Role.SITE, Role.HUB}:
+        raise Invalid("E-USAGE", "a node starts without anybody to ask", "leave --passphrase out", "passphrase")
     keys = folder / "keys" / name
     made = make_identity(
         keys,
         Owner(role=role.value, name=name, party=party, country=country.upper()),
         datetime.now(UTC),  # noqa: TID251
+        new_passphrase(os.environ) if passphrase else None,
     )
     if configured:
         file.write_text(_TOML.get(role, _PERSON).format(name=name, hub=hub), encoding="utf-8")

@@ -78,9 +78,31 @@ def overview(screen: Screen, state: Mapping[str, Any]) -> None:
     if screen.quiet:
         return
     screen.say(f"{state.get('run', '')}: {state.get('state', '')}")
-    board = Board(tuple(state.get("sites", {})))
-    board.learn(state)
-    screen.out.print(board.table())
+    if state.get("sites"):
+        board = Board(tuple(state["sites"]))
+        board.learn(state)
+        screen.out.print(board.table())
+    review = state.get("review")
+    if review is not None:
+        say_review(screen, review)
+
+
+def say_review(screen: Screen, review: Mapping[str, Any]) -> None:
+    """Where a run stands among people: the state in words, who decided and why, for whom it waits since when."""
+    screen.say(str(review["state"]), style="bold")
+    for said in review["decisions"]:
+        reason = f": {said['reason']}" if said["reason"] else ""
+        screen.say(f"{said['by']} ({said['party']}): {said['decision']}{reason}")
+    if review["waiting"]:
+        screen.say(f"Waiting for {waiting(review)}")
+
+
+def waiting(review: Mapping[str, Any]) -> str:
+    """For whom a run waits, and since when, in one line."""
+    return ", ".join(
+        f"{w['whom']} ({w['party']})" + (f" since {w['since'][:16].replace('T', ' ')}" if w.get("since") else "")
+        for w in review["waiting"]
+    )
 
 
 def follow(screen: Screen, client: Any, run: str) -> int:
@@ -94,4 +116,13 @@ def follow(screen: Screen, client: Any, run: str) -> int:
                 progress(state)
     if not screen.json:
         overview(screen, state)
-    return int(Exit.DONE if state.get("state") == "concluded" else Exit.SITES_FAILED)
+    return int(_EXITS.get(str(state.get("state")), Exit.SITES_FAILED))
+
+
+_EXITS = {
+    "concluded": Exit.DONE,
+    "released": Exit.DONE,
+    "returned": Exit.REFUSED,
+    "rejected": Exit.REFUSED,
+    "withdrawn": Exit.REFUSED,
+}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json as jsonlib
+import os
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -139,10 +141,12 @@ def _write_crate(raw: bytes, out: Path, key: Path | None, ledgers: list[Path]) -
     from isthmus.sdk.bundle import read_bytes
     from isthmus.sdk.crate.bag import write_folder, write_zip
     from isthmus.sdk.crate.make import make_crate
+    from isthmus.sdk.unlock import passphrase
 
     now = datetime.now(UTC)  # noqa: TID251 - an entry point
     given = [read_bytes(file) for file in ledgers]
-    files = make_crate(raw, now, load_identity(key) if key is not None else None, given)
+    signer = load_identity(key, partial(passphrase, os.environ)) if key is not None else None
+    files = make_crate(raw, now, signer, given)
     (write_zip if out.suffix == ".zip" else write_folder)(files, out)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -31,9 +33,10 @@ def revoke(
     from isthmus.governance.revocation import revoke as signed_revocation
     from isthmus.governance.signing import read_signed
     from isthmus.sdk.files import read_text
+    from isthmus.sdk.unlock import passphrase
 
     agreement = read_signed(read_text(file), str(file)).agreement
-    identity = load_identity(key)
+    identity = load_identity(key, partial(passphrase, os.environ))
     envelope = signed_revocation(agreement, identity.key, reason, datetime.now(UTC))  # noqa: TID251 - an entry point
     path = beside(file)
     try:

@@ -37,7 +37,7 @@ def audit(
 
     It undoes rounding, so it is for auditors whom the agreement names, never for researchers.
     """
-    from isthmus.federation.agreed import audit_bundle
+    from isthmus.federation.bundles import audit_bundle
 
     out.write_bytes(audit_bundle(locate(config), run, os.environ))
     Screen.of(json=False, quiet=quiet).say(str(out))

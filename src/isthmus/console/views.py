@@ -14,6 +14,8 @@ from isthmus.ledger.entries import decode_entry
 
 LATEST = 200  # entries of the ledger on a page
 WORDS = {
+    "in_review": "In review",
+    "egress": "Results in egress review",
     "concluded": "Concluded",
     "refused": "Refused",
     "failed": "Failed",

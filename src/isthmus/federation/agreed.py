@@ -21,14 +21,13 @@ from isthmus.federation.config import Config, read_config, resolve
 from isthmus.federation.control import Clock
 from isthmus.federation.desk import Desk, Note, Request, Seat
 from isthmus.federation.grpc_client import HubClient
-from isthmus.federation.grpc_site import HubAddress
 from isthmus.federation.hub_node import HubSetup
 from isthmus.federation.hub_work import HubWork as OurHubWork
-from isthmus.federation.identity import Identity, load_identity
+from isthmus.federation.identity import Ask, Identity, load_identity
 from isthmus.federation.law import Asked, Law, law_of
 from isthmus.federation.node import Ledger, Means
 from isthmus.federation.outputs import outputs
-from isthmus.federation.parties import parties_of
+from isthmus.federation.parties import hub_address, parties_of
 from isthmus.federation.plan import study_reads
 from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.purse import SqlPurse, budget_of
@@ -37,6 +36,7 @@ from isthmus.federation.recall import Enrolled
 from isthmus.federation.request import charter_of, dataset_of, plan_of
 from isthmus.federation.revocations import Revocations, beside
 from isthmus.federation.site_node import SiteSetup
+from isthmus.federation.site_review import Admitted, SiteReview, SiteReviewer, admitted_of, site_review
 from isthmus.federation.snapshots import Lineage
 from isthmus.federation.store import Store, open_store
 from isthmus.federation.work import SiteWork as OurSiteWork
@@ -92,6 +92,7 @@ class AgreedSite:
     Attributes:
         store: the site's own; the history of questions is in it.
         law: the rules of law that a study must keep.
+        review: what its custodians say of a study; None where the agreement asks nobody.
         cache: keeps columns and evidence between runs on the same data.
         snapshots: ids of the rows of each dataset's last snapshot.
     """
@@ -103,6 +104,7 @@ class AgreedSite:
     randomness: Callable[[int], bytes]
     store: Store
     law: Law
+    review: SiteReview | None = None
     cache: MutableMapping[str, Any] = field(default_factory=dict)
     snapshots: dict[str, tuple[str, Enrolled]] = field(default_factory=dict)
 
@@ -114,15 +116,12 @@ class AgreedSite:
     def admit(self, request: Request, now: datetime, note: Note) -> Seat:
         """This site's seat in the run of a request."""
         agreement = self.agreement
-        asked = admit(request, self._door(request), now)
-        book, source = self._codebook(asked.study.dataset), self._source(asked.study.dataset)
-        if book is None or source is None:
-            raise Invalid("E-DATASET", "this site does not map the dataset", "add [dataset.NAME] to isthmus.toml")
+        case, decision, source = self._seen(request, now)
+        asked, researcher, book, rules = case.request, case.person, case.codebook, case.rules
+        if self.review is not None:
+            decision |= {"approval": self.review.require(request, admitted_of(case, decision), now)}
+        decision |= {"reach": self.law.reach.add(agreement, asked.study.dataset, now)}
         charter = charter_of(asked, agreement)
-        rules = self._rules(asked.study.dataset)
-        researcher, reads = asker(request, agreement), study_reads(asked.study, book)
-        case = Asked(asked, researcher, reads, book, rules)
-        decision = self.law.admit(case, now) | {"reach": self.law.reach.add(agreement, asked.study.dataset, now)}
         person = self._person(asked.study.dataset, book, source)
         folder = self.config.base / "snapshots"
         lineage = Lineage(self.store, folder, asked.study.dataset, book, person, rules.minimum_count or 1)
@@ -148,6 +147,20 @@ class AgreedSite:
 
         way, still = way_out(agreement, self.name, asked.study.dataset), partial(self.law.admit, case)
         return Seat(charter, work, source.fingerprint(), decision, still, egress, way)
+
+    def admitted(self, request: Request, now: datetime) -> Admitted:
+        """A study that agreement and law let in; people have not been asked. Opens no data."""
+        case, verdicts, _ = self._seen(request, now)
+        return admitted_of(case, verdicts)
+
+    def _seen(self, request: Request, now: datetime) -> tuple[Asked, dict[str, Any], Source]:
+        asked = admit(request, self._door(request), now)
+        book, source = self._codebook(asked.study.dataset), self._source(asked.study.dataset)
+        if book is None or source is None:
+            raise Invalid("E-DATASET", "this site does not map the dataset", "add [dataset.NAME] to isthmus.toml")
+        researcher, reads = asker(request, self.agreement), study_reads(asked.study, book)
+        case = Asked(asked, researcher, reads, book, self._rules(asked.study.dataset))
+        return case, self.law.admit(case, now), source
 
     def _book(self, dataset: str, researcher: str) -> SqlBook:
         cap = self.agreement.dataset(dataset).questions
@@ -210,13 +223,8 @@ def common(agreement: Agreement, revocations: Revocations) -> Desk:
         revocations.check()
         check_in_force(agreement, now)
 
-    return Desk("federated", agreement_digest(agreement), in_force, revocations)
-
-
-def hub_address(agreement: Agreement, address: str) -> HubAddress:
-    """The agreement's hub at host:port."""
-    hub = agreement.hub
-    return HubAddress(address, hub.hub, bytes.fromhex(hub.key), hub.certificate.encode())
+    asked = agreement if agreement.review is not None else None
+    return Desk("federated", agreement_digest(agreement), in_force, revocations, review=asked)
 
 
 # -- from a configuration file --------------------------------------------------------------------------------------
@@ -244,24 +252,6 @@ def hub_setup(path: Path, environ: Mapping[str, str], clock: Clock) -> HubSetup:
     return HubSetup(means, parties_of(agreement), AgreedHub(signed, books, revocations), hub.listen)
 
 
-def audit_bundle(path: Path, run: str, environ: Mapping[str, str]) -> bytes:
-    """The auditor's form of a run's bundle, from the store of the hub whose isthmus.toml this is.
-
-    Raises:
-        Invalid: E-RUN, no such run concluded here; a configuration that is not a hub's.
-    """
-    config = read_config(path, environ)
-    config.hub()
-    store = store_of(config, environ)
-    try:
-        raw = store.audit(run)
-    finally:
-        store.close()
-    if raw is None:
-        raise Invalid("E-RUN", "no such run has concluded at this hub", "isthmus study status lists the runs")
-    return raw
-
-
 def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness: Callable[[int], bytes]) -> SiteSetup:
     """A site ready to dial, from its isthmus.toml. It accepts the agreement only through its own custodian's key.
 
@@ -283,8 +273,10 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
         raise cited(error) from error
     law.take(means.store, ledger, clock())
     means.store.set_fact(HELD, canonical(agreement).decode())
-    desk = AgreedSite(agreement, site.name, config, environ, randomness, means.store, law)
-    return SiteSetup(means, hub_address(agreement, site.hub), desk)
+    review = site_review(config, agreement, site.name, means.store)
+    desk = AgreedSite(agreement, site.name, config, environ, randomness, means.store, law, review)
+    reviewer = SiteReviewer(review, desk.admitted) if review is not None else None
+    return SiteSetup(means, hub_address(agreement, site.hub), desk, reviewer)
 
 
 def _accepted(config: Config, means: Means, custodian: bytes) -> tuple[Agreement, Law]:
@@ -346,7 +338,7 @@ def unsigned_request(study: Study, agreement: Agreement, number: int, now: datet
     )
 
 
-def connect(path: Path, environ: Mapping[str, str], clock: Clock) -> Researcher:
+def connect(path: Path, environ: Mapping[str, str], clock: Clock, ask: Ask | None = None) -> Researcher:
     """A researcher's connection, from isthmus.toml; close `client` when done.
 
     Raises:
@@ -355,7 +347,7 @@ def connect(path: Path, environ: Mapping[str, str], clock: Clock) -> Researcher:
     config = read_config(path, environ)
     me = config.person()
     agreement = check_signatures(read_agreement(config, me.agreement))
-    identity = load_identity(config.keys(me.key))
+    identity = load_identity(config.keys(me.key), ask)
     return Researcher(identity, agreement, HubClient(identity, hub_address(agreement, me.hub), clock))
 
 

@@ -14,8 +14,10 @@ from isthmus.federation.protocol.context import Entry, summary_digest, transcrip
 from isthmus.federation.request import charter_of, plan_of
 from isthmus.federation.results import released
 from isthmus.federation.script import Script
-from isthmus.governance.admission import RunRequest, admit_at_hub, open_request
+from isthmus.governance.admission import RunRequest, admit_at_hub, asker, open_request
 from isthmus.governance.agreement import Agreement
+from isthmus.governance.approval import Case
+from isthmus.governance.reviewed import Reviewed, read_reviewed, require_approved, require_released
 from isthmus.governance.signing import SignedAgreement, check_signatures
 from isthmus.ledger.verify import Verified
 from isthmus.model.canonical import digest, plain
@@ -94,6 +96,37 @@ def agreed(verified: Verified) -> tuple[RunRequest, Agreement]:
         return _agreed(verified.bundle)
     except (Invalid, Refused, LookupError, TypeError, ValueError) as error:
         raise Untrusted("E-BUNDLE", "the bundle holds no admitted request under a signed agreement") from error
+
+
+def reviewed(verified: Verified) -> None:
+    """Check that the people whom the agreement asks for approved the study, and released the result.
+
+    Raises:
+        Untrusted: E-NOT-APPROVED, E-NOT-CHECKED, and what a signature that does not hold raises.
+    """
+    agreement, found = _approved(verified)
+    require_released(agreement, found)
+
+
+def reviewed_so_far(verified: Verified) -> None:
+    """Check that the people whom the agreement asks for approved the study; the result may wait for output checkers.
+
+    Raises:
+        Untrusted: E-NOT-APPROVED, and what a signature that does not hold raises.
+    """
+    _approved(verified)
+
+
+def _approved(verified: Verified) -> tuple[Agreement, Reviewed]:
+    request, agreement = agreed(verified)
+    study = verified.bundle["study"]
+    case = Case(run=verified.run, study=verified.study, asker=asker(study, agreement), result=verified.result)
+    try:
+        found = read_reviewed(verified.bundle.get("approvals", ()), agreement, case)
+    except (Invalid, Refused) as error:
+        raise Untrusted("E-APPROVAL", f"an approval does not hold: {error.message}", error.hint) from error
+    require_approved(agreement, request, case.asker, found)
+    return agreement, found
 
 
 def _agreed(bundle: Mapping[str, Any]) -> tuple[RunRequest, Agreement]:

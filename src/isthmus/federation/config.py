@@ -35,6 +35,7 @@ class SiteConfig:
         custodian: hex Ed25519 key this site trusts to sign agreements, set here and nowhere else.
         rules: stricter than those agreed on, kept to itself.
         rule_pack: path of a consortium's own rules of law, added to those that come with Isthmus.
+        standing_rules: paths of standing rules that a custodian of this party signed.
     """
 
     name: str
@@ -45,6 +46,7 @@ class SiteConfig:
     facility: str | None = None
     rules: OwnRules | None = None
     rule_pack: str | None = None
+    standing_rules: tuple[str, ...] = ()
 
 
 @record
@@ -213,8 +215,11 @@ _TABLES: Mapping[str, type[Any]] = {
 }
 
 
+_FILE_ONLY = ("rules", "standing_rules")  # not one text each
+
+
 def _overrides(environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    known = [(table, f.name) for table, kind in _TABLES.items() for f in fields(kind) if f.name != "rules"]
+    known = [(table, f.name) for table, kind in _TABLES.items() for f in fields(kind) if f.name not in _FILE_ONLY]
     names = [(f"{table}.{key}", f"ISTHMUS_{table}_{key}".upper()) for table, key in known]
     return [(name, environ[variable]) for name, variable in names if variable in environ]
 

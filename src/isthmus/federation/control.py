@@ -1,4 +1,4 @@
-"""Signed control documents of a stream: hello, welcome, heartbeat, invite, decline, trouble, bye.
+"""Signed control documents of a stream: hello, welcome, heartbeat, review, reviewed, invite, decline, trouble, bye.
 
 A stream opens with three of them, so that each end has shown that it is there now and not a recording:
 
@@ -25,7 +25,20 @@ from isthmus.model.record import record
 from isthmus.strict import parse
 
 Clock = Callable[[], datetime]
-Kind = Literal["hello", "welcome", "heartbeat", "invite", "decline", "trouble", "done", "bye", "ask", "answer"]
+Kind = Literal[
+    "hello",
+    "welcome",
+    "heartbeat",
+    "invite",
+    "decline",
+    "trouble",
+    "done",
+    "bye",
+    "ask",
+    "answer",
+    "review",
+    "reviewed",
+]
 
 PROTOCOL = "isthmus/1"
 SKEW = timedelta(minutes=5)  # as Kerberos: clocks of two parties may differ by this much

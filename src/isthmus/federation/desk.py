@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from isthmus.federation.protocol.charter import Charter, HubWork, SiteWork
 from isthmus.federation.revocations import Revocations
+from isthmus.governance.agreement import Agreement
 from isthmus.governance.route import Leg
 from isthmus.model.errors import Refused
 
@@ -51,6 +52,7 @@ class Desk:
         in_force: raises Refused (E-NOT-YET, E-EXPIRED, E-REVOKED) when nothing may be done; asked at every message.
         revocations: of the agreement; a rehearsal has none.
         operate: the verdicts of the operations gate at a time, as the ledger keeps them, and what they refuse; a site's.
+        review: the agreement whose people decide on studies or results; None where nobody is asked.
     """
 
     mode: str
@@ -58,6 +60,7 @@ class Desk:
     in_force: Callable[[datetime], None]
     revocations: Revocations | None = None
     operate: Callable[[datetime], Operated] | None = None
+    review: Agreement | None = None
 
 
 class SiteDesk(Protocol):

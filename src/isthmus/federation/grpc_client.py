@@ -73,6 +73,30 @@ class HubClient:
         """
         return b"".join(bytes.fromhex(part["part"]) for part in self._answers({"what": "bundle", "run": run}, PATIENCE))
 
+    def cases(self) -> list[dict[str, Any]]:
+        """Studies and results that wait for people: `{run, title, review, mine}`, oldest first.
+
+        Raises:
+            Refused: E-STATE, the agreement asks nobody.
+        """
+        return list(self._one({"what": "cases"})["cases"])
+
+    def case(self, run: str) -> dict[str, Any]:
+        """What a person needs to decide: `{run, request, result, review, answers, mine}`.
+
+        Raises:
+            Invalid: E-RUN. Refused: E-STATE.
+        """
+        return self._one({"what": "case", "run": run})
+
+    def decide(self, envelope: Mapping[str, Any]) -> dict[str, Any]:
+        """Hand in a signed approval (`governance.approval.sign_approval`); gives `{run, review}`.
+
+        Raises:
+            Refused, Invalid, Untrusted: it does not hold, or cannot be given now.
+        """
+        return self._one({"what": "decide", "envelope": dict(envelope)})
+
     def _one(self, body: Mapping[str, Any]) -> dict[str, Any]:
         for answer in self._answers(body, PATIENCE):
             return answer

@@ -122,17 +122,24 @@ class HeldRun:
         kind = Refused if state.code in REFUSALS else Unavailable
         return cited(kind(state.code, state.message, hint_of(state.code), state.rule))
 
-    def bundles(self, envelopes: list[Any], key: SigningKey, log: Log) -> tuple[bytes, bytes]:
-        """The signed bundle of a concluded run: the researcher's form, and the auditor's with the pooled sums."""
-        return self._bundle(envelopes, key, log, None), self._bundle(envelopes, key, log, self.run.transcript())
+    def bundles(self, agreed: tuple[list[Any], list[Any]], key: SigningKey, log: Log) -> tuple[bytes, bytes]:
+        """The signed bundle of a concluded run: the researcher's form, and the auditor's with the pooled sums.
 
-    def _bundle(self, envelopes: list[Any], key: SigningKey, log: Log, transcript: Any) -> bytes:
+        Args:
+            agreed: envelopes of the agreement, and of the people who approved the study.
+            key: the hub's.
+            log: its ledger.
+        """
+        return self._bundle(agreed, key, log, None), self._bundle(agreed, key, log, self.run.transcript())
+
+    def _bundle(self, agreed: tuple[list[Any], list[Any]], key: SigningKey, log: Log, transcript: Any) -> bytes:
         done = self.run.state
         if not isinstance(done, Concluded):
             raise Refused("E-NOT-RELEASED", "the run has not concluded", "follow it with `isthmus watch`")
         contents = Contents(
             charter=self.charter,
-            agreement=envelopes,
+            agreement=agreed[0],
+            approvals=agreed[1],
             study=self.request,
             result=done.result,
             transcript_digest=done.transcript,
@@ -147,7 +154,7 @@ class HeldRun:
 REFUSALS = frozenset(
     {
         "E-DISCLOSURE", "E-UNSIGNED", "E-SIGNER", "E-MODE", "E-NOT-YET", "E-EXPIRED", "E-DATASET", "E-KIND",
-        "E-RELEASE", "E-ROSTER", "E-MIN-SITES", "E-CODEBOOK", "E-VARIABLE", "E-PERSON", "E-RULES-FLOOR",
+        "E-RELEASE", "E-ROSTER", "E-MIN-SITES", "E-CODEBOOK", "E-VARIABLE", "E-PERSON", "E-RULES-FLOOR", "E-NOT-APPROVED",
         "E-SITE-RESULTS", "E-COUNTRY",
         "E-REVOKED", "E-RULE", "E-HUMAN",
     }

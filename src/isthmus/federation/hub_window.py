@@ -12,11 +12,11 @@ from isthmus.federation.hub_runs import HeldRun
 from isthmus.federation.reasons import facts
 from isthmus.federation.store import UNFINISHED, RunRow
 from isthmus.governance.roles import Action, permit
-from isthmus.model.errors import Invalid, IsthmusError, Unavailable, Waiting
+from isthmus.model.errors import Invalid, IsthmusError, Refused, Unavailable, Waiting
 
 if TYPE_CHECKING:
     from isthmus.federation.grpc_hub import Party
-    from isthmus.federation.hub_node import HubNode
+    from isthmus.federation.hub import HubNode
 
 Answers = AsyncIterator[Mapping[str, Any]]
 
@@ -26,7 +26,10 @@ NEEDS: Mapping[str, Action] = {
     "status": "see_runs",
     "runs": "see_runs",
     "watch": "see_runs",
+    "cases": "see_reviews",
+    "case": "see_runs",
 }
+ENDED = frozenset({"concluded", "released", "returned", "rejected", "withdrawn", "refused", "failed"})
 PART = 256 * 1024  # bytes of a bundle in one answer
 GLANCE = 0.1  # seconds between two looks of a watcher
 
@@ -40,22 +43,30 @@ async def answer(hub: HubNode, person: Party, question: Mapping[str, Any]) -> An
         Refused: E-ROLE.
         IsthmusError: as the hub's admission decides.
     """
-    name = str(question.get("run"))
-    require_role(person, str(question.get("what")))
-    match question.get("what"):
-        case "submit":
-            yield {"run": await hub.submit(person.name, _request(question))}
-        case "status":
-            yield await status(hub, name)
-        case "runs":
-            yield {"runs": [await status(hub, row.run) for row in hub.means.store.runs()]}
+    name, what = str(question.get("run")), str(question.get("what"))
+    require_role(person, what)
+    match what:
         case "watch":
             async for seen in watch(hub, name):
                 yield seen
         case "bundle":
-            raw = _bundle(hub, name)
+            raw = _bundle(hub, person, name)
             for start in range(0, len(raw), PART):
                 yield {"part": raw[start : start + PART].hex()}
+        case "cases" | "case" | "decide":
+            yield await _reviewed(hub, person, question)
+        case _:
+            yield await _told(hub, person, question)
+
+
+async def _told(hub: HubNode, person: Party, question: Mapping[str, Any]) -> dict[str, Any]:
+    match question.get("what"):
+        case "submit":
+            return {"run": await hub.submit(person.name, _request(question))}
+        case "status":
+            return await status(hub, str(question.get("run")))
+        case "runs":
+            return {"runs": [await status(hub, row.run) for row in hub.means.store.runs()]}
         case _:
             raise Invalid("E-QUESTION", "the hub does not know this question", "use the same release on both sides")
 
@@ -70,6 +81,20 @@ def require_role(person: Party, what: str) -> None:
         permit(person.roles, NEEDS[what])
 
 
+async def _reviewed(hub: HubNode, person: Party, question: Mapping[str, Any]) -> dict[str, Any]:
+    """What people see of review and hand in to it."""
+    if hub.review is None:
+        raise Refused("E-STATE", "the agreement asks nobody to decide", "`isthmus agreement show` says who decides")
+    envelope = question.get("envelope")
+    if question.get("what") == "cases":
+        return {"cases": hub.review.cases.listed(person)}
+    if question.get("what") == "case":
+        return hub.review.cases.shown(str(question.get("run")), person)
+    if not isinstance(envelope, Mapping):
+        raise Invalid("E-ENVELOPE", "a decision is a signed envelope", "use `isthmus approve`")
+    return await hub.review.decided(person, envelope)
+
+
 async def status(hub: HubNode, name: str) -> dict[str, Any]:
     """Where a run stands, from memory while it lives, else as it was kept.
 
@@ -80,11 +105,17 @@ async def status(hub: HubNode, name: str) -> dict[str, Any]:
     if held is not None:
         # an error is never shown beside a state that goes on; `concluded` waits until the bundle is kept
         shown = replace(held.row, state=held.state) if held.error else held.row
-        return await status_of(hub, held, shown, asyncio.get_running_loop().time())
+        seen = await status_of(hub, held, shown, asyncio.get_running_loop().time())
+        return seen if hub.review is None else hub.review.cases.beside(shown, seen)
     row = hub.means.store.run(name)
     if row is None:
         raise Invalid("E-RUN", "no such run here", "give the run as `study submit` printed it")
-    return json.loads(row.note) if row.note else {**head_of_row(row), "sites": {}, "error": None}
+    kept = json.loads(row.note) if row.note else {"sites": {}, "error": None}
+    return (
+        {**kept, **head_of_row(row)}
+        if hub.review is None
+        else hub.review.cases.beside(row, {**kept, **head_of_row(row)})
+    )
 
 
 async def status_of(hub: HubNode, held: HeldRun, row: RunRow, now: float) -> dict[str, Any]:
@@ -121,7 +152,7 @@ async def watch(hub: HubNode, name: str) -> AsyncIterator[dict[str, Any]]:
         seen = await status(hub, name)
         if _without_time(seen) != _without_time(before):
             yield seen
-        if seen["state"] in {"concluded", "refused", "failed"}:
+        if seen["state"] in ENDED:
             return
         before = seen
         await asyncio.sleep(GLANCE)
@@ -149,13 +180,14 @@ def _request(question: Mapping[str, Any]) -> Mapping[str, Any]:
     return request
 
 
-def _bundle(hub: HubNode, name: str) -> bytes:
-    raw = hub.means.store.bundle(name)
-    if raw is not None:
-        return raw
-    row = hub.means.store.run(name)
+def _bundle(hub: HubNode, person: Party, name: str) -> bytes:
+    raw, row = hub.means.store.bundle(name), hub.means.store.run(name)
     if row is None:
         raise Invalid("E-RUN", "no such run here", "give the run as `study submit` printed it")
-    if row.state in UNFINISHED:
+    if raw is not None:
+        if hub.review is not None:
+            hub.review.cases.require_fetch(person, row)
+        return raw
+    if row.state in (*UNFINISHED, "in_review"):
         raise Waiting("E-NOT-RELEASED", "the run has not ended", "follow it with `isthmus watch`")
     raise Invalid("E-RUN", "the run ended without a result", "`isthmus study status` says why")

@@ -1,13 +1,16 @@
 """Who a node or a researcher is: an Ed25519 identity, a transport certificate, and the public card of both.
 
-The card goes into the agreement; nobody copies certificates by hand. Private files are readable by their owner only.
+The card goes into the agreement; nobody copies certificates by hand. Private files are readable by their owner only; a
+person's may be sealed under a passphrase besides, so that a copied disk signs nothing.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import stat
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isthmus.crypto.keys import SigningKey
+from isthmus.crypto.passphrase import SALT_SIZE, lock, unlock
 from isthmus.federation import tls
 from isthmus.governance.card import Card, Role, read_card, sign_card
-from isthmus.model.canonical import plain
+from isthmus.model.canonical import canonical, plain
 from isthmus.model.errors import Invalid, Unavailable, Untrusted
 from isthmus.model.names import site_id
 from isthmus.model.record import record
@@ -29,6 +33,9 @@ CARD = "card.json"
 KEY = "identity.key"
 TLS_KEY = "transport.key"
 TLS_CERTIFICATE = "transport.pem"
+SEALED = "identity.sealed"  # both private keys, in place of their files
+
+Ask = Callable[[], str]  # gives the passphrase
 
 _PREFIX = b"isthmus-ed25519-1 "
 
@@ -65,23 +72,23 @@ class Identity:
         return f"Identity({self.card.role} {self.card.name})"
 
 
-def make_identity(directory: Path, owner: Owner, now: datetime) -> Identity:
+def make_identity(directory: Path, owner: Owner, now: datetime, passphrase: str | None = None) -> Identity:
     """Make keys, certificate and card in `directory`; files already there are never overwritten.
 
     Raises:
-        Invalid: E-NAME; E-EXISTS, when the directory holds an identity.
+        Invalid: E-NAME; E-EXISTS, when the directory holds an identity; E-PASSPHRASE.
         Unavailable: E-DISK, E-FILE.
     """
     site_id(owner.name)
-    if (directory / KEY).exists():
+    if (directory / KEY).exists() or (directory / SEALED).exists():
         raise Invalid("E-EXISTS", "there is an identity in this directory already", "choose another directory")
     key = SigningKey.generate()
     tls_key, certificate = tls.make_certificate(owner.name, now)
     card = make_card(owner, key, certificate)
     with _files(directory):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _private(directory / KEY, _PREFIX + key.to_bytes().hex().encode() + b"\n")
-        _private(directory / TLS_KEY, tls_key)
+        for file, raw in _files_of(key, tls_key, passphrase).items():
+            _private(directory / file, raw)
         (directory / TLS_CERTIFICATE).write_bytes(certificate)
         (directory / CARD).write_text(json.dumps(plain(card), indent=2) + "\n", encoding="utf-8")
     return Identity(card, key, tls_key)
@@ -103,18 +110,21 @@ def make_card(owner: Owner, key: SigningKey, certificate: bytes) -> Card:
     return sign_card(unsigned, key)
 
 
-def load_identity(directory: Path) -> Identity:
-    """The identity made in `directory`.
+def load_identity(directory: Path, ask: Ask | None = None) -> Identity:
+    """The identity made in `directory`; `ask` is asked for the passphrase of sealed keys, and of no others.
 
     Raises:
-        Unavailable: E-FILE, a file is missing or cannot be read.
+        Unavailable: E-FILE, a file is missing or cannot be read; E-PASSPHRASE, nobody can be asked.
         Invalid: E-KEY, not a key file; E-KEY-MODE, others may read it.
-        Untrusted: E-PIN, key, certificate and card are not of one identity.
+        Untrusted: E-PIN, key, certificate and card are not of one identity; E-PASSPHRASE, a wrong one.
     """
     with _files(directory):
         card = read_card((directory / CARD).read_bytes())
-        key = load_key(directory / KEY)
-        tls_key = _read_private(directory / TLS_KEY)
+        sealed = _read_private(directory / SEALED) if (directory / SEALED).exists() else None
+        if sealed is not None:
+            key, tls_key = _opened(sealed, ask)
+        else:
+            key, tls_key = load_key(directory / KEY), _read_private(directory / TLS_KEY)
     if key.public.hex() != card.key:
         raise Untrusted("E-PIN", "the card is not this key's", "restore the files of one `isthmus init`")
     return Identity(card, key, tls_key)
@@ -133,6 +143,20 @@ def load_key(path: Path) -> SigningKey:
         return SigningKey.from_bytes(bytes.fromhex(raw.removeprefix(_PREFIX).decode()))
     except ValueError as error:
         raise Invalid("E-KEY", "not an Isthmus key file", "make one with `isthmus init`", str(path)) from error
+
+
+def _files_of(key: SigningKey, tls_key: bytes, passphrase: str | None) -> dict[str, bytes]:
+    if passphrase is None:
+        return {KEY: _PREFIX + key.to_bytes().hex().encode() + b"\n", TLS_KEY: tls_key}
+    both = canonical({"identity": key.to_bytes().hex(), "transport": tls_key.decode()})
+    return {SEALED: lock(both, passphrase, secrets.token_bytes(SALT_SIZE))}
+
+
+def _opened(sealed: bytes, ask: Ask | None) -> tuple[SigningKey, bytes]:
+    if ask is None:
+        raise Unavailable("E-PASSPHRASE", "these keys are sealed, and a node cannot be asked", "only people's keys are")
+    both = json.loads(unlock(sealed, ask()))
+    return SigningKey.from_bytes(bytes.fromhex(both["identity"])), str(both["transport"]).encode()
 
 
 def _private(path: Path, raw: bytes) -> None:

@@ -11,7 +11,7 @@ from isthmus.data.dictionary import read_codebook
 from isthmus.disclosure.rules import Effective
 from isthmus.federation.agreed import read_agreement, request_for
 from isthmus.federation.config import read_config
-from isthmus.federation.identity import load_identity
+from isthmus.federation.identity import Ask, load_identity
 from isthmus.governance.admission import admit_at_hub
 from isthmus.governance.agreement import shared_rules
 from isthmus.governance.route import Leg, legs
@@ -37,8 +37,15 @@ class Outlook:
     refused: IsthmusError | None
 
 
-def outlook(path: Path, environ: Mapping[str, str], study: Study, book: Codebook | None, now: datetime) -> Outlook:
-    """From a researcher's isthmus.toml, without asking anybody; `book` instead of its dataset's codebook.
+def outlook(
+    path: Path,
+    environ: Mapping[str, str],
+    study: Study,
+    book: Codebook | None,
+    now: datetime,
+    ask: Ask | None = None,
+) -> Outlook:
+    """From a researcher's isthmus.toml, without asking anybody else; `book` instead of its dataset's codebook.
 
     Raises:
         Invalid, Untrusted, Refused, Unavailable: configuration, keys, agreement or codebook cannot be used.
@@ -55,7 +62,7 @@ def outlook(path: Path, environ: Mapping[str, str], study: Study, book: Codebook
     try:
         if digest(known) != entry.codebook:
             raise Invalid("E-CODEBOOK", "this is not the agreed codebook of the dataset", "ask its custodian for it")
-        request = request_for(study, agreement, 1, now, load_identity(config.keys(me.key)).key)
+        request = request_for(study, agreement, 1, now, load_identity(config.keys(me.key), ask).key)
         admit_at_hub(request, agreement, "federated", now)
     except (Invalid, Refused) as error:
         refused = error

@@ -1,8 +1,9 @@
-"""Who of an agreement may connect to its hub."""
+"""Who of an agreement may connect to its hub, and where and who the hub is."""
 
 from __future__ import annotations
 
 from isthmus.federation.grpc_hub import Party
+from isthmus.federation.grpc_site import HubAddress
 from isthmus.governance.agreement import Agreement
 
 
@@ -14,3 +15,9 @@ def parties_of(agreement: Agreement) -> dict[str, Party]:
         for p in agreement.people
     ]
     return {party.name: party for party in (*sites, *asking)}
+
+
+def hub_address(agreement: Agreement, address: str) -> HubAddress:
+    """The agreement's hub at host:port."""
+    hub = agreement.hub
+    return HubAddress(address, hub.hub, bytes.fromhex(hub.key), hub.certificate.encode())

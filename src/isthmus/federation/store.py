@@ -25,7 +25,20 @@ from isthmus.model.record import record
 SCHEMA = "2"
 T = TypeVar("T")
 
-RunState = Literal["running", "waiting", "closing", "concluded", "refused", "failed"]
+RunState = Literal[
+    "in_review",
+    "running",
+    "waiting",
+    "closing",
+    "concluded",
+    "egress",
+    "released",
+    "returned",
+    "rejected",
+    "withdrawn",
+    "refused",
+    "failed",
+]
 UNFINISHED: tuple[RunState, ...] = ("running", "waiting", "closing")
 
 META = sa.Table("meta", METADATA, sa.Column("name", NAMES, primary_key=True), sa.Column("value", sa.Text))
@@ -81,7 +94,8 @@ class RunRow:
 
     Attributes:
         created: ISO 8601, UTC.
-        state: `closing` is concluded, with the bundle kept, while some site has not said that it erased its secrets.
+        state: `closing` is concluded, with the bundle kept, while some site has not said that it erased its secrets;
+            `in_review` and `egress` wait for people.
         note: JSON: the last status of a run that has ended.
         request: the signed request as the researcher sent it.
         charter: canonical JSON.
@@ -197,12 +211,12 @@ class Store:
         """Move a run on."""
         self.write(sa.update(RUNS).where(RUNS.c.run == run).values(state=state, note=note))
 
-    def finish(self, run: str, forms: tuple[bytes, bytes], note: str) -> None:
-        """Keep both forms of a run's bundle (researcher's, auditor's) and mark it closing: all or nothing."""
+    def finish(self, run: str, forms: tuple[bytes, bytes], note: str, state: RunState = "closing") -> None:
+        """Keep both forms of a run's bundle (researcher's, auditor's) and its new state: all or nothing."""
         self.write(
             sa.delete(BUNDLES).where(BUNDLES.c.run == run),
             sa.insert(BUNDLES).values(run=run, raw=forms[0], audit=forms[1]),
-            sa.update(RUNS).where(RUNS.c.run == run).values(state="closing", note=note),
+            sa.update(RUNS).where(RUNS.c.run == run).values(state=state, note=note),
         )
 
     def bundle(self, run: str) -> bytes | None:

@@ -1,5 +1,5 @@
-"""Tables of the differencing history: ids of rows, row sets, who used them, charges, the chain over all
-of it, and the lineage of snapshots."""
+"""Tables of the differencing history (ids of rows, row sets, who used them, charges, the chain over all of it, the
+lineage of snapshots), of the privacy budget and of review."""
 
 from __future__ import annotations
 
@@ -74,6 +74,17 @@ SNAPSHOTS = sa.Table(
     _named("fingerprint"),
     _named("file"),
     _named("state"),
+)
+# What people decided: one document of each kind and name for each run.
+REVIEWS = sa.Table(
+    "reviews",
+    METADATA,
+    _numbered(),
+    sa.Column("run", NAMES, nullable=False, index=True),
+    _named("kind"),
+    _named("name"),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.UniqueConstraint("run", "kind", "name"),
 )
 # The privacy budget: one release that was paid for, with the noised values as they left. `rho` is a fraction, as text.
 SPENT = sa.Table(

@@ -143,8 +143,8 @@ def course(entries: Iterable[Entry], run: str, *, people_check_results: bool) ->
     state: State = "Draft"
     for entry in entries:
         event = event_of(entry, people_check_results=people_check_results)
-        if event is None or entry.facts.get("run") != run:
-            continue
+        if event is None or entry.facts.get("run") != run or (event == "stop" and state not in TRANSITIONS):
+            continue  # what stops a run that was withdrawn is no step of its own
         state = advance(state, event, entry)
         found.append(Moment(state=state, event=event, entry=entry))
     return tuple(found)

@@ -26,6 +26,8 @@ from isthmus.strict import parse
 PAYLOAD_TYPE = "application/vnd.isthmus.standing-rule+json"
 MEANING = "approves, at the sites of my party, every study that this rule covers"
 BARRED = "site_results"  # an output that a person always looks at
+_PASSES = {"pass", "n/a"}
+_OF_SITES = "results of single sites: a person always looks at them"
 
 
 @record
@@ -82,6 +84,7 @@ class Considered:
     Attributes:
         verdicts: what the ledger holds of the run gate: `pack`, and `rules` by outcome.
         asked: questions that the rule has approved for this person in this month.
+        of_sites: it asks for numbers of single sites.
         refused: a study of the same project was rejected before.
     """
 
@@ -90,6 +93,7 @@ class Considered:
     reads: Collection[str]
     verdicts: Mapping[str, Any]
     asked: int
+    of_sites: bool
     refused: bool
 
 
@@ -181,7 +185,7 @@ def _public(told: Told, agreement: Agreement, request: RunRequest, asker: str, d
         "nobody approves their own request": told.person.person == asker,
         f"the purpose {study.purpose.duo}": study.purpose.duo != terms.purpose,
         f"the question kinds {other}": other,
-        "results of single sites: a person always looks at them": BARRED in _releases(study),
+        _OF_SITES: BARRED in _releases(study),
     }
     yield from (problem for problem, holds in problems.items() if holds)
     try:
@@ -197,19 +201,20 @@ def _releases(study: Study) -> frozenset[str]:
 
 
 def _private(rule: StandingRule, seen: Considered) -> Iterator[str]:
-    terms = rule.terms
-    other = sorted(set(seen.reads) - set(terms.variables) - EVERYWHERE - set(seen.request.study.derive or ()))
-    if other:
-        yield f"the variables {', '.join(other)}"
-    if seen.verdicts.get("pack") != rule.rule_pack:
-        yield "it was signed under another rule pack"
+    terms, study = rule.terms, seen.request.study
+    other = ", ".join(sorted(set(seen.reads) - set(terms.variables) - EVERYWHERE - set(study.derive or ())))
     found = seen.verdicts.get("rules")
-    if not isinstance(found, Mapping) or not found or set(found) - {"pass", "n/a"}:
-        yield "a rule of law that does not pass"
-    if seen.asked + questions(seen.request.study) > terms.monthly:
-        yield f"more than {terms.monthly} questions for this person in this month"
-    if seen.refused:
-        yield "a study of the same project was rejected before"
+    problems = {
+        f"the variables {other}": other,
+        "it was signed under another rule pack": seen.verdicts.get("pack") != rule.rule_pack,
+        "a rule of law that does not pass": not isinstance(found, Mapping) or not found or set(found) - _PASSES,
+        f"more than {terms.monthly} questions for this person in this month": (
+            seen.asked + questions(study) > terms.monthly
+        ),
+        _OF_SITES: seen.of_sites,
+        "a study of the same project was rejected before": seen.refused,
+    }
+    yield from (problem for problem, holds in problems.items() if holds)
 
 
 def _check_terms(terms: StandingTerms) -> None:

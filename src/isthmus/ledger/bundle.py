@@ -40,7 +40,7 @@ _SHAPE: dict[str, type] = {
     "inclusion": list,
     "seal": str,
 }
-_OPTIONAL: dict[str, type] = {"transcript": object}
+_OPTIONAL: dict[str, type] = {"transcript": object, "approvals": list}
 
 
 @record
@@ -55,6 +55,7 @@ class Contents:
         transcript_digest: of all pooled sums, as the sites signed it.
         signatures: site -> hex of its Ed25519 signature of `result_statement`.
         transcript: the pooled sums, for recomputation; `None` leaves them out.
+        approvals: envelopes of the people who decided on study and result, and of standing rules; empty leaves them out.
     """
 
     charter: Any
@@ -64,6 +65,7 @@ class Contents:
     transcript_digest: str
     signatures: Mapping[SiteId, str]
     transcript: Any = None
+    approvals: Sequence[Any] = ()
 
 
 @record
@@ -127,7 +129,24 @@ def make_bundle(
     }
     if contents.transcript is not None:
         body["transcript"] = contents.transcript
-    return canonical(body | {"seal": hub_key.sign(seal_statement(body)).hex()})
+    if contents.approvals:
+        body["approvals"] = contents.approvals
+    return _sealed(body, hub_key)
+
+
+def resealed(raw: bytes, approvals: Sequence[Any], hub_key: SigningKey) -> bytes:
+    """A bundle with these approvals in place of those it held, and everything else as it was.
+
+    Raises:
+        Invalid: E-CANONICAL, E-BUNDLE.
+    """
+    body = read_bundle(raw)
+    body.pop("seal")
+    return _sealed({**body, "approvals": list(approvals)}, hub_key)
+
+
+def _sealed(body: Mapping[str, Any], hub_key: SigningKey) -> bytes:
+    return canonical({**body, "seal": hub_key.sign(seal_statement(body)).hex()})
 
 
 def seal_statement(body: Mapping[str, Any]) -> bytes:
@@ -146,7 +165,7 @@ def read_bundle(raw: bytes) -> dict[str, Any]:
     value = read_canonical(raw, "bundle")
     if not isinstance(value, dict) or set(value) - set(_OPTIONAL) != set(_SHAPE):
         raise bad_bundle("the file has other parts than a bundle")
-    if not all(isinstance(value[name], kind) for name, kind in _SHAPE.items()):
+    if not all(isinstance(value[name], kind) for name, kind in {**_SHAPE, **_OPTIONAL}.items() if name in value):
         raise bad_bundle("a part of the file is of another type")
     if value["schema"] != SCHEMA:
         raise bad_bundle(f"the file is not of schema {SCHEMA}")

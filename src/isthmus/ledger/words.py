@@ -115,23 +115,9 @@ def _round(facts: Mapping[str, Any]) -> str:
     return f"run {short(facts.get('run'))}, {where}: the sum over {', '.join(facts.get('survivors', ()))} was opened"
 
 
-def _approval(facts: Mapping[str, Any]) -> str:
-    about = f"run {short(facts['run'])}: " if "run" in facts else ""
-    who = f" by {facts['by']}" if "by" in facts else ""
-    party = f" of {facts['party']}" if "party" in facts else ""
-    why = f": {facts['reason']}" if facts.get("reason") else ""
-    rule = f" (standing rule {short(facts['rule'])})" if "rule" in facts else ""
-    return f"{about}{facts.get('step', facts.get('verdict', 'answered'))}{who}{party}{rule}{why}"
-
-
 def _revocation(facts: Mapping[str, Any]) -> str:
     who = facts.get("by", facts.get("name", "a custodian"))
     return f"{who} revoked the agreement: {facts.get('reason', '')}"
-
-
-def _waiting(facts: Mapping[str, Any]) -> str:
-    sites = facts.get("sites") or ()
-    return f"run {short(facts.get('run'))}: " + (f"waits for {', '.join(sites)}" if sites else "goes on")
 
 
 def _border(facts: Mapping[str, Any]) -> str:
@@ -143,13 +129,34 @@ def _history(facts: Mapping[str, Any]) -> str:
     return f"run {short(facts.get('run'))}: what it reads was written into the history, before its vote left"
 
 
+def _approval(facts: Mapping[str, Any]) -> str:
+    about = f"run {short(facts.get('run'))}"
+    if "verdict" in facts:  # a site's own answer
+        rule = f", by standing rule {short(facts['standing'])}" if "standing" in facts else ""
+        reason = f": {facts['reason']}" if "reason" in facts else ""
+        return f"{about} is {facts['verdict']} here ({', '.join(facts.get('by', ()))}){rule}{reason}"
+    who = f"{facts['by']} ({facts['party']})" if "party" in facts else facts.get("by", "")
+    reason = f": {facts['reason']}" if "reason" in facts else ""
+    votes = "; ".join(
+        f"{v['by']} {v['decision']}" + (f": {v['reason']}" if v["reason"] else "") for v in facts.get("votes", ())
+    )
+    said = _STEPS.get(str(facts.get("step")), str(facts.get("step")))
+    amends = f" (amends {short(facts['amends'])})" if "amends" in facts else ""
+    return f"{about}: {said.format(who=who)}{amends}{reason}{f' ({votes})' if votes else ''}"
+
+
+def _waiting(facts: Mapping[str, Any]) -> str:
+    sites = ", ".join(facts.get("sites", ()))
+    return f"run {short(facts.get('run'))}: {f'waits for {sites}' if sites else 'goes on'}"
+
+
 def _release(facts: Mapping[str, Any]) -> str:
-    return f"run {short(facts.get('run'))}: result {short(facts.get('result'))} was released"
+    return f"run {short(facts.get('run'))}: result {short(facts.get('result'))} was concluded, signed by the sites"
 
 
 def _refusal(facts: Mapping[str, Any]) -> str:
     if "what" in facts:
-        return f"a {facts['what']} from {facts.get('by')} was not taken: {facts.get('code')}"
+        return f"a {facts['what']} from {facts.get('by', 'a file here')} was not taken: {facts.get('code')}"
     if "by" in facts:
         return f"a request of {facts['by']} was not admitted: {facts.get('code')}"
     asked = f", question {facts['question']}" if "question" in facts else ""
@@ -167,6 +174,17 @@ def _told(value: Any) -> str:
     return " ".join(map(_told, value)) if isinstance(value, list) else short(value)
 
 
+_STEPS: Mapping[str, str] = {
+    "submit": "submitted by {who}",
+    "ask": "the sites and their custodians are asked",
+    "accept": "{who} approves it",
+    "approve": "every party has agreed",
+    "return": "{who} returned",
+    "reject": "{who} rejected",
+    "withdraw": "{who} withdrew",
+    "vote": "{who} has voted on the result",
+    "release": "the result was released",
+}
 _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "study": _study,
     "approval": _approval,

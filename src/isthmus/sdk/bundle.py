@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isthmus.model.errors import Invalid, Unavailable
+from isthmus.model.errors import Invalid, Unavailable, Untrusted
 from isthmus.sdk.result import Result
 
 if TYPE_CHECKING:
-    from isthmus.ledger.verify import Verified
+    from isthmus.ledger.verify import Check, Verified
 
 SUFFIX = ".isthmus"
 
@@ -64,14 +65,20 @@ def _facts(held: Verified) -> dict[str, Any]:
 
 def verified(raw: bytes, checks: list[Any]) -> Verified:
     """The bundle in `raw` with every check of the ledger, the agreement, the pooled sums (if there) and `checks`."""
-    from isthmus.federation.audit import agreed, recomputed
+    from isthmus.federation.audit import recomputed, reviewed
     from isthmus.ledger.verify import verify_bundle
 
-    def under_agreement(held: Verified) -> None:
-        if held.mode == "federated":
-            agreed(held)
+    return verify_bundle(raw, [federated(reviewed), recomputed, *checks])
 
-    return verify_bundle(raw, [under_agreement, recomputed, *checks])
+
+def federated(check: Check) -> Check:
+    """A check of bundles that stand under an agreement; a rehearsal has none."""
+
+    def checked(held: Verified) -> None:
+        if held.mode == "federated":
+            check(held)
+
+    return checked
 
 
 def result_of(raw: bytes) -> Result:
@@ -80,11 +87,41 @@ def result_of(raw: bytes) -> Result:
     Raises:
         Untrusted, Invalid: the bundle does not hold.
     """
+    return _result(verified(raw, []))
+
+
+def result_in_review(raw: bytes) -> Result:
+    """The result in the bundle of a run that waits for output checkers, after verifying everything else.
+
+    Raises:
+        Untrusted, Invalid: the bundle does not hold.
+    """
+    return _result(_in_review(raw))
+
+
+def held_in_review(raw: bytes, run: str) -> Verified:
+    """What holds of the bundle of this run, which waits for output checkers.
+
+    Raises:
+        Untrusted: E-RUN, it is another run's; and as `result_in_review`.
+    """
+    held = _in_review(raw)
+    if held.run != run:
+        raise Untrusted("E-RUN", "the hub gave another run's bundle", "ask again")
+    return held
+
+
+def _in_review(raw: bytes) -> Verified:
+    from isthmus.federation.audit import recomputed, reviewed_so_far
+    from isthmus.ledger.verify import verify_bundle
+
+    return verify_bundle(raw, [federated(reviewed_so_far), recomputed])
+
+
+def _result(held: Verified) -> Result:
     from isthmus.federation.results import proof_of_bundle
 
-    held = verified(raw, [])
-    bundle = held.bundle
-    proof = proof_of_bundle(held)
+    bundle, proof = held.bundle, proof_of_bundle(held)
     about = {
         "mode": held.mode,
         "run": bundle["charter"]["number"],
@@ -146,6 +183,7 @@ def in_words(held: Verified) -> list[str]:
         if held.mode == "federated"
         else ["a rehearsal: nobody signed an agreement, and the keys are this run's own"]
     )
+    found += _approved_by(held)
     if "transcript" in held.bundle:
         found.append("every estimate was computed again from the pooled sums, and is the one that is signed")
     return [
@@ -157,3 +195,22 @@ def in_words(held: Verified) -> list[str]:
         f"{len(held.checkpoint.cosigners)} sites",
         "study and release are entries of that ledger",
     ]
+
+
+def _approved_by(held: Verified) -> list[str]:
+    """Who approved the study and released the result, in words; none where nobody was asked."""
+    from isthmus.governance.approval import PAYLOAD_TYPE
+
+    said = [json.loads(base64.b64decode(e["payload"])) for e in held.bundle.get("approvals", ())]
+    kinds = [e["payloadType"] == PAYLOAD_TYPE for e in held.bundle.get("approvals", ())]
+    people = [a for a, signed in zip(said, kinds, strict=True) if signed]
+    rules = [a["name"] for a, signed in zip(said, kinds, strict=True) if not signed]
+    studies = [a["name"] for a in people if a["kind"] == "study"]
+    results = [a["name"] for a in people if a["kind"] == "result"]
+    told = []
+    if studies or rules:
+        by = [*studies, *(f"a standing rule of {name}" for name in rules)]
+        told.append(f"the study was approved for every party whose site takes part: {', '.join(by)}")
+    if results:
+        told.append(f"the result was released by {' and '.join(results)}")
+    return told

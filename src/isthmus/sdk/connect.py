@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any, Self
 
-from isthmus.model.errors import Invalid, IsthmusError, Waiting
-from isthmus.sdk.bundle import result_of
+from isthmus.model.errors import Invalid, IsthmusError, Refused, Waiting
+from isthmus.model.names import Digest
+from isthmus.sdk.bundle import held_in_review, result_in_review, result_of
 from isthmus.sdk.result import Result
+from isthmus.sdk.reviewing import decision, explained, kind_of
 from isthmus.sdk.study import Study
+from isthmus.sdk.unlock import passphrase
 
 if TYPE_CHECKING:
     from isthmus.federation.agreed import Researcher
+    from isthmus.federation.identity import Identity
+    from isthmus.governance.agreement import Agreement
+    from isthmus.governance.approval import Choice
     from isthmus.governance.passport import Passport
 
 SEALING = 50  # tenths of a second
@@ -24,8 +31,9 @@ SEALING = 50  # tenths of a second
 class Client:
     """A researcher at a hub, under one agreement. Close it, or use it in a `with`."""
 
-    def __init__(self, me: Researcher) -> None:
+    def __init__(self, me: Researcher, codebooks: Mapping[str, Path]) -> None:
         self._me = me
+        self._codebooks = codebooks
 
     def __enter__(self) -> Self:
         return self
@@ -36,6 +44,16 @@ class Client:
     def close(self) -> None:
         """Hang up."""
         self._me.client.close()
+
+    @property
+    def identity(self) -> Identity:
+        """Whose keys these are."""
+        return self._me.identity
+
+    @property
+    def agreement(self) -> Agreement:
+        """The agreement, its signatures checked."""
+        return self._me.agreement
 
     def submit(self, study: Study, *, number: int = 1, passport: str | None = None) -> str:
         """Sign a study and send it; gives the run.
@@ -104,6 +122,43 @@ class Client:
         """
         return with_traffic(result_of(self.bundle(run)), self.status(run))
 
+    def cases(self) -> list[dict[str, Any]]:
+        """Studies and results that wait for people, oldest first; `mine`: for you among them.
+
+        Raises:
+            Refused: E-STATE, the agreement asks nobody.
+        """
+        return self._me.client.cases()
+
+    def case(self, run: str) -> dict[str, Any]:
+        """What is to be decided on a run, in plain words, with the risk that the checks found.
+
+        What would leave is looked at where this isthmus.toml names the dataset's agreed codebook.
+
+        Raises:
+            Invalid: E-RUN. Refused: E-STATE.
+        """
+        return explained(self._me, self._me.client.case(run), self._codebooks)
+
+    def result_in_review(self, run: str) -> Result:
+        """A result that waits for output checkers, verified up to their votes.
+
+        Raises:
+            Waiting: E-NOT-RELEASED, this person may not look at it. Untrusted: the bundle does not hold.
+        """
+        return result_in_review(self.bundle(run))
+
+    def decide(self, run: str, choice: Choice, reason: str = "") -> dict[str, Any]:
+        """Sign a decision on a study, or on the result that this client fetches and verifies; gives the review after it.
+
+        Raises:
+            Refused, Invalid, Untrusted: it does not hold, or cannot be given now.
+        """
+        shown = self._me.client.case(run)
+        if choice != "withdraw" and kind_of(shown) == "result":
+            shown = {**shown, "result": held_in_review(self.bundle(run), run).result}
+        return dict(self._me.client.decide(decision(self._me, shown, choice, reason, _now()))["review"])
+
     def wait(self, run: str) -> Result:
         """Block until the run ends, then its result.
 
@@ -123,13 +178,35 @@ def connect(config: str | Path | None = None, environ: Mapping[str, str] | None 
         Unavailable: a file is missing.
     """
     from isthmus.federation import agreed
-    from isthmus.federation.config import find_config
+    from isthmus.federation.config import find_config, read_config
 
     around = os.environ if environ is None else environ
     path = Path(config) if config is not None else find_config(Path.cwd(), around)
     if path is None:
         raise Invalid("E-CONFIG", "no isthmus.toml here or above", "write one with `isthmus init researcher`")
-    return Client(agreed.connect(path, around, _now))
+    held = read_config(path, around)
+    books = {name: held.path(d.codebook) for name, d in held.tables.dataset.items() if d.codebook}
+    return Client(agreed.connect(path, around, _now, partial(passphrase, around)), books)
+
+
+def sign_standing_rule(terms: Any, where: str, config: str | Path | None = None) -> dict[str, Any]:
+    """A standing rule of the custodian whose isthmus.toml this is, signed under its agreement.
+
+    Raises:
+        Refused: E-ROLE, E-DATASET. Invalid: E-STANDING, and the terms' own mistakes. Untrusted: as `connect`.
+    """
+    from isthmus.governance.rulepack import own_pack, pack_digest
+    from isthmus.governance.standing_rules import StandingTerms, make_rule, sign_rule
+    from isthmus.strict import parse
+
+    with connect(config) as client:
+        me, agreement = client.identity, client.agreement
+    agreed_pack = agreement.duties.rule_pack if agreement.duties else None
+    pack = Digest(agreed_pack) if agreed_pack else pack_digest(own_pack())
+    person = next((p for p in agreement.people if p.key == me.card.key), None)
+    if person is None:
+        raise Refused("E-SIGNER", "the agreement does not name you", "use the keys whose card is in the agreement")
+    return sign_rule(make_rule(parse(StandingTerms, terms, where), agreement, pack, person, _now()), me.key)
 
 
 def with_traffic(result: Result, state: Mapping[str, Any]) -> Result:
@@ -145,7 +222,7 @@ def ended(state: Mapping[str, Any]) -> None:
     """
     from isthmus.federation.reasons import error_of
 
-    if state.get("state") != "concluded":
+    if state.get("state") not in {"concluded", "released"}:
         error: IsthmusError = error_of(state.get("error"))
         raise error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from isthmus.model.study import Study
 from isthmus.sdk.rehearse import open_codebook
 from isthmus.sdk.rules import read_privacy, read_rules
 from isthmus.sdk.tables import Table
+from isthmus.sdk.unlock import passphrase
 
 THREE = {"a": "GB", "b": "GB", "c": "US"}  # sites of a preview that names none
 
@@ -55,7 +57,7 @@ def _agreed(study: Study, book: Codebook | None, config: str | Path | None) -> d
     if path is None:
         raise Invalid("E-PREVIEW", "a preview needs rules, or an isthmus.toml with an agreement", "give --rules")
     now = datetime.now(UTC)  # noqa: TID251 - an entry point
-    told = outlook(path, os.environ, study, book, now)
+    told = outlook(path, os.environ, study, book, now, partial(passphrase, os.environ))
     body = seen(study, told.codebook, Party(told.effective, told.countries, told.privacy, told.entities, told.releases))
     refused: IsthmusError | None = told.refused
     outside = True if refused is None else refused.to_dict()

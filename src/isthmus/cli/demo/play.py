@@ -96,7 +96,7 @@ def _ask(screen: Screen, stage: Stage) -> tuple[Path, Result]:
 
 def _audit(stage: Stage, result: Result) -> bytes:
     """The hub's own form of the bundle, with the pooled sums; what `isthmus hub audit` writes."""
-    from isthmus.federation.agreed import audit_bundle
+    from isthmus.federation.bundles import audit_bundle
 
     return audit_bundle(stage.hub.folder / "isthmus.toml", str(result.provenance["proof"]["run"]), {})
 

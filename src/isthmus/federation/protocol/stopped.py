@@ -45,6 +45,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "`where` is the rule; a custodian decides, and the agreement says so in `judgements`",
     ),
     "E-PACK": ("a site's rule pack cannot be used", "compare the sites' versions and rule_pack"),
+    "E-NOT-APPROVED": ("a site's custodian has not approved the study", "isthmus study status says who is asked"),
     "E-DATASET": ("a site does not have the dataset", "compare the agreement with the sites"),
 }
 

@@ -1,0 +1,400 @@
+"""The hub's process: takes submissions, invites sites, drives runs, keeps the ledger, hands out status and bundles.
+
+It resumes every running study from its journal after `kill -9`, and never sees anything below a sum.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from isthmus.federation import hub_window
+from isthmus.federation.control import Control
+from isthmus.federation.desk import HubDesk
+from isthmus.federation.grpc_hub import HubServer, Party
+from isthmus.federation.hub_review import HubReview
+from isthmus.federation.hub_runs import Deadlines, HeldRun, held_run, new_row, open_run
+from isthmus.federation.link import Ended, Link
+from isthmus.federation.messages import Message
+from isthmus.federation.node import Ledger, Means, Tell, job_name, log_to_stderr
+from isthmus.federation.protocol.charter import Charter, HubWork
+from isthmus.federation.protocol.hub import Gathering
+from isthmus.federation.protocol.hub_rounds import Outgoing
+from isthmus.federation.protocol.hub_states import hub_sums
+from isthmus.federation.protocol.stopped import hint_of, rule_of, told
+from isthmus.federation.reasons import error_of
+from isthmus.federation.spool import discard
+from isthmus.federation.standing import Standing
+from isthmus.federation.store import UNFINISHED, Mark, RunRow, RunState
+from isthmus.federation.worker import Worker
+from isthmus.governance.citations import cited, rule_behind
+from isthmus.ledger.log import head_of
+from isthmus.model.errors import IsthmusError, Refused, Unavailable, Untrusted
+
+TICK = 0.25  # seconds between looks at the clock
+
+
+class HubNode:
+    """One hub. `start` listens, `run` serves until `stop`."""
+
+    def __init__(
+        self, means: Means, parties: Mapping[str, Party], desk: HubDesk, tell: Tell, deadlines: Deadlines | None = None
+    ) -> None:
+        self.ledger = Ledger(means.store, "hub", means.clock)
+        self.means = means
+        self.desk = desk
+        self.worker = Worker()
+        self.runs: dict[str, HeldRun] = {}
+        self.presence: dict[str, str] = {}
+        self.stopped = asyncio.Event()
+        self._deadlines = deadlines or Deadlines()
+        self._tell = tell
+        self._log = log_to_stderr(means.identity.name)
+        self._server = HubServer(means.identity, parties, self, means.settings())
+        self._links: dict[str, Link] = {}
+        self._broken: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._standing = Standing(desk.desk, self.ledger, means.store, means.clock, self._log)
+        self.review = HubReview(self, desk.desk.review) if desk.desk.review is not None else None
+
+    async def start(self, address: str) -> int:
+        """Take up every unfinished run, then listen; gives the port."""
+        for row in self.means.store.runs():
+            if row.state in UNFINISHED:
+                await self._resume(row)
+        if self.review is not None:
+            await self.review.resume()
+        port = await self._server.start(address)
+        self._log.info("listening on port %d", port)
+        self._tell({"port": port})
+        return port
+
+    async def run(self) -> None:
+        """Serve until `stop`."""
+        try:
+            while not self.stopped.is_set():
+                await self._tick()
+                try:
+                    await asyncio.wait_for(self.stopped.wait(), TICK)
+                except TimeoutError:
+                    continue
+        finally:
+            await self._server.stop()
+            for task in self._tasks:
+                task.cancel()
+            self.worker.close()
+
+    def stop(self) -> None:
+        """Say bye to everyone and end `run`."""
+        self.stopped.set()
+
+    # -- what sites do (grpc_hub.Office) ---------------------------------------------------------------------------
+
+    async def joined(self, site: str, link: Link, hello: Control) -> Mapping[str, Any]:
+        """A site's stream is open: one stream per site, the newest counts."""
+        desk, body = self.desk.desk, hello.body
+        self._standing.check_stream()
+        if body.get("mode") != desk.mode:
+            raise Refused("E-MODE", f"this hub serves a {desk.mode}", "a rehearsal and a federated run never mix")
+        if body.get("agreement") != desk.agreement:
+            raise Untrusted("E-AGREEMENT-VERSION", "the site holds another agreement than the hub", "exchange it")
+        await self._stand(self._standing.hear(site, body))
+        return {"ledger": self._remember(site, body.get("ledger")), **self._standing.news()}
+
+    async def welcomed(self, site: str, link: Link, hello: Control) -> None:
+        """The welcome is out: tell the site of its runs."""
+        self._links[site] = link
+        link.news = self._standing.news
+        self.presence[site] = "joined"
+        self._log.info("%s joined", site)
+        believed = {str(name) for name in hello.body.get("open") or ()}
+        task = asyncio.create_task(self._greet(site, link, believed))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def received(self, site: str, item: Message | Control) -> None:
+        """A message or control document of a site."""
+        self._standing.check_stream()
+        if isinstance(item, Message):
+            await self._message(site, item)
+        elif item.kind == "heartbeat":
+            await self._stand(self._standing.hear(site, item.body))
+        elif item.kind == "decline":
+            await self._declined(site, item.body)
+        elif item.kind == "reviewed" and self.review is not None:
+            await self.review.answered(site, item.body)
+        elif item.kind == "done" and item.body.get("run") in self.runs:
+            held = self.runs[str(item.body["run"])]
+            if item.body.get("ledger") is not None:
+                self._remember(site, item.body["ledger"])  # it has grown since the hello
+            held.confirmed.add(site)
+            await self._after(held)
+
+    def expected(self, site: str, head: Mapping[str, Any]) -> int:
+        """Only the masked reply that an open round awaits from this very site may go to the disk."""
+        held = self.runs.get(str(head["run"]))
+        if held is None or head["kind"] != "masked" or head["sender"] != site:
+            return 0
+        return held.run.expects(site)
+
+    async def left(self, site: str, link: Link, ended: Ended) -> None:
+        """A site's stream ended; its runs wait for it until their deadline."""
+        if self._links.get(site) is link:
+            del self._links[site]
+            self.presence[site] = "left" if ended.how == "bye" else ended.how
+        self._log.info("%s: stream ended (%s)%s", site, ended.how, f" {ended.error}" if ended.error else "")
+
+    def asked(self, person: Party, question: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+        """A person's signed question."""
+        return hub_window.answer(self, person, question)
+
+    def _remember(self, site: str, said: Any) -> dict[str, Any] | None:
+        """Keep the highest head of a site's ledger; gives the one kept before, so that an old backup is noticed."""
+        head = head_of(said)
+        before = self.means.store.mark(site)
+        self.means.store.set_mark(site, Mark(size=head.size, root=head.root.hex()))
+        return {"size": before.size, "root": before.root} if before else None
+
+    async def _greet(self, site: str, link: Link, believed: set[str]) -> None:
+        if self.review is not None:
+            self.review.greet(site)
+        for name in believed - set(self.runs):
+            row = self.means.store.run(name)
+            if row is None or row.state not in UNFINISHED:
+                link.say(
+                    "done", {"run": name, "error": json.loads(row.note).get("error") if row and row.note else None}
+                )
+        for held in list(self.runs.values()):
+            if site not in held.charter.sites:
+                continue
+            if held.state == "closing" and held.name not in believed:
+                held.confirmed.add(site)
+                await self._after(held)
+                continue
+            self._invite(link, held)
+            await self._out(held, await self.worker.run("connected", held.run.connected, site))
+
+    def _invite(self, link: Link, held: HeldRun) -> None:
+        link.say("invite", {"run": held.name, "request": dict(held.request)})
+
+    async def _message(self, site: str, message: Message) -> None:
+        held = self.runs.get(message.run)
+        if held is None:
+            discard(message.body)
+            self._log.info("%s sent %s of a run that is not under way", site, message.kind)
+            return
+        if message.sender != site:
+            discard(message.body)
+            raise Untrusted("E-SENDER", "a site speaks for itself alone")
+        own = message
+        try:
+            own = self.means.own(message)
+            answers = await self.worker.run(job_name(message), held.run.receive, own)
+            held.moved = asyncio.get_running_loop().time()
+            await self._out(held, answers)
+        except Unavailable as error:
+            await self._break(held, error)
+            return
+        except IsthmusError as error:
+            discard(own.body)
+            self._log.warning("run %s, %s from %s: %s", message.run[:19], message.kind, site, error)
+
+    async def _declined(self, site: str, body: Mapping[str, Any]) -> None:
+        error = error_of(body.get("error"))
+        code, said = told(error.code)
+        cause = cited(type(error)(code, said, hint_of(code), rule_of(code, error.where)))  # neither who, nor its words
+        held = self.runs.get(str(body.get("run")))
+        if held is None:
+            if self.review is not None:
+                await self.review.declined(site, str(body.get("run")), cause)
+            return
+        self._log.warning("run %s: %s declines: %s", held.name[:19], site, error)
+        held.declined[site] = error
+        if isinstance(held.run.state, Gathering):  # later the others may go on, or wait, without it
+            await self.abandon(held, cause)
+
+    async def abandon(self, held: HeldRun, cause: IsthmusError) -> None:
+        """End a run for a reason."""
+        held.cause = cause
+        await self._out(held, await self.worker.run("abandon", held.run.abandon, cause))
+
+    async def _out(self, held: HeldRun, answers: Outgoing) -> None:
+        for site, message in answers:
+            if site in self._links:
+                self._links[site].send([message])
+        await self._after(held)
+
+    # -- the course of runs ----------------------------------------------------------------------------------------
+
+    async def submit(self, researcher: str, request: Mapping[str, Any]) -> str:
+        """Admit a request and start its run; the same request again gives the same run.
+
+        Raises:
+            Refused, Untrusted, Invalid: it is not admitted.
+            Unavailable: E-DISK.
+        """
+        try:
+            self._standing.check()
+            admitted = await self.worker.run("admit", self.desk.admit, request, self.means.clock())
+        except IsthmusError as error:
+            self._log.info("a request of %s is not admitted: %s", researcher, error)
+            entry = {"by": researcher, "code": error.code, "rule": rule_behind(error)}
+            await self.worker.run("ledger", self.ledger.append, "refusal", entry)
+            raise cited(error) from error
+        name = admitted[0].run
+        if self.means.store.run(name) is None:
+            if self.review is not None and self.review.of_studies:
+                await self.review.submitted(admitted[0], request)
+                return name
+            row = new_row(admitted[0], request, self.means.clock().isoformat())
+            self.means.store.add_run(row)
+            await self._start(row, admitted)
+        return name
+
+    async def start_run(self, row: RunRow) -> None:
+        """Start a run that people have approved."""
+        try:
+            self._standing.check()
+            admitted = await self.worker.run("admit", self.desk.admit, json.loads(row.request), self.means.clock())
+        except IsthmusError as error:
+            await self._cannot(row, error)
+            return
+        self.means.store.set_state(row.run, "running")
+        await self._start(replace(row, state="running"), admitted)
+
+    async def _start(self, row: RunRow, admitted: tuple[Charter, HubWork]) -> None:
+        now = asyncio.get_running_loop().time()
+        held = await self.worker.run("begin", held_run, row, admitted, self.means, self.ledger.log, now)
+        await self._begin(held)
+
+    async def _begin(self, held: HeldRun) -> None:
+        """Hold a run and say what everyone who is connected is owed."""
+        self.runs[held.name] = held
+        for site in held.charter.sites:
+            if site in self._links:
+                self._invite(self._links[site], held)
+        await self._out(held, await self.worker.run("start", held.run.start))
+
+    async def _resume(self, row: RunRow) -> None:
+        now = asyncio.get_running_loop().time()
+        try:
+            self._standing.check()
+            held = await self.worker.run("resume", open_run, row, self.means, self.desk, self.ledger.log, now)
+        except Unavailable as error:
+            self._broken.add(row.run)
+            self._log.error("run %s cannot go on now: %s", row.run[:19], error)
+            return
+        except IsthmusError as error:
+            await self._cannot(row, error)
+            return
+        self._log.info("run %s taken up at %s", row.run[:19], held.run.progress().stage)
+        await self._begin(held)
+
+    async def _cannot(self, row: RunRow, error: IsthmusError) -> None:
+        """A run that is no longer admitted."""
+        self._log.error("run %s cannot go on: %s", row.run[:19], error)
+        await self.worker.run("ledger", self.ledger.append, "refusal", {"run": row.run, "code": error.code})
+        note = json.dumps(hub_window.ended_status(row, error))
+        self.means.store.set_state(row.run, "refused" if isinstance(error, Refused) else "failed", note)
+
+    async def _break(self, held: HeldRun, error: Unavailable) -> None:
+        """Memory may be ahead of the journal: throw it away and take the run up again."""
+        self._log.error("run %s: %s", held.name[:19], error)
+        self.runs.pop(held.name, None)
+        self._broken.add(held.name)
+
+    async def _tick(self) -> None:
+        for name in list(self._broken):
+            self._broken.discard(name)
+            row = self.means.store.run(name)
+            if row is not None:
+                await self._resume(row)
+        for held in list(self.runs.values()):
+            try:
+                await self._look(held)
+            except Unavailable as error:
+                await self._break(held, error)
+
+        await self._stand(self._standing.look())
+
+    async def _stand(self, new: bool) -> None:
+        """End every run when the agreement has ended, and pass on at once what is new."""
+        if new:
+            for link in self._links.values():
+                link.say("heartbeat", self._standing.news())
+        lapsed = self._standing.lapsed()
+        if lapsed is not None:
+            await self._halt(lapsed)
+
+    async def _halt(self, why: IsthmusError) -> None:
+        for held in list(self.runs.values()):
+            if held.cause is None and held.state in {"running", "waiting"}:
+                held.cause = why
+                await self._out(held, await self.worker.run("abandon", held.run.abandon, why))
+
+    async def _look(self, held: HeldRun) -> None:
+        passed = held.overdue(asyncio.get_running_loop().time(), self._deadlines)
+        if passed == "round":
+            self._log.info("run %s: the round's deadline passed", held.name[:19])
+            await self._out(held, await self.worker.run("expired", held.run.expired))
+        elif passed == "run":
+            held.cause = Unavailable("E-LOST", "a site did not come back in time", "start a new run")
+            await self._out(held, await self.worker.run("abandon", held.run.abandon, held.cause))
+        await self._after(held)
+
+    async def _after(self, held: HeldRun) -> None:
+        """Keep what a run has come to; whoever is at it already looks again when done."""
+        if held.settling:
+            return
+        held.settling = True
+        try:
+            while held.row.state != held.state:
+                await self._settle(held, held.state)
+        finally:
+            held.settling = False
+
+    async def _settle(self, held: HeldRun, now: RunState) -> None:
+        """Keep a new state. The bundle comes first: whoever is told `concluded` finds it."""
+        store, row = self.means.store, replace(held.row, state=now)
+        if now in {"running", "waiting"}:
+            store.set_state(held.name, now)
+            waits = {"run": held.name, "sites": list(held.run.progress().awaited) if now == "waiting" else []}
+            await self.worker.run("ledger", self.ledger.append, "waiting", waits)
+        else:
+            at = asyncio.get_running_loop().time()
+            note = json.dumps(await hub_window.status_of(self, held, row, at))
+            if held.error is None and store.bundle(held.name) is None:
+                approvals = self.review.cases.approvals(held.name) if self.review is not None else []
+                agreed, key = (self.desk.envelopes(), approvals), self.means.identity.key
+                forms = await self.worker.run("bundle", held.bundles, agreed, key, self.ledger.log)
+                store.finish(held.name, forms, note)
+            if now != "closing":
+                await self._over(held, now, note)
+        held.row = row
+        taken = hub_sums(held.run.state)
+        remark = f"; above 1 MiB a reply, sites took the hub's own sum in {taken}" if taken else ""
+        self.said(held.name, now, remark)
+
+    def link(self, site: str) -> Link | None:
+        """A site's stream, while it is open."""
+        return self._links.get(site)
+
+    def said(self, run: str, state: RunState, remark: str = "") -> None:
+        """A run has come to a state."""
+        self._log.info("run %s is %s%s", run[:19], state, remark)
+        self._tell({"run": run, "state": state})
+
+    async def _over(self, held: HeldRun, now: RunState, note: str) -> None:
+        """Forget a run that is over everywhere."""
+        if held.error is not None:
+            facts = {"run": held.name, "code": held.error.code}
+            await self.worker.run("ledger", self.ledger.append, "refusal", facts)
+        if self.review is not None:
+            now = self.review.over(now, held.error)
+        self.means.store.set_state(held.name, now, note)
+        await self.worker.run("forget", held.run.forget)
+        self.runs.pop(held.name, None)
+        self.means.forget(held.name)

@@ -1,0 +1,280 @@
+"""What people decide at a hub: studies before they run, results before they are released.
+
+The hub is the mailbox: it keeps approvals, shows them to the sites and counts votes. What it counts, each site and every
+verifier counts again. Votes on a result are sealed until as many as the agreement asks for are there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from isthmus.federation.hub_cases import ANSWER, APPROVAL, OPEN, OVER, SEEN, VOTE, WORDS, HubCases, sites_of
+from isthmus.federation.hub_runs import new_row
+from isthmus.federation.protocol.charter import Charter
+from isthmus.federation.reasons import facts
+from isthmus.federation.site_review import Answer
+from isthmus.federation.store import RunRow, RunState
+from isthmus.governance.admission import open_request
+from isthmus.governance.agreement import Agreement
+from isthmus.governance.approval import Decided, check_approval, read_approval
+from isthmus.governance.reviewed import read_reviewed, unapproved
+from isthmus.governance.reviewers import may_decide_together
+from isthmus.ledger.bundle import resealed
+from isthmus.model.canonical import digest
+from isthmus.model.errors import Invalid, IsthmusError, Refused, Untrusted
+from isthmus.strict import parse
+
+if TYPE_CHECKING:
+    from isthmus.federation.grpc_hub import Party
+    from isthmus.federation.hub import HubNode
+
+ENDS: Mapping[str, tuple[RunState, str, str]] = {  # decision -> state, code, in words
+    "return": ("returned", "E-RETURNED", "returned it"),
+    "reject": ("rejected", "E-REJECTED", "rejected it"),
+    "withdraw": ("withdrawn", "E-WITHDRAWN", "withdrew it"),
+}
+RECENT = 64  # entries among which a step that was written just before a crash must lie
+
+
+class HubReview:
+    """Every method runs on the hub's event loop; ledger entries are written in its worker."""
+
+    def __init__(self, hub: HubNode, agreement: Agreement) -> None:
+        self.cases = HubCases(hub.means.store, agreement)
+        self._hub = hub
+        self._agreement = agreement
+        self._kept = self.cases.kept
+        self._log = logging.getLogger(f"isthmus.{hub.means.identity.name}")
+
+    @property
+    def of_studies(self) -> bool:
+        """Whether custodians decide on studies."""
+        return self._agreement.review is not None and self._agreement.review.study == "custodians"
+
+    # -- studies ---------------------------------------------------------------------------------------------------
+
+    async def submitted(self, charter: Charter, request: Mapping[str, Any]) -> None:
+        """Take in an admitted study: it waits for people, and every site is shown it.
+
+        Raises:
+            Refused: E-AMENDS, it amends a study that is not here, or gives no reason.
+        """
+        row = replace(new_row(charter, request, self._hub.means.clock().isoformat()), state="in_review")
+        study = open_request(request, self._agreement).study
+        known = {held.study for held in self._hub.means.store.runs()}
+        if study.amends is not None and (study.amends not in known or not study.reason):
+            hint = "`amends` is the digest of a study that was submitted here; `reason` says what changed and why"
+            await self._refused(self.cases.asker(row), "amended study", "E-AMENDS")
+            raise Refused("E-AMENDS", "the study does not say which study it amends, or why", hint, "amends")
+        self._hub.means.store.add_run(row)
+        amends = {"amends": study.amends, "reason": study.reason} if study.amends else {}
+        await self._write("submit", row, {"study": row.study, "by": self.cases.asker(row), **amends})
+        await self._write("ask", row, {"sites": list(charter.sites)})
+        self._show(row)
+
+    async def resume(self) -> None:
+        """Take up what was open when the hub stopped."""
+        for row in self.cases.rows(OPEN):
+            await (self._count(row) if row.state == "egress" else self._agree(row))
+
+    def greet(self, site: str) -> None:
+        """Show a site that has come what waits for it, and what people ended while it was away."""
+        for row in self.cases.rows(("in_review", *OVER)):
+            unseen = row.state == "in_review" or self._kept.get(row.run, SEEN, site) is None
+            if site in sites_of(row) and unseen:
+                self._tell(site, row)
+
+    async def answered(self, site: str, body: Mapping[str, Any]) -> None:
+        """Take in what a site says of a study. Invalid for what is no answer."""
+        row = self._hub.means.store.run(str(body.get("run")))
+        if row is None or site not in sites_of(row):
+            return
+        answer = parse(Answer, body.get("answer"), "answer")
+        if row.state in OVER:
+            self._kept.put(row.run, SEEN, site, answer.verdict)
+        elif row.state == "in_review":
+            self._kept.put(row.run, ANSWER, site, {"answer": body["answer"], "rule": body.get("rule")})
+            await self._agree(row)
+
+    async def declined(self, site: str, run: str, cause: IsthmusError) -> None:
+        """A site's rules stop a study in review: it ends, and who asked is told which rule."""
+        row = self._hub.means.store.run(run)
+        if row is None or row.state != "in_review" or site not in sites_of(row):
+            return
+        await self._hub.worker.run("ledger", self._hub.ledger.append, "refusal", {"run": run, "code": cause.code})
+        self._close(row, "refused", cause)
+
+    def over(self, state: RunState, error: IsthmusError | None) -> RunState:
+        """What a run that is over everywhere becomes: a result waits for output checkers, a withdrawn one says so."""
+        if error is not None and error.code == ENDS["withdraw"][1]:
+            return "withdrawn"
+        return "egress" if state == "concluded" and self.cases.needed else state
+
+    async def _agree(self, row: RunRow) -> None:
+        """Start a study on which every site has agreed, and whose approvals hold here too."""
+        if self.cases.unanswered(row):
+            return
+        case, asked = self.cases.case(row), open_request(json.loads(row.request), self._agreement)
+        try:
+            reviewed = read_reviewed(self.cases.approvals(row.run), self._agreement, case)
+            gaps = unapproved(self._agreement, asked, case.asker, reviewed)
+        except IsthmusError as error:
+            gaps = [str(error)]
+        if gaps:
+            self._log.warning("run %s: the sites agreed, but %s", row.run[:19], "; ".join(gaps))
+            return
+        await self._write("approve", row, {"sites": list(sites_of(row))})
+        await self._hub.start_run(row)
+
+    # -- decisions of people ---------------------------------------------------------------------------------------
+
+    async def decided(self, person: Party, envelope: Mapping[str, Any]) -> dict[str, Any]:
+        """Take in a signed decision; gives the review after it. One that is refused is written down.
+
+        Raises:
+            Refused, Untrusted, Invalid: the approval does not hold, or cannot be given now.
+        """
+        try:
+            return await self._decided(person, envelope)
+        except (Refused, Untrusted, Invalid) as error:
+            await self._refused(person.name, "approval", error.code)
+            raise
+
+    async def _decided(self, person: Party, envelope: Mapping[str, Any]) -> dict[str, Any]:
+        self._hub.desk.desk.in_force(self._hub.means.clock())
+        found = read_approval(envelope, self._agreement)
+        if found.person.person != person.name:
+            raise Untrusted("E-SENDER", "each person hands in their own decision", "connect with the keys that signed")
+        row = self.cases.row(found.approval.run)
+        check_approval(found, self.cases.case(row), self._hub.means.clock())
+        if found.approval.kind == "result":
+            await self._vote(row, found, envelope)
+        elif found.approval.decision == "withdraw":
+            await self._withdraw(row, found, envelope)
+        elif envelope != self._kept.get(row.run, APPROVAL, person.name):
+            await self._on_study(row, found, envelope)
+        row = self.cases.row(row.run)
+        return {"run": row.run, "review": self.cases.told(row)}
+
+    async def _on_study(self, row: RunRow, found: Decided, envelope: Mapping[str, Any]) -> None:
+        if found.person.party not in self.cases.parties(row):
+            raise Refused("E-ROLE", "no site of your party takes part", "custodians of parties that take part decide")
+        if row.state != "in_review":
+            raise _state(row, "decided on")
+        await self._keep(row, found, envelope)
+        if found.approval.decision != "accept":
+            self._end(row, [found])
+        self._show(self.cases.row(row.run))
+
+    async def _withdraw(self, row: RunRow, found: Decided, envelope: Mapping[str, Any]) -> None:
+        held = self._hub.runs.get(row.run)
+        if row.state not in OPEN and (held is None or held.state not in {"running", "waiting"}):
+            raise _state(row, "withdrawn")
+        await self._keep(row, found, envelope)
+        if held is not None:
+            await self._hub.abandon(held, _error([found], "withdraw"))
+            return
+        self._end(row, [found])
+        self._show(self.cases.row(row.run))
+
+    async def _keep(self, row: RunRow, found: Decided, envelope: Mapping[str, Any]) -> None:
+        said = found.approval
+        self._kept.put(row.run, APPROVAL, found.person.person, dict(envelope))
+        reason = {"reason": said.reason} if said.reason else {}
+        await self._write(said.decision, row, {**_by(found, envelope), **reason})
+
+    async def _vote(self, row: RunRow, found: Decided, envelope: Mapping[str, Any]) -> None:
+        if row.state != "egress":
+            raise _state(row, "decided on")
+        people = [v.person for v in self.cases.votes(row)]
+        if found.person.person in {p.person for p in people}:
+            raise Refused("E-DECIDED", "you have decided on this result", "a vote stands once it is given")
+        last = len(people) + 1 >= self.cases.needed
+        if last and not may_decide_together(self._agreement, [*people, found.person]):
+            hint = "an output checker of another country decides"
+            raise Refused("E-ONE-PER-COUNTRY", "this country has decided on the result already", hint)
+        self._kept.put(row.run, VOTE, found.person.person, dict(envelope))
+        await self._write("vote", row, _by(found, envelope))  # sealed: who, not how
+        await self._count(row)
+
+    async def _count(self, row: RunRow) -> None:
+        """Open the votes once as many are there as the agreement asks for."""
+        votes = self.cases.votes(row)
+        if len(votes) < self.cases.needed:
+            return
+        decisions = [v.approval.decision for v in votes]
+        outcome = next((d for d in ("reject", "return") if d in decisions), "release")
+        told = [
+            {"by": v.person.person, "decision": v.approval.decision, "reason": v.approval.reason or ""} for v in votes
+        ]
+        await self._write(outcome, row, {"votes": told})
+        if outcome == "release":
+            self._release(row)
+        else:
+            self._end(row, [v for v in votes if v.approval.decision == outcome])
+
+    def _release(self, row: RunRow) -> None:
+        """The bundle takes the votes in and is sealed again; from then on the researcher can fetch it."""
+        store, key = self._hub.means.store, self._hub.means.identity.key
+        forms = [form for form in (store.bundle(row.run), store.audit(row.run)) if form is not None]
+        raw, audit = (resealed(form, self.cases.approvals(row.run), key) for form in forms)
+        store.finish(row.run, (raw, audit), row.note, "released")
+        self._hub.said(row.run, "released")
+
+    # -- small things ----------------------------------------------------------------------------------------------
+
+    def _show(self, row: RunRow) -> None:
+        for site in sites_of(row):
+            self._tell(site, row)
+
+    def _tell(self, site: str, row: RunRow) -> None:
+        link = self._hub.link(site)
+        if link is not None:
+            approvals = list(self._kept.of(row.run, APPROVAL).values())
+            link.say("review", {"run": row.run, "request": json.loads(row.request), "approvals": approvals})
+
+    def _end(self, row: RunRow, by: Sequence[Decided]) -> None:
+        decision = by[0].approval.decision
+        self._close(row, ENDS[decision][0], _error(by, decision))
+
+    def _close(self, row: RunRow, state: RunState, error: IsthmusError) -> None:
+        kept = json.loads(row.note) if row.note else {"sites": {}}
+        self._hub.means.store.set_state(row.run, state, json.dumps({**kept, "error": facts(error)}))
+        self._hub.said(row.run, state)
+
+    async def _refused(self, who: str, what: str, code: str) -> None:
+        said = {"by": who, "what": what, "code": code}  # no run: what is refused moves none on
+        await self._hub.worker.run("ledger", self._hub.ledger.append, "refusal", said)
+
+    async def _write(self, step: str, row: RunRow, more: Mapping[str, Any]) -> None:
+        """One ledger entry of a step, and not a second one when the hub stopped right after it."""
+        await self._hub.worker.run("ledger", partial(self._written, {"step": step, "run": row.run, **more}))
+
+    def _written(self, said: Mapping[str, Any]) -> None:
+        log = self._hub.ledger.log
+        size = log.head().size
+        if not any(log.entry(i).facts == said for i in range(max(0, size - RECENT), size)):
+            self._hub.ledger.append("approval", said)
+
+
+def _by(found: Decided, envelope: Mapping[str, Any]) -> dict[str, Any]:
+    return {"by": found.person.person, "party": found.person.party, "envelope": digest(dict(envelope))}
+
+
+def _error(by: Sequence[Decided], decision: str) -> Refused:
+    _, code, words = ENDS[decision]
+    said = "; ".join(
+        f"{d.person.person} ({d.person.party}) {words}" + (f": {d.approval.reason}" if d.approval.reason else "")
+        for d in by
+    )
+    hint = "submit it anew, with `amends` and `reason`" if decision == "return" else "submit another study"
+    return Refused(code, said, hint)
+
+
+def _state(row: RunRow, what: str) -> Refused:
+    return Refused("E-STATE", f"a study that is {WORDS[row.state]} cannot be {what}", "see `isthmus study status`")

@@ -1,0 +1,312 @@
+"""A site's own word on a study that people decide on: what its custodians signed, or a standing rule of theirs covers.
+
+The hub brings approvals and is believed in nothing: each is verified here by the agreement's keys and kept here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
+
+from isthmus.federation.config import Config
+from isthmus.federation.law import Asked
+from isthmus.federation.plan import study_needs
+from isthmus.federation.review_store import SqlReviews
+from isthmus.federation.store import Store
+from isthmus.governance.admission import RunRequest, asker, open_request
+from isthmus.governance.agreement import Agreement
+from isthmus.governance.approval import Case, Decided, check_approval, read_approval
+from isthmus.governance.reviewed import roster_parties
+from isthmus.governance.standing_rules import Considered, Told, questions, read_rule, uncovered
+from isthmus.model.canonical import digest, plain
+from isthmus.model.errors import Invalid, IsthmusError, Refused, Unavailable, Untrusted
+from isthmus.model.record import record
+from isthmus.model.study import study_digest
+
+Verdict = Literal["approved", "waiting", "returned", "rejected", "withdrawn"]
+ENDED: Mapping[str, Verdict] = {"return": "returned", "reject": "rejected", "withdraw": "withdrawn"}
+HELD = "approval"  # kinds of what is kept
+ANSWER = "answer"
+COUNTED = "standing"
+REFUSED = "refused"
+
+
+@record
+class Answer:
+    """What a site says of a study.
+
+    Attributes:
+        since: when it first said so, ISO 8601, UTC.
+        by: who decided; of what waits, who may.
+        reason: of a return or a refusal.
+        standing: digest of the standing rule that covers it.
+        verdicts: how many rules of law passed, or do not apply, and which do not pass.
+    """
+
+    verdict: Verdict
+    since: str
+    by: tuple[str, ...] = ()
+    reason: str | None = None
+    standing: str | None = None
+    verdicts: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What came of a hub's question: the answer, whether it is new, codes of forged approvals, the standing rule."""
+
+    answer: Answer
+    new: bool
+    forged: tuple[str, ...]
+    rule: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A study as a hub shows it: what it calls the run, the signed request, approvals."""
+
+    run: str
+    request: Mapping[str, Any]
+    approvals: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A study that the site's checks of agreement and law let in."""
+
+    request: RunRequest
+    asker: str
+    reads: Collection[str]
+    verdicts: Mapping[str, Any]
+
+    @property
+    def run(self) -> str:
+        """The digest of the request."""
+        return digest(self.request)
+
+
+class Reviewer(Protocol):
+    """What a site's process asks about a study that people decide on."""
+
+    def consider(self, shown: Shown, now: datetime) -> Heard:
+        """What this site says of it; runs in the worker thread.
+
+        Raises:
+            Refused, Untrusted, Invalid: it would not take part, whatever people say.
+        """
+        ...
+
+    def remember(self, run: str, answer: Answer) -> None:
+        """Keep an answer that the ledger has taken."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SiteReviewer:
+    """The reviewer of a site: `admitted` is what its checks of agreement and law let in."""
+
+    review: SiteReview
+    admitted: Callable[[Mapping[str, Any], datetime], Admitted]
+
+    def consider(self, shown: Shown, now: datetime) -> Heard:
+        """What this site says of a study; a decision that ends it is kept even where the site would not take part."""
+        if case_of(shown.request, self.review.agreement).run != shown.run:
+            raise Untrusted("E-RUN", "the hub names the run otherwise than its request does")
+        forged = self.review.take(shown.request, shown.approvals, now)
+        found = self.review.ended(shown.request, now) or self.review.answer(self.admitted(shown.request, now), now)
+        return replace(found, forged=forged)
+
+    def remember(self, run: str, answer: Answer) -> None:
+        """Keep an answer that the ledger has taken."""
+        self.review.remember(run, answer)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteReview:
+    """What a site holds against a study: the agreement, its party, standing rules, and what was signed before."""
+
+    agreement: Agreement
+    site: str
+    kept: SqlReviews
+    rules: tuple[tuple[Told, Mapping[str, Any]], ...] = ()
+
+    @property
+    def party(self) -> str:
+        """Whose site it is."""
+        return self.agreement.site(self.site).party
+
+    def take(self, request: Mapping[str, Any], envelopes: Iterable[Any], now: datetime) -> tuple[str, ...]:
+        """Keep the approvals that hold; gives the codes of those that do not and were not seen before.
+
+        Raises:
+            Refused, Untrusted, Invalid: the request itself is not a researcher's.
+        """
+        case = case_of(request, self.agreement)
+        bad = []
+        for envelope in envelopes:
+            name = digest(plain(envelope))
+            if self.kept.get(case.run, HELD, name) is not None or self.kept.get(case.run, "forged", name) is not None:
+                continue
+            try:
+                found = read_approval(envelope, self.agreement)
+                check_approval(found, case, now)
+            except IsthmusError as error:
+                self.kept.put(case.run, "forged", name, error.code)
+                bad.append(error.code)
+                continue
+            self.kept.put(case.run, HELD, name, plain(envelope))
+            if found.approval.decision == "reject":
+                self.kept.put(case.run, REFUSED, self._project(request), True)
+        return tuple(bad)
+
+    def ended(self, request: Mapping[str, Any], now: datetime) -> Heard | None:
+        """The answer to a study that a person ended; None while nobody has."""
+        asked, case = open_request(request, self.agreement), case_of(request, self.agreement)
+        parties = roster_parties(self.agreement, asked)
+        for found in self._held(case.run):
+            said = ENDED.get(found.approval.decision)
+            if said is not None and (said == "withdrawn" or found.person.party in parties):
+                by, reason = (found.person.person,), found.approval.reason
+                return self._answered(case.run, Answer(verdict=said, since=_text(now), by=by, reason=reason), None)
+        return None
+
+    def answer(self, seen: Admitted, now: datetime) -> Heard:
+        """The answer to an admitted study that nobody has ended."""
+        law = _counted(seen.verdicts)
+        for found in self._held(seen.run):
+            if self._accepts(found, seen, now):
+                made = Answer(verdict="approved", since=_text(now), by=(found.person.person,), verdicts=law)
+                return self._answered(seen.run, made, None)
+        for told, envelope in self.rules:
+            if self._covers(told, seen, now):
+                counted = {"person": seen.asker, "month": _month(now), "questions": questions(seen.request.study)}
+                self.kept.put(seen.run, COUNTED, told.digest, counted)
+                by = (told.person.person,)
+                made = Answer(verdict="approved", since=_text(now), by=by, standing=told.digest, verdicts=law)
+                return self._answered(seen.run, made, envelope)
+        people = tuple(p.person for p in self.agreement.custodians(self.party) if p.person != seen.asker)
+        return self._answered(seen.run, Answer(verdict="waiting", since=_text(now), by=people, verdicts=law), None)
+
+    def require(self, request: Mapping[str, Any], seen: Admitted, now: datetime) -> dict[str, Any]:
+        """What the ledger holds of the approval with which this site starts a run, or takes it up again.
+
+        Raises:
+            Refused: E-NOT-APPROVED, no custodian of this party approved it, or someone ended it.
+        """
+        ended = self.ended(request, now)
+        held = self.kept.get(seen.run, "started", self.site) if ended is None else None
+        if held is not None:
+            return dict(held)  # a run under way goes on, whatever expired since
+        said = (ended or self.answer(seen, now)).answer
+        if said.verdict != "approved":
+            hint = "a custodian of this party decides with `isthmus approve`"
+            raise Refused("E-NOT-APPROVED", f"the study is {said.verdict} here", hint)
+        entry = {"by": list(said.by), "since": said.since, **({"standing": said.standing} if said.standing else {})}
+        self.kept.put(seen.run, "started", self.site, entry)
+        return entry
+
+    def _accepts(self, found: Decided, seen: Admitted, now: datetime) -> bool:
+        """Whether a kept approval lets this site answer now: its custodian's training may have run out since."""
+        if found.approval.decision != "accept" or found.person.party != self.party:
+            return False
+        try:
+            check_approval(found, Case(run=seen.run, study=study_digest(seen.request.study), asker=seen.asker), now)
+        except IsthmusError:
+            return False
+        return True
+
+    def _covers(self, told: Told, seen: Admitted, now: datetime) -> bool:
+        counts = self.kept.everywhere(COUNTED, told.digest)
+        asked = sum(
+            int(c["questions"])
+            for run, c in counts.items()
+            if run != seen.run and (c["person"], c["month"]) == (seen.asker, _month(now))
+        )
+        project = seen.request.study.project or ""
+        considered = Considered(
+            request=seen.request,
+            asker=seen.asker,
+            reads=seen.reads,
+            verdicts=seen.verdicts,
+            asked=asked,
+            of_sites=any(needs.by_site for _, needs in study_needs(seen.request.study)),
+            refused=bool(self.kept.everywhere(REFUSED, project)),
+        )
+        return told.rule.party == self.party and not uncovered(told, self.agreement, considered, now)
+
+    def _held(self, run: str) -> list[Decided]:
+        return [read_approval(envelope, self.agreement) for envelope in self.kept.of(run, HELD).values()]
+
+    def _answered(self, run: str, made: Answer, rule: Mapping[str, Any] | None) -> Heard:
+        """Keep an answer; the time at which the same was first said stays."""
+        before = self.kept.get(run, ANSWER, self.site)
+        body = plain(made)
+        if before is not None and {**before, "since": ""} == {**body, "since": ""}:
+            return Heard(replace(made, since=before["since"]), False, (), rule)
+        return Heard(made, True, (), rule)
+
+    def remember(self, run: str, answer: Answer) -> None:
+        """Keep the answer that the ledger has taken."""
+        self.kept.put(run, ANSWER, self.site, plain(answer))
+
+    def _project(self, request: Mapping[str, Any]) -> str:
+        return open_request(request, self.agreement).study.project or ""
+
+
+def admitted_of(case: Asked, verdicts: Mapping[str, Any]) -> Admitted:
+    """What review sees of a request that the law has let in."""
+    return Admitted(case.request, case.person, case.reads, verdicts)
+
+
+def case_of(request: Mapping[str, Any], agreement: Agreement, result: str | None = None) -> Case:
+    """What a signed request puts to people.
+
+    Raises:
+        Refused, Untrusted, Invalid: as `open_request`.
+    """
+    asked = open_request(request, agreement)
+    who = asker(request, agreement)
+    return Case(run=digest(asked), study=study_digest(asked.study), asker=who, result=result)
+
+
+def site_review(config: Config, agreement: Agreement, site: str, store: Store) -> SiteReview | None:
+    """The review of a site, with the standing rules that its configuration names; None where nobody is asked.
+
+    Raises:
+        Unavailable: E-FILE. Invalid, Refused, Untrusted: a standing rule that does not hold.
+    """
+    if agreement.review is None or agreement.review.study == "none":
+        return None
+    files = config.site().standing_rules
+    rules = tuple(_rule(config, file, agreement) for file in files)
+    return SiteReview(agreement, site, SqlReviews(store), rules)
+
+
+def _rule(config: Config, file: str, agreement: Agreement) -> tuple[Told, Mapping[str, Any]]:
+    try:
+        envelope = json.loads(config.path(file).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unavailable("E-FILE", "a standing rule cannot be read", "check [site] standing_rules", file) from error
+    except (ValueError, RecursionError) as error:
+        raise Invalid(
+            "E-STANDING", "not a signed standing rule", "make it with `isthmus approve rule`", file
+        ) from error
+    return read_rule(envelope, agreement), envelope
+
+
+def _counted(verdicts: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers of rules by outcome, and the names of those that do not pass; the pack."""
+    rules = {outcome: list(names) for outcome, names in dict(verdicts.get("rules") or {}).items()}
+    quiet = {"pass": len(rules.get("pass", ())), "n/a": len(rules.get("n/a", ()))}
+    return {"pack": verdicts.get("pack"), **quiet, **{k: rules[k] for k in ("fail", "unknown") if k in rules}}
+
+
+def _month(now: datetime) -> str:
+    return now.astimezone(UTC).strftime("%Y-%m")
+
+
+def _text(now: datetime) -> str:
+    return now.astimezone(UTC).isoformat(timespec="seconds")

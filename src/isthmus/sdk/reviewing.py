@@ -1,0 +1,216 @@
+"""A study or a result as the people who decide on it see it: in plain words, with the risk that the checks found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from isthmus.model.canonical import digest
+from isthmus.model.errors import IsthmusError, Refused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from isthmus.federation.agreed import Researcher
+    from isthmus.governance.admission import RunRequest
+    from isthmus.governance.agreement import Agreement
+    from isthmus.governance.approval import Case, Choice, Kind
+
+
+def kind_of(shown: Mapping[str, Any]) -> Kind:
+    """What is to be decided now: a study in review, or a result in egress review.
+
+    Raises:
+        Refused: E-STATE, neither.
+    """
+    state = shown["review"]["state"]
+    if state == "In review":
+        return "study"
+    if state == "Results in egress review":
+        return "result"
+    raise Refused("E-STATE", f"nothing is to be decided: the study is {state}", "see `isthmus approve list`")
+
+
+def decision(me: Researcher, shown: Mapping[str, Any], choice: Choice, reason: str, now: datetime) -> dict[str, Any]:
+    """A person's signed decision; a withdrawal is always of the study.
+
+    Args:
+        me: who decides.
+        shown: what the hub says of the run, with the digest of the result as it was looked at here.
+        choice: accept, return, reject or withdraw.
+        reason: in one line; a return and a refusal have one.
+        now: when it is signed.
+
+    Raises:
+        Refused: E-STATE, E-SIGNER. Invalid: E-REASON, and what the request itself raises.
+    """
+    from isthmus.governance.approval import make_approval, sign_approval
+
+    person = next((p for p in me.agreement.people if p.key == me.identity.card.key), None)
+    if person is None:
+        raise Refused("E-SIGNER", "the agreement does not name you", "use the keys whose card is in the agreement")
+    kind: Kind = "study" if choice == "withdraw" else kind_of(shown)
+    return sign_approval(make_approval(_case(me, shown), kind, choice, person, (now, reason)), me.identity.key)
+
+
+def explained(me: Researcher, shown: Mapping[str, Any], codebooks: Mapping[str, Path]) -> dict[str, Any]:
+    """What is to be decided, as plain data: who asks what and why, what would leave to where, what the checks found.
+
+    Args:
+        me: who decides.
+        shown: what the hub says of the run; the request in it is verified here.
+        codebooks: dataset -> file, where this machine has one: what would leave is then looked at.
+
+    Raises:
+        Refused, Untrusted, Invalid: the request is not a researcher's of the agreement.
+    """
+    from isthmus.governance.admission import open_request
+    from isthmus.governance.facts import route
+
+    agreement = me.agreement
+    request, case = open_request(shown["request"], agreement), _case(me, shown)
+    book = None if shown["result"] else codebooks.get(request.study.dataset)
+    leaving = _leaving(request, agreement, book)
+    study = request.study
+    lines = {
+        "title": study.title,
+        "asked by": _who(agreement, case.asker),
+        "purpose": f"{study.purpose.text} ({study.purpose.duo})",
+        "dataset": f"{study.dataset} at {', '.join(request.roster)}",
+        "people": _population(request),
+        "questions": [f"{name}: {', '.join(kinds)}" for name, kinds in study.analyses.items()],
+        "reads": _columns(leaving),
+        "route": [
+            f"{leg['sender']} ({leg['from_country']}) to {leg['receiver']} ({leg['to_country']}): {_WHAT[leg['what']]}"
+            for leg in route(agreement, study.dataset, {case.asker})
+        ],
+        "amends": f"{study.amends}: {study.reason}" if study.amends else None,
+    }
+    return {
+        "run": case.run,
+        "study": case.study,
+        "result": case.result,
+        "about": {name: said for name, said in lines.items() if said},
+        "review": shown["review"],
+        "answers": shown["answers"],
+        "risk": risk(request, agreement, shown["answers"], {} if shown["result"] else leaving),
+        "mine": shown["mine"],
+    }
+
+
+def risk(
+    request: RunRequest, agreement: Agreement, answers: Mapping[str, Any], leaving: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """`{level, sentence}`: low where every check passed; else what a person should look at.
+
+    Args:
+        request: what was asked.
+        agreement: under which.
+        answers: what each site said of it.
+        leaving: the preview; None where there is none, empty where it is past, for the result is there to be looked at.
+    """
+    from isthmus.governance.agreement import shared_rules
+
+    rules = shared_rules(agreement, request.study.dataset).rules
+    looks = list(_looks(request, agreement, answers, leaving))
+    hub = agreement.hub.country
+    kept = (
+        f"Only sums over at least {rules.minimum_sites} legal entities are opened, at the hub in {hub}; no row leaves; "
+        f"nothing about fewer than {rules.minimum_count or 1} people is shown."
+    )
+    asked = f"{len(answers)} of {len(request.roster)} sites have held it against the rules of law"
+    if looks:
+        return {"level": "look", "sentence": f"Risk: look at this first: {'; '.join(looks)}. {asked}. {kept}"}
+    return {"level": "low", "sentence": f"Risk: low. {asked}, and every rule that applies passes. {kept}"}
+
+
+def checked(body: Mapping[str, Any]) -> dict[str, Any]:
+    """`{level, sentence}` of a result: what disclosure control says of each of its questions."""
+    found: dict[str, list[str]] = {}
+    for name, analysis in body["analyses"].items():
+        for finding in analysis.get("disclosure", ()):
+            found.setdefault(finding["status"], []).append(f"{name} ({finding['rule']})")
+    said = [f"{status.lower()}: {', '.join(found[status])}" for status in _LOOKED_AT if status in found]
+    kept = f"Disclosure control: {len(found.get('Passed', ()))} checks passed"
+    level = "look" if {"Look", "Blocked"} & set(found) else "low"
+    return {"level": level, "sentence": "; ".join([kept, *said]) + "."}
+
+
+_LOOKED_AT = ("Passed after suppression", "Look", "Blocked")
+_WHAT = {"encrypted_shares": "masked sums", "aggregates": "pooled sums and results"}
+
+
+def _looks(
+    request: RunRequest, agreement: Agreement, answers: Mapping[str, Any], leaving: Mapping[str, Any] | None
+) -> Iterator[str]:
+    for site in request.roster:
+        law = (answers.get(site) or {}).get("verdicts") or {}
+        open_rules = [*law.get("fail", ()), *law.get("unknown", ())]
+        if site not in answers:
+            yield f"{site} has not looked at it yet"
+        elif open_rules:
+            yield f"at {site} a rule does not pass: {', '.join(open_rules)}"
+    if leaving is None:
+        yield "what would leave was not looked at, for this machine has no codebook of the dataset"
+    elif "problem" in leaving:
+        yield f"it does not fit the codebook: {leaving['problem']}"
+    released = {str(r) for a in request.study.analyses.values() for q in a.values() for r in q.get("release") or ()}
+    if "site_results" in released:
+        yield "numbers of single sites are asked for"
+    if agreement.two_party:
+        yield "two sites see each other's part of a sum"
+
+
+def _leaving(request: RunRequest, agreement: Agreement, codebook: Path | None) -> dict[str, Any] | None:
+    """The preview of a study under its agreement, or why there is none."""
+    from isthmus.data.dictionary import read_codebook
+    from isthmus.federation.preview import Party, preview
+    from isthmus.governance.agreement import shared_rules
+
+    if codebook is None:
+        return None
+    study = request.study
+    countries = {name: agreement.site(name).country for name in request.roster}
+    entities = {name: agreement.site(name).party for name in request.roster}
+    privacy = agreement.dataset(study.dataset).privacy
+    party = Party(shared_rules(agreement, study.dataset), countries, privacy, entities, agreement.releases)
+    try:
+        book = read_codebook(codebook)
+        if digest(book) != agreement.dataset(study.dataset).codebook:
+            return {"problem": "this machine has another codebook than the agreed one"}
+        return preview(study, book, party)
+    except IsthmusError as error:
+        return {"problem": error.message}
+
+
+def _columns(leaving: Mapping[str, Any] | None) -> list[str]:
+    if leaving is None or "problem" in leaving:
+        return []
+    return [
+        f"{name}: {', '.join(a['reads'])}; {len(a['leaves'])} rounds of masked sums, "
+        f"{sum(r['masked_bytes'] for r in a['leaves'])} bytes from each site"
+        for name, a in leaving["analyses"].items()
+    ]
+
+
+def _population(request: RunRequest) -> str:
+    people = request.study.population
+    if people is None:
+        return "everyone"
+    if people.where is not None:
+        return f"where {people.where}"
+    return "; ".join(f"{step.label}: {step.where}" for step in people.steps or ()) or str(people.cohort)
+
+
+def _who(agreement: Agreement, name: str) -> str:
+    from isthmus.governance.reviewers import country_of_person
+
+    person = next(p for p in agreement.people if p.person == name)
+    return f"{name}, {person.party} ({country_of_person(agreement, person)})"
+
+
+def _case(me: Researcher, shown: Mapping[str, Any]) -> Case:
+    from isthmus.federation.site_review import case_of
+
+    return case_of(shown["request"], me.agreement, shown["result"])

@@ -1,0 +1,59 @@
+"""The story of one study, by commands alone, with real processes: `make story` prints it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TOOL = Path(__file__).parents[2] / "tools" / "story.py"
+
+
+def story() -> Any:
+    spec = importlib.util.spec_from_file_location("story_tool", TOOL)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_from_the_agreement_to_the_evidence(tmp_path: Path) -> None:
+    """The tool itself stops at the first command that does not end as the story says, edits of the crate included."""
+    told = story().main(tmp_path / "story").said
+    assert "Signed by every party." in told["agreement"]
+    assert "keeper-boston (boston): return: arms differ in age: adjust for it" in told["returned"]
+    assert "result was released by cleo and cora" in told["verified"]
+    assert "a standing rule of keeper-oxford, a standing rule of keeper-chicago" in told["verified"]
+    assert sum(name.startswith("edited data/") for name in told) > 10
+    for heading, lines in LEDGERS.items():
+        at = -1
+        for line in lines:
+            here = told[heading].find(line)
+            assert here > at, (heading, line, told[heading])
+            at = here
+
+
+LEDGERS = {
+    "first told": [
+        "submitted by ada",
+        "keeper-boston (boston) returned: arms differ in age: adjust for it",
+    ],
+    "told": [
+        "submitted by ada (amends ",
+        "keeper-leeds (leeds) approves it",
+        "keeper-boston (boston) approves it",
+        "every party has agreed",
+        "question death round 1",
+        "was concluded, signed by the sites",
+        "cleo (oxford) has voted on the result",
+        "cora (chicago) has voted on the result",
+        "the result was released (cleo accept; cora accept)",
+    ],
+}
