@@ -14,6 +14,7 @@ import isthmus
 from isthmus.federation import preview as module
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.errors import Invalid
+from isthmus.sdk.preview import tables
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "attack"))
 from history_lab import BOOK, Forgetful
@@ -115,3 +116,11 @@ def test_the_rounds_of_an_imputation_are_shown_once_for_each_cycle() -> None:
     assert {field["name"].split(".")[0] for field in margins["fields"]} == {"0", "1", "agree"}  # AGE and SBP
     plain = study(analyses=asked, population=None).preview(BOOK, rules=STRICT)["analyses"]["model"]["leaves"]
     assert "phase" not in plain[0]
+    shown = tables(study(analyses=asked, **wish).preview(BOOK, rules=STRICT))[1]
+    assert [row[1].split(" (")[1] for row in shown.rows] == [
+        "missing values)",
+        "means)",
+        "each cycle, 20 fits at once)",
+        "the analysis, 20 fits at once)",
+    ]
+    assert "if every covariate lacks values" in shown.notes[0]

@@ -19,6 +19,7 @@ from isthmus.sdk.rules import read_privacy, read_rules
 from isthmus.sdk.tables import Table
 from isthmus.sdk.unlock import passphrase
 
+PHASES = {"missing": "missing values", "margins": "means", "chains": "each cycle", "analysis": "the analysis"}
 THREE = {"a": "GB", "b": "GB", "c": "US"}  # sites of a preview that names none
 
 
@@ -70,18 +71,18 @@ def tables(body: Mapping[str, Any]) -> list[Table]:
     leaves = tuple(
         (
             name,
-            str(r["round"]),
+            _which(r),
             ", ".join(map(_field, r["fields"])),
             str(r["masked_bytes"]),
         )
         for name, analysis in body["analyses"].items()
-        for r in analysis["leaves"][:2]
+        for r in _first(analysis["leaves"])
     )
     rules = tuple(
         (r["rule"], _value(r["value"]), str(r["whose"] or ""), "yes" if r["restricts"] else "no") for r in body["rules"]
     )
     notes = tuple(f"{n}: {a['if it is refused']}" for n, a in body["analyses"].items())
-    rounds = tuple(f"{n}: rounds over invented rows: {len(a['leaves'])}" for n, a in body["analyses"].items())
+    rounds = tuple(f"{n}: rounds over invented rows: {_rounds(a['leaves'])}" for n, a in body["analyses"].items())
     return [
         Table(title="Columns read at each site", headings=("Analysis", "Kind", "Columns"), rows=reads, labels=3),
         Table(
@@ -112,6 +113,25 @@ def _route(legs: Sequence[Mapping[str, Any]]) -> list[Table]:
     )
     headings = ("From", "To", "What", "Facilities", "Flow", "Mechanism")
     return [Table(title="The way of its numbers", headings=headings, rows=rows, labels=6)] if rows else []
+
+
+def _first(leaves: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The first two rounds; of an imputation the first of each phase."""
+    if not leaves or "phase" not in leaves[0]:
+        return list(leaves[:2])
+    return list({one["phase"]: one for one in reversed(leaves)}.values())[::-1]
+
+
+def _which(leaves: Mapping[str, Any]) -> str:
+    if "phase" not in leaves:
+        return str(leaves["round"])
+    fits = f", {leaves['fits']} fits at once" if leaves["fits"] > 1 else ""
+    return f"{leaves['round']} ({PHASES[leaves['phase']]}{fits})"
+
+
+def _rounds(leaves: Sequence[Mapping[str, Any]]) -> str:
+    whole = sum(one.get("repeated", 1) for one in leaves)
+    return f"{whole}, if every covariate lacks values" if leaves and "phase" in leaves[0] else str(whole)
 
 
 def _field(field: Mapping[str, Any]) -> str:

@@ -234,7 +234,16 @@ def _fit_notes(body: Mapping[str, Any]) -> tuple[str, ...]:
         about.append("reference " + ", ".join(f"{k} = {v}" for k, v in body["reference"].items()))
     if isinstance(body.get("error"), str):
         about.append(f"errors: {body['error']}")
-    return ("; ".join(first), "; ".join(about))
+    return ("; ".join(first), "; ".join(about), *_imputed(body))
+
+
+def _imputed(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """How many data sets stand behind a result, and what was missing."""
+    told = body.get("imputation")
+    if told is None:
+        return ()
+    missing = [f"{name} {significant(told['missing'].get(name))}" for name in told["models"]]
+    return (f"{told['m']} data sets imputed; rows missing: " + (", ".join(missing) or "none"),)
 
 
 def _curves(name: str, body: Mapping[str, Any]) -> list[Table]:
