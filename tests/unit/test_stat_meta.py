@@ -151,3 +151,10 @@ def test_the_forest_plot_of_a_terminal() -> None:
     assert "←" in lines[1]
     assert "→" in lines[3]
     assert lines[-1].split() == ["0.05", "1", "20"]
+
+
+def test_hazard_ratios_of_a_weighted_survival_effect_are_pooled() -> None:
+    effect = {"treatment": "HIV", "time": "DAYS", "event": "DIED", "adjust": "AGE", "method": "iptw"}
+    found = ask("meta", {"by": "site", "of": {"effect": effect}, "term": "log hazard ratio"}, sites())
+    assert [row["term"] for row in found["terms"]] == ["s0", "s1", "s2", "pooled"]
+    assert found["fit"]["measure"] == "HR"

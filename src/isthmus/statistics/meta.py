@@ -280,7 +280,7 @@ def _model_studies(inner: Inner, question: Meta, setting: Setting, estimate: Est
     for at, found in estimate.values["models"].items():
         own = {name: estimate.counts[f"{at} {name}"] for name in found.counts}
         shown = inner.statistic.report(inner.question, setting, changed(found, counts=own))
-        measure = "HR" if shown["kind"] == "cox" else RATIOS.get(str(shown["fit"].get("link")))
+        measure = _measure(shown, str(question.term))
         row = _term(shown["terms"], str(question.term))
         if row["estimate"] is None or not row["std_error"]:
             without[levels[at]] = "E-TERM"
@@ -290,6 +290,12 @@ def _model_studies(inner: Inner, question: Meta, setting: Setting, estimate: Est
     y, v = np.array([*kept.values()], dtype=np.float64).reshape(-1, 2).T
     groups = None if question.compare is None else tuple(group[level] for level in kept)
     return Told(Studies(tuple(kept), y, v, None, groups), sizes, without, measure)
+
+
+def _measure(shown: Mapping[str, Any], term: str) -> str | None:
+    """What exp(estimate) of the term is called, if it is a ratio."""
+    known = {"log hazard ratio": "HR", "log odds ratio": "OR", "log ratio": "RR"}  # of `effect`
+    return "HR" if shown["kind"] == "cox" else known.get(term, RATIOS.get(str(shown["fit"].get("link"))))
 
 
 def _term(rows: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
