@@ -51,6 +51,9 @@ def analysis(screen: Screen, name: str, body: Mapping[str, Any], context: Mappin
     screen.table(first)
     if "curves" in body:
         curve(screen, name, body, context)  # in place of the life table, which `.summary()` prints
+        for table in more:
+            if table.title != tables.LIFE_TABLE:
+                screen.table(table)
         return
     if body["kind"] == "meta" and "terms" in body:
         for line in terminal_forest.draw(figures.forest_figure(name, body, context), min(screen.out.width, 96)):

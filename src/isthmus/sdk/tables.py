@@ -55,6 +55,7 @@ _FAMILIES = {
     "quasipoisson": "Quasi-Poisson regression",
 }
 _MANY_STEPS = 12
+LIFE_TABLE = "Life table"
 _COUNTED = ("threshold", "prob", "value", "from", "to", "count", "n", "percent")
 _FIRST = ("statistic", "df", "p_value")
 
@@ -296,7 +297,7 @@ def _life_table(body: Mapping[str, Any]) -> Table:
         for i in shown_steps(curve)
     ]
     return Table(
-        title="Life table",
+        title=LIFE_TABLE,
         headings=("Group", "Until", "At risk", "Events", "Censored", _followed(body)),
         rows=tuple(rows),
     )
