@@ -18,21 +18,35 @@ from oidc_provider import CLIENT, Running, running
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 from governance_alliance import NOW, draft
+from reviewed_alliance import AGREEMENT, asked, case, envelope, request
 from starlette.testclient import TestClient
 from wires import now
 
 from isthmus.console.app import Desk, make_app
 from isthmus.console.sessions import IDLE, WHOLE, Vault
 from isthmus.console.views import views
+from isthmus.federation.hub_cases import VOTE, HubCases
+from isthmus.federation.hub_runs import new_row
 from isthmus.federation.node import Ledger
+from isthmus.federation.request import charter_of
 from isthmus.federation.store import RunRow, open_store
-from isthmus.governance.agreement import Agreement, PersonRole
+from isthmus.governance.agreement import Agreement, PersonRole, agreement_digest
 from isthmus.governance.identities import Login
 from isthmus.interop.oidc import Provider, Registration
+from isthmus.ledger.bundle import SCHEMA
+from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import Refused
 
 ADDRESS = "http://127.0.0.1:8080"
-ALL = {"runs", "people", "ledger"}
+RESULT: dict[str, Any] = {"analyses": {}}
+PARTS: dict[str, Any] = {
+    **dict.fromkeys(("transcript_digest", "checkpoint", "seal"), ""),
+    **{part: {} for part in ("charter", "study", "signatures")},
+    **{part: [] for part in ("agreement", "entries", "inclusion")},
+    "schema": SCHEMA,
+    "mode": "federated",
+}
+ALL = {"runs", "reviews", "people", "ledger"}
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +59,17 @@ class Console:
     """A console whose clock can be moved, and browsers."""
 
     def __init__(
-        self, process: Running, folder: Path, roles: tuple[PersonRole, ...] = ("researcher",), **desk: Any
+        self,
+        process: Running,
+        folder: Path,
+        roles: tuple[PersonRole, ...] = ("researcher",),
+        agreement: Agreement | None = None,
+        **desk: Any,
     ) -> None:
         self.ahead = timedelta()
         self.process = process
         process.fault("")
-        self.agreement = known(process.issuer, roles)
+        self.agreement = known(process.issuer, roles) if agreement is None else agreement
         self.store = open_store(folder / "hub.db")
         self.outside = httpx2.Client()
         stated: dict[str, Any] = {
@@ -231,12 +250,12 @@ def test_an_agreement_that_ended_closes_the_console(provider_process: Running, t
     ("roles", "seen"),
     [
         (("researcher",), {"runs"}),
-        (("output_checker",), {"runs"}),
+        (("output_checker",), {"runs", "reviews"}),
         (("engineer",), {"runs"}),
-        (("manager",), {"runs", "people"}),
+        (("manager",), {"runs", "reviews", "people"}),
         (("custodian",), ALL),
         (("auditor",), ALL),
-        (("engineer", "manager"), {"runs", "people"}),
+        (("engineer", "manager"), {"runs", "reviews", "people"}),
     ],
 )
 def test_a_role_sees_its_pages_and_no_other(
@@ -280,6 +299,42 @@ def test_runs_people_and_ledger_are_shown_as_they_stand(provider_process: Runnin
     assert browser.get("/ledger.json").json()["entries"][0]["event"] == "waiting"
     people = browser.get("/people.json").json()["people"]
     assert [p["login"] for p in people if p["person"] == "dr ada"] == [True]
+    console.store.close()
+
+
+def test_a_checker_sees_what_asks_them_and_no_sealed_vote(provider_process: Running, tmp_path: Path) -> None:
+    known_as = {
+        name: (Login(issuer=provider_process.issuer, subject=f"{name}-1"),) for name in ("cleo", "cora", "dr ada")
+    }
+    agreement = replace(AGREEMENT, people=tuple(replace(p, logins=known_as.get(p.person)) for p in AGREEMENT.people))
+    console = Console(provider_process, tmp_path, agreement=agreement)
+    sent = replace(request(), agreement=agreement_digest(agreement))
+    row = new_row(charter_of(sent, agreement), asked(sent), NOW.isoformat())
+    console.store.add_run(row)
+    bundle = canonical({**PARTS, "result": RESULT})
+    console.store.finish(row.run, (bundle, bundle), '{"sites": {}}', "egress")
+    vote = envelope("cleo", case(sent, digest(RESULT)), "reject", "result")
+    HubCases(console.store, agreement).kept.put(row.run, VOTE, "cleo", vote)
+    for name, mine in (("cleo", False), ("cora", True)):
+        browser = console.signed_in(f"{name}-1")
+        (shown,) = browser.get("/reviews.json").json()["cases"]
+        assert (shown["title"], shown["state"], shown["mine"]) == ("Does age matter?", "Results in egress review", mine)
+        page = browser.get("/reviews").text
+        assert ("asks you" in page) == mine
+        assert "cora" in shown["waiting"]
+        for text in (page, browser.get("/runs").text, browser.get("/runs.json").text):
+            assert "reject" not in text
+            assert "too short" not in text
+        assert "Results in egress review" in browser.get("/runs").text
+    assert console.signed_in("dr ada-1").get("/reviews").status_code == 403
+    console.store.close()
+
+
+def test_an_agreement_without_review_says_so(provider_process: Running, tmp_path: Path) -> None:
+    console = Console(provider_process, tmp_path, ("manager",))
+    browser = console.signed_in()
+    assert "asks nobody to decide" in browser.get("/reviews").text
+    assert browser.get("/reviews.json").json()["cases"] == []
     console.store.close()
 
 

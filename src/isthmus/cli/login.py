@@ -57,7 +57,7 @@ def console(
     config: ConfigFile = None,
     quiet: Quiet = False,
 ) -> None:
-    """Serve the console: people named in the agreement sign in and look at runs, people and the ledger."""
+    """Serve the console: people named in the agreement sign in and look at runs, reviews, people and the ledger."""
     with _needs_console():
         from isthmus.console.server import serve
 
