@@ -128,7 +128,8 @@ def _agreement(path: Path, place: str) -> str:
     check_in_force(agreement, datetime.now(UTC))  # noqa: TID251 - an entry point
     revoked = revocation_beside(config.path(place), agreement)
     if revoked is not None:
-        raise Refused("E-REVOKED", f"{revoked.party} revoked it: {revoked.reason}", "sign a new version")
+        hint = f"{revoked.party} revoked it: {revoked.reason}; every party signs a new version"
+        raise Refused("E-REVOKED", "the agreement is revoked", hint)
     books = {name: entry.codebook for name, entry in config.tables.dataset.items() if entry.codebook}
     for entry in agreement.datasets:
         book = books.get(entry.dataset)

@@ -33,7 +33,7 @@ def questions(template: str) -> Iterator[Asked]:
     yield Asked("starts", "First day (YYYY-MM-DD)")
     yield Asked("expires", "Last day (YYYY-MM-DD)")
     yield Asked("dataset", "The dataset's name")
-    yield Asked("codebook", "Its codebook: a file, or sha256:...")
+    yield Asked("codebook", "Its codebook (a file, or its digest sha256:...)")
     yield Asked("purpose", "The purpose, in one word")
     yield Asked("text", "The purpose in words that a patient can read")
     yield Asked("duo", "The purpose as a DUO term", str(found["duties"]["purposes"][0]["duo"]))
