@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,25 +184,26 @@ def read_book(ledgers: Ledgers, bundles: tuple[Mapping[str, Any], ...], hub: byt
     from isthmus.ledger.entries import decode_entry
     from isthmus.ledger.merkle import Tree
 
-    tree, counts, misplaced = Tree(), Counter[str](), 0
+    tree, counts, misplaced, backward = Tree(), Counter[str](), 0, 0
     kept: list[Entry] = []
-    times: list[str] = []
+    first = last = ""
     for leaf in ledgers.leaves(ledgers.own):
         entry = decode_entry(leaf)
         misplaced += entry.sequence != tree.size
         tree.append(leaf)
         counts[entry.event] += 1
-        times.append(entry.time)
+        backward += entry.time < last
+        first, last = first or entry.time, entry.time
         if entry.event not in BULKY:
             kept.append(entry)
     book = Book(
         name=ledgers.own,
         size=tree.size,
         root=tree.root(tree.size).hex(),
-        span=(times[0], times[-1]) if times else (),
+        span=(first, last) if first else (),
         counts=dict(sorted(counts.items())),
         misplaced=misplaced,
-        backward=sum(later < earlier for earlier, later in pairwise(times)),
+        backward=backward,
         checkpoints=tuple(_checkpoint(bundle, tree, hub) for bundle in bundles),
         marks={row.peer: int(row.size) for row in ledgers.store.rows(sa.select(MARKS).order_by(MARKS.c.peer))},
     )
