@@ -118,6 +118,16 @@ def test_a_database_password_is_not_shown(ran: Alliance, tmp_path: Path) -> None
     assert found["store"] == "a database server, by reference"
 
 
+def test_keys_under_a_passphrase_are_told_from_open_ones(ran: Alliance, tmp_path: Path) -> None:
+    (tmp_path / "isthmus.toml").write_text(ran.config("leeds").read_text())
+    (tmp_path / "keys").mkdir()
+    key = tmp_path / "keys" / "identity.sealed"
+    key.write_text("sealed")
+    for mode, said in ((0o600, "under a passphrase, closed to others"), (0o644, "under a passphrase, OPEN TO OTHERS")):
+        key.chmod(mode)
+        assert dict(machine(read_config(tmp_path / "isthmus.toml", {})))["private key of leeds"] == said
+
+
 def test_the_crate_of_a_real_bundle_holds(ran: Alliance, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "evidence.zip"
     keys = str(ran.directory / "ada" / "keys2")

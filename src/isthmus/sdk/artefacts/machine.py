@@ -42,12 +42,14 @@ def _site(config: Config, site: SiteConfig) -> Iterator[tuple[str, str]]:
 
 
 def _key(config: Config, reference: str) -> str:
-    from isthmus.federation.identity import KEY
+    from isthmus.federation.identity import KEY, SEALED
 
     try:
-        return _closed(config.keys(reference) / KEY)
+        folder = config.keys(reference)
     except IsthmusError as error:
         return f"{error.code}: {error.message}"
+    sealed = folder / SEALED
+    return f"under a passphrase, {_closed(sealed)}" if sealed.exists() else _closed(folder / KEY)
 
 
 def _store(config: Config, place: str) -> str:
