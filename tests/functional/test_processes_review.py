@@ -52,7 +52,7 @@ def fleet() -> Iterator[Fleet]:
         yield opened
 
 
-def until(what: Callable[[], bool], why: str, seconds: float = 20.0) -> None:
+def until(what: Callable[[], bool], why: str, seconds: float = 90.0) -> None:
     for _ in range(int(seconds / 0.1)):
         if what():
             return
