@@ -5,7 +5,7 @@
 #   make test-all  the long ones too (minutes), and those that need Spark
 #   make attack    every attack, twice: what leaks without the defence, and what stops it
 #   make check     format, lint, types, architecture, tests: what a change must pass
-#   make story    five parties: agreement, review, run, release, evidence; each command and what it says (minutes)
+#   make story     five parties: agreement, review, run, release, evidence; each command and what it says (minutes)
 #   make governance  every rule of law on a worked case, on its fault, without each fact
 #   make bench     the timing table, beside statsmodels, scikit-learn, lifelines and R
 #
@@ -70,7 +70,7 @@ $(VENV)/.installed-%: pyproject.toml tools/venv.sh
 	@touch $@
 
 help:
-	@sed -n '3,9s/^# *//p' Makefile
+	@sed -n '3,10s/^# *//p' Makefile
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
