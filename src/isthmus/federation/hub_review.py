@@ -6,6 +6,7 @@ verifier counts again. Votes on a result are sealed until as many as the agreeme
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -49,6 +50,7 @@ class HubReview:
         self._hub = hub
         self._agreement = agreement
         self._kept = self.cases.kept
+        self._turn = asyncio.Lock()  # one step at a time: a study starts once, a result is released once
         self._log = logging.getLogger(f"isthmus.{hub.means.identity.name}")
 
     @property
@@ -73,9 +75,10 @@ class HubReview:
             raise Refused("E-AMENDS", "the study does not say which study it amends, or why", hint, "amends")
         self._hub.means.store.add_run(row)
         amends = {"amends": study.amends, "reason": study.reason} if study.amends else {}
-        await self._write("submit", row, {"study": row.study, "by": self.cases.asker(row), **amends})
-        await self._write("ask", row, {"sites": list(charter.sites)})
-        self._show(row)
+        async with self._turn:
+            await self._write("submit", row, {"study": row.study, "by": self.cases.asker(row), **amends})
+            await self._write("ask", row, {"sites": list(charter.sites)})
+            self._show(row)
 
     async def resume(self) -> None:
         """Take up what was open when the hub stopped."""
@@ -91,6 +94,10 @@ class HubReview:
 
     async def answered(self, site: str, body: Mapping[str, Any]) -> None:
         """Take in what a site says of a study. Invalid for what is no answer."""
+        async with self._turn:
+            await self._answered(site, body)
+
+    async def _answered(self, site: str, body: Mapping[str, Any]) -> None:
         row = self._hub.means.store.run(str(body.get("run")))
         if row is None or site not in sites_of(row):
             return
@@ -103,11 +110,12 @@ class HubReview:
 
     async def declined(self, site: str, run: str, cause: IsthmusError) -> None:
         """A site's rules stop a study in review: it ends, and who asked is told which rule."""
-        row = self._hub.means.store.run(run)
-        if row is None or row.state != "in_review" or site not in sites_of(row):
-            return
-        await self._hub.worker.run("ledger", self._hub.ledger.append, "refusal", {"run": run, "code": cause.code})
-        self._close(row, "refused", cause)
+        async with self._turn:
+            row = self._hub.means.store.run(run)
+            if row is None or row.state != "in_review" or site not in sites_of(row):
+                return
+            await self._hub.worker.run("ledger", self._hub.ledger.append, "refusal", {"run": run, "code": cause.code})
+            self._close(row, "refused", cause)
 
     def over(self, state: RunState, error: IsthmusError | None) -> RunState:
         """What a run that is over everywhere becomes: a result waits for output checkers, a withdrawn one says so."""
@@ -140,7 +148,8 @@ class HubReview:
             Refused, Untrusted, Invalid: the approval does not hold, or cannot be given now.
         """
         try:
-            return await self._decided(person, envelope)
+            async with self._turn:
+                return await self._decided(person, envelope)
         except (Refused, Untrusted, Invalid) as error:
             await self._refused(person.name, "approval", error.code)
             raise
