@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from isthmus.model.errors import Invalid
+from isthmus.model.record import outside
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -71,4 +72,4 @@ def _known_keys(kind: Any, path: list[str]) -> list[str]:
             break
         hint = get_type_hints(kind).get(part, kind)
         kind = next((a for a in get_args(hint) if is_dataclass(a)), hint)
-    return [f.name for f in fields(kind)] if is_dataclass(kind) else []
+    return [outside(f.name) for f in fields(kind)] if is_dataclass(kind) else []

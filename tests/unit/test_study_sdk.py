@@ -96,3 +96,15 @@ def test_a_rehearsal_takes_no_argument_it_does_not_know(tmp_path: Path) -> None:
     wrong: dict[str, Any] = {"countrys": {}}
     with pytest.raises(TypeError, match="countrys"):
         isthmus.rehearse(study, {}, rules={}, **wrong)
+
+
+def test_a_key_that_python_reserves_is_read_and_written_as_it_stands(tmp_path: Path) -> None:
+    study = Study.read(write(tmp_path, YAML + "impute: {m: 2, with: [RSBP]}\nseed: 3\n"))
+    assert study.record.impute is not None
+    assert study.record.impute.with_ == ("RSBP",)
+    assert study.to_dict()["impute"]["with"] == ["RSBP"]
+    again = isthmus.Study(**{key: value for key, value in study.to_dict().items() if key != "isthmus"})
+    assert again.digest == study.digest
+    with pytest.raises(Invalid, match="with_") as caught:
+        Study.read(write(tmp_path, YAML + "impute: {m: 2, with_: [RSBP]}\nseed: 3\n"))
+    assert caught.value.hint == "did you mean 'with'?"

@@ -11,6 +11,7 @@ import rfc8785
 
 from isthmus.model.errors import Invalid
 from isthmus.model.names import Digest
+from isthmus.model.record import outside
 
 Json = Any  # str | int | float | bool | None | list[Json] | dict[str, Json]; outside data
 
@@ -19,7 +20,7 @@ def plain(value: object) -> Json:
     """Records, mappings and tuples as dicts and lists; keys of records whose value is None are left out."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
-        return {name: plain(item) for name, item in pairs if item is not None}
+        return {outside(name): plain(item) for name, item in pairs if item is not None}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

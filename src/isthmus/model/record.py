@@ -7,7 +7,13 @@ from typing import TypeVar, dataclass_transform
 
 T = TypeVar("T")
 
-STRICT = {"extra": "forbid", "strict": True}
+
+def outside(field: str) -> str:
+    """A field's name in files and messages: without the underscore of a word that Python reserves (`from_`)."""
+    return field.removesuffix("_")
+
+
+STRICT = {"extra": "forbid", "strict": True, "alias_generator": outside}
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)

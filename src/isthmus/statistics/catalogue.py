@@ -119,7 +119,6 @@ class Analysis:
     privacy: Spend | None = None
 
 
-_WRITTEN = {"for": "for_", "from": "from_"}  # keys that Python reserves
 _COMMON = ("where", "subgroup", "conf_level", "reference", "for", "privacy")
 
 
@@ -147,12 +146,11 @@ def _seeded(analysis: Analysis, seed: int | None) -> Analysis:
 def _read(name: str, stated: Mapping[str, Mapping[str, Any]]) -> list[Analysis]:
     where = f"analyses.{name}"
     kind = _kind(stated, where)
-    arguments = {_WRITTEN.get(key, key): value for key, value in stated[kind].items()}
-    _check_keys(kind, stated[kind], where)
-    own = {_WRITTEN.get(key, key) for key in _COMMON}
-    common = strict.parse(Common, {k: v for k, v in arguments.items() if k in own}, f"{where}.{kind}")
+    arguments = stated[kind]
+    _check_keys(kind, arguments, where)
+    common = strict.parse(Common, {k: v for k, v in arguments.items() if k in _COMMON}, f"{where}.{kind}")
     _check_level(common.conf_level, where)
-    rest = _renamed({k: v for k, v in arguments.items() if k not in own})
+    rest = {k: v for k, v in arguments.items() if k not in _COMMON}
     outcomes = common.for_ or ("",)
     made = []
     for outcome in outcomes:
@@ -204,14 +202,6 @@ def _check_level(level: float | None, where: str) -> None:
 def _nearest(word: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(known)
-
-
-def _renamed(arguments: dict[str, Any]) -> dict[str, Any]:
-    """`from` inside a grid as its record calls it."""
-    grid = arguments.get("grid")
-    if not isinstance(grid, Mapping):
-        return arguments
-    return {**arguments, "grid": {_WRITTEN.get(key, key): value for key, value in grid.items()}}
 
 
 def _filled(value: Any, outcome: str) -> Any:

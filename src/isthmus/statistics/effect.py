@@ -1,19 +1,4 @@
-"""Average effect of a treatment (kind `effect`): inverse-probability weighting, augmented weighting, g-computation.
-
-One propensity model for all sites is fitted on pooled sums, or with `propensity: site` one by each site of its own; then weighted (or predicted) means and their errors. Result
-keys: `terms` (`mean[1]`, `mean[0]`, `difference`, and `log ratio`, `log odds ratio` for a 0/1 outcome), `fit`
-(`method`, `estimand`, `ess` of treated and control, `balance`: per term standardised mean difference before and after
-weighting, `e_value` of a 0/1 outcome's ratio; `strata`, `calibration` where asked), `propensity` ({term: coefficient}), `n`, `test` (`z`), `error`
-(`stacked`: the models' estimation counts; `known`: weights taken as known).
-
-With `time` and `event` the outcome is survival (`iptw`): `curves` of both arms, weighted Kaplan-Meier with robust errors
-that take the weights as known; `terms` `log hazard ratio` (a Cox model of the treatment alone, one baseline, Efron's ties),
-and `survival[1] at t`, `survival[0] at t`, `risk difference at t` for each of `at`, `mean[1] to tau`, `mean[0] to tau`,
-`difference to tau` for `tau`; `fit` has `hazard_ratio`. In R: `survfit` and `coxph` with `weights` and `robust = TRUE`.
-
-Definitions: Hajek (normalised) means; `ATE`, `ATT`, `ATO` (overlap) weights; errors without small-sample factor. In R:
-`survey` or `PSweight`, and `geex` for the stacked errors. E-value: VanderWeele & Ding (2017), Ann Intern Med 167:268.
-"""
+"""How `effect` is asked and answered: one flow of the propensity model, then of the outcome (`effect_question` says what is computed)."""
 
 from __future__ import annotations
 

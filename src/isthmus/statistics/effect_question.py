@@ -1,4 +1,28 @@
-"""The arguments of `effect`, and whether they fit together."""
+"""Average effect of a treatment (kind `effect`): propensity model, balance, weighted or predicted outcome and its errors, in one question.
+
+Propensity e(x) = P(treated | x): logistic, one model for all sites fitted on pooled sums, or with `propensity: site` one of each site.
+
+- `iptw`: weighted means sum(w y) / sum(w) of each arm (Hajek), w = 1/e and 1/(1 - e) for `ATE`, 1 and e/(1 - e) for
+  `ATT`, 1 - e and e for `ATO` (overlap).
+- `gcomputation`: the mean over all rows of what a model of the outcome, fitted in each arm, predicts.
+- `aipw`: mean of m1(x) + t (y - m1(x)) / e(x), and of m0(x) + (1 - t) (y - m0(x)) / (1 - e(x)): right if either model is.
+- `stratified`: means of the arms within strata of e, weighted by the strata's sizes; cuts at pooled quantiles (`grid`).
+
+Errors are sandwiches without small-sample factor: `stacked` counts the estimation of all models (Stefanski & Boos 2002,
+Am Stat 56:29), `known` takes the weights as known (`stratified` always does).
+
+With `time` and `event` the outcome is survival (`iptw`): weighted Kaplan-Meier curves of both arms, and a Cox model of the treatment alone (one baseline, Efron's ties).
+
+Result keys: `terms` (`mean[1]`, `mean[0]`, `difference`; `log ratio` and `log odds ratio` of a 0/1 outcome; of survival
+`log hazard ratio`, `survival[1] at t`, `survival[0] at t`, `risk difference at t`, `mean[1] to tau`, `mean[0] to tau`,
+`difference to tau`), `fit` (`method`, `estimand`, `ess` of both arms, `balance`: standardised mean difference of each
+term before and after, `e_value`, `hazard_ratio`, `strata`, `calibration` by negative controls), `curves` of survival,
+`propensity` (the coefficients), `n`, `test` (`z`), `error` (`stacked` or `known`).
+
+Reference: Lunceford & Davidian (2004), Stat Med 23:2937; Li, Morgan & Zaslavsky (2018), JASA 113:390; VanderWeele & Ding
+(2017), Ann Intern Med 167:268 (E-value). In R: `survey` or `PSweight`, `geex` for stacked errors; `survfit` and `coxph`
+with `weights` and `robust = TRUE` for survival with known weights.
+"""
 
 from __future__ import annotations
 
