@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
-from made_results import CURVES, LOGISTIC, RESULT
+from made_results import CURVES, LOGISTIC, RESULT, common
 
 from isthmus.model.errors import Invalid, Refused
-from isthmus.sdk import frames, tables
+from isthmus.sdk import figures, frames, tables
 from isthmus.sdk.result import Result
 
 
@@ -161,3 +161,16 @@ def test_cells_show_their_names_first_and_counts_before_rates() -> None:
     table, test = tables.of("t", body)
     assert table.headings == ("sex", "count", "percent", "row percent")
     assert [row[0] for row in test.rows] == ["df", "p value"]
+
+
+def test_incidences_keep_their_cause_and_print_without_a_figure() -> None:
+    steps = {"time": [1.0, 2.0], "at_risk": [9, 7], "events": [2, 1], "censored": [0, 6]}
+    limits = {"std_error": [0.1, 0.1], "conf_low": [0.1, 0.2], "conf_high": [0.4, 0.5]}
+    curve = {"group": {"arm": "A"}, "cause": "relapse", "n": 9, "incidence": [0.2, 0.3], **steps, **limits}
+    body = common("cumulative_incidence") | {"curves": [curve]}
+    table = frames.tidy(body, exponentiate=False)
+    assert table.column("cause").to_pylist() == ["relapse", "relapse"]
+    assert table.column("incidence").to_pylist() == [0.2, 0.3]
+    assert table.column("std_error").to_pylist() == [0.1, 0.1]
+    assert frames.at_risk(body).column_names == ["arm", "cause", "time", "at_risk", "events", "censored"]
+    assert not figures.has_survival(body)

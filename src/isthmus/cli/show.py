@@ -49,7 +49,7 @@ def analysis(screen: Screen, name: str, body: Mapping[str, Any], context: Mappin
         return
     first, *more = tables.of(name, body)
     screen.table(first)
-    if "curves" in body:
+    if figures.has_survival(body):
         curve(screen, name, body, context)  # in place of the life table, which `.summary()` prints
         for table in more:
             if table.title != tables.LIFE_TABLE:

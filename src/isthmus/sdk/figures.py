@@ -20,11 +20,16 @@ def draw(name: str, body: Mapping[str, Any], context: Mapping[str, Any]) -> str:
     Raises:
         Invalid: E-PLOT, when the kind has no figure.
     """
-    if "curves" in body and all(tables.followed(curve) == "survival" for curve in body["curves"]):
+    if has_survival(body):
         return survival.draw(survival_figure(name, body, context))
     if "terms" in body:
         return forest.draw(forest_figure(name, body, context))
     raise Invalid("E-PLOT", f"a {body['kind']} has no figure", "survival curves and models have one", name)
+
+
+def has_survival(body: Mapping[str, Any]) -> bool:
+    """Whether there are curves of survival; incidences of several causes have no figure."""
+    return "curves" in body and all(tables.followed(curve) == "survival" for curve in body["curves"])
 
 
 def survival_figure(name: str, body: Mapping[str, Any], context: Mapping[str, Any]) -> SurvivalFigure:

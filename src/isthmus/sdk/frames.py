@@ -16,10 +16,11 @@ RATIOS = {"logit": "OR", "log": "RR", "cox": "HR", "fine_gray": "SHR", "conditio
 _ORDER = (
     *("n", "count", "percent", "row_percent", "column_percent", "missing", "mean", "sd"),
     *("estimate", "std_error", "statistic", "df", "p_value"),
-    *("time", "at_risk", "events", "censored", "survival", "conf_low", "conf_high"),
+    *("time", "at_risk", "events", "censored", "survival", "incidence", "cumulative_hazard", "conf_low", "conf_high"),
 )
 _EXPONENTIATED = ("estimate", "conf_low", "conf_high")
-_STEPS = ("time", "at_risk", "events", "censored", "survival", "conf_low", "conf_high")
+_COUNTS = ("time", "at_risk", "events", "censored")
+_STEPS = (*_COUNTS, "survival", "incidence", "std_error", "cumulative_hazard", "conf_low", "conf_high")
 
 
 def tidy(body: Mapping[str, Any], *, exponentiate: bool) -> pa.Table:
@@ -48,16 +49,17 @@ def at_risk(body: Mapping[str, Any]) -> pa.Table:
     if "curves" not in body:
         raise Invalid("E-KIND", "only survival curves have numbers at risk")
     rows = curve_rows(body["curves"])
-    return _table([{k: v for k, v in r.items() if k not in {"survival", "conf_low", "conf_high"}} for r in rows])
+    return _table([{k: v for k, v in r.items() if k in _COUNTS or k not in _STEPS} for r in rows])
 
 
 def curve_rows(curves: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row per group and step."""
+    """One row per group (and cause) and step."""
     rows: list[dict[str, Any]] = []
     for curve in curves:
         known = [name for name in _STEPS if isinstance(curve.get(name), list)]
+        cause = {"cause": curve["cause"]} if "cause" in curve else {}
         rows.extend(
-            {**curve.get("group", {}), **dict(zip(known, values, strict=True))}
+            {**curve.get("group", {}), **cause, **dict(zip(known, values, strict=True))}
             for values in zip(*(curve[name] for name in known), strict=True)
         )
     return rows

@@ -95,7 +95,9 @@ def gray(risk: FloatArray, events: FloatArray, others: FloatArray) -> tuple[floa
         safe = np.where(there, n, 1.0)
         after = np.where(there, alive * (safe - d - o) / safe, alive)
         grown = np.where(there, incidence + alive * d / safe, incidence)
-        weight = np.where(there, safe / alive, 0.0)  # numbers at risk as if nobody had had another event
+        weight = np.divide(
+            safe, alive, out=np.zeros(groups), where=there
+        )  # numbers at risk as if nobody had had another event
         whole = float(np.add.accumulate(weight)[-1])
         rise = pooled + float(np.add.accumulate(d)[-1]) / whole
         _add(sums, _Step(n, d, o, there, alive, after, incidence, weight, whole, pooled, rise))
