@@ -136,3 +136,15 @@ def test_a_lost_site_may_leave_too_few_parties(lost: tuple[str, ...], apart: boo
     assert script.apart is apart
     script.outcomes["n"] = Ended(Estimate("count", "exact", 99, rounds=1))
     assert [q.country for q in script.order() if q.of == "n"] == (["GB", "US"] if apart else [])
+
+
+def test_each_analysis_says_whether_it_is_primary_and_how_many_outcomes_were_tried() -> None:
+    asks = {
+        "risk": {"glm": {"formula": "{outcome} ~ AGE", "family": "binomial", "for": ["DIED", "HIV"]}},
+        "who": {"count": {"by": ["ARM"]}},
+    }
+    found = asked(tables(), OPEN, analyses=asks, primary=["risk"])["analyses"]
+    told = {name: (body.get("standing"), body.get("outcomes")) for name, body in found.items()}
+    assert told == {"risk[DIED]": ("primary", 2), "risk[HIV]": ("primary", 2), "who": ("exploratory", None)}
+    plain = asked(tables(), OPEN, analyses={"who": asks["who"]})["analyses"]["who"]
+    assert "standing" not in plain

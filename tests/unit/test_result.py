@@ -174,3 +174,20 @@ def test_incidences_keep_their_cause_and_print_without_a_figure() -> None:
     assert table.column("std_error").to_pylist() == [0.1, 0.1]
     assert frames.at_risk(body).column_names == ["arm", "cause", "time", "at_risk", "events", "censored"]
     assert not figures.has_survival(body)
+
+
+def test_contrasts_tests_and_single_figures_are_printed() -> None:
+    test = {"statistic": 3.7, "df": 2, "p_value": 0.157}
+    beside = {"contrasts": [{**LOGISTIC["terms"][1], "term": "ten years"}], "tests": {"stage": test}}
+    first, contrasts, tests = tables.of("death", LOGISTIC | beside | {"standing": "exploratory", "outcomes": 2})
+    assert first.notes[-1] == "exploratory; one of 2 outcomes tried"
+    assert contrasts.rows[0][:2] == ("ten years", "1.01")
+    assert tests.rows == (("stage", "3.7", "2", "0.157"),)
+    fit = {"auc": 0.75, "conf_low": 0.7, "conf_high": 0.8, "brier": 0.125}
+    benefit = [{"threshold": 0.1, "net_benefit": 0.25, "treat_all": 0.125}]
+    body = common("validate_model") | {"terms": LOGISTIC["terms"], "fit": fit, "net_benefit": benefit}
+    first, after = tables.of("score", body)
+    assert first.notes[-1] == "AUC = 0.75 (0.7 to 0.8); Brier score = 0.125"
+    assert after.rows == (("0.1", "0.25", "0.125"),)
+    rates = common("rate") | {"terms": LOGISTIC["terms"][1:], "cells": [{"arm": "A", "events": 9, "rate": 0.5}]}
+    assert [table.rows[0][0] for table in tables.of("rates", rates)] == ["age", "A"]

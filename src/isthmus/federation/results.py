@@ -18,8 +18,9 @@ from isthmus.federation.script import Ended, Errored, Outcome, Script, estimates
 from isthmus.ledger.checkpoint import verify_checkpoint
 from isthmus.ledger.verify import Verified
 from isthmus.model.errors import IsthmusError, Refused
-from isthmus.model.study import study_digest
+from isthmus.model.study import Study, study_digest
 from isthmus.statistics import precision
+from isthmus.statistics.catalogue import analyses
 from isthmus.statistics.contract import Estimate
 
 SIZE = "n of the analysis"
@@ -32,15 +33,28 @@ def released(script: Script, survivors: tuple[str, ...]) -> dict[str, Any]:
         Untrusted: E-STEP, when a flow has not ended.
     """
     plan, outcomes = script.plan, estimates(script)
-    excluded = _excluded(plan, outcomes.get(POPULATION))
+    excluded, standing = _excluded(plan, outcomes.get(POPULATION)), _standing(plan.study)
     return {
         "schema": "isthmus/result/1",
         "study": study_digest(plan.study),
         "title": plan.study.title,
         "sites": list(survivors),
-        "analyses": {q.name: _with_countries(q, script, _analysis(q, script, excluded)) for q in plan.questions[1:]},
+        "analyses": {
+            q.name: _with_countries(q, script, _analysis(q, script, excluded)) | standing[q.name]
+            for q in plan.questions[1:]
+        },
         **_subtotals(script),
     }
+
+
+def _standing(study: Study) -> dict[str, dict[str, Any]]:
+    """By analysis: primary or exploratory, where the study names its primary ones; how many outcomes, where several were tried."""
+    found: dict[str, dict[str, Any]] = {}
+    for analysis in analyses(study):
+        primary = analysis.name.partition("[")[0] in (study.primary or ())
+        told = {} if study.primary is None else {"standing": "primary" if primary else "exploratory"}
+        found[analysis.name] = told | ({"outcomes": analysis.outcomes} if analysis.outcomes > 1 else {})
+    return found
 
 
 def proof_of(run: str, signed: tuple[str, Mapping[str, str]], note: str, hub_key: bytes) -> dict[str, Any]:

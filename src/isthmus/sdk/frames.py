@@ -11,7 +11,7 @@ from isthmus.model.errors import Invalid
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RATIOS = {"logit": "OR", "log": "RR", "cox": "HR", "fine_gray": "SHR", "conditional_logistic": "OR"}
+RATIOS = {"logit": "OR", "log": "RR", "cox": "HR", "fine_gray": "SHR", "conditional_logistic": "OR", "rate": "RR"}
 # The order of columns, whatever order the result's JSON has (a bundle's keys are sorted); others come first.
 _ORDER = (
     *("n", "count", "percent", "row_percent", "column_percent", "missing", "mean", "sd"),

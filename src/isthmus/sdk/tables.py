@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from isthmus.model.record import record
@@ -27,7 +28,11 @@ TITLES = {
     "cox": "Cox proportional hazards",
     "parametric_survival": "Parametric survival",
     "conditional_logistic": "Conditional logistic regression",
-    "penalised": "Penalised regression",
+    "rate": "Rates",
+    "rmst": "Restricted mean survival time",
+    "cumulative_incidence": "Cumulative incidence",
+    "multinomial": "Multinomial logistic regression",
+    "ordinal": "Proportional odds regression",
     "fine_gray": "Fine-Gray subdistribution hazards",
     "kaplan_meier": "Kaplan-Meier",
     "log_rank": "Log-rank test",
@@ -53,7 +58,14 @@ _FAMILIES = {
     "inverse_gaussian": "Inverse Gaussian regression",
     "quasibinomial": "Quasi-binomial regression",
     "quasipoisson": "Quasi-Poisson regression",
+    "negative_binomial": "Negative binomial regression",
 }
+_OWN_TITLE = {
+    "mixed": "Mixed model",
+    "gee": "Generalized estimating equations",
+    "penalised": "Penalised regression",
+}
+_COUNTED_TOO = ("rate", "rmst")  # their groups' own figures, beside what compares them
 _MANY_STEPS = 12
 LIFE_TABLE = "Life table"
 _COUNTED = ("threshold", "prob", "value", "from", "to", "count", "n", "percent")
@@ -93,7 +105,14 @@ def _whole(name: str, body: Mapping[str, Any]) -> list[Table]:
         ("curves", _curves),
         ("cells", _cells),
     )
-    return next((build(name, body) for key, build in builders if key in body), [_scalars(name, body)])
+    first, *more = next((build(name, body) for key, build in builders if key in body), [_scalars(name, body)])
+    if body["kind"] == "meta":
+        return [first, *more]
+    from isthmus.sdk import table_parts
+
+    told = (*first.notes, *table_parts.figures(body), *table_parts.standing(body))
+    counted = _cells(name, body) if body["kind"] in _COUNTED_TOO else []
+    return [replace(first, notes=told), *counted[:1], *table_parts.parts(name, body), *more]
 
 
 def failure(body: Mapping[str, Any]) -> Mapping[str, str] | None:
@@ -106,7 +125,7 @@ def title(name: str, body: Mapping[str, Any]) -> str:
     """`name: what it is`, with the family of a regression."""
     kind = str(body["kind"])
     family = str(body.get("fit", {}).get("family", ""))
-    return f"{name}: {_FAMILIES.get(family) or TITLES.get(kind, kind.replace('_', ' '))}"
+    return f"{name}: {_OWN_TITLE.get(kind) or _FAMILIES.get(family) or TITLES.get(kind, kind.replace('_', ' '))}"
 
 
 def significant(value: Any, digits: int = 4) -> str:

@@ -1,0 +1,91 @@
+"""The smaller tables beside an analysis: contrasts, tests of several terms, proportional hazards, figures without an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from isthmus.sdk import frames
+from isthmus.sdk.tables import Table, effect, p_value, percent, significant
+
+_SHOWN = {  # key of `fit` -> as people call it
+    "auc": "AUC",
+    "brier": "Brier score",
+    "observed_expected": "observed / expected",
+    "concordance": "concordance",
+    "e_value": "E-value",
+    "sigma2": "residual variance",
+    "icc": "ICC",
+    "groups": "groups",
+    "theta": "theta",
+    "alpha": "correlation",
+}
+_WITH_FIGURES = ("validate_model", "cox", "effect", "mixed", "gee", "glm")
+
+
+def parts(name: str, body: Mapping[str, Any]) -> list[Table]:
+    """Those that the analysis has."""
+    builders: tuple[tuple[str, Callable[[str, Mapping[str, Any]], Table]], ...] = (
+        ("contrasts", _contrasts),
+        ("tests", _tests),
+        ("zph", _zph),
+        ("net_benefit", _net_benefit),
+    )
+    return [build(name, body) for key, build in builders if body.get(key)]
+
+
+def figures(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Figures of `fit` that stand alone, as one note."""
+    if body["kind"] not in _WITH_FIGURES:
+        return ()
+    fit = body.get("fit", {})
+    known = [f"{word} = {significant(fit[key])}" for key, word in _SHOWN.items() if fit.get(key) is not None]
+    if "auc" in fit:
+        known[0] += f" ({significant(fit['conf_low'])} to {significant(fit['conf_high'])})"
+    known += [f"variance of {term} = {significant(value)}" for term, value in fit.get("variances", {}).items()]
+    return ("; ".join(known),) if known else ()
+
+
+def standing(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Primary or exploratory, and how many outcomes were tried."""
+    tried = [f"one of {body['outcomes']} outcomes tried"] if body.get("outcomes") else []
+    told = [*([str(body["standing"])] if body.get("standing") else []), *tried]
+    return ("; ".join(told),) if told else ()
+
+
+def _contrasts(name: str, body: Mapping[str, Any]) -> Table:
+    ratio = frames.ratio(body)
+    rows = []
+    for row in body["contrasts"]:
+        limits = " to ".join(effect(row.get(key), ratio) for key in ("conf_low", "conf_high"))
+        first = (effect(row["estimate"], ratio),) if ratio else ()
+        numbers = (significant(row["estimate"]), significant(row["std_error"]), p_value(row.get("p_value")))
+        rows.append((str(row["term"]), *first, limits, *numbers))
+    headings = ("Contrast", *((ratio,) if ratio else ()), f"{percent(body)} CI", "Estimate", "SE", "p")
+    return Table(title=f"{name}: contrasts", headings=headings, rows=tuple(rows))
+
+
+def _tests(name: str, body: Mapping[str, Any]) -> Table:
+    rows = [{"term": key, **row} for key, row in body["tests"].items()]
+    return _chi_squares(f"{name}: tests", rows)
+
+
+def _zph(name: str, body: Mapping[str, Any]) -> Table:
+    return _chi_squares(f"{name}: proportional hazards", body["zph"])
+
+
+def _chi_squares(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Statistic, degrees of freedom (of F two) and p."""
+    two = any(row.get("df_residual") is not None for row in rows)
+    keys = ("statistic", "df", *(("df_residual",) if two else ()))
+    made = tuple(
+        (str(row["term"]), *(significant(row.get(key)) for key in keys), p_value(row.get("p_value"))) for row in rows
+    )
+    headings = ("Test", "F" if two else "Chi-square", "df", *(("Residual df",) if two else ()), "p")
+    return Table(title=title, headings=headings, rows=made)
+
+
+def _net_benefit(name: str, body: Mapping[str, Any]) -> Table:
+    keys = ("threshold", "net_benefit", "treat_all")
+    rows = tuple(tuple(significant(row.get(key)) for key in keys) for row in body["net_benefit"])
+    return Table(title=f"{name}: net benefit", headings=("Threshold", "Model", "Treat all"), rows=rows)
