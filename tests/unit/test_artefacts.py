@@ -13,7 +13,7 @@ from governance_alliance import NOW, draft, key_of, signed_by_all
 from governance_worked import worked_agreement
 from made_bundle import made_bundle, request
 
-from isthmus.governance.agreement import Agreement, Questions, agreement_digest
+from isthmus.governance.agreement import Agreement, Questions, Review, agreement_digest
 from isthmus.governance.rulepack import own_pack, pack_digest
 from isthmus.governance.signing import sign_agreement, unsigned
 from isthmus.ledger.bundle import read_bundle
@@ -228,6 +228,28 @@ def test_releases_show_criteria_and_findings_for_each_output() -> None:
     assert "2140" not in to_text(made)  # no number of the result
 
 
+@pytest.mark.parametrize(
+    ("state", "said"), [("released", "released"), ("egress", "waits for output checkers"), ("rejected", "rejected")]
+)
+def test_a_result_that_output_checkers_have_not_released_is_no_release(state: str, said: str) -> None:
+    review = Review(study="none", egress=2, one_per_country=False)
+    of = told()
+    (bundle,), (asked,) = of.bundles, of.asked
+    run = bundle["charter"]["run"]
+    released = entry("release", 5, run=run, result="sha256:" + "e" * 64)
+    of = replace(
+        of,
+        agreement=replace(of.agreement, review=review),
+        asked=(replace(asked, run=run, state=state),),
+        entries=(released,),
+    )
+    assert [row[-1] for row in rows("releases", "Results in the ledger", of)] == [said]
+    shown = any(p.title.startswith("Run ") for p in document("releases", of).parts)
+    assert shown == (state == "released")
+    site = replace(of, node="site leeds")
+    assert "hub" in rows("releases", "Results in the ledger", site)[0][-1]
+
+
 def test_the_ledger_report_says_what_is_broken() -> None:
     text = to_text(document("ledger", told()))
     assert "every entry stands at its number" in text
@@ -247,6 +269,9 @@ def test_access_shows_training_and_last_use() -> None:
     ada = next(row for row in rows("access", "People", told()) if row[0] == "dr ada")
     assert ada[6] == "23 Nov 2026 12:00:00"
     assert ada[4] == "not stated"
+    decided_on = replace(worked(), entries=(entry("approval", 1, step="accept", run=RUN, by="alice", party="trust"),))
+    acted = {row[0]: row[6] for row in rows("access", "People", decided_on)}
+    assert (acted["alice"], acted["carol"]) == ("23 Nov 2026 12:01:00", "never, at this node")
 
 
 def test_transfers_show_each_way_with_its_mechanism() -> None:

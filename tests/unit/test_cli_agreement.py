@@ -60,6 +60,16 @@ def test_an_agreement_that_no_site_takes_is_said_to_be_one(tmp_path, capsys):
     assert run("agreement", "check", file, "--json") == 5
 
 
+def test_check_shows_a_draft_what_it_lacks_before_anybody_signs(tmp_path, capsys):
+    file = tmp_path / "a.yaml"
+    file.write_text(write_text(unsigned(worked_agreement(duties=DUTIES | {"flows": DUTIES["flows"][:1]}))))
+    assert run("agreement", "check", file) == 8
+    said = capsys.readouterr()
+    assert "XB-10" in said.out
+    assert "ok" not in said.out.splitlines()[-1]
+    assert "E-AGREEMENT-UNSIGNED" in said.err
+
+
 @pytest.mark.parametrize("template", ["uk-us-academic", "uk-us-company", "one-country"])
 def test_a_template_is_written_once(tmp_path, capsys, template):
     file = tmp_path / "terms.yaml"

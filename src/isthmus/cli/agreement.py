@@ -68,13 +68,21 @@ def new(
 
 
 def check(file: File, json: Json = False, quiet: Quiet = False) -> int:
-    """Check that it is consistent and signed by every party, and show what the rules of law say of it."""
+    """Check that it is consistent and signed by every party, and show what the rules of law say of it.
+
+    What the rules say is shown of a draft too, before anybody has signed it.
+    """
     from isthmus.cli.law import law_document, say_law, taken
     from isthmus.governance.agreement import agreement_digest
     from isthmus.governance.signing import check_signatures
 
-    screen = Screen.of(json=json, quiet=quiet)
-    agreement = check_signatures(_read(file))
+    screen, read = Screen.of(json=json, quiet=quiet), _read(file)
+    try:
+        agreement = check_signatures(read)
+    except Untrusted as error:
+        if error.code == "E-AGREEMENT-UNSIGNED" and not screen.json and not screen.quiet:
+            say_law(screen, read.agreement)
+        raise
     if screen.json:
         rules = {entry.dataset: _effective(agreement, entry.dataset) for entry in agreement.datasets}
         digest = agreement_digest(agreement)
@@ -171,11 +179,12 @@ def _effective(agreement: Agreement, dataset: str) -> dict[str, Any]:
 def _say_rules(screen: Screen, agreement: Agreement) -> None:
     from isthmus.disclosure.rules import subtraction_floor, subtraction_safe
     from isthmus.governance.agreement import shared_rules
+    from isthmus.sdk.artefacts.registers import limit_in_words
     from isthmus.sdk.tables import Table
 
     for entry in agreement.datasets:
         found = _effective(agreement, entry.dataset)
-        rows = tuple((rule, str(held["value"]), held["whose"]) for rule, held in found.items())
+        rows = tuple((rule, limit_in_words(held["value"]), held["whose"]) for rule, held in found.items())
         title = f"Disclosure rules in force: {entry.dataset}"
         screen.table(Table(title=title, headings=("Rule", "Value", "Whose"), rows=rows, labels=3))
         rules = shared_rules(agreement, entry.dataset).rules

@@ -43,7 +43,8 @@ def revoke(
         with path.open("x", encoding="utf-8") as opened:
             json.dump(envelope, opened)
     except FileExistsError as error:
-        raise Invalid("E-EXISTS", "a revocation lies there already", "", str(path)) from error
+        hint = "if it is of an earlier version, move it away and revoke again"
+        raise Invalid("E-EXISTS", "a revocation lies there already", hint, str(path)) from error
     screen = Screen.of(json=False, quiet=quiet)
     screen.say(f"Revoked by {identity.name}: {agreement.title} ({agreement.id}, version {agreement.version})")
     screen.say(f"Written: {path}. The site whose agreement this is stops every study now and tells the others.")

@@ -81,7 +81,8 @@ def traffic(screen: Screen, body: Mapping[str, Any]) -> None:
     moved = body.get("traffic", {})
     per_site = ", ".join(f"{site} {kilobytes(count)}" for site, count in moved.get("bytes_out", {}).items())
     screen.say(f"Rows that left a site: {moved.get('rows_left', 0)}")
-    screen.say(f"Bytes that left (masked sums only): {per_site}")
+    if per_site:  # a hub tells it by `isthmus study status`
+        screen.say(f"Bytes that left (masked sums only): {per_site}")
 
 
 def kilobytes(count: float) -> str:

@@ -57,8 +57,10 @@ def agreement(told: Told) -> Iterator[Part]:
 def access(told: Told) -> Iterator[Part]:
     """Who may do what: role, training, expiry, last use."""
     last: dict[str, str] = {}
-    for run in told.asked:
-        last[run.person] = max(run.created, last.get(run.person, ""))
+    acts = [(run.person, run.created) for run in told.asked]
+    acts += [(str(e.facts.get("by")), e.time) for e in told.of("approval", "revocation")]
+    for person, time in acts:
+        last[person] = max(time, last.get(person, ""), key=lambda text: text[:19])  # both are in UTC
     rows = (
         (
             person.person,
@@ -72,7 +74,7 @@ def access(told: Told) -> Iterator[Part]:
         )
         for person in told.agreement.people
     )
-    headings = ("Person", "Party", "Works in", "Roles", "Training until", "Certificate until", "Last asked", "Keep?")
+    headings = ("Person", "Party", "Works in", "Roles", "Training until", "Certificate until", "Last acted", "Keep?")
     yield listed("People", headings, rows, "Access ends with a new version of the agreement, or with its last day.")
     nodes: tuple[SiteEntry | HubEntry, ...] = (*told.agreement.sites, told.agreement.hub)
     machines = (

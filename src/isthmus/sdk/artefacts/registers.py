@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _DOJ = "28 CFR 202"
 _ASKED = ("fail", "unknown")
 
+RELEASED = "released"
+
 
 def projects(told: Told) -> Iterator[Part]:
     """Every study that was asked for."""
@@ -95,12 +97,21 @@ def releases(told: Told) -> Iterator[Part]:
     """Each output that was released: by which criteria, whose, and who checked."""
     from isthmus.ledger.words import short
 
+    state = {run.run: run.state for run in told.asked}
     rows = (
-        (moment(e.time), str(e.sequence), short(e.facts.get("run")), short(e.facts.get("result")))
+        (
+            moment(e.time),
+            str(e.sequence),
+            short(e.facts.get("run")),
+            short(e.facts.get("result")),
+            _released(told, state.get(str(e.facts.get("run")))),
+        )
         for e in told.of("release")
     )
-    yield listed("Releases in the ledger", ("Time (UTC)", "Entry", "Run", "Result"), rows)
+    yield listed("Results in the ledger", ("Time (UTC)", "Entry", "Run", "Result", "State"), rows)
     for bundle in told.bundles:
+        if _released(told, state.get(bundle["charter"]["run"])) != RELEASED:
+            continue  # output checkers have not released it, or a person refused it
         name = f"Run {short(bundle['charter']['run'])}: {bundle['result']['title']}"
         note = f"Signed by {len(bundle['signatures'])} of {len(bundle['charter']['roster'])} sites."
         yield listed(name, ("Output", "Kind", "State", "Passed", "Other findings"), outputs(bundle), note)
@@ -241,6 +252,16 @@ def _checkers(bundle: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
             str(said.get("reason", "")),
             moment(str(said.get("time"))),
         )
+
+
+def _released(told: Told, state: str | None) -> str:
+    """What became of a concluded result; where people release results, a site does not know it."""
+    review = told.agreement.review
+    if review is None or review.egress == 0:
+        return RELEASED
+    if told.node != "hub":
+        return "concluded; the hub's ledger says who released it"
+    return {"released": RELEASED, "egress": "waits for output checkers"}.get(state or "", state or UNSTATED)
 
 
 def _criteria(told: Told, dataset: str) -> Part:
