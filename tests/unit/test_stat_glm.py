@@ -182,6 +182,25 @@ def test_a_level_with_only_cases_separates() -> None:
     assert "'x'" not in caught.value.message
 
 
+def test_an_absurd_value_is_named_by_its_column() -> None:
+    table = numbers() | {"y": np.arange(60.0)}
+    table["y"][3] = 1e40
+    with pytest.raises(Invalid) as caught:
+        report("glm", {"formula": "d ~ x + y", "family": "binomial"}, table)
+    assert "'y'" in caught.value.message
+    assert "'x'" not in caught.value.message
+    assert "absurd values" in caught.value.hint
+
+
+def test_a_term_in_a_test_is_all_its_columns() -> None:
+    table = numbers() | {"g": texts(*(["a", "b", "c"] * 20))}
+    asked = {"whole": ["g"], "each": ["g[b]", "g[c]"], "across": ["x:g", "x"], "by_name": ["x:g[b]", "x:g[c]", "x"]}
+    found = report("glm", {"formula": "d ~ x * g", "family": "binomial", "tests": asked}, table)["tests"]
+    assert found["whole"] == found["each"]
+    assert found["whole"]["df"] == 2
+    assert found["across"] == found["by_name"]
+
+
 def test_as_many_terms_as_rows_is_refused() -> None:
     table = {k: v[:2] for k, v in numbers().items()}
     with pytest.raises(Invalid) as caught:

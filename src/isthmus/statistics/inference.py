@@ -6,6 +6,7 @@ Wald intervals throughout (R's `confint.glm` profiles instead). `df` None means 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -104,10 +105,10 @@ def wald(estimates: FloatArray, vcov: FloatArray, terms: Sequence[str] = ()) -> 
 def wald_tests(
     tests: Mapping[str, Sequence[str]], names: Sequence[str], model: tuple[FloatArray, FloatArray], df: float | None
 ) -> dict[str, dict[str, Any]]:
-    """Joint tests that all named terms are 0: chi-square where `df` is None, else F with (k, df) degrees of freedom."""
+    """Joint tests that all named terms are 0 (`positions`): chi-square where `df` is None, else F with (k, df) degrees of freedom."""
     found: dict[str, dict[str, Any]] = {}
     for name, terms in tests.items():
-        at = [position(term, names) for term in terms]
+        at = positions(terms, names)
         statistic = wald(model[0][at], model[1][np.ix_(at, at)], terms)
         if df is None:
             found[name] = {"statistic": statistic, "df": len(at), "p_value": number(chi_square_p(statistic, len(at)))}
@@ -116,6 +117,17 @@ def wald_tests(
         p_value = number(f_p(ratio, len(at), df))
         found[name] = {"statistic": ratio, "df": len(at), "df_residual": df, "p_value": p_value}
     return found
+
+
+def positions(terms: Sequence[str], names: Sequence[str]) -> list[int]:
+    """Where `terms` stand, each once; `stage` is all columns of that term, `stage[II]` and `stage[III]`.
+
+    Raises:
+        Invalid: E-TERM.
+    """
+    wholes = [re.sub(r"\[[^\]]*\]", "", name) for name in names]
+    found = [[i for i, whole in enumerate(wholes) if term == whole] or [position(term, names)] for term in terms]
+    return list(dict.fromkeys(i for own in found for i in own))
 
 
 def position(term: str, names: Sequence[str]) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 
 from isthmus.model.errors import Invalid
 from isthmus.statistics import linear
-from isthmus.statistics.inference import f_p, position, term_rows
+from isthmus.statistics.inference import f_p, positions, term_rows
 from isthmus.statistics.mixed_profile import Profile
 from isthmus.statistics.show import number
 from isthmus.summary import FloatArray
@@ -92,7 +92,7 @@ def tests(
     """
     found = {}
     for name, terms in asked.items():
-        at = [position(term, names) for term in terms]
+        at = positions(terms, names)
         values, vectors = linear.eigen(spread.covariance[np.ix_(at, at)])
         if not float(values.min()) > linear.COLLINEAR * float(values.max()):
             listed = ", ".join(repr(term) for term in terms)

@@ -16,6 +16,7 @@ MAX_ROUNDS = 25  # as R's glm.control; a separated model moves by about one unit
 STEP = 1e-10  # largest step, in standard errors (STATISTICS.md)
 WORSE = 1e-8  # relative rise of the deviance that is not rounding
 ABSURD = 15.0  # a standard deviation of the column that multiplies odds or hazard by exp(15)
+STILL = 1e-3  # share of the largest step below which a column is at rest
 MOVING = 0.05  # a column whose last step still moved the linear predictor this much per standard deviation diverges
 
 
@@ -61,10 +62,10 @@ def diverged(place: Coordinates, move: FloatArray, total: FloatArray, names: Seq
     running = (size > MOVING) | (reach > ABSURD)
     shown = [name for name, runs in zip(names, running.tolist(), strict=True) if runs and name != "(Intercept)"]
     if not shown:
-        terms = ", ".join(repr(name) for name in names)
-        return Invalid(
-            "E-CONVERGENCE", f"no convergence in {MAX_ROUNDS} rounds of {terms}", "use fewer or simpler terms"
-        )
+        fastest = size >= STILL * float(np.max(size))
+        terms = ", ".join(repr(name) for name, moves in zip(names, fastest.tolist(), strict=True) if moves)
+        hint = "look for absurd values in it, or use fewer or simpler terms"
+        return Invalid("E-CONVERGENCE", f"no convergence in {MAX_ROUNDS} rounds: {terms} still moves", hint)
     listed = ", ".join(repr(name) for name in shown)
-    hint = "merge rare levels, or leave the column out"
+    hint = "merge rare levels, look for absurd values, or leave the column out"
     return Invalid("E-SEPARATED", f"the outcome is separated by {listed}: the coefficients have no finite value", hint)

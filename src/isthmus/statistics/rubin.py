@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.statistics import linear
-from isthmus.statistics.inference import f_p, position, term_rows, wald
+from isthmus.statistics.inference import f_p, positions, term_rows, wald
 from isthmus.statistics.show import number
 from isthmus.summary import FloatArray
 
@@ -71,7 +71,7 @@ def d1(
     """Joint tests that all named terms are 0: F of the mean, its covariance taken as proportional to that within."""
     found, m = {}, len(fits)
     for name, terms in tests.items():
-        at = [position(term, names) for term in terms]
+        at = positions(terms, names)
         here = [(estimates[at], vcov[np.ix_(at, at)]) for estimates, vcov in fits]
         within, between = _parts(here)
         mean, k = np.add.reduce(np.array([one for one, _ in here])) / m, len(at)
