@@ -10,7 +10,7 @@ from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any, Self
 
-from isthmus.model.errors import Invalid, IsthmusError, Refused, Waiting
+from isthmus.model.errors import Invalid, IsthmusError, Refused, Untrusted, Waiting
 from isthmus.model.names import Digest
 from isthmus.sdk.bundle import held_in_review, result_in_review, result_of
 from isthmus.sdk.result import Result
@@ -103,7 +103,16 @@ class Client:
 
         Raises:
             Waiting: E-NOT-RELEASED, the run has not ended.
+            Untrusted: E-RUN, the hub gives another run's.
         """
+        from isthmus.ledger.bundle import read_bundle
+
+        raw = self._bundle(run)
+        if read_bundle(raw)["charter"].get("run") != run:
+            raise _another_run()
+        return raw
+
+    def _bundle(self, run: str) -> bytes:
         for _ in range(SEALING):  # a run is concluded a moment before its bundle is sealed
             try:
                 return self._me.client.bundle(run)
@@ -136,9 +145,18 @@ class Client:
         What would leave is looked at where this isthmus.toml names the dataset's agreed codebook.
 
         Raises:
-            Invalid: E-RUN. Refused: E-STATE.
+            Invalid: E-RUN. Refused: E-STATE. Untrusted: E-RUN, the hub shows another run's.
         """
-        return explained(self._me, self._me.client.case(run), self._codebooks)
+        return explained(self._me, self._case(run), self._codebooks)
+
+    def _case(self, run: str) -> dict[str, Any]:
+        """What the hub shows of a run; a person who looked at one study never signs another."""
+        from isthmus.federation.site_review import case_of
+
+        shown = self._me.client.case(run)
+        if case_of(shown["request"], self._me.agreement).run != run:
+            raise _another_run()
+        return shown
 
     def result_in_review(self, run: str) -> Result:
         """A result that waits for output checkers, verified up to their votes.
@@ -154,7 +172,7 @@ class Client:
         Raises:
             Refused, Invalid, Untrusted: it does not hold, or cannot be given now.
         """
-        shown = self._me.client.case(run)
+        shown = self._case(run)
         if choice != "withdraw" and kind_of(shown) == "result":
             shown = {**shown, "result": held_in_review(self.bundle(run), run).result}
         return dict(self._me.client.decide(decision(self._me, shown, choice, reason, _now()))["review"])
@@ -167,6 +185,11 @@ class Client:
         """
         ended(list(self.watch(run))[-1])
         return self.result(run)
+
+
+def _another_run() -> Untrusted:
+    hint = "decide on nothing and believe no number; tell the parties of the agreement"
+    return Untrusted("E-RUN", "the hub answers with another run than the one asked for", hint)
 
 
 def connect(config: str | Path | None = None, environ: Mapping[str, str] | None = None) -> Client:
