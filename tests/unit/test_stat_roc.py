@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from stat_help import evidence, report
 
+import isthmus
 from isthmus import strict
-from isthmus.model.errors import Invalid
+from isthmus.model.errors import Invalid, Refused
+from isthmus.model.rules import OPEN
 from isthmus.statistics import roc_area
 from isthmus.statistics.accuracy import measures
 from isthmus.statistics.catalogue import CATALOGUE
@@ -65,6 +68,14 @@ def test_the_bound_covers_every_order_inside_the_cells() -> None:
     assert abs(found["fit"]["auc"] - pairs(values, outcome)) <= found["bound"]
     best = np.floor(values) + 0.5 * outcome  # the order that favours the marker most, inside each cell
     assert pairs(np.clip(best, -3, 2.5), outcome) == pytest.approx(found["fit"]["auc"] + found["bound"])
+
+
+def test_one_cell_of_many_values_is_no_answer() -> None:
+    with pytest.raises(Refused, match="no cut of 'm'") as caught:
+        report("roc", {**ASKED, "grid": {"edges": [10.0]}}, TABLE)
+    assert caught.value.code == "E-DISCLOSURE"
+    same = report("roc", ASKED, TABLE | {"m": np.full(8, 3.0)})  # one value: every pair is a tie
+    assert (same["exactness"], same["fit"]["auc"]) == ("exact", 0.5)
 
 
 def test_two_equal_markers_do_not_differ() -> None:
@@ -131,3 +142,13 @@ def test_measures_of_suppressed_and_of_empty_cells_are_null() -> None:
     assert (empty["sensitivity"]["estimate"], empty["sensitivity"]["exact_high"]) == (1.0, 1.0)
     assert empty["lr_positive"]["estimate"] is None
     assert {t["estimate"] for t in measures(np.zeros((2, 2)), 0.95)} == {None}
+
+
+def test_a_refusal_by_a_flow_spoils_no_other_analysis() -> None:
+    half = np.arange(8) % 2 == 0
+    asked = {"curve": {"roc": {**ASKED, "grid": {"edges": [10.0]}}}, "size": {"count": {}}}
+    study = isthmus.Study(title="t", dataset="d", analyses=asked)
+    sites = {name: pa.table({k: v[own] for k, v in TABLE.items()}) for name, own in (("a", half), ("b", ~half))}
+    found = isthmus.rehearse(study, sites, rules=OPEN).to_dict()["analyses"]
+    assert found["curve"]["status"] == "refused"
+    assert found["size"]["n"] == 8

@@ -39,9 +39,9 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Errored:
-    """The flow cannot give an estimate: separation, collinear columns, no event."""
+    """The flow cannot give an estimate: separation, collinear columns, no event; or may not."""
 
-    error: Invalid
+    error: Invalid | Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def _advance(flow: Flow, pooled: Summary | None, number: int, transcript: str) -
         following = next(flow) if pooled is None else flow.send(pooled)
     except StopIteration as stop:
         return Ended(stop.value)
-    except Invalid as error:
+    except (Invalid, Refused) as error:
         return Errored(error)
     return Asked(number + 1, flow, following, transcript)
 

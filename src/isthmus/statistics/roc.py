@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from isthmus.evidence import Counts, Evidence, weights_of, worst
 from isthmus.model.codebook import Codebook
-from isthmus.model.errors import Invalid
+from isthmus.model.errors import Invalid, Refused
 from isthmus.model.record import record
 from isthmus.statistics import cutting, grids, roc_area
 from isthmus.statistics.accuracy import binary
@@ -174,8 +174,16 @@ def _ordered(counts: IntArray, direction: Direction) -> IntArray:
 
 
 def _area(name: str, direction: Direction, setting: Setting, at: Counted) -> Area:
-    """The area, its placements by cell of the grid."""
+    """The area, its placements by cell of the grid.
+
+    Raises:
+        Refused: E-DISCLOSURE, all values lie in one cell, whose area would be 0.5 whatever the marker.
+    """
     single = _single(at.grid, grids.declared(name, setting.dictionary).type == "integer")
+    held = np.flatnonzero(at.counts.sum(axis=0))
+    if held.size == 1 and not single[held[0]]:
+        message = f"no cut of {name!r} leaves enough of both classes on either side at every site"
+        raise Refused("E-DISCLOSURE", message, "a wider population, a marker of fewer values, or sites that are larger")
     if direction == "higher":
         return roc_area.area(at.counts, single)
     found = roc_area.area(at.counts[:, ::-1], single[::-1])
