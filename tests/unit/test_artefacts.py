@@ -217,6 +217,26 @@ def test_decisions_show_rules_pack_and_what_failed() -> None:
     assert why
 
 
+def test_decisions_at_egress_stand_output_by_output() -> None:
+    outputs = [
+        {
+            "gate": "egress",
+            "outputs": [name],
+            "pack": pack_digest(own_pack()),
+            "rules": rules,
+            "facts": "sha256:" + "a" * 64,
+        }
+        for name, rules in (("death", {"pass": ["OUT-09"]}), ("rare", {"fail": ["OUT-08"]}))
+    ]
+    taken = told(entries=(entry("decision", 0, run=RUN, verdict="declined", decisions=outputs),))
+    found = rows("decisions", "Decisions by the rules", taken)
+    assert [(line[2].split(": ")[1], line[3], line[6]) for line in found] == [
+        ("death", "egress", "none"),
+        ("rare", "egress", "OUT-08"),
+    ]
+    assert rows("decisions", "Other decisions", taken) == []
+
+
 def test_releases_show_criteria_and_findings_for_each_output() -> None:
     made = document("releases", told())
     outputs = {

@@ -58,37 +58,50 @@ def public(told: Told) -> Iterator[Part]:
     yield listed("Data that studies may ask about", ("Dataset", "Held by"), held, "Rows stay where they are.")
 
 
+def by_rules(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The decisions by rules in an entry: one, or at egress one for each kind of output."""
+    return [each for each in (facts, *facts.get("decisions", ())) if "rules" in each]
+
+
+def _about(facts: Mapping[str, Any], decision: Mapping[str, Any]) -> str:
+    from isthmus.ledger.words import short
+
+    if "run" not in facts:
+        return f"agreement {short(facts.get('agreement'))}"
+    return f"run {short(facts['run'])}" + (f": {', '.join(decision['outputs'])}" if "outputs" in decision else "")
+
+
 def decisions(told: Told) -> Iterator[Part]:
     """Each decision of this node: rules by verdict, pack, facts, and who decided where a rule asks for a person."""
     from isthmus.governance.rulepack import own_pack, pack_digest
     from isthmus.ledger.words import in_words, short
 
-    taken = [e for e in told.of("decision") if "rules" in e.facts]
-    open_rules = {rule for e in taken for verdict in _ASKED for rule in e.facts["rules"].get(verdict, ())}
+    taken = [(e, each) for e in told.of("decision") for each in by_rules(e.facts)]
+    open_rules = {rule for _, each in taken for verdict in _ASKED for rule in each["rules"].get(verdict, ())}
     rows = (
         (
             moment(e.time),
             str(e.sequence),
-            f"run {short(e.facts['run'])}" if "run" in e.facts else f"agreement {short(e.facts.get('agreement'))}",
-            str(e.facts.get("gate")),
+            _about(e.facts, each),
+            str(each.get("gate")),
             str(e.facts.get("verdict")),
-            ", ".join(f"{v} {len(r)}" for v, r in e.facts["rules"].items()),
-            " ".join(rule for verdict in _ASKED for rule in e.facts["rules"].get(verdict, ())) or "none",
-            short(e.facts.get("facts")),
+            ", ".join(f"{v} {len(r)}" for v, r in each["rules"].items()),
+            " ".join(rule for verdict in _ASKED for rule in each["rules"].get(verdict, ())) or "none",
+            short(each.get("facts")),
         )
-        for e in taken
+        for e, each in taken
     )
     headings = ("Time (UTC)", "Entry", "About", "Gate", "Verdict", "Rules", "Failed or unknown", "Facts")
     yield listed("Decisions by the rules of law", headings, rows, "Facts: the first digits of their digest.")
     own = pack_digest(own_pack())
-    packs = sorted({str(e.facts.get("pack")) for e in taken})
+    packs = sorted({str(each.get("pack")) for _, each in taken})
     here = ((pack, "comes with this installation" if pack == own else "another; keep its file") for pack in packs)
     yield listed("Rule packs decided by", ("Digest", "Where it is"), here)
     known = {rule.id: rule for rule in own_pack().rules}
     yield listed("Rules that failed or were unknown", ("Rule", "Citation", "Why"), _rules(open_rules, known))
     judged = ((rule, said) for rule, said in told.agreement.judged().items())
     yield listed("Decided by a person, as every custodian signed", ("Rule", "Who, when and why"), judged)
-    others = (e for e in told.of("decision", "approval", "refusal") if "rules" not in e.facts)
+    others = (e for e in told.of("decision", "approval", "refusal") if not by_rules(e.facts))
     rest = ((moment(e.time), str(e.sequence), in_words(e)) for e in others)
     yield listed("Other decisions", ("Time (UTC)", "Entry", "What"), rest)
 
