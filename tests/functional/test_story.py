@@ -30,7 +30,8 @@ def test_from_the_agreement_to_the_evidence(tmp_path: Path) -> None:
     assert "Signed by every party." in told["agreement"]
     assert "keeper-boston (boston): return: arms differ in age: adjust for it" in told["returned"]
     assert "result was released by cleo and cora" in told["verified"]
-    assert "a standing rule of keeper-oxford, a standing rule of keeper-chicago" in told["verified"]
+    for keeper in ("keeper-oxford", "keeper-chicago"):  # in the order in which their sites answered
+        assert f"a standing rule of {keeper}" in told["verified"]
     assert sum(name.startswith("edited data/") for name in told) > 10
     for heading, lines in LEDGERS.items():
         at = -1
