@@ -150,6 +150,12 @@ def test_what_cannot_be_fitted_says_why_and_names_columns(strata, formula, chang
     assert named in caught.value.message
 
 
+def test_a_column_that_varies_between_strata_alone_is_said_so() -> None:
+    table = patients() | {"g": texts(*(["a", "b", "c"] * 30)), "between": np.array([0.0, 1.0, 3.0] * 30)}
+    with pytest.raises(Invalid, match="'between' is constant within each of the strata"):
+        report("cox", {"formula": "Surv(t, e) ~ x + between", "strata": ["g"]}, table)
+
+
 @pytest.mark.parametrize("formula", ["x ~ z", "Surv(t, t, e) ~ x", "Surv(t, e) ~ 1", "Surv(t, e) ~ x + offset(z)"])
 def test_formulas_that_are_no_cox_model(formula) -> None:
     with pytest.raises(Invalid) as caught:

@@ -244,7 +244,8 @@ def _step(model: Model, at: At, before: FloatArray | None) -> Step:
         return newton_step(at.information, at.score)
     except linear.Dependent as error:
         if before is None:
-            raise linear.collinear(error, model.design.names) from error
+            within = " within each of the strata" if model.steps == 0 or model.strata > 1 else ""
+            raise linear.collinear(error, model.design.names, within) from error
         raise _no_end(model, at, before) from error
 
 

@@ -50,11 +50,11 @@ def cholesky(matrix: FloatArray) -> FloatArray:
     return lower
 
 
-def collinear(error: Dependent, names: Sequence[str]) -> Invalid:
-    """The error people see, naming the columns."""
+def collinear(error: Dependent, names: Sequence[str], within: str = "") -> Invalid:
+    """The error people see, naming the columns; `within` what they do not vary."""
     pivot, others = names[error.pivot], [names[i] for i in error.others]
     if not others or others == ["(Intercept)"]:
-        return Invalid("E-COLLINEAR", f"column {pivot!r} is constant", "leave it out of the formula")
+        return Invalid("E-COLLINEAR", f"column {pivot!r} is constant{within}", "leave it out of the formula")
     listed = ", ".join(repr(name) for name in others)
     return Invalid("E-COLLINEAR", f"column {pivot!r} follows from {listed}", "leave one of them out of the formula")
 
