@@ -188,3 +188,11 @@ def test_times_that_differ_by_rounding_are_ties() -> None:
     with pytest.raises(Invalid) as caught:
         survival.grid_steps("t", np.array([0.35]), Grid((0.3,), recorded=True))
     assert caught.value.code == "E-GRID"
+
+
+def test_a_mean_beyond_follow_up_is_none_and_says_why() -> None:
+    table = {"t": np.array([1.0, 2, 3, 4]), "e": np.array([1.0, 0, 1, 0])}
+    late = report("rmst", {"time": "t", "event": "e", "tau": 9}, table)
+    assert late["cells"][0]["rmst"] is None
+    assert late["warnings"] == ["no mean of all: the curve shown ends before tau = 9"]
+    assert "warnings" not in report("rmst", {"time": "t", "event": "e", "tau": 4}, table)

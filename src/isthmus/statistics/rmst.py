@@ -5,7 +5,7 @@ less the first, as a model's terms; `fit` (`tau`); `n`, `events`, `conf_level`, 
 `bound` where `exactness` is `grid`: no mean differs by more than `bound` from that of the recorded times.
 
 The rounds and the gate are those of `kaplan_meier`; everything follows from gated counts. Variances are Greenwood-type
-sums, as `survRM2::rmst2` and `survfit`'s `rmean` give them. A curve that the rules end before `tau` has no mean.
+sums, as `survRM2::rmst2` and `survfit`'s `rmean` give them. A curve that ends before `tau`, by the rules or its follow-up, has no mean: `warnings` names it.
 
 Reference: Royston & Parmar (2013), BMC Med Res Methodol 13:152; Klein & Moeschberger (2003), section 4.5.
 """
@@ -129,6 +129,9 @@ def _report(question: Rmst, setting: Setting, estimate: Estimate) -> dict[str, A
         "terms": _differences(question, setting, areas),
         "fit": {"tau": question.tau},
     }
+    short = [level or "all" for level, (mean, _, _) in zip(levels, areas, strict=True) if math.isnan(mean)]
+    if short:
+        body["warnings"] = [f"no mean of {', '.join(short)}: the curve shown ends before tau = {question.tau:g}"]
     if estimate.exactness == "grid" and setting.grid is not None:
         body["grid"] = {"edges": list(setting.grid.edges)}
         bounds = [a[2] + question.tau * kaplan_meier.bound(t) for a, t in zip(areas, tables, strict=True)]
