@@ -146,9 +146,11 @@ def test_measures_of_suppressed_and_of_empty_cells_are_null() -> None:
 
 def test_a_refusal_by_a_flow_spoils_no_other_analysis() -> None:
     half = np.arange(8) % 2 == 0
-    asked = {"curve": {"roc": {**ASKED, "grid": {"edges": [10.0]}}}, "size": {"count": {}}}
+    early = {"glm": {"formula": "y ~ m", "family": "binomial", "cluster": "site"}}  # needs ten sites
+    asked = {"curve": {"roc": {**ASKED, "grid": {"edges": [10.0]}}}, "early": early, "size": {"count": {}}}
     study = isthmus.Study(title="t", dataset="d", analyses=asked)
     sites = {name: pa.table({k: v[own] for k, v in TABLE.items()}) for name, own in (("a", half), ("b", ~half))}
     found = isthmus.rehearse(study, sites, rules=OPEN).to_dict()["analyses"]
     assert found["curve"]["status"] == "refused"
+    assert found["early"]["error"]["code"] == "E-CLUSTER"
     assert found["size"]["n"] == 8

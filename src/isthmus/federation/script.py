@@ -87,10 +87,14 @@ class Script:
         """Start a question's flow, once."""
         if question.name not in self.outcomes:
             rung = self.rung(question)
-            flow = question.statistic.flow(question.arguments, question.setting(rung))
             asked = {"run": self.plan.name, "question": question.digest, "rung": rung}
             start = digest(asked if question.country is None else {**asked, "country": question.country})
-            self.outcomes[question.name] = _advance(flow, None, 0, start)
+            try:
+                flow = question.statistic.flow(question.arguments, question.setting(rung))
+            except (Invalid, Refused) as error:  # a flow that checks before its first round
+                self.outcomes[question.name] = Errored(error)
+            else:
+                self.outcomes[question.name] = _advance(flow, None, 0, start)
 
     def current(self, name: str) -> Step:
         """The open round of a question.
