@@ -168,12 +168,16 @@ def test_the_sbom_rests_on_the_exporters_signature(files: dict[str, bytes], tmp_
         check_crate(tmp_path / "signed", [])
 
 
-def test_another_version_is_said_and_its_files_are_not_made_again(files: dict[str, bytes], tmp_path: Path) -> None:
-    made = forged(files, "sbom.cdx.json", lambda raw: raw.replace(b'"sha256:', b'"sha256:0', 1))
-    write_folder(made, tmp_path / "older")
+def test_another_version_is_said_and_its_files_are_not_made_again(
+    files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr("isthmus.sdk.sbom.code_digest", lambda: "sha256:" + "0" * 64)
+        write_folder(make_crate(BUNDLE, NOW, signed_by()), tmp_path / "older")
     told = verify(tmp_path / "older")
     assert told["crate"]["remade"] is False
     assert any("not made again" in line for line in told["look"])
+    made = forged(files, "sbom.cdx.json", lambda raw: raw.replace(b'"sha256:', b'"sha256:0', 1))
     other = forged(made, "agreement.json", lambda raw: raw.replace(b"2027", b"2037", 1))
     check_bag(other)
     write_folder(other, tmp_path / "longer")
@@ -181,6 +185,16 @@ def test_another_version_is_said_and_its_files_are_not_made_again(files: dict[st
         Untrusted, match="not what the signed bundle gives"
     ):  # parts of the bundle are held to it anyway
         verify(tmp_path / "longer")
+
+
+def test_a_forger_who_names_another_version_is_no_better_off(files: dict[str, bytes], tmp_path: Path) -> None:
+    """Its tables are not made again here, so somebody must vouch for them."""
+    claimed = forged(files, "sbom.cdx.json", lambda raw: raw.replace(b'"sha256:', b'"sha256:0', 1))
+    made = forged(claimed, "outputs/death.csv", lambda raw: raw.replace(b"0", b"9", 1))
+    check_bag(made)
+    write_folder(made, tmp_path / "forged")
+    with pytest.raises(Untrusted, match="nobody signed the export"):
+        check_crate(tmp_path / "forged", [])
 
 
 def test_a_signature_of_a_stranger_counts_for_nothing(tmp_path: Path) -> None:

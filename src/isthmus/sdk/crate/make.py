@@ -86,7 +86,8 @@ def check_crate(place: Path, checks: list[Any]) -> Checked:
         checks: further checks of its bundle, as `sdk.bundle.verified` takes them.
 
     Raises:
-        Untrusted: E-CRATE, names the file that was changed, added or taken away; what verification of the bundle raises.
+        Untrusted: E-CRATE, names the file that was changed, added or taken away, or another version wrote files that
+            nobody signed; what verification of the bundle raises.
         Invalid: E-CRATE, not a crate. Unavailable: E-FILE.
     """
     from isthmus.sdk.bundle import verified
@@ -105,11 +106,18 @@ def check_crate(place: Path, checks: list[Any]) -> Checked:
     else:
         again = {PAYLOAD + path: content for path, content in copied(run).items()}
         _compare({path: files.get(path, b"") for path in again}, again)
+    signer = _signer(run, files)
+    if not same and signer is None:
+        raise Untrusted(
+            "E-CRATE",
+            f"Isthmus {made.version} of another code wrote its tables and records, and nobody signed the export",
+            f"nothing vouches for them here: verify data/{BUNDLE} by itself, or the crate with the code that wrote it",
+        )
     return Checked(
         files=len(files),
         exported=made.time,
         remade=same,
-        signer=_signer(run, files),
+        signer=signer,
         ledgers=tuple(ledgers),
         held=run.held,
     )
