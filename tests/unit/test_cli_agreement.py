@@ -141,3 +141,50 @@ def test_show_lists_purposes_and_flows(tmp_path, capsys):
     said = capsys.readouterr().out
     for word in ("statins-over-75", "sums-to-hub", "encrypted_shares", "Signed by every party"):
         assert word in said
+
+
+def test_a_new_version_names_the_one_before(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    roles = [("site", n, n) for n in ("north", "south", "west")]
+    roles += [("hub", "hub", "north"), ("researcher", "ada", "north")]
+    roles += [("custodian", f"keeper-{n}", n) for n in ("north", "south", "west")]
+    for role, name, party in roles:
+        assert run("init", role, name, "--party", party, "--country", "GB", "--hub", "localhost:1", "--quiet") == 0
+        (tmp_path / "isthmus.toml").unlink(missing_ok=True)
+    cards = [word for _, name, _ in roles for word in ("--card", f"keys/{name}/card.json")]
+    dataset = {"dataset": "trial", "codebook": digest("a codebook"), "sites": ["north", "south", "west"]}
+    terms = {
+        "id": "urn:alliance:three",
+        "title": "Three",
+        "starts": "2026-11-01",
+        "expires": "2027-11-01",
+        "datasets": [dataset],
+        "analyses": ["count"],
+        "releases": [],
+        "disclosure": RULES,
+        "two_party": False,
+        "facilities": {},
+        "names": {},
+    }
+    (tmp_path / "terms.json").write_text(json.dumps(terms))
+    assert run("agreement", "new", "one.json", "--terms", "terms.json", *cards) == 0
+    assert run("agreement", "new", "two.json", "--terms", "terms.json", *cards, "--previous", "one.json") == 0
+    assert run("agreement", "sign", "two.json", "--key", "keys/keeper-west", "--previous", "one.json") == 0
+    one, two = (load_yaml(Path(name).read_text()) for name in ("one.json", "two.json"))
+    assert (two["agreement"]["version"], len(two["signatures"])) == (2, 1)
+    assert two["agreement"]["previous"] == digest(one["agreement"])
+
+
+RULES = {
+    "minimum_count": 11,
+    "minimum_count_site": 11,
+    "round_to": 5,
+    "zeros": "allowed",
+    "dominance": {"n": 2, "k": 0.9, "p": 0.1},
+    "minimum_dof": 10,
+    "parameters_per_row": 0.1,
+    "maximum_leverage": 0.5,
+    "maximum_weight_share": 0.1,
+    "minimum_sites": 3,
+    "digits": 4,
+}

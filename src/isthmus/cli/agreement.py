@@ -31,7 +31,10 @@ class Template(StrEnum):
     ONE_COUNTRY = "one-country"
 
 
-def new(
+Previous = Annotated[Path | None, typer.Option(help="The version that this one replaces; its parties sign too.")]
+
+
+def new(  # noqa: PLR0913 - one per option
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The agreement to write; with --template, the terms.")],
     terms: Annotated[
         Path | None, typer.Option(help="What people decide: dates, datasets, question kinds, disclosure floor.")
@@ -39,6 +42,7 @@ def new(
     card: Annotated[
         list[Path] | None, typer.Option(help="A party's card.json (repeat: one hub, the sites, the people).")
     ] = None,
+    previous: Previous = None,
     template: Annotated[Template | None, typer.Option(help="Write terms to complete instead.")] = None,
     guided: Annotated[bool, typer.Option("--guided", help="With --template: be asked for the essentials.")] = False,
     quiet: Quiet = False,
@@ -62,7 +66,7 @@ def new(
             "E-USAGE", "terms and cards make an agreement", "--terms FILE and --card FILE, or --template NAME"
         )
     cards = [read_card(read_text(path).encode()) for path in card]
-    made = new_agreement(parse(Terms, load_file(terms), str(terms)), cards)
+    made = new_agreement(parse(Terms, load_file(terms), str(terms)), cards, _before(previous))
     file.write_text(write_text(unsigned(made)), encoding="utf-8")
     screen.say(f"Written: {file}. Next: every party's custodian signs it.")
 
@@ -120,6 +124,7 @@ def diff(
 def sign(
     file: File,
     key: Annotated[Path, typer.Option(help="Folder of your custodian's keys, as `isthmus init custodian` made them.")],
+    previous: Previous = None,
     quiet: Quiet = False,
 ) -> None:
     """Sign for your party; parties sign one after the other."""
@@ -129,7 +134,7 @@ def sign(
     from isthmus.sdk.unlock import passphrase
 
     identity = load_identity(key, partial(passphrase, os.environ))
-    signed = sign_agreement(_read(file), identity.key, datetime.now(UTC))  # noqa: TID251 - an entry point
+    signed = sign_agreement(_read(file), identity.key, datetime.now(UTC), _before(previous))  # noqa: TID251 - an entry point
     file.write_text(write_text(signed), encoding="utf-8")
     screen = Screen.of(json=False, quiet=quiet)
     screen.say(f"Signed by {identity.name}: {file}")
@@ -273,3 +278,7 @@ def _state(signed: SignedAgreement) -> str:
     except Untrusted as error:
         return f"Not in force: {error.message}"
     return "Signed by every party."
+
+
+def _before(previous: Path | None) -> Agreement | None:
+    return _read(previous).agreement if previous is not None else None
