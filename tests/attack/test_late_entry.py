@@ -5,10 +5,9 @@ import pytest
 from hole_lab import ROWS, TARGET, answered, refused, sites
 
 from attack import Attack
-from isthmus.evidence import Weights
+from isthmus.evidence import Weights, weights_of
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.formula import design, parse
-from isthmus.statistics import cox_rows
 from isthmus.statistics.contract import Inputs, Setting
 from isthmus.statistics.cox import STATISTIC, Cox
 
@@ -54,7 +53,7 @@ def test_the_weight_guard_sees_two_rows_where_hazards_alone_would_see_all():
     asked = next(STATISTIC.flow(question, setting))
     guard = STATISTIC.summarise(question, setting, rows, asked).weights
     assert effective(guard) == pytest.approx(2.0)
-    hazards = cox_rows.weights(np.ones(ROWS), 1)  # one event in each risk set: so much everybody's hazard comes to
+    hazards = weights_of(np.ones(ROWS), 1)  # one event in each risk set: so much everybody's hazard comes to
     assert effective(hazards) == ROWS
 
 

@@ -24,7 +24,7 @@ from isthmus.governance.approval import (
     sign_approval,
 )
 from isthmus.governance.standing_rules import (
-    Considered,
+    Proposal,
     StandingTerms,
     make_rule,
     outside,
@@ -141,12 +141,12 @@ def rule(agreement: Agreement = AGREEMENT, **changed: Any) -> Any:
     return read_rule(sign_rule(made, key_of(KEEPER)), agreement)
 
 
-def considered(study: Study = STUDY, **changed: Any) -> Considered:
+def considered(study: Study = STUDY, **changed: Any) -> Proposal:
     stated = {"request": request(study), "asker": ASKER, "reads": READS, "verdicts": PASSES}
-    return Considered(**{**stated, "asked": 0, "of_sites": False, "refused": False, **changed})
+    return Proposal(**{**stated, "asked": 0, "of_sites": False, "refused": False, **changed})
 
 
-def why(told: Any, seen: Considered, now: datetime = NOW) -> str:
+def why(told: Any, seen: Proposal, now: datetime = NOW) -> str:
     return "; ".join(uncovered(told, AGREEMENT, seen, now))
 
 
@@ -178,7 +178,7 @@ NESTED = replace(STUDY, analyses={"m": {"meta_analysis": {"of": {"cox": {}}}}})
         (rule(people=(KEEPER,)), considered(asker=KEEPER), "own request"),
     ],
 )
-def test_a_standing_rule_covers_nothing_else(told: Any, seen: Considered, reason: str) -> None:
+def test_a_standing_rule_covers_nothing_else(told: Any, seen: Proposal, reason: str) -> None:
     assert reason in why(told, seen)
 
 

@@ -20,7 +20,7 @@ from isthmus.governance.admission import RunRequest, asker, open_request
 from isthmus.governance.agreement import Agreement
 from isthmus.governance.approval import Case, Decided, check_approval, read_approval
 from isthmus.governance.reviewed import roster_parties
-from isthmus.governance.standing_rules import Considered, Told, questions, read_rule, uncovered
+from isthmus.governance.standing_rules import Proposal, Told, questions, read_rule, uncovered
 from isthmus.model.canonical import digest, plain
 from isthmus.model.errors import Invalid, IsthmusError, Refused, Unavailable, Untrusted
 from isthmus.model.record import record
@@ -226,7 +226,7 @@ class SiteReview:
             if run != seen.run and (c["person"], c["month"]) == (seen.asker, _month(now))
         )
         project = seen.request.study.project or ""
-        considered = Considered(
+        proposal = Proposal(
             request=seen.request,
             asker=seen.asker,
             reads=seen.reads,
@@ -235,7 +235,7 @@ class SiteReview:
             of_sites=any(needs.by_site for _, needs in study_needs(seen.request.study)),
             refused=bool(self.kept.everywhere(REFUSED, project)),
         )
-        return told.rule.party == self.party and not uncovered(told, self.agreement, considered, now)
+        return told.rule.party == self.party and not uncovered(told, self.agreement, proposal, now)
 
     def _held(self, run: str) -> list[Decided]:
         return [read_approval(envelope, self.agreement) for envelope in self.kept.of(run, HELD).values()]

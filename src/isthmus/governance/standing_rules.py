@@ -78,7 +78,7 @@ class Told:
 
 
 @record
-class Considered:
+class Proposal:
     """A study as a site sees it: the admitted request, who asks, what it reads, the verdicts of its run gate.
 
     Attributes:
@@ -153,7 +153,7 @@ def outside(told: Told, agreement: Agreement, request: RunRequest, asker: str, d
     return list(_public(told, agreement, request, asker, day))
 
 
-def uncovered(told: Told, agreement: Agreement, seen: Considered, now: datetime) -> list[str]:
+def uncovered(told: Told, agreement: Agreement, seen: Proposal, now: datetime) -> list[str]:
     """Why a rule does not cover a study at its site; none: it does."""
     return [*_public(told, agreement, seen.request, seen.asker, now.date()), *_private(told.rule, seen)]
 
@@ -200,7 +200,7 @@ def _releases(study: Study) -> frozenset[str]:
     return frozenset(str(item) for a in arguments for item in a.get("release") or ())
 
 
-def _private(rule: StandingRule, seen: Considered) -> Iterator[str]:
+def _private(rule: StandingRule, seen: Proposal) -> Iterator[str]:
     terms, study = rule.terms, seen.request.study
     other = ", ".join(sorted(set(seen.reads) - set(terms.variables) - EVERYWHERE - set(study.derive or ())))
     found = seen.verdicts.get("rules")
