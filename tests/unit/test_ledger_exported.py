@@ -208,7 +208,7 @@ def test_a_ledger_is_told_in_plain_words() -> None:
         "a request of ada was not admitted: E-KIND",
         "agreement cc33: admitted; XB-07 judged by bo, 2026-11-01: once",
         "run aa11: result dd44 was concluded, signed by the sites",
-        "run aa11: return by bo of uk: say why",
+        "run aa11: bo (uk) returned: say why",
         "run aa11: waits for leeds",
         "run aa11: the border register is sealed at 3 messages, 99 bytes",
     ]
