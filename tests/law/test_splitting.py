@@ -138,6 +138,7 @@ def test_any_dealing_through_gate_and_masks_gives_the_pooled_answer(shape, seed)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)  # the whole catalogue, masks and all, for each dealing
 @given(sites=dealings(MARKS))
 @settings(max_examples=25)
 def test_any_of_many_dealings_through_gate_and_masks_gives_the_pooled_answer(sites) -> None:
