@@ -355,6 +355,32 @@ def test_a_party_is_not_dropped_without_its_own_signature():
     assert verify_agreement(leaving, OWN_CUSTODIAN, held=one) == two
 
 
+def test_a_version_that_comes_with_the_one_before_is_taken_by_who_holds_none():
+    one = draft()
+    rest = [c for c in cards() if c.party != "oslo-health"]
+    entry = DatasetEntry(dataset="trial", codebook=ENTRY.codebook, sites=("leeds", "boston"))
+    two = new_agreement(terms(datasets=(entry,)), rest, one)
+    signed = unsigned(two, one)
+    for party in set(PARTIES) - {"oslo-health"}:
+        signed = sign_agreement(signed, key_of(f"custodian of {party}"), NOW)
+    assert code_of(lambda: check_signatures(signed)) == "E-AGREEMENT-UNSIGNED"  # the party that leaves
+    leaving = sign_agreement(signed, key_of("custodian of oslo-health"), NOW)
+    assert read_signed(write_text(leaving)) == leaving
+    assert check_signatures(leaving) == two  # at the hub and in a verifier
+    assert verify_agreement(leaving, OWN_CUSTODIAN) == two  # at a site that joins now
+    assert verify_agreement(leaving, OWN_CUSTODIAN, held=one) == two
+    bare = replace(leaving, before=None)
+    assert code_of(lambda: verify_agreement(bare, OWN_CUSTODIAN)) == "E-AGREEMENT-VERSION"
+
+
+def test_another_version_before_than_it_follows_is_not_taken():
+    one, other = draft(), draft(expires="2027-11-30")
+    two = next_version(one)
+    forged = replace(signed_by_all(two), before=other)
+    assert code_of(lambda: check_signatures(forged)) == "E-AGREEMENT-VERSION"
+    assert code_of(lambda: verify_agreement(forged, OWN_CUSTODIAN)) == "E-AGREEMENT-VERSION"
+
+
 def test_refusals_of_the_agreement_are_refusals():
     with pytest.raises(Refused):
         draft().dataset("unknown")

@@ -66,8 +66,9 @@ def new(  # noqa: PLR0913 - one per option
             "E-USAGE", "terms and cards make an agreement", "--terms FILE and --card FILE, or --template NAME"
         )
     cards = [read_card(read_text(path).encode()) for path in card]
-    made = new_agreement(parse(Terms, load_file(terms), str(terms)), cards, _before(previous))
-    file.write_text(write_text(unsigned(made)), encoding="utf-8")
+    before = _before(previous)
+    made = new_agreement(parse(Terms, load_file(terms), str(terms)), cards, before)
+    file.write_text(write_text(unsigned(made, before)), encoding="utf-8")
     screen.say(f"Written: {file}. Next: every party's custodian signs it.")
 
 

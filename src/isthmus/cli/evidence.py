@@ -69,7 +69,7 @@ def evidence(
     if form in OWN and OWN[form] != name:
         raise Invalid("E-USAGE", f"only {OWN[form]} has the form {form.value}", "text, json or html")
     told = gather(locate(config), os.environ, datetime.now(UTC))  # noqa: TID251 - an entry point
-    told = replace(told, previous=_previous(previous), aware=_moment(aware))
+    told = replace(told, previous=_previous(previous) or told.signed.before, aware=_moment(aware))
     if name == ALL:
         _write_all(told, ARTEFACTS, form, out)
     elif out is None:

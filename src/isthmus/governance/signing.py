@@ -12,6 +12,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -33,11 +34,15 @@ MEANING = "approves this agreement and is bound by it"  # 21 CFR 11.50(a)(3): th
 
 @record
 class SignedAgreement:
-    """An agreement and its envelopes, one per custodian who signed."""
+    """An agreement and its envelopes, one per custodian who signed.
+
+    `before` is the version before, whose parties sign too, for who holds none: a new site, the hub, a verifier.
+    """
 
     isthmus: Literal["signed-agreement/1"]
     agreement: Agreement
     signatures: tuple[Mapping[str, Any], ...]
+    before: Agreement | None = None
 
 
 @record
@@ -51,9 +56,9 @@ class Claim:
     time: str
 
 
-def unsigned(agreement: Agreement) -> SignedAgreement:
-    """An agreement that nobody has signed yet."""
-    return SignedAgreement(isthmus="signed-agreement/1", agreement=agreement, signatures=())
+def unsigned(agreement: Agreement, before: Agreement | None = None) -> SignedAgreement:
+    """An agreement that nobody has signed yet, with the version before."""
+    return SignedAgreement(isthmus="signed-agreement/1", agreement=agreement, signatures=(), before=before)
 
 
 def sign_agreement(
@@ -65,21 +70,19 @@ def sign_agreement(
         signed: the agreement with the signatures so far.
         key: a custodian's.
         now: the time the signature claims.
-        before: the version before, when its custodian who has left must sign too.
+        before: the version before, where it does not come with the agreement.
 
     Raises:
         Refused: E-SIGNER, when neither version names this key as a custodian's.
     """
-    person = _signatory(signed.agreement, before, key.public.hex())
+    person = _signatory(signed.agreement, before or signed.before, key.public.hex())
     if person is None:
         raise Refused("E-SIGNER", "this key is no custodian's in the agreement", "use the custodian's key of a party")
     if any(_keyid(envelope) == person.key for envelope in signed.signatures):
         return signed
     payload = canonical(_statement(signed.agreement, person, now.isoformat(timespec="seconds")))
     envelope = sign_envelope(PAYLOAD_TYPE, payload, [(person.key, key)])
-    return SignedAgreement(
-        isthmus="signed-agreement/1", agreement=signed.agreement, signatures=(*signed.signatures, envelope)
-    )
+    return replace(signed, signatures=(*signed.signatures, envelope))
 
 
 def fingerprint(key: str) -> str:
@@ -115,17 +118,25 @@ def read_signed(text: str, where: str = "agreement") -> SignedAgreement:
 
 
 def check_signatures(signed: SignedAgreement, before: Agreement | None = None) -> Agreement:
-    """The agreement, when it is consistent and a custodian of every party (of `before` too) signed it.
+    """The agreement, when it is consistent and a custodian of every party (of the version before too) signed it.
 
     Hub and researcher stop here; a site has an anchor of its own and uses `verify_agreement`.
 
+    Args:
+        signed: as it came.
+        before: the version before, as held; else the one that comes with it.
+
     Raises:
-        Untrusted: E-AGREEMENT-UNSIGNED, names the parties; E-SIGNATURE; E-PIN.
+        Untrusted: E-AGREEMENT-UNSIGNED, names the parties; E-SIGNATURE; E-PIN; E-AGREEMENT-VERSION, it comes with
+            another version before than it follows.
         Invalid: E-AGREEMENT, E-ENVELOPE.
         Refused: E-RULES-FLOOR.
     """
     agreement = signed.agreement
     check_agreement(agreement)
+    if signed.before is not None and agreement.previous != agreement_digest(signed.before):
+        raise _version("it comes with another version before than it follows", "`isthmus agreement new --previous`")
+    before = before or signed.before
     keys = {_signer(agreement, before, envelope) for envelope in signed.signatures}
     missing = _unsigned_parties(agreement, keys)
     if before is not None:
@@ -153,7 +164,7 @@ def verify_agreement(signed: SignedAgreement, custodian: bytes, held: Agreement 
             those of `check_signatures`.
         Invalid, Refused: those of `check_signatures`.
     """
-    before = _previous(signed.agreement, held)
+    before = _previous(signed, held)
     agreement = check_signatures(signed, before)
     own = custodian.hex()
     if _custodian(agreement, own) is None or own not in {_keyid(e) for e in signed.signatures}:
@@ -180,12 +191,14 @@ def check_own_site(agreement: Agreement, site: str, key: bytes, custodian: bytes
         )
 
 
-def _previous(agreement: Agreement, held: Agreement | None) -> Agreement | None:
+def _previous(signed: SignedAgreement, held: Agreement | None) -> Agreement | None:
     """The version before, whose parties must sign too; none for version 1 or the held version itself."""
+    agreement = signed.agreement
     if held is None:
-        if agreement.version != 1:
-            raise _version("this site holds no earlier version", "accept the versions one after another, from 1")
-        return None
+        if agreement.version != 1 and signed.before is None:
+            hint = "accept the versions one after another, from 1, or make it with `isthmus agreement new --previous`"
+            raise _version("this site holds no earlier version, and none comes with it", hint)
+        return signed.before
     if agreement.id != held.id:
         raise _version("this is another agreement", "a site keeps one line of versions")
     if agreement.version == held.version and agreement_digest(agreement) == agreement_digest(held):
