@@ -15,6 +15,9 @@ Result keys: `terms`, `fit` (loglik, loglik_null, score, wald, events, concordan
 sites as strata `grid` unless times are as recorded, though the estimates are exact), `baseline` (strata, time, hazard where all columns are 0, as
 `basehaz(centered = FALSE)` at event times), `vcov`; `grid`, `bound`
 (null: not available) where `exactness` is `grid`.
+
+References: Cox (1972), J R Stat Soc B 34:187; Efron (1977), JASA 72:557; Lin & Wei (1989), JASA 84:1074; Grambsch & Therneau
+(1994), Biometrika 81:515.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Result keys: `cells`: per combination `count`, `percent` (of all), `row_percent`, `column_percent`; `fit`:
 `statistic`, `df`, `p_value`, `corrected` (Yates' correction, on 2 x 2 tables unless `correct: false`); `n`. Levels
 without rows do not count for `df`. The test follows from the counts shown: null where one is suppressed.
+
+Reference: Pearson (1900), Phil Mag 50:157; Yates (1934), J R Stat Soc Suppl 1:217.
 """
 
 from __future__ import annotations

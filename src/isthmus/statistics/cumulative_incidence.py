@@ -7,6 +7,8 @@ statistic, df, p_value}) where `by` makes groups; `n`, `events` ({cause: count})
 
 Estimates and errors are those of R's `cmprsk::cuminc`. Curves follow from gated counts; on a grid the step's censoring
 comes after its events.
+
+References: Aalen & Johansen (1978), Scand J Stat 5:141; Gray (1988), Ann Stat 16:1141.
 """
 
 from __future__ import annotations

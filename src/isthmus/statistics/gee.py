@@ -6,6 +6,8 @@ identifier at two sites is two clusters.
 
 Result keys: `terms` (z), `fit` (family, link, correlation, alpha, scale, clusters, converged), `n`, `events`,
 `reference`, `conf_level`, `test`, `error` (`robust`), `contrasts`, `tests`, `vcov`.
+
+Reference: Liang & Zeger (1986), Biometrika 73:13.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ dispersion is estimated use deviance / n and count it as a parameter; intervals 
 Every round sends score, information and deviance at coefficients that each party derives from the sums before;
 scoring starts from R's starting values (from the common mean where a link is not defined everywhere) and ends when the
 largest step is below 1e-10 standard errors.
+
+References: McCullagh & Nelder (1989), Generalized Linear Models, 2nd ed.; MacKinnon & White (1985), J Econometrics 29:305.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ survival), `cumulative_hazard` (Nelson-Aalen), `conf_low`, `conf_high`, `median`
 All rates follow from the gated counts. A step whose counts are suppressed is null on a grid, and left out where times
 are recorded ones; its people count at the next step shown. The median is the midpoint where the curve is flat at one
 half, as `survfit`.
+
+Reference: Kaplan & Meier (1958), JASA 53:457; Aalen (1978), Ann Stat 6:701.
 """
 
 from __future__ import annotations

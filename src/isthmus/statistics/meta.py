@@ -10,6 +10,8 @@ Result keys: `terms`: each level (`type` study, `weight` in per cent, `n`), then
 `measure`, `studies`, `tau2`, `tau2_error`, `i2`, `h2`, `q`, `q_df`, `q_p_value`, `pi_low`, `pi_high`; `left_out` (level
 -> why); `leave_one_out`; with `compare` also `subgroups`, `subgroups_fit` and `tests`. In R: `metafor` (3.8), as
 `meta_pooling.py` and `meta_tables.py` say, after a model in each level (the two-stage analysis).
+
+References: DerSimonian & Laird (1986), Control Clin Trials 7:177; Viechtbauer (2010), J Stat Softw 36(3).
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ lived until then).
 Result keys: `terms` (last `Log(scale)`, except for `exponential`, whose scale is 1; or `Log(hazard)(0, 30]` of each
 interval where all columns are 0), `fit` (distribution, scale, loglik, loglik_null: of the model without terms, df,
 events), `n`, `events`, `reference`, `conf_level`, `test` (`z`), `error` (`model`), `contrasts`, `tests`, `vcov`.
+
+Reference: Kalbfleisch & Prentice (2002), The Statistical Analysis of Failure Time Data, 2nd ed., ch. 2 and 3.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ Result keys: `cells`, one per variable (and level) and group, first over all gro
 Rows are those complete in all variables of the table (or study), so `missing` is 0 here and `excluded` says the rest.
 Sums are taken about an agreed centre, and once more about the pooled mean where that lost digits. SMD as `tableone`:
 Austin (2009) for numbers, Yang & Dalton (2012) for categories. Percents, tests, and SMDs of categories, follow from the counts shown.
+
+References: Austin (2009), Commun Stat Simul 38:1228; Yang & Dalton (2012), SAS Global Forum 335.
 """
 
 from __future__ import annotations
