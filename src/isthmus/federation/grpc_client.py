@@ -25,7 +25,7 @@ class HubClient:
 
     def __init__(self, identity: Identity, hub: HubAddress, clock: Clock) -> None:
         credentials = tls.channel_credentials(identity.tls_key, identity.certificate, hub.certificate)
-        self._channel = grpc.secure_channel(hub.address, credentials, options=tls.CHANNEL_OPTIONS)
+        self._channel = grpc.secure_channel(hub.address, credentials, options=tls.PERSON_OPTIONS)
         self._identity = identity
         self._hub = hub
         self._clock = clock

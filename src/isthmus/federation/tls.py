@@ -36,6 +36,10 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.ssl_target_name_override", SERVER_NAME),
     ("grpc.enable_http_proxy", 0),
 )
+# gRPC gives a handshake as long as the shortest back-off: a node tries again at once, a person's question fails for good.
+PERSON_OPTIONS = tuple(
+    (name, 3000 if name == "grpc.min_reconnect_backoff_ms" else value) for name, value in CHANNEL_OPTIONS
+)
 
 
 def make_certificate(name: str, now: datetime, lifetime: timedelta = LIFETIME) -> tuple[bytes, bytes]:
