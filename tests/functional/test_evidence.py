@@ -94,7 +94,8 @@ def test_the_hub_tells_the_run(ran: Alliance, capsys: pytest.CaptureFixture[str]
 
 def test_a_site_tells_its_decisions(ran: Alliance, capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(ran, "leeds", "decisions", capsys)["parts"][0]["rows"]
-    assert [line[3:5] for line in lines if line[3] != "operations"] == [["agreement", "admitted"], ["run", "admitted"]]
+    taken = [["agreement", "admitted"], ["run", "admitted"], ["egress", "signed"]]
+    assert [line[3:5] for line in lines if line[3] != "operations"] == taken
     (left,) = [p for p in shown(ran, "leeds", "transfers", capsys)["parts"] if p["title"] == "Left this site"]
     assert {line[2] for line in left["rows"]} == {"leeds (GB)"}
     assert all(int(line[7]) > 0 for line in left["rows"])

@@ -177,11 +177,11 @@ def _area(name: str, direction: Direction, setting: Setting, at: Counted) -> Are
     """The area, its placements by cell of the grid.
 
     Raises:
-        Refused: E-DISCLOSURE, all values lie in one cell, whose area would be 0.5 whatever the marker.
+        Refused: E-DISCLOSURE, under rules all values lie in one cell, whose area would be 0.5 whatever the marker.
     """
     single = _single(at.grid, grids.declared(name, setting.dictionary).type == "integer")
     held = np.flatnonzero(at.counts.sum(axis=0))
-    if held.size == 1 and not single[held[0]]:
+    if held.size == 1 and not single[held[0]] and not setting.open_rules:
         message = f"no cut of {name!r} leaves enough of both classes on either side at every site"
         raise Refused("E-DISCLOSURE", message, "a wider population, a marker of fewer values, or sites that are larger")
     if direction == "higher":
