@@ -132,13 +132,14 @@ def _flow(question: Roc, setting: Setting) -> Flow:
     grid = grid_of(setting)
     first = yield from _fine(_cut(question.marker, question, setting), grid, question.grid is None)
     _check(question, first.counts)
-    values: dict[str, Any] = {"area": _area(question.marker, question.direction, setting, first)}
+    finest = setting.open_rules and question.grid is None
+    values: dict[str, Any] = {"area": _area(question.marker, question.direction, setting, first, finest)}
     if question.partial is not None:
         values["partial"] = roc_area.partial(_ordered(first.counts, question.direction), *question.partial)
     rounds = first.rounds
     if question.compare is not None:
         second = yield from _fine(_cut(question.compare.marker, question, setting), _start(question, setting), True)
-        values["other"] = _area(question.compare.marker, question.compare.direction, setting, second)
+        values["other"] = _area(question.compare.marker, question.compare.direction, setting, second, finest)
         pooled = yield _pairs((first.grid, second.grid), (values["area"], values["other"]))
         values["products"] = pooled["products"]
         rounds += second.rounds + 1
@@ -173,15 +174,16 @@ def _ordered(counts: IntArray, direction: Direction) -> IntArray:
     return counts if direction == "higher" else counts[:, ::-1]
 
 
-def _area(name: str, direction: Direction, setting: Setting, at: Counted) -> Area:
+def _area(name: str, direction: Direction, setting: Setting, at: Counted, finest: bool) -> Area:
     """The area, its placements by cell of the grid.
 
     Raises:
-        Refused: E-DISCLOSURE, under rules all values lie in one cell, whose area would be 0.5 whatever the marker.
+        Refused: E-DISCLOSURE, all values lie in one cell, whose area would be 0.5 whatever the marker; not where the cell is the
+            `finest` of one's own files: there the marker is constant.
     """
     single = _single(at.grid, grids.declared(name, setting.dictionary).type == "integer")
     held = np.flatnonzero(at.counts.sum(axis=0))
-    if held.size == 1 and not single[held[0]] and not setting.open_rules:
+    if held.size == 1 and not single[held[0]] and not finest:
         message = f"no cut of {name!r} leaves enough of both classes on either side at every site"
         raise Refused("E-DISCLOSURE", message, "a wider population, a marker of fewer values, or sites that are larger")
     if direction == "higher":
