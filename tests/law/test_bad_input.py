@@ -20,7 +20,7 @@ import isthmus
 from isthmus.federation.plan import reads
 from isthmus.model.canonical import plain
 from isthmus.model.codebook import Codebook
-from isthmus.model.errors import Invalid
+from isthmus.model.errors import Invalid, Refused
 from isthmus.model.rules import OPEN
 from isthmus.testing import largest_difference, run_flow, split, together
 
@@ -105,10 +105,11 @@ def outcome(statistic: Any, question: Any, rows: Rows, sites: np.ndarray) -> Any
     try:
         parts = split(made.inputs, together(made.inputs, sites), int(sites.max()) + 1)
         return run_flow(statistic, question, made.setting, parts).report
-    except Invalid as error:
+    except STOPS as error:
         return error
 
 
+STOPS = (Invalid, Refused)
 NO_COLUMN = {"E-NO-ROWS", "E-TOO-MANY-TERMS"}  # about how many rows there are, whatever the columns hold
 
 
@@ -117,8 +118,8 @@ NO_COLUMN = {"E-NO-ROWS", "E-TOO-MANY-TERMS"}  # about how many rows there are, 
 def test_bad_input_gives_the_pooled_answer_or_an_error_that_names_a_column(statistic, question, rows) -> None:
     federated = outcome(statistic, question, rows, SITES)
     pooled = outcome(statistic, question, rows, np.zeros(ROWS, dtype=int))
-    if isinstance(federated, Invalid):
-        assert isinstance(pooled, Invalid), federated
+    if isinstance(federated, STOPS):
+        assert isinstance(pooled, STOPS), federated
         assert pooled.code == federated.code
         named = any(variable in federated.message for variable in reads(statistic.needs(question)))
         beyond = (
@@ -126,7 +127,7 @@ def test_bad_input_gives_the_pooled_answer_or_an_error_that_names_a_column(stati
         )  # a site says E-RANGE and what was read
         assert named or beyond or federated.code in NO_COLUMN, federated
         return
-    assert not isinstance(pooled, Invalid), pooled
+    assert not isinstance(pooled, STOPS), pooled
     json.dumps(federated, allow_nan=False)
     assert largest_difference(federated, pooled) < 1e-6  # spoilt rows may leave few digits; whole ones are held to 1e-9
 
