@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from isthmus.federation.launch import Fleet
 from isthmus.governance.agreement import DatasetEntry
 from isthmus.governance.card import read_card
 from isthmus.governance.drafting import Terms, new_agreement, write_text
+from isthmus.governance.duties import Judgement
 from isthmus.governance.signing import sign_agreement, unsigned
 from isthmus.model.canonical import digest, plain
 from isthmus.model.codebook import Codebook, Variable
@@ -134,7 +135,9 @@ def _agree(folder: Path, book: Codebook, kinds: tuple[str, ...], address: str) -
         starts=starts,
         expires=expires,
     )
-    held = invented_custody(cast)
+    held, law = invented_custody(cast), invented_terms(cast)
+    said = Judgement(rule="OUT-10", person=cast.custodian, reason="timing on invented rows", date=starts)
+    law["duties"] = replace(law["duties"], judgements=(said,))
     terms = Terms(
         id="bench",
         title="timing",
@@ -147,7 +150,7 @@ def _agree(folder: Path, book: Codebook, kinds: tuple[str, ...], address: str) -
         two_party=False,
         facilities={},
         names={},
-        **invented_terms(cast),
+        **law,
     )
     cards = [read_card(path.read_bytes()) for path in sorted(folder.glob("*/keys/card.json"))]
     signed = unsigned(new_agreement(terms, cards))
