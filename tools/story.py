@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from isthmus.cli.demo import question as demonstration
 from isthmus.cli.demo.law import Cast, invented_custody, invented_terms
 from isthmus.data.dictionary import read_codebook
 from isthmus.model.canonical import digest, plain
@@ -48,19 +49,7 @@ CODEBOOK = {
         "died": {"type": "integer", "range": [0, 1]},
     },
 }
-RULES = {
-    "minimum_count": 11,
-    "minimum_count_site": 11,
-    "round_to": 5,
-    "zeros": "allowed",
-    "dominance": {"n": 2, "k": 0.9, "p": 0.1},
-    "minimum_dof": 10,
-    "parameters_per_row": 0.1,
-    "maximum_leverage": 0.5,
-    "maximum_weight_share": 0.1,
-    "minimum_sites": 3,
-    "digits": 4,
-}
+RULES = demonstration.RULES | {"minimum_count_site": 11, "zeros": "allowed"}
 STUDY = {
     "isthmus": "study/1",
     "title": "Does arm B save lives?",

@@ -17,6 +17,7 @@ from isthmus.governance.guide import questions
 from isthmus.governance.rulepack import packed
 from isthmus.governance.signing import sign_agreement, unsigned
 from isthmus.model.canonical import digest
+from stated_rules import STRICT
 
 
 @pytest.fixture(autouse=True)
@@ -161,7 +162,7 @@ def test_a_new_version_names_the_one_before(tmp_path, monkeypatch):
         "datasets": [dataset],
         "analyses": ["count"],
         "releases": [],
-        "disclosure": RULES,
+        "disclosure": STRICT,
         "two_party": False,
         "facilities": {},
         "names": {},
@@ -173,18 +174,3 @@ def test_a_new_version_names_the_one_before(tmp_path, monkeypatch):
     one, two = (load_yaml(Path(name).read_text()) for name in ("one.json", "two.json"))
     assert (two["agreement"]["version"], len(two["signatures"])) == (2, 1)
     assert two["agreement"]["previous"] == digest(one["agreement"])
-
-
-RULES = {
-    "minimum_count": 11,
-    "minimum_count_site": 11,
-    "round_to": 5,
-    "zeros": "allowed",
-    "dominance": {"n": 2, "k": 0.9, "p": 0.1},
-    "minimum_dof": 10,
-    "parameters_per_row": 0.1,
-    "maximum_leverage": 0.5,
-    "maximum_weight_share": 0.1,
-    "minimum_sites": 3,
-    "digits": 4,
-}

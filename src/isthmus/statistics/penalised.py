@@ -49,8 +49,7 @@ from isthmus.statistics.glm import check_outcome
 from isthmus.statistics.glm_evidence import glm_evidence
 from isthmus.statistics.glm_kernel import Rows
 from isthmus.statistics.glm_model import Model, start_part
-from isthmus.statistics.penalised_flow import Path
-from isthmus.statistics.penalised_path import ROUNDS
+from isthmus.statistics.penalised_path import ROUNDS, Path
 from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
 from isthmus.statistics.survival import GridWish
@@ -219,7 +218,7 @@ def _flow(question: Penalised, setting: Setting) -> Flow:
 def _path(question: Penalised, setting: Setting, stated: tuple[float, ...]) -> Flow:
     rest = (question.alpha, stated, question.points, question.smallest)
     if question.family == "cox":
-        return penalised_cox.run(penalised_cox.Path(cox_model(_survival(question), setting), *rest))
+        return penalised_cox.run(Path(cox_model(_survival(question), setting), *rest))
     return penalised_flow.run(Path(_model(question, setting), *rest))
 
 

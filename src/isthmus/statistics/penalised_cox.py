@@ -23,21 +23,8 @@ from isthmus.statistics.cox_model import Model
 from isthmus.statistics.cox_pooled import EventBlocks, RiskSets, cumulated, event_blocks
 from isthmus.statistics.cox_rows import Params, Rows
 from isthmus.statistics.newton import diverged
-from isthmus.statistics.penalised_path import MOST_ROUNDS, Penalty, Point, moved, penalties, unsettled
+from isthmus.statistics.penalised_path import MOST_ROUNDS, Path, Penalty, Point, moved, unsettled
 from isthmus.summary import Field, FloatArray, Layout, Summary
-
-LEAST_ALPHA = 1e-3  # as glmnet
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """Public facts: the model (`steps` 0 with sites as strata), the share of lasso, penalties stated or how many."""
-
-    model: Model
-    alpha: float
-    stated: tuple[float, ...]
-    points: int
-    smallest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +126,7 @@ def common_hazard(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, Any]
     return {"gram": np.array([gram for gram, _ in each])}, worst(guard for _, guard in each)
 
 
-def run(path: Path) -> Flow:
+def run(path: Path[Model]) -> Flow:
     """The whole flow."""
     sums = yield from _begin(path.model)
     model, blocks = path.model, sums.blocks
@@ -150,8 +137,7 @@ def run(path: Path) -> Flow:
         linear.cholesky(information)
     except linear.Dependent as error:
         raise linear.collinear(error, path.model.design.names) from error
-    largest = float(np.max(np.abs(null.score[0] / sums.size))) / sums.n / max(path.alpha, LEAST_ALPHA)
-    chosen = path.stated or penalties(largest, path.points, path.smallest)
+    chosen = path.chosen(float(np.max(np.abs(null.score[0] / sums.size))) / sums.n)
     points = [Point(_penalty(path, lam), np.zeros(path.model.size)) for lam in chosen]
     points = [_step(sums, point, null, 0) for point in points]
     for rounds in range(2, MOST_ROUNDS + 1):
@@ -221,7 +207,7 @@ def _common(model: Model, sums: Sums, blocks: EventBlocks) -> Any:
     return evaluate
 
 
-def _penalty(path: Path, lam: float) -> Penalty:
+def _penalty(path: Path[Model], lam: float) -> Penalty:
     size = path.model.size
     return Penalty(np.full(size, lam * path.alpha), np.full(size, lam * (1.0 - path.alpha)))
 
@@ -233,7 +219,7 @@ def _step(sums: Sums, point: Point, at: _At, order: int) -> Point:
 
 
 def _estimate(
-    path: Path, sums: Sums, chosen: tuple[float, ...], points: list[Point], last: tuple[int, float]
+    path: Path[Model], sums: Sums, chosen: tuple[float, ...], points: list[Point], last: tuple[int, float]
 ) -> Estimate:
     model, n, (evaluations, null) = path.model, int(sums.n), last
     values = {

@@ -21,21 +21,8 @@ from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.families import FAMILIES, null_deviance
 from isthmus.statistics.glm_flow import Start
 from isthmus.statistics.glm_model import Model
-from isthmus.statistics.penalised_path import MOST_ROUNDS, Penalty, Point, minimise, moved, penalties, unsettled
+from isthmus.statistics.penalised_path import MOST_ROUNDS, Path, Penalty, Point, minimise, moved, unsettled
 from isthmus.summary import Field, FloatArray, Layout, Summary
-
-LEAST_ALPHA = 1e-3  # of lasso in the largest penalty of a path, as glmnet: that of ridge alone would be infinite
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """Public facts: the model, the share of lasso, the stated penalties, or how many and down to what share."""
-
-    model: Model
-    alpha: float
-    stated: tuple[float, ...]
-    points: int
-    smallest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +50,14 @@ def path_layout(model: Model, points: int) -> Layout:
     )
 
 
-def run(path: Path) -> Flow:
+def run(path: Path[Model]) -> Flow:
     """The whole flow."""
     sums = yield from _begin(path.model)
     gaussian = path.model.family.base == "gaussian"
     spread = math.sqrt(_variance(sums)) if gaussian else 1.0
     if not spread > 0.0:
         raise Invalid("E-OUTCOME", f"outcome {path.model.outcome!r} has one value only", "nothing can be fitted to it")
-    chosen = path.stated or penalties(_largest(path, sums), path.points, path.smallest)
+    chosen = path.chosen(_steepest(sums))
     made = [_penalty(path, lam / sums.start.unit, spread) for lam in chosen]
     if gaussian:
         first = np.zeros(path.model.size)
@@ -119,21 +106,21 @@ def _residual(sums: Sums, b: FloatArray) -> float:
     return sums.start.sums["square"] + sums.n * inner
 
 
-def _largest(path: Path, sums: Sums) -> float:
-    """The least penalty at which every coefficient but the intercept is 0, in the outcome's own unit."""
+def _steepest(sums: Sums) -> float:
+    """The largest slope where every coefficient but the intercept is 0, in the outcome's own unit."""
     mean = float(sums.right[0])
     slopes = np.abs(sums.right[1:] - sums.gram[0, 1:] * mean)
-    return float(np.max(slopes, initial=0.0)) * sums.start.unit / max(path.alpha, LEAST_ALPHA)
+    return float(np.max(slopes, initial=0.0)) * sums.start.unit
 
 
-def _penalty(path: Path, lam: float, spread: float) -> Penalty:
+def _penalty(path: Path[Model], lam: float, spread: float) -> Penalty:
     """As glmnet: of a gaussian outcome the ridge part is measured in its standard deviation."""
     lasso, ridge = (np.full(path.model.size, part) for part in (lam * path.alpha, lam * (1.0 - path.alpha) / spread))
     lasso[0] = ridge[0] = 0.0
     return Penalty(lasso, ridge)
 
 
-def _newton(path: Path, sums: Sums, made: list[Penalty]) -> Generator[Round, Summary, tuple[list[Point], int]]:
+def _newton(path: Path[Model], sums: Sums, made: list[Penalty]) -> Generator[Round, Summary, tuple[list[Point], int]]:
     """Steps at every penalty until none moves; the first round, from the mean alone, serves all."""
     model, first = path.model, np.zeros(path.model.size)
     mean = sums.start.sums["response"] / sums.n
@@ -155,7 +142,7 @@ def _newton(path: Path, sums: Sums, made: list[Penalty]) -> Generator[Round, Sum
     raise unsettled(points, model.design.names, model.outcome)
 
 
-def _estimate(path: Path, sums: Sums, chosen: tuple[float, ...], points: list[Point], rounds: int) -> Estimate:
+def _estimate(path: Path[Model], sums: Sums, chosen: tuple[float, ...], points: list[Point], rounds: int) -> Estimate:
     start, model = sums.start, path.model
     raw = [start.place.raw(point.now / sums.size) * start.unit for point in points]
     unit = start.unit**2

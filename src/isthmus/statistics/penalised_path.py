@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -18,8 +19,11 @@ from isthmus.statistics import linear
 from isthmus.statistics.newton import WORSE
 from isthmus.summary import FloatArray
 
+M = TypeVar("M")
+
 ROUNDS = 10  # of Newton steps; the guard on what a path tells of the rows counts so many, and each that comes after
 MOST_ROUNDS = 40  # a separated outcome with a small penalty takes some twenty
+LEAST_ALPHA = 1e-3  # of lasso in the largest penalty of a path, as glmnet
 STEP = 1e-10  # largest move of a standardised coefficient; the next would be its square
 RUNNING = 4.0  # a standardised coefficient beyond it multiplies odds or hazard by 50 for each standard deviation
 
@@ -27,6 +31,22 @@ SWEEPS = 20_000  # of the coordinates; the pattern of a path of ten columns is t
 SLACK = 1e-11  # of the penalty: by how much rounding may carry the slope of a coefficient that is 0 beyond it
 SIGNIFICANT = 6  # digits that public penalties are rounded to, so that no party's last bit differs
 ABOVE = 1.0 + 1e-5  # the first penalty is rounded up: a term that barely enters is rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Path(Generic[M]):
+    """Public facts: the model, the share of lasso, the stated penalties, or how many and down to what share."""
+
+    model: M
+    alpha: float
+    stated: tuple[float, ...]
+    points: int
+    smallest: float
+
+    def chosen(self, steepest: float) -> tuple[float, ...]:
+        """The penalties. `steepest`: the largest slope of the loss where every coefficient is 0; glmnet takes it for the
+        largest penalty, over the share of lasso, that of ridge alone being infinite."""
+        return self.stated or penalties(steepest / max(self.alpha, LEAST_ALPHA), self.points, self.smallest)
 
 
 @dataclass(frozen=True, slots=True)
