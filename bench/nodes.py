@@ -114,9 +114,14 @@ class Everyone:
     @property
     def parties(self) -> dict[str, Party]:
         return {
-            name: Party(name, card.role, bytes.fromhex(card.key), card.certificate.encode())
+            name: Party(
+                name,
+                "site" if card.role == "site" else "person",
+                bytes.fromhex(card.key),
+                card.certificate.encode(),
+            )
             for name, card in self.cards.items()
-            if card.role in {"site", "researcher"}
+            if card.role != "hub"
         }
 
 

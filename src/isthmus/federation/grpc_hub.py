@@ -28,7 +28,14 @@ from isthmus.model.names import Digest
 SERVICE = "isthmus.Hub"
 LARGEST = 1 << 29  # bytes a message's body may have: 33 million two-limb values
 
-_OPTIONS = (("grpc.so_reuseport", 0), ("grpc.max_concurrent_streams", 1024))
+# gRPC would widen the window of a fast peer to tens of megabytes, which the hub then holds for every site at once.
+WINDOW = 2 << 20  # bytes a stream may have on its way: 25 MB a second over 80 ms
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_concurrent_streams", 1024),
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", WINDOW),
+)
 
 
 @dataclass(frozen=True, slots=True)
