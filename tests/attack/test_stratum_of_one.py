@@ -56,18 +56,20 @@ def pooled(sites: list[dict[str, np.ndarray]]) -> Any:
     asked, seen = next(flow), None
     try:
         while True:
-            found = reduce(add, (STATISTIC.summarise(question, made.setting, own, asked).summary for own in parts))
-            seen = (found, asked.params["unit"]) if asked.params["step"] == "strata" else seen
+            answers = [STATISTIC.summarise(question, made.setting, own, asked) for own in parts]
+            found = reduce(add, (answer.summary for answer in answers))
+            if asked.params.get("0.step") == "strata":
+                people = sum(answer.cells["0.strata"] for answer in answers)
+                seen = (people, found["0.sums"], asked.params["0.unit"])
             asked = flow.send(found)
     except (StopIteration, Invalid):
         return seen
 
 
 def test_bare_the_sum_of_the_stratum_is_the_persons_outcome(leak) -> None:
-    found, unit = pooled(clinics())
-    alone = np.argwhere(found["n"] == 1.0)
-    assert alone.tolist() == [[len(found["n"]) - 1, 1]]
-    assert found["sums"][0][-1, 1] * unit == SECRET
+    people, sums, unit = pooled(clinics())
+    assert np.argwhere(people == 1).tolist() == [[len(people) - 1, 1]]
+    assert sums[0][-1, 1] * unit == SECRET
     leak(f"one person's cholesterol, {SECRET:.0f}, exactly")
 
 

@@ -44,8 +44,8 @@ def test_bare_weights_give_the_age(leak):
     table["DAYS"][TARGET], table["DIED"][TARGET], table["ASPIRIN"][TARGET] = 5000.0, 1.0, 1.0
     question = strict.parse(kind.question, QUESTION)
     trace = over(kind, question, make(kind, question, table), np.arange(ROWS) % 3)
-    at = next(i for i, asked in enumerate(trace.rounds) if asked.params["step"] == "cells")
-    weight = trace.pooled[at]["weights"][0, 0, -2]  # the last recorded day
+    at = next(i for i, asked in enumerate(trace.rounds) if asked.params.get("0.step") == "cells")
+    weight = trace.pooled[at]["0.weights"][0, 0, -2]  # the last recorded day
     slope, start = trace.report["propensity"]["AGE"], trace.report["propensity"]["(Intercept)"]
     assert (-np.log(weight - 1.0) - start) / slope == pytest.approx(table["AGE"][TARGET])
     leak("one patient's age, exactly")

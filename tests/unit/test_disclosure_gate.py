@@ -252,6 +252,17 @@ def test_a_vote_has_one_word_per_answer():
         release_vote(LAYOUT, [True, True], secrets.token_bytes)
 
 
+def test_words_of_several_fields_follow_the_layout():
+    two = Layout(fields=tuple(Field(name=name, shape=(size,), kind="vote") for name, size in (("a", 1), ("b", 3))))
+    words = release_vote(two, [False, True, False, True], secrets.token_bytes).summary.values
+    assert words["a"][0] != 0
+    assert [word != 0 for word in words["b"]] == [False, True, False]
+    mixed = Layout(fields=(*two.fields, Field(name="c", shape=(1,), kind="count")))
+    for layout, answers in ((two, [True] * 3), (mixed, [True] * 5), (Layout(fields=()), [])):
+        with pytest.raises(Invalid):
+            release_vote(layout, answers, secrets.token_bytes)
+
+
 def test_the_gate_shows_only_what_is_needed():
     assert {
         name

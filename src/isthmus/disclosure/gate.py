@@ -219,8 +219,8 @@ def release_ballot(
     """This site's words of a ballot inside a question: as in the vote, nobody learns more than which words all agree to.
 
     Args:
-        layout: one field of kind `vote`.
-        choices: blocks (words, k) of the counts that each word would show.
+        layout: fields of kind `vote`, of one dimension, and no other.
+        choices: blocks (words, k) of the counts that each word would show, in the layout's order.
         clearance: of the question that the round belongs to.
         rules: this site's effective rules; those of the clearance.
         randomness: cryptographic, `secrets.token_bytes`.
@@ -252,11 +252,12 @@ def release_vote(layout: Layout, agreed: Sequence[bool], randomness: Callable[[i
 
 
 def _words(layout: Layout, agreed: Sequence[bool], randomness: Callable[[int], bytes]) -> Summary:
-    if [f.kind for f in layout.fields] != ["vote"] or layout.fields[0].shape != (len(agreed),):
-        raise Invalid("E-LAYOUT", "a vote is one field of as many words as there are answers")
+    ends = np.add.accumulate([f.size for f in layout.fields])
+    if any(f.kind != "vote" or len(f.shape) != 1 for f in layout.fields) or ends[-1:].tolist() != [len(agreed)]:
+        raise Invalid("E-LAYOUT", "a vote is as many words as there are answers, and nothing else")
     noise = np.frombuffer(randomness(WORD * len(agreed)), dtype="<u8").astype(np.uint64)
-    words = np.where(np.asarray(agreed, dtype=bool), np.uint64(0), noise)
-    return Summary(layout, {layout.fields[0].name: words})
+    words = np.split(np.where(np.asarray(agreed, dtype=bool), np.uint64(0), noise), ends[:-1])
+    return Summary(layout, {f.name: own for f, own in zip(layout.fields, words, strict=True)})
 
 
 def refusal(kind: str) -> Refused:

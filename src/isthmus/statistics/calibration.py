@@ -24,7 +24,7 @@ from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import design, parse
 from isthmus.model.record import record
-from isthmus.statistics import cutting, glm, grids, unusual
+from isthmus.statistics import cutting, glm, grids, lockstep, unusual
 from isthmus.statistics.accuracy import binary, proportion
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.cutting import Cut
@@ -145,24 +145,35 @@ def _evidence(question: Calibration, setting: Setting, prepared: Rows) -> Eviden
 
 
 def _flow(question: Calibration, setting: Setting) -> Flow:
+    """The curve, the sums of the Brier score and both models side by side: none needs another."""
+    models = [
+        _routed(name, question, glm.STATISTIC.flow(model, _inner(name, question, setting)))
+        for name, model in MODELS.items()
+    ]
+    flows: list[lockstep.Asking[Any]] = [
+        _counted(question, setting),
+        lockstep.once(Round(SUMS, {"step": "sums"})),
+        *models,
+    ]
+    (at, sums, *fits), rounds = yield from lockstep.tallied(lockstep.every(flows))
+    values: dict[str, Any] = {name: float(sums[name][0]) for name in ("expected", "squares")}
+    counts = {"cells": Counts("cells", at.counts)}
+    for name, fitted in zip(MODELS, fits, strict=True):
+        values[name] = (fitted.values["estimates"], np.sqrt(np.diag(fitted.values["vcov"])))
+        counts |= {key if key in {"n", "events"} else f"{name} {key}": c for key, c in fitted.counts.items()}
+    n = int(at.counts.sum())
+    return Estimate("calibration", "exact", n, rounds, counts=counts, values=values | {"grid": at.grid}, parameters=2)
+
+
+def _counted(question: Calibration, setting: Setting) -> cutting.Asking:
+    """The curve's cells."""
     what = _cut(question, setting)
     at = yield from cutting.counted(what, grid_of(setting))
-    sizes = at.counts.sum(axis=1)
-    if not sizes.sum():
+    if not at.counts.any():
         raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
     if question.grid is None:
         at = yield from cutting.refined(what, at, lambda counts: np.flatnonzero(counts.sum(axis=0)).tolist(), STAGES)
-    pooled = yield Round(SUMS, {"step": "sums"})
-    values: dict[str, Any] = {name: float(pooled[name][0]) for name in ("expected", "squares")}
-    rounds, counts = at.rounds + 1, {"cells": Counts("cells", at.counts)}
-    for name, model in MODELS.items():
-        fitted = yield from _routed(name, question, glm.STATISTIC.flow(model, _inner(name, question, setting)))
-        rounds += fitted.rounds
-        values[name] = (fitted.values["estimates"], np.sqrt(np.diag(fitted.values["vcov"])))
-        counts |= {key if key in {"n", "events"} else f"{name} {key}": c for key, c in fitted.counts.items()}
-    return Estimate(
-        "calibration", "exact", int(sizes.sum()), rounds, counts=counts, values=values | {"grid": at.grid}, parameters=2
-    )
+    return at
 
 
 def _routed(name: str, question: Calibration, flow: Flow) -> Generator[Round, Summary, Estimate]:
@@ -181,6 +192,8 @@ def _routed(name: str, question: Calibration, flow: Flow) -> Generator[Round, Su
 
 
 def _summarise(question: Calibration, setting: Setting, prepared: Rows, asked: Round) -> Answer:
+    if lockstep.PARTS in asked.params:
+        return lockstep.answered(asked, lambda _, own: _summarise(question, setting, prepared, own))
     if "model" in asked.params:
         name = str(asked.params["model"])
         inner = _inner(name, question, setting)

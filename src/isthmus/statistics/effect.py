@@ -19,6 +19,7 @@ from isthmus.statistics import (
     effect_survival_site,
     glm_flow,
     glm_kernel,
+    lockstep,
     survival,
 )
 from isthmus.statistics.contract import Answer, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
@@ -163,6 +164,8 @@ def _flow(question: Effect, setting: Setting) -> Flow:
 
 
 def _summarise(question: Effect, setting: Setting, prepared: Rows, asked: Round) -> Answer:
+    if lockstep.PARTS in asked.params:
+        return lockstep.answered(asked, lambda _, own: _summarise(question, setting, prepared, own))
     plan, params = plan_of(question, setting), asked.params
     if "fit" in params:
         return _summarise_fit(plan, prepared, asked)

@@ -1,8 +1,8 @@
 """Effect of a treatment: propensity model, weighted or predicted means, and their joint sandwich, from pooled sums.
 
 Every mean is a root of estimating equations stacked on those of the fitted models (Stefanski & Boos 2002): a row's
-influence on it is its own term plus what its score in the models moves. So two rounds follow the fits: sums, then the
-squares of the influences at the pooled means.
+influence on it is its own term plus what its score in the models moves. So two rounds follow the fits, which run in
+lockstep: sums of every outcome, then the squares of the influences at the pooled means.
 Reference: Lunceford & Davidian (2004), Stat Med 23:2937; Robins, Rotnitzky & Zhao (1994), JASA 89:846.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
-from isthmus.statistics import coordinates, effect_survival, glm_flow, linear
+from isthmus.statistics import coordinates, effect_survival, glm_flow, linear, lockstep
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.effect_survival import Wish
 from isthmus.statistics.glm_flow import Fitted, Pooled, Start
@@ -89,21 +89,27 @@ INFLUENCE = Layout(
 
 def run(plan: Plan) -> Flow:
     """Fits, sums, influences."""
+    if plan.outcome is not None:
+        return (yield from _modelled(plan, plan.outcome))
     propensity = yield from propensity_model(plan)
-    base: dict[str, Any] = {"unit": plan.unit, "stacked": int(plan.stacked), **propensity.params}
+    base = _base(plan, propensity)
     if plan.wish is not None:
         return (yield from _survival(plan, plan.wish, propensity, base))
-    if plan.outcome is not None:
-        return (yield from _modelled(plan, plan.outcome, propensity, base))
-    pooled, found = yield from _weighed(plan, propensity, base)
-    rounds = propensity.fitted.rounds + 2 * (1 + len(plan.controls))
-    made = estimate(plan, propensity, pooled, found, rounds)
-    controls, counts = list[Pair](), dict(made.counts)
-    for i, name in enumerate(plan.controls, start=1):
-        pooled, own = yield from _weighed(plan, propensity, {**base, "of": i, "unit": 1.0})
-        controls.append(own)
+    outcomes = [base, *({**base, "of": i, "unit": 1.0} for i, _ in enumerate(plan.controls, start=1))]
+    found = yield from lockstep.every([_weighed(plan, propensity, told) for told in outcomes])
+    made = estimate(plan, propensity, *found[0], propensity.fitted.rounds + 2)
+    counts = dict(made.counts)
+    for name, (pooled, _) in zip(plan.controls, found[1:], strict=True):
         counts |= {f"{key} of {name}": c for key, c in _counts(plan, pooled).items() if c.kind == "implied"}
-    return replace(made, counts=counts, values={**made.values, "controls": controls})
+    return replace(made, counts=counts, values={**made.values, "controls": [pair for _, pair in found[1:]]})
+
+
+def _base(plan: Plan, *fits: Fit) -> dict[str, Any]:
+    """What rounds after the fits know."""
+    base: dict[str, Any] = {"unit": plan.unit, "stacked": int(plan.stacked)}
+    for fit in fits:
+        base |= fit.params
+    return base
 
 
 def propensity_model(plan: Plan) -> Pooled:
@@ -117,12 +123,13 @@ def propensity_model(plan: Plan) -> Pooled:
 
 
 def _survival(plan: Plan, wish: Wish, propensity: Fit, base: dict[str, Any]) -> Flow:
-    """Weighted curves and what follows from them."""
-    pooled = yield Round(weigh_layout(plan), {"step": "weigh", **base})
-    made = estimate(plan, propensity, pooled, (np.zeros(2), np.zeros((2, 2))), propensity.fitted.rounds + 1)
+    """Weighted curves and what follows from them, balance in their first round."""
     base["ps inverse"] = propensity.fitted.inverse
     stacked = ("site" if plan.local else "common") if plan.stacked else "no"
-    found = yield from effect_survival.run(wish, plan.propensity.size, base, stacked)
+    weighted = effect_survival.run(wish, plan.propensity.size, base, stacked)
+    weigh = Round(weigh_layout(plan), {"step": "weigh", **base})
+    found, pooled = yield from lockstep.both(weighted, lockstep.once(weigh))
+    made = estimate(plan, propensity, pooled, (np.zeros(2), np.zeros((2, 2))), propensity.fitted.rounds)
     leaving = found.people.sum(axis=1)
     risk = np.add.accumulate(leaving[:, ::-1], axis=1)[:, ::-1] + found.beyond[:, None]
     curves = {}
@@ -149,16 +156,14 @@ def _weighed(plan: Plan, propensity: Fit, base: Mapping[str, Any]) -> Generator[
     return pooled, (means, last["squares"] / np.outer(sums[:, 2], sums[:, 2]))
 
 
-def _modelled(plan: Plan, model: Model, propensity: Fit, base: dict[str, Any]) -> Flow:
-    """Means of predicted (augmented) outcomes."""
-    pooled = yield Round(weigh_layout(plan), {"step": "weigh", **base})
-    rounds, fits = propensity.fitted.rounds + 3, list[Fit]()
-    for arm in ARMS:
-        fits.append((yield from fitted(model, arm)))
-        rounds += fits[-1].fitted.rounds
-        base |= fits[-1].params
-    base["logit"] = model.family.base == "binomial"
-    found = yield Round(predict_layout(plan), {"step": "predict", **base})
+def _modelled(plan: Plan, model: Model) -> Flow:
+    """Means of predicted (augmented) outcomes: the three models side by side, then sums, then influences."""
+    models = yield from lockstep.every([propensity_model(plan), *(fitted(model, arm) for arm in ARMS)])
+    propensity, *fits = models
+    base = _base(plan, *models) | {"logit": model.family.base == "binomial"}
+    rounds = max(fit.fitted.rounds for fit in models) + 2
+    asked = (("weigh", weigh_layout(plan)), ("predict", predict_layout(plan)))
+    pooled, found = yield from lockstep.at_once([Round(layout, {"step": step, **base}) for step, layout in asked])
     n = float(pooled["sums"][:, 0].sum())
     means = found["predicted"] / n
     through = [linear.product(fit.fitted.inverse, found["slopes"][i]) for i, fit in enumerate(fits)]

@@ -1,8 +1,8 @@
 """A treatment effect within strata of the propensity score: means by stratum and arm, weighted by the strata's sizes.
 
 The strata are cut near equal shares of the pooled linear predictor, at public cuts that every site may show (masked
-ballots, `cutting`); so the answer is exact on the cuts that are printed. Then sums by stratum and arm, and weighted
-sums for the balance: a row weighs its stratum's share over its stratum's rows of its arm.
+ballots, `cutting`); so the answer is exact on the cuts that are printed. Then one round of sums by stratum and arm, and of
+weighted sums for the balance: a row weighs its stratum's share over its stratum's rows of its arm.
 Errors take the strata as known: variance of each mean by stratum and arm (n - 1).
 Reference: Rosenbaum & Rubin (1984), JASA 79:516; Lunceford & Davidian (2004), Stat Med 23:2937, their equation 5.
 """
@@ -19,7 +19,7 @@ import numpy as np
 from isthmus.evidence import Counts, Weights, of_squares, weights_of, worst
 from isthmus.model.codebook import Variable
 from isthmus.model.errors import Invalid
-from isthmus.statistics import cutting, effect_flow, effect_site, linear, quantiles, unusual
+from isthmus.statistics import cutting, effect_flow, effect_site, linear, lockstep, quantiles, unusual
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Round
 from isthmus.statistics.cutting import Counted, Cut
 from isthmus.statistics.effect_flow import Plan
@@ -35,43 +35,53 @@ MOST = 20  # strata
 
 
 def run(plan: Plan, strata: int) -> Flow:
-    """Fit, cuts, sums by stratum, weighted sums."""
+    """Fit, cuts, sums."""
     if not 2 <= strata <= MOST:
         raise Invalid("E-PROBABILITY", f"an effect has 2 to {MOST} strata", "5 unless you have a reason")
     propensity = yield from effect_flow.propensity_model(plan)
     base: dict[str, Any] = {"unit": plan.unit, **propensity.params}
-    at = yield from beside(_cuts(strata), base)
+    at = yield from beside(_cuts(strata, uncut(propensity)), base)
     edges = boundaries(at, strata)
     base["edges"] = np.array(edges)
-    pooled = yield Round(_layout(len(edges) + 1), {"step": "strata", **base})
-    n = pooled["n"]
-    if not bool(np.all(n > 0.0)):
+    n = _by_stratum(at, edges)
+    if not bool(np.all(n > 0)):
         raise Invalid("E-ONE-GROUP", "a stratum of the propensity score has one arm only", "ask for fewer strata")
-    share = linear.total(n) / n.sum() if plan.estimand == "ATE" else n[:, 0] / n[:, 0].sum()
-    weight = share[:, None] / n
-    asked = {"step": "stratified weigh", **base, "weight": weight}
-    weighed = yield Round(effect_flow.weigh_layout(plan), asked)
-    found = _means(pooled, share)
-    rounds = propensity.fitted.rounds + at.rounds + 2
-    estimate = effect_flow.estimate(plan, propensity, weighed, found, rounds)
-    counts = {**estimate.counts, "strata": Counts("cells", n.astype(np.int64)), **_implied(pooled)}
+    share = n.sum(axis=1) / n.sum() if plan.estimand == "ATE" else n[:, 0] / n[:, 0].sum()
+    asked = (
+        Round(_layout(len(n)), {"step": "strata", **base}),
+        Round(effect_flow.weigh_layout(plan), {"step": "stratified weigh", **base, "weight": share[:, None] / n}),
+    )
+    pooled, weighed = yield from lockstep.at_once(asked)
+    found = _means(pooled, n, share)
+    estimate = effect_flow.estimate(plan, propensity, weighed, found, propensity.fitted.rounds + at.rounds + 1)
+    counts = {**estimate.counts, "strata": Counts("cells", n), **_implied(pooled, n)}
     return replace(estimate, exactness="grid", counts=counts, values={**estimate.values, "edges": edges})
+
+
+def uncut(propensity: effect_flow.Fit) -> Counted:
+    """Both arms on no cut at all: what the fit has counted."""
+    n, treated = (round(propensity.start.sums[name]) for name in ("n", "response"))
+    return Counted(Grid((), recorded=False), np.array([[n - treated], [treated]], dtype=np.int64), 0)
+
+
+def _by_stratum(at: Counted, edges: tuple[float, ...]) -> IntArray:
+    """(strata, 2) rows by stratum and arm, the treated first."""
+    ends = np.searchsorted(np.array(at.grid.edges), np.array(edges)) + 1
+    return np.array([part.sum(axis=1) for part in np.split(at.counts[::-1], ends, axis=1)], dtype=np.int64)
 
 
 def beside(flow: cutting.Asking, base: dict[str, Any]) -> Generator[Round, Summary, Counted]:
     """The rounds of cuts, with what a site needs to know its rows' propensities."""
-    asked = next(flow)
-    while True:
-        pooled = yield replace(asked, params={**base, **asked.params})
-        try:
-            asked = flow.send(pooled)
-        except StopIteration as stop:
-            found: Counted = stop.value
-            return found
+    try:
+        asked = next(flow)
+        while True:
+            asked = flow.send((yield replace(asked, params={**base, **asked.params})))
+    except StopIteration as stop:
+        found: Counted = stop.value
+        return found
 
 
-def _cuts(strata: int) -> cutting.Asking:
-    start = yield from cutting.counted(SCORE, Grid((), recorded=False))
+def _cuts(strata: int, start: Counted) -> cutting.Asking:
     probs = tuple(k / strata for k in range(1, strata))
 
     def held(counts: IntArray) -> list[int]:
@@ -99,35 +109,34 @@ def boundaries(at: Counted, strata: int) -> tuple[float, ...]:
 
 
 def _layout(strata: int) -> Layout:
-    """By stratum and arm (treated first): rows, outcome and its square; the outcome moved to 0..1 and its square."""
+    """By stratum and arm (treated first): outcome and its square; the outcome moved to 0..1 and its square."""
     shape = (strata, 2)
     return Layout(
         fields=(
-            Field(name="n", shape=shape, kind="count"),
             Field(name="sums", shape=(2, *shape), kind="moment"),
             Field(name="marks", shape=(2, *shape), kind="moment"),
         )
     )
 
 
-def _means(pooled: Summary, share: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _means(pooled: Summary, n: IntArray, share: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Means of the arms (2,) and their covariance (2, 2), in the outcome's unit."""
-    n, (first, second) = pooled["n"], pooled["sums"]
+    first, second = pooled["sums"]
     mean = first / n
-    if not bool(np.all(n > 1.0)):
+    if not bool(np.all(n > 1)):
         raise Invalid("E-ONE-GROUP", "a stratum has one person of an arm, so no error", "ask for fewer strata")
     variance = np.maximum(second - first * mean, 0.0) / (n - 1.0)
     parts = np.square(share)[:, None] * variance / n
     return linear.total((share[:, None] * mean).T), np.diag(linear.total(parts.T))
 
 
-def _implied(pooled: Summary) -> dict[str, Counts]:
+def _implied(pooled: Summary, n: IntArray) -> dict[str, Counts]:
     """Where the outcome has two values, a mean is a count."""
     total, squares = pooled["marks"]
     if not np.array_equal(total, squares):
         return {}
     hit = np.rint(total).astype(np.int64)
-    return {"implied:strata": Counts("implied", np.stack([hit, pooled["n"].astype(np.int64) - hit]))}
+    return {"implied:strata": Counts("implied", np.stack([hit, n - hit]))}
 
 
 # -- at a site --------------------------------------------------------------------------------------------------------
@@ -153,14 +162,14 @@ def summarised(rows: Rows, bounds: tuple[float, float], asked: Round) -> Answer:
 
 
 def _sums(rows: Rows, cell: Any, bounds: tuple[float, float], asked: Round) -> Answer:
-    shape = asked.layout.fields[0].shape
+    shape = asked.layout.fields[0].shape[1:]
     y, v = rows.outcome / float(asked.params["unit"]), (rows.outcome - bounds[0]) / bounds[1]
 
     def by_cell(values: FloatArray) -> FloatArray:
         return np.bincount(cell, weights=values, minlength=shape[0] * 2).astype(np.float64).reshape(shape)
 
     n = np.bincount(cell, minlength=shape[0] * 2).astype(np.int64).reshape(shape)
-    values = {"n": n, "sums": np.array([by_cell(y), by_cell(y * y)]), "marks": np.array([by_cell(v), by_cell(v * v)])}
+    values = {"sums": np.array([by_cell(y), by_cell(y * y)]), "marks": np.array([by_cell(v), by_cell(v * v)])}
     cells = {"strata": n}
     found = unusual.two_values(rows.outcome)
     if found is not None:

@@ -268,7 +268,8 @@ def _summarise(statistic: Statistic, question: Imputed, setting: Setting, prepar
             inputs = partial(_of_analysis, question, setting, prepared, i, _steps(question, planned, asked, i, done))
         answers[i], facts = imputation_site.part(prepared, f"{phase} {done} {i}", fit, inputs, _own(asked, i))
         evidence.append(facts)
-    return replace(lockstep.joined(asked, answers, tuple(answers)), evidence=tuple(evidence))
+    joint = lockstep.joined(asked, answers, tuple(answers))
+    return replace(joint, evidence=(*joint.evidence, *evidence))
 
 
 def _asked_of(model: Model) -> tuple[Statistic, Any, Setting]:

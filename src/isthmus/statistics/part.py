@@ -1,17 +1,14 @@
-"""Questions made of parts that are questions themselves: their evidence side by side, and their rounds one after another."""
+"""Questions made of parts that are questions themselves: their evidence side by side (their rounds: `lockstep`)."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
 from isthmus.evidence import Evidence
-from isthmus.statistics.contract import Estimate, Flow, Round
-from isthmus.summary import Summary
 
 T = TypeVar("T")
-PART = "part"  # the parameter of a round that names whose it is
 
 
 def with_part(found: Evidence, own: Evidence, lead: str) -> Evidence:
@@ -31,15 +28,3 @@ def with_part(found: Evidence, own: Evidence, lead: str) -> Evidence:
         fits=both(found.fits, {**own.fits, "fit": (own.rows, own.parameters)}),
         leverage=max(found.leverage, own.leverage),
     )
-
-
-def routed(name: str, flow: Flow) -> Generator[Round, Summary, Estimate]:
-    """The part's rounds, each with its name."""
-    try:
-        asked = next(flow)
-        while True:
-            pooled = yield Round(asked.layout, {**asked.params, PART: name})
-            asked = flow.send(pooled)
-    except StopIteration as ended:
-        estimate: Estimate = ended.value
-        return estimate

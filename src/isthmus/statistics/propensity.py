@@ -21,7 +21,16 @@ from scipy import special
 from isthmus.evidence import Counts, Evidence
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.record import record
-from isthmus.statistics import cutting, effect, effect_flow, effect_report, effect_site, effect_strata, glm_flow
+from isthmus.statistics import (
+    cutting,
+    effect,
+    effect_flow,
+    effect_report,
+    effect_site,
+    effect_strata,
+    glm_flow,
+    lockstep,
+)
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.cutting import Cut
 from isthmus.statistics.effect_question import Effect
@@ -69,10 +78,11 @@ def _flow(question: Propensity, setting: Setting) -> Flow:
     plan = effect.plan_of(_weighted(question), setting)
     found = yield from effect_flow.fitted(plan.propensity, "ps ")
     base: dict[str, Any] = {"unit": 1.0, "stacked": 0, **found.params}
-    pooled = yield Round(effect_flow.weigh_layout(plan), {"step": "weigh", **base})
-    made = effect_flow.estimate(plan, found, pooled, (np.zeros(2), np.zeros((2, 2))), found.fitted.rounds + 1)
-    start = yield from effect_strata.beside(cutting.counted(SCORE, Grid((), recorded=False)), base)
-    at = yield from effect_strata.beside(cutting.refined(SCORE, start, lambda _: [0], 1), base)
+    cuts = cutting.refined(SCORE, effect_strata.uncut(found), lambda _: [0], 1)
+    weigh = lockstep.once(Round(effect_flow.weigh_layout(plan), {"step": "weigh", **base}))
+    at, pooled = yield from lockstep.both(effect_strata.beside(cuts, base), weigh)
+    rounds = found.fitted.rounds + 2  # the ballot, then balance beside the counts on what passed
+    made = effect_flow.estimate(plan, found, pooled, (np.zeros(2), np.zeros((2, 2))), rounds)
     place, last = found.start.place, found.fitted
     told = {
         "vcov": place.covariance(last.inverse),
@@ -82,12 +92,12 @@ def _flow(question: Propensity, setting: Setting) -> Flow:
     }
     counts = glm_flow.counts(plan.propensity, found.start, made.n) | {"scores": Counts("cells", at.counts)}
     values = {**made.values, **told}
-    return replace(
-        made, kind="propensity", exactness="grid", rounds=made.rounds + at.rounds, counts=counts, values=values
-    )
+    return replace(made, kind="propensity", exactness="grid", counts=counts, values=values)
 
 
 def _summarise(question: Propensity, setting: Setting, prepared: Rows, asked: Round) -> Answer:
+    if lockstep.PARTS in asked.params:
+        return lockstep.answered(asked, lambda _, own: _summarise(question, setting, prepared, own))
     if asked.params["step"] not in {"cells", "ballot"}:
         return effect.STATISTIC.summarise(_weighted(question), setting, prepared, asked)
     scores = special.expit(effect_site.predictor(prepared.columns, asked.params, "ps "))

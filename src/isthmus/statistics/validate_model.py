@@ -6,7 +6,7 @@ survival at the horizon for lp = 0, it is 1 - baseline ** exp(lp). Nothing is fi
 
 Result keys: `fit`: `auc`, `std_error`, `conf_low`, `conf_high`, `n_pos`, `n_neg` (as `roc`), `observed`, `expected`,
 `observed_expected`, `brier`, `brier_null`; `terms` and `cells` (as `calibration`), `curve` (as `roc`), `net_benefit` (the cells of
-`decision_curve`), `events`, `bound`, `grid`. The parts are those kinds on the risk, with their rounds and guards; an equation
+`decision_curve`), `events`, `bound`, `grid`. The parts are those kinds on the risk, with their guards, in the same rounds; an equation
 has the guards of a logistic model with its columns too, as if it were fitted. Risks are kept 1e-9 from 0 and 1. The outcome is
 0 or 1: of a Cox model, the event by the horizon, missing for who was not followed so long.
 
@@ -27,11 +27,11 @@ from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, parse
 from isthmus.model.record import record
-from isthmus.statistics import calibration, decision_curve, glm, grids, roc
+from isthmus.statistics import calibration, decision_curve, glm, grids, lockstep, roc
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.glm import Glm
 from isthmus.statistics.glm_kernel import Rows as ModelRows
-from isthmus.statistics.part import PART, routed, with_part
+from isthmus.statistics.part import with_part
 from isthmus.statistics.show import size
 from isthmus.summary import FloatArray
 
@@ -187,13 +187,15 @@ def _evidence(question: ValidateModel, setting: Setting, prepared: Prepared) -> 
 
 
 def _flow(question: ValidateModel, setting: Setting) -> Flow:
-    made: dict[str, Estimate] = {}
-    for name, (statistic, asked) in _asked(question).items():
-        try:
-            made[name] = yield from routed(name, statistic.flow(asked, _inner(name, question, setting)))
-        except Invalid as error:
-            message = f"{question.outcome!r} and its predicted risk: {error.message}"
-            raise Invalid(error.code, message, error.hint) from error
+    """The parts in lockstep, for none needs another."""
+    parts = _asked(question)
+    flows = [statistic.flow(asked, _inner(name, question, setting)) for name, (statistic, asked) in parts.items()]
+    try:
+        found, rounds = yield from lockstep.tallied(lockstep.every(flows))
+    except Invalid as error:
+        message = f"{question.outcome!r} and its predicted risk: {error.message}"
+        raise Invalid(error.code, message, error.hint) from error
+    made = dict(zip(parts, found, strict=True))
     counts: dict[str, Counts] = {
         f"{name} {key}": counted for name, one in made.items() for key, counted in one.counts.items()
     }
@@ -201,7 +203,7 @@ def _flow(question: ValidateModel, setting: Setting) -> Flow:
         "validate_model",
         made["roc"].exactness,
         made["roc"].n,
-        rounds=sum(one.rounds for one in made.values()),
+        rounds=rounds,
         counts=counts,
         values={"parts": made},
         parameters=made["calibration"].parameters,
@@ -209,9 +211,11 @@ def _flow(question: ValidateModel, setting: Setting) -> Flow:
 
 
 def _summarise(question: ValidateModel, setting: Setting, prepared: Prepared, asked: Round) -> Answer:
-    name = str(asked.params[PART])
-    statistic, inner = _asked(question)[name]
-    return statistic.summarise(inner, _inner(name, question, setting), prepared.parts[name], asked)
+    def answer(at: int, own: Round) -> Answer:
+        name, (statistic, inner) = list(_asked(question).items())[at]
+        return statistic.summarise(inner, _inner(name, question, setting), prepared.parts[name], own)
+
+    return lockstep.answered(asked, answer)
 
 
 def _report(question: ValidateModel, setting: Setting, estimate: Estimate) -> dict[str, Any]:
