@@ -1,8 +1,10 @@
 """Attack: a meta-analysis over sites, and a mixed model with sites as groups: each site's own mean comes out, which no sum
 over sites hides.
 
+Or a validation by site, where one hospital with four deaths would not answer: the answer of all, less the others'.
+
 Defence: numbers of single sites are refused before a row is read, unless the agreement has `site_results` among its
-releases; then each of them passes every rule by itself.
+releases; then each of them passes every rule by itself. Where a site refuses its own answer, there is none of all sites.
 """
 
 import numpy as np
@@ -16,11 +18,14 @@ from isthmus.model.rules import OPEN
 from stated_rules import STRICT
 
 ATTACK = Attack(
-    "One hospital's own result", "`site_results` in the agreement, and every rule for each number (meta, mixed)"
+    "One hospital's own result",
+    "`site_results` in the agreement, and every rule for each number (meta, mixed, validate_model)",
 )
 MEAN = {"meta": {"by": "site", "of": {"glm": {"formula": "CHOL ~ 1", "family": "gaussian"}}, "term": "(Intercept)"}}
 TABLES = {"meta": {"by": "site", "treatment": "HIV", "outcome": "DIED", "method": "MH"}}
 MIXED = {"mixed": {"formula": "CHOL ~ 1", "group": "site", "release": ["site_results"]}}
+EQUATION = {"formula": "AGE + HIV", "coefficients": {"(Intercept)": -1.0, "AGE": 0.01, "HIV": 0.3}, "thresholds": [0.4]}
+VALID = {"validate_model": {"outcome": "DIED", **EQUATION, "release": ["site_results"]}}
 ALLOWED = ("site_results",)
 
 
@@ -49,7 +54,16 @@ def test_the_bare_question_tells_each_mean(leak):
     leak("each hospital's mean cholesterol, exactly")
 
 
-@pytest.mark.parametrize("analysis", [MEAN, TABLES, MIXED])
+def test_all_less_the_others_is_the_one_that_would_not_answer(leak):
+    tables = hospitals()
+    few_deaths(tables["oslo"])
+    found = ask(OPEN, VALID, tables)
+    others = sum(own["events"] for site, own in found["sites"].items() if site != "oslo")
+    assert found["events"] - others == 4
+    leak("each hospital's mean cholesterol, exactly")
+
+
+@pytest.mark.parametrize("analysis", [MEAN, TABLES, MIXED, VALID])
 def test_without_the_agreement_it_is_refused(stop, analysis):
     with pytest.raises(isthmus.Refused) as caught:
         ask(STRICT, analysis)
@@ -74,10 +88,27 @@ def one_large(table):
 
 
 def test_where_it_is_allowed_each_site_still_holds_to_every_rule(stop):
-    for analysis in (MEAN, TABLES, MIXED):
+    for analysis in (MEAN, TABLES, MIXED, VALID):
         assert "n" in ask(STRICT, analysis, releases=ALLOWED)
         assert small(analysis, few_rows)
     assert small(TABLES, few_deaths)
     assert small(MEAN, one_large)
     assert small(MIXED, one_large)
+    assert small(VALID, few_deaths)
     stop("answered where the agreement says so; a site of eight people, four deaths or one outlier refuses")
+
+
+def test_a_validation_shows_who_refuses_and_no_answer_of_all(stop):
+    tables = hospitals()
+    few_deaths(tables["oslo"])
+    found = ask(STRICT, VALID, tables, ALLOWED)
+    assert {site: own.get("status", "answered") for site, own in found["sites"].items()} == {
+        "leeds": "answered",
+        "oslo": "refused",
+        "boston": "answered",
+        "tampa": "answered",
+    }
+    assert found["sites"]["oslo"]["error"]["code"] == "E-DISCLOSURE"
+    assert found["status"] == "refused"
+    assert "events" not in found
+    stop("a validation shows the sites that answer and the one that refuses, and no answer of all")

@@ -17,7 +17,7 @@ from bare import codebook, make
 from examples import ROWS, cases, table
 
 import isthmus
-from isthmus.federation.plan import reads
+from isthmus.federation.question import reads
 from isthmus.model.canonical import plain
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Refused

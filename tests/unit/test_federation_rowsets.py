@@ -10,7 +10,8 @@ from pyroaring import BitMap
 
 from isthmus.data.dictionary import dictionary
 from isthmus.disclosure.traces import people_of
-from isthmus.federation.plan import Question, make_plan
+from isthmus.federation.plan import make_plan
+from isthmus.federation.question import Question
 from isthmus.federation.rowsets import MOST_PARTS, row_sets
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.rules import OPEN

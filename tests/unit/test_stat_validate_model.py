@@ -13,7 +13,9 @@ import pytest
 import isthmus
 from isthmus import strict
 from isthmus.model.errors import Invalid
+from isthmus.model.rules import OPEN
 from isthmus.statistics.validate_model import STATISTIC, ValidateModel
+from isthmus.testing import largest_difference
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "attack"))
 from hole_lab import answered, ask, refused, sites
@@ -92,3 +94,29 @@ def test_a_threshold_moved_by_a_few_is_refused() -> None:
     made = {f"s{i}": pa.table(table) for i, table in enumerate(tables)}
     found = isthmus.rehearse(study, made, rules=STRICT)
     assert found.refused == ("v1",)
+
+
+def test_each_site_has_its_own_answer() -> None:
+    """That of a study of its rows alone, whoever else answers."""
+    tables = sites()
+    asked = {**ASKED, "release": ["site_results"]}
+    found = ask("validate_model", asked, tables)
+    assert found["n"] == sum(own["n"] for own in found["sites"].values())
+    for at, own in enumerate(found["sites"].values()):
+        parts = [
+            {name: column[rows] for name, column in tables[at].items()} for rows in (slice(0, 200), slice(200, None))
+        ]
+        alone = ask("validate_model", ASKED, parts)
+        for key in ("n", "fit", "terms", "net_benefit"):
+            assert largest_difference(own[key], alone[key]) < 1e-9, key
+
+
+def test_it_is_not_imputed_site_by_site() -> None:
+    study = {
+        "impute": {"m": 2},
+        "seed": 1,
+        "analyses": {"m": {"validate_model": {**ASKED, "release": ["site_results"]}}},
+    }
+    tables = {f"s{i}": pa.table(table) for i, table in enumerate(sites())}
+    with pytest.raises(isthmus.IsthmusError):
+        isthmus.rehearse(isthmus.Study(title="t", dataset="d", **study), tables, rules=OPEN)

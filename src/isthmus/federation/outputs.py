@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.evidence import Counts
-from isthmus.federation.plan import Question
+from isthmus.federation.question import Question
 from isthmus.federation.script import Ended, Script
 from isthmus.governance.agreement import Agreement, legal_entities
 from isthmus.model.canonical import plain
@@ -60,11 +60,11 @@ def outputs(script: Script, result: Mapping[str, Any], terms: Terms) -> dict[str
 
 
 def _shown(script: Script, result: Mapping[str, Any]) -> Iterator[tuple[str, Question, Mapping[str, Any], Estimate]]:
-    for question in (*script.plan.questions[1:], *script.plan.groups):
+    for question in (*script.plan.questions[1:], *script.plan.groups, *script.plan.sites):
         body = result["analyses"][question.of or question.name]
-        if question.country is not None:
-            apart = body.get("groups") or body.get("countries") or {}
-            body = apart.get(question.country, {"status": "refused"})
+        if question.whose:
+            apart = body.get("sites" if question.site else "groups") or body.get("countries") or {}
+            body = apart.get(question.whose[0], {"status": "refused"})
         outcome = script.outcomes.get(question.name)
         if body.get("status") not in REFUSED and isinstance(outcome, Ended):
             yield question.name, question, body, outcome.estimate
@@ -94,7 +94,7 @@ def _asked(
 ) -> dict[str, Any]:
     sites, terms = whose
     kind = question.statistic.kind
-    here = [s for s in sites if question.country in {None, terms.agreement.site(s).country}]
+    here = [s for s in sites if question.concerns(s, terms.agreement.site(s).country)]
     asked = script.plan.study.analyses[question.of or question.name]
     released = sorted({extra for arguments in asked.values() for extra in arguments.get("release") or ()})
     probs: tuple[float, ...] = getattr(question.arguments, "probs", ())

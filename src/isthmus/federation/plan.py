@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -13,18 +13,17 @@ from isthmus.data.expressions import parse_condition
 from isthmus.data.inference import Reads, formula_reads
 from isthmus.disclosure.rules import restricts
 from isthmus.federation.places import Places, check_countries, check_site_results, check_subtotals, countries
+from isthmus.federation.question import Question, reads
 from isthmus.model import formula
-from isthmus.model.canonical import digest
 from isthmus.model.codebook import Codebook
 from isthmus.model.design import category_levels
 from isthmus.model.errors import Invalid, Refused
-from isthmus.model.names import Digest
 from isthmus.model.privacy import Allowance, Privacy, exact
 from isthmus.model.rules import Rules, applies
 from isthmus.model.study import Study
 from isthmus.statistics import imputation, imputation_question
 from isthmus.statistics.catalogue import CATALOGUE, Analysis, analyses
-from isthmus.statistics.contract import Grid, Needs, Setting, Statistic
+from isthmus.statistics.contract import Grid, Needs, Setting
 from isthmus.statistics.population import PopulationQuestion, population
 
 VOTE = "vote"
@@ -34,58 +33,12 @@ SITE = "site"
 
 
 @dataclass(frozen=True)
-class Question:
-    """One question of the run: its statistic, arguments, and a setting for each rung of its ladder.
-
-    A question of one `country` is that of the analysis `of`, over the sites there: the others send zeros. It has no vote
-    of its own, for a site of the country agreed to the same sums on the same rows when it agreed to the analysis.
-    """
-
-    name: str
-    statistic: Statistic
-    arguments: Any
-    needs: Needs
-    base: Setting
-    rungs: tuple[Grid | None, ...]
-    where: tuple[str, ...] = ()
-    country: str | None = None
-    of: str = ""
-
-    @cached_property
-    def digest(self) -> Digest:
-        """Content address of what is asked: everything that makes its columns, so that a cache never serves another's."""
-        asked = {
-            "kind": self.statistic.kind,
-            "arguments": self.arguments,
-            "where": self.where,
-            "reads": self.reads,
-            "levels": self.base.levels,
-            "design": self.base.design,
-            "rungs": [rung and {"edges": rung.edges, "recorded": rung.recorded} for rung in self.rungs],
-            "conf_level": self.base.conf_level,
-            "sites": self.base.sites,
-        }
-        if self.base.privacy is not None:
-            rho, honest = self.base.privacy.rho, self.base.privacy.honest
-            asked["privacy"] = [*map(str, rho), honest]
-        return digest(asked)
-
-    def setting(self, rung: int) -> Setting:
-        """Public facts on one rung."""
-        return replace(self.base, grid=self.rungs[rung])
-
-    @cached_property
-    def reads(self) -> tuple[str, ...]:
-        """Every variable the question reads."""
-        return reads(self.needs)
-
-
-@dataclass(frozen=True)
 class Plan:
     """Everything public about a run; equal at every party.
 
     Attributes:
         groups: each analysis over the sites of each country, where subtotals are asked for and may be given.
+        sites: each analysis that asks for answers of single sites, at each of them.
         withheld: why they may not.
         by_country: some question tells countries apart.
     """
@@ -99,13 +52,14 @@ class Plan:
     privacy: Privacy | None = None
     places: Places = field(default_factory=dict)
     groups: tuple[Question, ...] = ()
+    sites: tuple[Question, ...] = ()
     withheld: Refused | None = None
     by_country: bool = False
 
     @cached_property
     def words(self) -> tuple[tuple[Question, int], ...]:
         """Words of the vote: each question and rung, finest rung first."""
-        return tuple((q, rung) for q in self.questions for rung in range(len(q.rungs)))
+        return tuple((q, rung) for q in (*self.questions, *self.sites) for rung in range(len(q.rungs)))
 
     @cached_property
     def variables(self) -> tuple[str, ...]:
@@ -119,13 +73,7 @@ class Plan:
 
     def question(self, name: str) -> Question:
         """By name."""
-        return next(q for q in (*self.questions, *self.groups) if q.name == name)
-
-
-def reads(needs: Needs) -> tuple[str, ...]:
-    """The variables behind `needs`, each once."""
-    inside = formula.variables(needs.formula) if needs.formula else ()
-    return tuple(dict.fromkeys((*needs.numbers, *needs.categories, *inside, *needs.times, *needs.keys)))
+        return next(q for q in (*self.questions, *self.groups, *self.sites) if q.name == name)
 
 
 def study_needs(study: Study) -> tuple[tuple[Analysis, Needs], ...]:
@@ -204,7 +152,7 @@ def make_plan(  # noqa: PLR0913 - everything public about a run
     apart = COUNTRY in _names(study, dictionary)
     if apart:
         check_countries(known, rules)
-    if any(needs.by_site for _, needs in study_needs(study)):
+    if any(needs.by_site or needs.each_site for _, needs in study_needs(study)):
         check_site_results(releases, rules)
     asked = [
         _private(_by_site(_question(a, needs, study, dictionary, rules, sites), known), a, rules, privacy)
@@ -225,7 +173,8 @@ def make_plan(  # noqa: PLR0913 - everything public about a run
     withheld = _withheld(known, rules) if study.groups else None
     groups = _groups(asked, known) if study.groups and withheld is None else ()
     questions = (everyone, *asked)
-    return Plan(name, study, dictionary, rules, whose, questions, privacy, known, groups, withheld, apart)
+    sites_own = tuple(at for q in asked if q.needs.each_site for at in _at_each(q, known))
+    return Plan(name, study, dictionary, rules, whose, questions, privacy, known, groups, sites_own, withheld, apart)
 
 
 def _withheld(places: Places, rules: Rules) -> Refused | None:
@@ -253,6 +202,12 @@ def _groups(asked: Sequence[Question], places: Places) -> tuple[Question, ...]:
         for question in asked
         for country in countries(places)
     )
+
+
+def _at_each(question: Question, places: Places) -> Iterator[Question]:
+    """The question at each site by itself."""
+    for site in places:
+        yield replace(question, name=f"{question.name} at {site}", site=site, of=question.name)
 
 
 def _private(question: Question, analysis: Analysis, rules: Rules, privacy: Privacy | None) -> Question:

@@ -25,7 +25,8 @@ from isthmus.data.source import open_source
 from isthmus.disclosure.gate import could_apply, refusal
 from isthmus.disclosure.rules import Effective
 from isthmus.federation.places import Place
-from isthmus.federation.plan import Plan, Question, make_plan, subtotals
+from isthmus.federation.plan import Plan, make_plan, subtotals
+from isthmus.federation.question import Question
 from isthmus.federation.rehearsal import Stage, site_work
 from isthmus.federation.work import SiteWork
 from isthmus.model.canonical import plain
@@ -106,6 +107,7 @@ def _question(question: Question, plan: Plan, known: Codebook, rounds: list[Play
         "leaves": [_round(number, one, study.impute) for number, one in enumerate(rounds, start=1)],
         "may be refused by": [rule for rule in could_apply(kind) if applies(plan.rules, rule)],
         "if it is refused": refusal(kind).hint,
+        **({"each site": list(plan.places)} if question.needs.each_site else {}),
     }
 
 

@@ -13,7 +13,8 @@ from isthmus.disclosure.gate import refusal
 from isthmus.disclosure.output import check_fit, gate_counts, round_numbers
 from isthmus.disclosure.report import blocked, findings_json, passed_at_every_site
 from isthmus.evidence import Counts
-from isthmus.federation.plan import COUNTRY, POPULATION, Plan, Question, subtotals
+from isthmus.federation.plan import COUNTRY, POPULATION, Plan, subtotals
+from isthmus.federation.question import Question
 from isthmus.federation.script import Ended, Errored, Outcome, Script, estimates
 from isthmus.ledger.checkpoint import verify_checkpoint
 from isthmus.ledger.verify import Verified
@@ -40,7 +41,9 @@ def released(script: Script, survivors: tuple[str, ...]) -> dict[str, Any]:
         "title": plan.study.title,
         "sites": list(survivors),
         "analyses": {
-            q.name: _with_countries(q, script, _analysis(q, script, excluded)) | standing[q.name]
+            q.name: _with_countries(q, script, _analysis(q, script, excluded))
+            | _of_sites(q, script, survivors)
+            | standing[q.name]
             for q in plan.questions[1:]
         },
         **_subtotals(script),
@@ -97,6 +100,12 @@ def _with_countries(question: Question, script: Script, whole: dict[str, Any]) -
     found = precision.gained(whole, shown) if question.statistic.kind != "meta" else []  # its terms are of levels
     beside = {("countries" if question.statistic.kind == "table_one" else "groups"): shown}
     return whole | beside | ({"precision": found} if found else {})
+
+
+def _of_sites(question: Question, script: Script, survivors: tuple[str, ...]) -> dict[str, Any]:
+    """The answer of each single site that is left, where these were asked for; of one that refused, its refusal."""
+    own = {str(q.site): q for q in script.plan.sites if q.of == question.name and q.site in survivors}
+    return {"sites": {site: _analysis(one, script, {}) for site, one in own.items()}} if own else {}
 
 
 def _analysis(question: Question, script: Script, excluded: Mapping[str, Any]) -> dict[str, Any]:

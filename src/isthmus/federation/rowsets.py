@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from isthmus.data.indicators import is_hinge
 from isthmus.disclosure.traces import People, RowSet, Track, set_of
-from isthmus.federation.plan import Question
+from isthmus.federation.question import Question
 from isthmus.statistics import grids, survival
 from isthmus.statistics.contract import Grid, Inputs
 from isthmus.statistics.indicators import marked

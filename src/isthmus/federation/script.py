@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from isthmus.federation.places import among, check_countries
-from isthmus.federation.plan import POPULATION, VOTE, Plan, Question
+from isthmus.federation.plan import POPULATION, VOTE, Plan
 from isthmus.federation.protocol.charter import Step
+from isthmus.federation.question import Question
 from isthmus.model.canonical import digest
 from isthmus.model.errors import Invalid, Refused, Untrusted
 from isthmus.statistics.contract import Estimate, Flow, Round
@@ -68,15 +69,19 @@ class Script:
     def order(self) -> list[Question]:
         """Questions that every site can answer, in the order they run; those of countries once the whole has an answer.
 
-        Before, a country whose sites answer would tell that a refusal came from another one.
+        Before, a country whose sites answer would tell that a refusal came from another one. Single sites, where their
+        custodians allow results of them, answer or refuse each by itself.
         """
         whole = [q for q in self.plan.questions if q.name in self.agreed]
         answered = [q for q in self.plan.groups if self.apart and isinstance(self.outcomes.get(q.of), Ended)]
-        return [*whole, *answered]
+        return [*whole, *answered, *(q for q in self.plan.sites if q.name in self.agreed)]
 
     def rung(self, question: Question) -> int:
-        """The rung that the vote chose; of a country's question, that of the whole."""
-        return self.agreed[question.of or question.name]
+        """The rung that the vote chose; of a country, or a site beside an answer of all, that of the whole.
+
+        So no site's cells are shown on two grids.
+        """
+        return self.agreed[question.of if question.of in self.agreed else question.name]
 
     def first(self, question: Question) -> Step:
         """Open a question: its first round needs no sum."""
@@ -88,7 +93,8 @@ class Script:
         if question.name not in self.outcomes:
             rung = self.rung(question)
             asked = {"run": self.plan.name, "question": question.digest, "rung": rung}
-            start = digest(asked if question.country is None else {**asked, "country": question.country})
+            own = {key: value for key in ("country", "site") if (value := getattr(question, key)) is not None}
+            start = digest({**asked, **own})
             try:
                 flow = question.statistic.flow(question.arguments, question.setting(rung))
             except (Invalid, Refused) as error:  # a flow that checks before its first round
@@ -134,7 +140,8 @@ class Script:
         asked = self.outcomes.get(step.question)
         if not isinstance(asked, Asked) or asked.number != step.round:
             raise Untrusted("E-STEP", f"no sum of {step.question!r} is awaited")
-        if pooled.values[AGREE.name].any():
+        site = self.plan.question(step.question).site
+        if pooled.values[AGREE.name].any() or (site is not None and site not in survivors):
             self._bar(step.question)
             return
         told = Summary(asked.round.layout, {f.name: pooled.values[f.name] for f in asked.round.layout.fields})
@@ -158,6 +165,8 @@ class Script:
 
     def _count_countries(self, survivors: tuple[str, ...]) -> None:
         """Whether countries still have enough parties after a loss; these survivors bind the rest of the run."""
+        for lost in (q for q in self.plan.sites if q.site not in survivors):
+            self.agreed.pop(lost.name, None)
         try:
             check_countries(among(self.plan.places, survivors), self.plan.rules)
         except Refused:

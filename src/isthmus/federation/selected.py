@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from isthmus.data.design_matrix import matrix
-from isthmus.data.frame import Frame
+from isthmus.data.frame import Frame, Mask
+from isthmus.data.indicators import side_counts
 from isthmus.data.persons import KeyArray
-from isthmus.federation.plan import SITE, Question
+from isthmus.federation.plan import SITE
+from isthmus.federation.question import Question
 from isthmus.statistics.contract import CodeArray, Gaps, Inputs
-from isthmus.statistics.unusual import two_values
+from isthmus.statistics.unusual import two_values, unusual
+from isthmus.summary import IntArray
 
 
 def missing(question: Question, frame: Frame) -> Inputs:
@@ -46,3 +51,43 @@ def with_gaps(question: Question, rows: Frame, keys: KeyArray) -> Inputs:
             codes[f"{name} is {found[1]:g}"] = np.where(absent, -1, values == found[1]).astype(np.int32)
     keyed = {n: np.where(rows.missing(n), -1, rows.keys(n)).astype(np.int32) for n in needs.keys}
     return Inputs(rows=rows.rows, numbers=numbers, codes=codes, keys=keyed, gaps=Gaps(keys, matrix))
+
+
+def kept(conditions: Sequence[str], frame: Frame) -> Mask:
+    """(rows,) where a question's own conditions hold."""
+    found = np.ones(frame.rows, dtype=np.bool_)
+    for condition in conditions:
+        found &= frame.filter(condition)
+    return found
+
+
+def sides(question: Question, frame: Frame, needed: Sequence[str]) -> dict[str, IntArray]:
+    """Rows on each side of what the question's expressions decide.
+
+    Of its own `where`: of the population. Of a derived variable: of the rows that enter, and of all that its
+    `where` keeps, for a variable may itself be missing where its maker chose. Of the numbers that it combines:
+    effective rows, as of a number asked for by itself.
+
+    Args:
+        question: whose.
+        frame: rows of the population, with what their expressions decide.
+        needed: variables that a row must have to enter.
+    """
+    told = frame.indicators
+    if told is None:
+        return {}
+    counts = {f"population {text}": both for text, both in told.entry.items()}
+    for condition in question.where:
+        others = kept([c for c in question.where if c != condition], frame)
+        for text in told.of[f"where {condition}"]:
+            codes = told.codes[text]
+            counts[f"where {text}"], counts[f"where also {text}"] = side_counts(codes), side_counts(codes[others])
+    asked = kept(question.where, frame)
+    enters = asked & frame.complete(needed)
+    for text in dict.fromkeys(text for name in needed for text in told.of.get(name, ())):
+        codes = told.codes[text]
+        counts[f"kept {text}"], counts[text] = side_counts(codes[asked]), side_counts(codes[enters])
+    for text in dict.fromkeys(text for name in needed for text in told.parts.get(name, ())):
+        values = told.numbers[text][enters]
+        counts[f"part {text}"] = unusual(values[~np.isnan(values)])
+    return counts

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from isthmus.disclosure.budget import Purse
 from isthmus.disclosure.gate import Till
-from isthmus.federation.plan import Question
+from isthmus.federation.question import Question
 from isthmus.federation.script import chain
 from isthmus.model.canonical import digest
 from isthmus.statistics.contract import Round

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.crypto.ring import check_range
-from isthmus.data.frame import Frame, Mask, fetch_frame
-from isthmus.data.indicators import side_counts
+from isthmus.data.frame import Frame, fetch_frame
 from isthmus.data.persons import positions, read_keys, same_rows
 from isthmus.data.source import Source
 from isthmus.disclosure.budget import Purse
@@ -32,9 +31,10 @@ from isthmus.disclosure.gate import (
 from isthmus.disclosure.site import consider, reasons, shows, weigh
 from isthmus.disclosure.traces import Floors, RowSet
 from isthmus.federation import selected
-from isthmus.federation.plan import POPULATION, VOTE, Plan, Question
+from isthmus.federation.plan import POPULATION, VOTE, Plan
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.protocol.context import packing
+from isthmus.federation.question import Question
 from isthmus.federation.recall import Book, Enrolled, judge
 from isthmus.federation.results import released
 from isthmus.federation.rowsets import Asked, asked_for, row_sets, sides_of
@@ -45,7 +45,6 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Refused, Untrusted
 from isthmus.model.rules import Rules, applies
 from isthmus.statistics.contract import Answer, Inputs, Round
-from isthmus.statistics.unusual import unusual
 from isthmus.summary import IntArray, Summary
 
 # Whether a table fits its codebook says nothing about what a study asks; other data-dependent errors might.
@@ -140,7 +139,7 @@ class SiteWork:
         if step.question == VOTE:
             return release_vote(step.layout, self._votes(), self.randomness)
         question = self.plan.question(step.question)
-        if question.country not in {None, self.country}:
+        if not question.concerns(self.site, self.country):
             return abstain(step.layout)
         try:
             return self._released(question, step)
@@ -170,20 +169,30 @@ class SiteWork:
             self.source.fingerprint(), lambda secret: read_keys(self.source, self.codebook, self.person, secret)
         )
         agrees, asked = list[bool](), list[Asked]()
+        alone = {question.of: question for question in self.plan.sites if question.site == self.site}
         for question in self.plan.questions:  # one after another: both need the question's inputs
             yes = [self._agrees(question, rung) for rung in range(len(question.rungs))]
             if any(yes):
-                asked.append(self._asked(question, [rung for rung, agreed in enumerate(yes) if agreed], rows))
+                sets = self._asked(question, [rung for rung, agreed in enumerate(yes) if agreed], rows)
+                asked += self._with_own(sets, alone.get(question.name))
             agrees += yes
+        agrees += [self._agrees(question, rung) for question in self.plan.sites for rung in range(len(question.rungs))]
         self._latest = self._rows = self._places = None  # what the rounds need is cached
         own = [question for question in self.plan.groups if question.country == self.country]
         asked += [Asked(question.name, self._key(question), ()) for question in own]  # on rows that are there already
+        own += alone.values()
         charged = [self._key(question) for question in (*self.plan.questions[1:], *own)]
         refused = judge(self.book, self.plan.name, rows, self._floors, asked, charged)
         for name, why in refused.items():
             self.note(name, why)
         denied = {*refused, *(question.of for question in own if question.name in refused)}
         return [yes and q.name not in denied for (q, _), yes in zip(self.plan.words, agrees, strict=True)]
+
+    def _with_own(self, sets: Asked, own: Question | None) -> list[Asked]:
+        """With this site's own answer, where one is asked for: on the same rows, and it may be given where the whole is not."""
+        if own is None:
+            return [sets]
+        return [replace(sets, name=own.name, key=self._key(own)), replace(sets, sets=(), decided=())]
 
     @property
     def _floors(self) -> Floors:
@@ -192,7 +201,7 @@ class SiteWork:
 
     def _key(self, question: Question) -> str:
         """Equal for the same question on the same snapshot; the answer of this site's country is one more."""
-        return digest([question.digest, self._snapshot, *filter(None, (question.country,))])
+        return digest([question.digest, self._snapshot, *question.whose])
 
     def _asked(self, question: Question, rungs: Sequence[int], rows: Enrolled) -> Asked:
         """The question as the history sees it; kept, as its rows are the same whenever it is asked of this snapshot."""
@@ -201,7 +210,7 @@ class SiteWork:
         def build() -> tuple[tuple[RowSet, ...], tuple[RowSet, ...]]:
             frame = self._frame()
             ids = rows.ids[self._positions()]
-            kept = self._kept(question.where, frame)
+            kept = selected.kept(question.where, frame)
             if question.name == POPULATION:
                 return (asked_for(ids[kept]),), ()
             enters = kept & frame.complete(self._needed(question))
@@ -249,6 +258,8 @@ class SiteWork:
 
     def _agrees(self, question: Question, rung: int) -> bool:
         """Whether every disclosure rule admits this question on this rung; the reason stays here."""
+        if not question.concerns(self.site, self.country):
+            return True
         try:
             what = "evidence, sides" if self._guarded else "evidence"  # rules differ between runs of one cache
             evidence = self._cached(what, question, rung, lambda: self._evidence(question, rung))
@@ -310,44 +321,13 @@ class SiteWork:
         return applies(self.rules, "minimum_count")
 
     def _sides(self, question: Question) -> dict[str, IntArray]:
-        """Rows on each side of what the question's expressions decide.
-
-        Of its own `where`: of the population. Of a derived variable: of the rows that enter, and of all that its
-        `where` keeps, for a variable may itself be missing where its maker chose. Of the numbers that it combines:
-        effective rows, as of a number asked for by itself.
-        """
-        frame = self._frame()
-        told = frame.indicators
-        if told is None:
-            return {}
-        counts = {f"population {text}": sides for text, sides in told.entry.items()}
-        for condition in question.where:
-            others = self._kept([c for c in question.where if c != condition], frame)
-            for text in told.of[f"where {condition}"]:
-                codes = told.codes[text]
-                counts[f"where {text}"], counts[f"where also {text}"] = side_counts(codes), side_counts(codes[others])
-        kept = self._kept(question.where, frame)
-        enters = kept & frame.complete(self._needed(question))
-        for text in dict.fromkeys(text for name in self._needed(question) for text in told.of.get(name, ())):
-            codes = told.codes[text]
-            counts[f"kept {text}"], counts[text] = side_counts(codes[kept]), side_counts(codes[enters])
-        for text in dict.fromkeys(text for name in self._needed(question) for text in told.parts.get(name, ())):
-            values = told.numbers[text][enters]
-            counts[f"part {text}"] = unusual(values[~np.isnan(values)])
-        return counts
+        return selected.sides(question, self._frame(), self._needed(question))
 
     def _needed(self, question: Question) -> tuple[str, ...]:
         """Variables that a row must have to enter."""
         if question.needs.gaps:
             return ()
         return self.plan.variables if self.plan.study.missing == "study" else question.reads
-
-    def _kept(self, conditions: Sequence[str], frame: Frame) -> Mask:
-        """Rows that a question's own conditions keep."""
-        kept = np.ones(frame.rows, dtype=np.bool_)
-        for condition in conditions:
-            kept &= frame.filter(condition)
-        return kept
 
     def _prepared(self, question: Question, rung: int) -> Any:
         told = (question.arguments, question.setting(rung))
@@ -365,7 +345,7 @@ class SiteWork:
         frame = self._frame()
         if question.name == POPULATION:
             return selected.missing(question, frame)
-        mask = frame.complete(self._needed(question)) & self._kept(question.where, frame)
+        mask = frame.complete(self._needed(question)) & selected.kept(question.where, frame)
         rows = frame.subset(mask)
         if not question.needs.gaps:
             return selected.complete(question, rows, self.site)

@@ -52,6 +52,12 @@ class AnalysisResult:
         return {name: AnalysisResult(f"{self.name} [{name}]", part, self._context) for name, part in own.items()}
 
     @property
+    def sites(self) -> dict[str, AnalysisResult]:
+        """Site -> its own result or refusal, where the analysis asks for results of single sites and they may be given."""
+        own: Mapping[str, Mapping[str, Any]] = self._body.get("sites", {})
+        return {name: AnalysisResult(f"{self.name} [{name}]", part, self._context) for name, part in own.items()}
+
+    @property
     def disclosure(self) -> list[dict[str, Any]]:
         """Each rule, whether it passed, and whose it is."""
         return list(self._body.get("disclosure", []))
@@ -135,8 +141,9 @@ class Result(Mapping[str, AnalysisResult]):
 
     @property
     def refused(self) -> tuple[str, ...]:
-        """Names of the analyses without a result."""
-        return tuple(name for name, analysis in self._analyses.items() if analysis.error is not None)
+        """Names of the analyses without a result, those of single sites as `name [site]`."""
+        every = (one for whole in self._analyses.values() for one in (whole, *whole.sites.values()))
+        return tuple(one.name for one in every if one.error is not None)
 
     @property
     def disclosure(self) -> dict[str, list[dict[str, Any]]]:

@@ -74,8 +74,8 @@ _FIRST = ("statistic", "df", "p_value")
 
 def of(name: str, body: Mapping[str, Any]) -> list[Table]:
     """The tables that show one analysis."""
-    own = countries(body).items()
-    parts = [table for country, part in own for table in _whole(f"{name} [{country}]", part)]
+    own = {**countries(body), **body.get("sites", {})}
+    parts = [table for where, part in own.items() for table in _whole(f"{name} [{where}]", part)]
     return [*_whole(name, body), *([_precision(name, body)] if body.get("precision") else []), *parts]
 
 

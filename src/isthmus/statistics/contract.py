@@ -47,6 +47,7 @@ class Needs:
         keys: identifiers of clusters, of any type, delivered as codes of the site's own: no level is declared or told.
         gaps: rows with missing values come along, with what it takes to fill them (`Inputs.gaps`).
         by_site: numbers of single sites are asked for: `site` comes along as a category whose levels are the sites.
+        each_site: the whole answer is asked for of each single site too.
     """
 
     numbers: tuple[str, ...] = ()
@@ -56,6 +57,7 @@ class Needs:
     keys: tuple[str, ...] = ()
     gaps: bool = False
     by_site: bool = False
+    each_site: bool = False
 
 
 @dataclass(frozen=True, slots=True)

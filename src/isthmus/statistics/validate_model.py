@@ -10,6 +10,10 @@ Result keys: `fit`: `auc`, `std_error`, `conf_low`, `conf_high`, `n_pos`, `n_neg
 has the guards of a logistic model with its columns too, as if it were fitted. Risks are kept 1e-9 from 0 and 1. The outcome is
 0 or 1: of a Cox model, the event by the horizon, missing for who was not followed so long.
 
+`groups: {by: country}` of the study asks it of each country, `release: [site_results]` of each site, where the agreement has
+`site_results` among its releases: `sites`, site -> its answer. Each site answers for itself, all together, or it is
+`refused`; where one refuses, there is no answer of all sites (less the others' it would be that site's).
+
 Reference: Steyerberg (2019), Clinical Prediction Models, ch. 15 to 17; Collins et al. (2015), Ann Intern Med 162:55 (TRIPOD).
 """
 
@@ -18,7 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -44,7 +48,8 @@ INTERCEPT = "(Intercept)"
 class ValidateModel:
     """Arguments of `validate_model`: an `outcome` of 0 and 1, and `prediction`, or `formula` with `coefficients`.
 
-    `baseline`: survival at the horizon for a linear predictor of 0; `thresholds`: of the net benefit.
+    `baseline`: survival at the horizon for a linear predictor of 0; `thresholds`: of the net benefit;
+    `release: [site_results]`: the answer of each single site too, where the agreement allows it.
     """
 
     outcome: str
@@ -53,6 +58,7 @@ class ValidateModel:
     coefficients: Mapping[str, float] | None = None
     baseline: float | None = None
     thresholds: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
+    release: tuple[Literal["site_results"], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +91,11 @@ def _formula(question: ValidateModel) -> Formula | None:
 def _needs(question: ValidateModel) -> Needs:
     formula = _formula(question)
     if formula is not None:
-        return Needs(numbers=(question.outcome,), formula=formula)
+        return Needs(numbers=(question.outcome,), formula=formula, each_site=bool(question.release))
     names = (str(question.prediction), question.outcome)
     if names[0] == names[1]:
         raise Invalid("E-VARIABLE", "prediction and outcome are different variables")
-    return Needs(numbers=names, times=names[:1])
+    return Needs(numbers=names, times=names[:1], each_site=bool(question.release))
 
 
 def _book(question: ValidateModel, dictionary: Codebook) -> Codebook:

@@ -251,4 +251,5 @@ def _findings(body: Mapping[str, Any]) -> dict[str, Any]:
     error = body.get("error")
     if isinstance(error, Mapping):
         told["code"] = error["code"]
-    return told | ({"countries": {c: _findings(part) for c, part in groups.items()}} if groups else {})
+    parts = {"countries": groups or {}, "sites": body.get("sites", {})}
+    return told | {key: {w: _findings(part) for w, part in own.items()} for key, own in parts.items() if own}
