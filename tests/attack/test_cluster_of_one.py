@@ -82,6 +82,17 @@ def test_ordinary_clusters_are_answered() -> None:
     assert answered("glm", {**QUESTION, "release": [], "cluster": "WARD"}, sites)
 
 
+@pytest.mark.parametrize("kind", ["multinomial", "ordinal"])
+def test_nor_is_one_person_a_cluster_of_an_outcome_with_levels(kind: str) -> None:
+    question = {"formula": "GRADE ~ AGE", "cluster": "WARD"}
+    graded = [clinics(), [clinic(seed, 60) for seed in (1, 2, 3)]]
+    for site in (site for sites in graded for site in sites):
+        site["GRADE"] = np.array(["low", "middle", "high"])[np.digitize(site["CHOL"], [185, 215])].astype(object)
+    assert "n" in ask(kind, question, graded[0])  # bare: U U' of one person, as above
+    assert refused(kind, question, graded[0])
+    assert answered(kind, question, graded[1])
+
+
 def balanced(residuals: np.ndarray, cluster: np.ndarray) -> tuple[Model, Rows]:
     """Rows whose scores at coefficients 0 are their outcomes."""
     made = design(parse("y ~ 1"), Codebook(name="lab", variables={}), {}, {})

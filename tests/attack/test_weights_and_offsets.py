@@ -55,6 +55,22 @@ def test_light_rows_hide_nobody(stop, light):
     stop("light rows do not hide the rest")
 
 
+@pytest.mark.parametrize("kind", ["multinomial", "ordinal"])
+@pytest.mark.parametrize("light", [0.0, 1e-9])
+def test_nor_where_the_outcome_has_levels(kind, light):
+    """The two levels that X marks at the first site: the target, and those the light rows would hide them among."""
+    tables = hidden(light, "gaussian")
+    for table in tables:
+        table["GRADE"] = np.where(table["CHOL"] > 220, "high", np.where(table["CHOL"] > 170, "middle", "low")).astype(
+            object
+        )
+    question = {"formula": "GRADE ~ X", "weights": {"variable": "W", "kind": "precision"}}
+    assert refused(kind, question, tables)
+    for table in tables:
+        table["X"], table["W"] = (np.arange(ROWS) % 3 == 0).astype(float), 1.0 + (np.arange(ROWS) % 4)
+    assert answered(kind, question, tables)  # it was the light rows
+
+
 def test_an_offset_silences_nobody():
     tables = hidden(0.0, "poisson")
     for table in tables:

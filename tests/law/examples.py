@@ -117,8 +117,28 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"formula": "pressure ~ arm + stage", "family": "inverse_gaussian"},
         {"formula": "falls ~ age + arm + offset(exposure)", "family": "negative_binomial"},
     ],
-    "multinomial": [{"formula": "stage ~ age + arm", "release": ["vcov"]}, {"formula": "stage ~ year + I(year^2)"}],
-    "ordinal": [{"formula": "stage ~ age + arm", "release": ["vcov"]}, {"formula": "stage ~ year + I(year^2)"}],
+    "multinomial": [
+        {"formula": "stage ~ age + arm", "release": ["vcov"]},
+        {"formula": "stage ~ year + I(year^2)"},
+        {
+            "formula": "stage ~ age + arm",
+            "weights": {"variable": "exposure", "kind": "sampling"},
+            "contrasts": {"ten years": {"II: age": 10}},
+            "tests": {"all": ["age", "arm"]},
+        },
+        {"formula": "stage ~ age", "weights": {"variable": "copies", "kind": "frequency"}, "robust": "HC0"},
+    ],
+    "ordinal": [
+        {"formula": "stage ~ age + arm", "release": ["vcov"]},
+        {"formula": "stage ~ year + I(year^2)"},
+        {
+            "formula": "stage ~ age + arm",
+            "weights": {"variable": "exposure", "kind": "sampling"},
+            "contrasts": {"ten years": {"age": 10}},
+            "tests": {"all": ["age", "arm"]},
+        },
+        {"formula": "stage ~ age", "weights": {"variable": "copies", "kind": "frequency"}, "robust": "HC0"},
+    ],
     "mixed": [
         {"formula": "score ~ age + arm", "group": "practice"},
         {"formula": "score ~ year + I(year^2)", "group": "practice", "reml": False, "release": ["vcov"]},
@@ -334,6 +354,14 @@ SITE_STRATA: dict[str, list[dict[str, Any]]] = {
 
 # Errors clustered by what a site's rows share: equal to the pooled answer where a cluster is dealt whole.
 CLUSTERED: dict[str, list[dict[str, Any]]] = {
+    "multinomial": [
+        {
+            "formula": "stage ~ age + arm",
+            "cluster": "practice",
+            "weights": {"variable": "exposure", "kind": "precision"},
+        },
+    ],
+    "ordinal": [{"formula": "stage ~ age + arm + cluster(practice)"}],
     "glm": [
         {"formula": "died ~ age + arm + cluster(practice)", "family": "binomial"},
         {

@@ -8,7 +8,7 @@ import numpy as np
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
-from isthmus.statistics import coordinates, cox_flow, cox_model, glm_cluster, implied
+from isthmus.statistics import coordinates, cox_flow, cox_model, implied, sandwich
 from isthmus.statistics.contract import Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.cox_flow import At, Evaluate, Middle
@@ -57,7 +57,7 @@ def fit(model: Model, sets: str) -> Flow:
     if model.cluster is not None:
         asked = {"step": "meat", "coefficients": found.last.coefficients, **found.last.place.params()}
         pooled = yield Round(cox_model.meat_layout(model), asked)
-        middle = Middle(pooled["meat"], glm_cluster.counted(model.cluster, pooled))
+        middle = Middle(pooled["meat"], sandwich.counted(model.cluster, pooled))
     told = first[0]
     sizes = (int(told["n"][0]), int(told["events"][0]))
     made = cox_flow.estimate(model, found, sizes, told["marks"], found.evaluations, middle)

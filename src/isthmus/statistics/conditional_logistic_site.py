@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.evidence import Evidence, Weights, weights_of
-from isthmus.statistics import glm_cluster, implied, indicators, unusual
+from isthmus.statistics import implied, indicators, sandwich, unusual
 from isthmus.statistics.cox_model import Model
 from isthmus.summary import FloatArray, IntArray
 
@@ -156,7 +156,7 @@ def meat(made: Sets, method: Method, params: Params) -> tuple[dict[str, Any], We
     found, code = np.unique(made.cluster[told], return_inverse=True)
     u = np.array([np.bincount(code.reshape(-1), weights=line, minlength=len(found)) for line in score[told].T])
     u = u.reshape(len(made.x), len(found))
-    return {"meat": u @ u.T, "clusters": np.array([len(found)])}, glm_cluster.guard(u)
+    return {"meat": u @ u.T, "clusters": np.array([len(found)])}, sandwich.guard(u)
 
 
 def _by_shape(made: Sets, method: Method, params: Params) -> Any:

@@ -33,16 +33,26 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, Surv, parse
 from isthmus.model.record import record
-from isthmus.statistics import cox_common, cox_concordance, cox_flow, cox_rows, cox_zph, glm_cluster, implied, survival
+from isthmus.statistics import (
+    cox_common,
+    cox_concordance,
+    cox_flow,
+    cox_rows,
+    cox_zph,
+    implied,
+    sandwich,
+    survival,
+    weighting,
+)
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.cox_evidence import cox_evidence
 from isthmus.statistics.cox_model import Model
 from isthmus.statistics.cox_rows import Rows, Told
-from isthmus.statistics.glm import Weighting, check_weights
 from isthmus.statistics.model_body import model_body
 from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
 from isthmus.statistics.survival import GridWish
+from isthmus.statistics.weighting import Weighting
 
 
 @record
@@ -96,10 +106,7 @@ def _strata(question: Cox) -> tuple[str, ...]:
 
 
 def _cluster(question: Cox) -> str | None:
-    formula = parse(question.formula)
-    if formula.cluster is not None and question.cluster not in {None, formula.cluster}:
-        raise Invalid("E-CLUSTER", "two cluster variables are stated", "state it once")
-    return question.cluster or formula.cluster
+    return weighting.cluster_of(question.cluster, parse(question.formula))
 
 
 def _by_site(question: Cox) -> bool:
@@ -116,9 +123,8 @@ def _needs(question: Cox) -> Needs:
     named = tuple(name for name in _strata(question) if name != "site")
     entry = () if surv.entry is None else (surv.entry,)
     times = (surv.time, *entry) if _gridded(question) else ()
-    weights = () if question.weights is None else (question.weights.variable,)
-    keys = tuple(name for name in (_cluster(question),) if name not in {None, glm_cluster.SITE})
-    numbers = (surv.time, surv.event, *entry, *weights)
+    numbers = (surv.time, surv.event, *entry, *weighting.read(question.weights))
+    keys = weighting.keys(_cluster(question))
     return Needs(numbers=numbers, categories=named, formula=formula, times=times, keys=keys)
 
 
@@ -167,9 +173,7 @@ def _prepare(question: Cox, setting: Setting, inputs: Inputs) -> Rows:
     entry = None if surv.entry is None else inputs.numbers[surv.entry]
     if surv.entry is not None:
         survival.check_entries((surv.entry, surv.time), inputs.numbers[surv.entry], time)
-    weight = None if question.weights is None else inputs.numbers[question.weights.variable]
-    if question.weights is not None:
-        check_weights(question.weights, weight)
+    weight = weighting.prior_of(question.weights, inputs)
     strata = _strata(question)
     stratum = survival.strata_codes(strata, setting.levels, inputs.codes, inputs.rows)
     count = survival.strata_count(strata, setting.levels)
@@ -181,9 +185,9 @@ def _prepare(question: Cox, setting: Setting, inputs: Inputs) -> Rows:
 
 
 def _clusters(question: Cox, inputs: Inputs) -> Any:
-    if _cluster(question) == glm_cluster.SITE:
+    if _cluster(question) == sandwich.SITE:
         return np.zeros(inputs.rows, dtype=np.int32)
-    return next(iter(inputs.keys.values()), None)
+    return weighting.clusters_of(inputs)
 
 
 def _grid(setting: Setting) -> Grid:
@@ -204,7 +208,7 @@ def _evidence(question: Cox, setting: Setting, prepared: Rows) -> Evidence:
 
 def _flow(question: Cox, setting: Setting) -> Flow:
     model = cox_model(question, setting)
-    glm_cluster.check(model.cluster, setting.sites)
+    sandwich.check(model.cluster, setting.sites)
     return cox_flow.fit_sites(model) if _by_site(question) else cox_flow.fit_common(model)
 
 
@@ -234,7 +238,7 @@ def _middle(question: Cox, rows: Rows, meat: Any, weights: Any) -> tuple[dict[st
     """A site that is one cluster is guarded as the sum of its rows is, in the rounds before."""
     if rows.told.cluster is None:
         return {"meat": meat}, weights
-    alone = _cluster(question) == glm_cluster.SITE
+    alone = _cluster(question) == sandwich.SITE
     return {"meat": meat, "clusters": cox_rows.clusters(rows)}, None if alone else weights
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.evidence import Evidence
-from isthmus.statistics import cox_common, cox_rows, glm_cluster, indicators, unusual
+from isthmus.statistics import cox_common, cox_rows, indicators, sandwich, unusual, weighting
 from isthmus.statistics.contract import Grid
 from isthmus.statistics.cox_model import Model
 from isthmus.statistics.cox_rows import Rows
@@ -35,28 +35,16 @@ def cox_evidence(model: Model, every: Rows, grid: Grid | None) -> Evidence:
     own = indicators.leverage(beside if rows.weight is None else beside * np.sqrt(rows.weight))
     found = indicators.design_evidence(model.design, columns, (model.event, event), own, rows.weight)
     marks = indicators.marked(model.design, columns)
-    found = _weights(every, _within_strata(model, rows, found, marks))
+    found = weighting.with_weights(_within_strata(model, rows, found, marks), every.weight, every.silent)
     if rows is not every:
         beside_another = np.array([rows.size], dtype=np.int64)
         supports = {**found.supports, "rows at risk beside another": beside_another}
         fits = {"rows at risk beside another": (rows.size, model.fitted)}
         found = replace(found, rows=every.size, supports=supports, fits=fits)
     found = replace(found, parameters=model.fitted)
-    if model.cluster not in {None, glm_cluster.SITE}:
+    if model.cluster not in {None, sandwich.SITE}:
         found = replace(found, supports={**found.supports, "clusters": cox_rows.clusters(rows)})
     return found if grid is None else _by_steps(model, rows, grid, (found, marks))
-
-
-def _weights(rows: Rows, found: Evidence) -> Evidence:
-    if rows.weight is None:
-        return found
-    sides = {**found.sides, "rows without weight": np.array([rows.silent], dtype=np.int64)}
-    if not rows.size:
-        return replace(found, sides=sides)
-    sides["unusual weights"] = unusual.unusual(rows.weight)
-    supports = {**found.supports, "weights": np.array([unusual.effective(rows.weight)], dtype=np.int64)}
-    sums = {**found.sums, "weights": np.abs(rows.weight - unusual.middle(rows.weight))}
-    return replace(found, sides=sides, supports=supports, sums=sums)
 
 
 def _by_steps(model: Model, rows: Rows, grid: Grid, before: tuple[Evidence, Marks]) -> Evidence:

@@ -12,7 +12,7 @@ import numpy as np
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid, Refused
-from isthmus.statistics import coordinates, cox_model, cox_zph, glm_cluster, implied, inference, linear
+from isthmus.statistics import coordinates, cox_model, cox_zph, implied, inference, linear, sandwich
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.cox_model import Model
@@ -109,7 +109,7 @@ def _meat(model: Model, found: Found, params: dict[str, Any]) -> Evaluate:
         return None
     params |= {"coefficients": found.last.coefficients, **found.last.place.params()}
     pooled = yield Round(cox_model.meat_layout(model), params)
-    return Middle(pooled["meat"], None if model.cluster is None else glm_cluster.counted(model.cluster, pooled))
+    return Middle(pooled["meat"], None if model.cluster is None else sandwich.counted(model.cluster, pooled))
 
 
 def fit_common(model: Model) -> Flow:

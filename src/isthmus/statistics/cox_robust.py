@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.evidence import Weights, weights_of
-from isthmus.statistics import glm_cluster
+from isthmus.statistics import sandwich
 from isthmus.statistics.cox_ties import TieSums
 from isthmus.summary import FloatArray
 
@@ -79,7 +79,7 @@ def meat(found: FloatArray, scale: FloatArray, cluster: Any, copies: FloatArray 
     if cluster is not None:
         size = int(cluster.max(initial=-1)) + 1
         u = np.array([np.bincount(cluster, weights=line, minlength=size) for line in u])
-        return u @ u.T, glm_cluster.guard(u)
+        return u @ u.T, sandwich.guard(u)
     if copies is not None:
         u /= np.sqrt(copies)
     squares: FloatArray = np.einsum("ij,ij->j", u, u)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.evidence import Evidence, Weights, weights_of, worst
-from isthmus.statistics import cox_common, glm_cluster, indicators
+from isthmus.statistics import cox_common, indicators, sandwich
 from isthmus.statistics.cox_evidence import cox_evidence
 from isthmus.statistics.cox_model import Model
 from isthmus.statistics.cox_rows import Params, Rows
@@ -141,7 +141,7 @@ def meat(made: FineRows, params: Params) -> tuple[FloatArray, Weights]:
     found -= params["drift"][:, stratum, step] * unit
     found[:, censored] += params["jump"][:, stratum[censored], step[censored]] * unit
     u = found / unit
-    return u @ u.T, glm_cluster.guard(u)
+    return u @ u.T, sandwich.guard(u)
 
 
 def evidence(model: Model, made: FineRows, by_site: bool) -> Evidence:

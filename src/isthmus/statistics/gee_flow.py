@@ -19,7 +19,7 @@ from scipy import special
 
 from isthmus.evidence import Counts, Weights, of_squares, weights_of, worst
 from isthmus.model.errors import Invalid
-from isthmus.statistics import coordinates, glm_cluster, glm_flow, linear
+from isthmus.statistics import coordinates, glm_flow, linear, sandwich
 from isthmus.statistics.contract import Answer, Estimate, Flow, Round
 from isthmus.statistics.families import LARGEST_ETA
 from isthmus.statistics.glm_flow import Start
@@ -93,7 +93,7 @@ def summarise(model: Model, rows: Rows, asked: Round) -> Answer:
     if params["step"] == "meat":
         own = np.array([np.bincount(rows.cluster, line * e, rows.clusters) for line in z])
         scores = (own - columns * (share * whole)) / (1.0 - alpha)
-        return Answer(filled(asked.layout, {"meat": scores @ scores.T}), glm_cluster.guard(scores))
+        return Answer(filled(asked.layout, {"meat": scores @ scores.T}), sandwich.guard(scores))
     squares = e * e
     pairs = (whole**2 - np.bincount(rows.cluster, squares, rows.clusters)) / 2.0
     values = {

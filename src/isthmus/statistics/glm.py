@@ -8,7 +8,7 @@ estimated and errors are the model's, else `z`), `error` (`model`, `HC0` to `HC3
 
 Definitions are those of R's `glm`: dispersion is Pearson's statistic over n - p; `loglik` and `aic` of families whose
 dispersion is estimated use deviance / n and count it as a parameter; intervals are Wald. HC0 to HC3 are `sandwich`'s
-(MacKinnon & White 1985): HC1 has the factor n / (n - p), HC2 and HC3 take each row's leverage at its own site. `cluster` is `vcovCL` without small-sample factor, clusters inside a site (`glm_cluster`). Weights say what they are: `frequency` (a row stands for w rows), `precision` (R's `weights`), `sampling`
+(MacKinnon & White 1985): HC1 has the factor n / (n - p), HC2 and HC3 take each row's leverage at its own site. `cluster` is `vcovCL` without small-sample factor, clusters inside a site (`sandwich`). Weights say what they are: `frequency` (a row stands for w rows), `precision` (R's `weights`), `sampling`
 (as precision, robust errors always).
 
 Every round sends score, information and deviance at coefficients that each party derives from the sums before;
@@ -32,7 +32,7 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, parse
 from isthmus.model.record import record
-from isthmus.statistics import glm_cluster, glm_flow, glm_kernel, negative_binomial
+from isthmus.statistics import glm_cluster, glm_flow, glm_kernel, negative_binomial, sandwich, weighting
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.families import FAMILIES, POSITIVE_OUTCOME, Family, link_names, null_deviance
 from isthmus.statistics.glm_evidence import glm_evidence
@@ -41,16 +41,9 @@ from isthmus.statistics.glm_model import Model, start_part
 from isthmus.statistics.model_body import model_body
 from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
+from isthmus.statistics.weighting import Weighting
 
 NEGATIVE = "negative_binomial"
-
-
-@record
-class Weighting:
-    """What a row's weight means; there is no default, because standard errors differ."""
-
-    variable: str
-    kind: Literal["frequency", "precision", "sampling"]
 
 
 @record
@@ -101,9 +94,7 @@ def _formula(question: Glm) -> Formula:
 
 def _cluster(question: Glm, formula: Formula) -> str | None:
     """What errors are clustered by, stated in the formula or beside it."""
-    if formula.cluster is not None and question.cluster not in {None, formula.cluster}:
-        raise Invalid("E-CLUSTER", "two cluster variables are stated", "state it once")
-    found = question.cluster or formula.cluster
+    found = weighting.cluster_of(question.cluster, formula)
     if found is not None and question.robust not in {None, "HC0"}:
         raise Invalid("E-CLUSTER", f"clustered errors are not {question.robust}", "leave `robust` out")
     return found
@@ -139,9 +130,8 @@ def _model(question: Glm, setting: Setting) -> Model:
 
 def _needs(question: Glm) -> Needs:
     formula = _formula(question)
-    weights = () if question.weights is None else (question.weights.variable,)
-    numbers = (str(formula.response), *_offsets(question, formula), *weights)
-    keys = tuple(name for name in (_cluster(question, formula),) if name not in {None, glm_cluster.SITE})
+    numbers = (str(formula.response), *_offsets(question, formula), *weighting.read(question.weights))
+    keys = weighting.keys(_cluster(question, formula))
     return Needs(numbers=tuple(dict.fromkeys(numbers)), formula=formula, keys=keys)
 
 
@@ -155,13 +145,10 @@ def _prepare(question: Glm, setting: Setting, inputs: Inputs) -> Rows:
         raise Invalid("E-DESIGN", "a glm needs a design")
     y = inputs.numbers[str(formula.response)]
     check_outcome(question.family, str(formula.response), y)
-    prior = None
-    if question.weights is not None:
-        prior = inputs.numbers[question.weights.variable]
-        check_weights(question.weights, prior)
+    prior = weighting.prior_of(question.weights, inputs)
     offsets = [inputs.numbers[name] for name in _offsets(question, formula)]
     total = None if not offsets else np.sum(np.array(offsets), axis=0)
-    return Rows(inputs.design, y, prior, total, next(iter(inputs.keys.values()), None))
+    return Rows(inputs.design, y, prior, total, weighting.clusters_of(inputs))
 
 
 def check_outcome(family: str, name: str, y: Any) -> None:
@@ -180,18 +167,6 @@ def check_outcome(family: str, name: str, y: Any) -> None:
         )
 
 
-def check_weights(weighting: Weighting, prior: Any) -> None:
-    """Weights are not negative; those that count rows are whole.
-
-    Raises:
-        Invalid: E-WEIGHTS.
-    """
-    if not bool(np.all(prior >= 0.0)):
-        raise Invalid("E-WEIGHTS", f"weights {weighting.variable!r} must not be negative")
-    if weighting.kind == "frequency" and not bool(np.all(prior == np.rint(prior))):
-        raise Invalid("E-WEIGHTS", f"frequency weights {weighting.variable!r} must be whole numbers")
-
-
 def _evidence(question: Glm, setting: Setting, prepared: Rows) -> Evidence:
     model = _model(question, setting)
     return glm_evidence(model, prepared)
@@ -199,7 +174,7 @@ def _evidence(question: Glm, setting: Setting, prepared: Rows) -> Evidence:
 
 def _flow(question: Glm, setting: Setting) -> Flow:
     model = _model(question, setting)
-    glm_cluster.check(model.cluster, setting.sites)
+    sandwich.check(model.cluster, setting.sites)
     return negative_binomial.fit(model) if question.family == NEGATIVE else glm_flow.fit(model)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from isthmus.evidence import Evidence
-from isthmus.statistics import glm_cluster, indicators, unusual
+from isthmus.statistics import indicators, sandwich, unusual
 from isthmus.statistics.glm_kernel import Rows
 from isthmus.statistics.glm_model import Model
 from isthmus.summary import FloatArray, IntArray
@@ -34,8 +34,8 @@ def glm_evidence(model: Model, rows: Rows) -> Evidence:
         sides[f"unusual {model.outcome}"] = np.array([unusual.away(y)], dtype=np.int64)
     if weights is not None:
         supports["weights"] = np.array([unusual.effective(weights)], dtype=np.int64)
-    if model.cluster not in {None, glm_cluster.SITE}:
-        supports["clusters"] = glm_cluster.present(rows)
+    if model.cluster not in {None, sandwich.SITE}:
+        supports["clusters"] = sandwich.present(rows.size, rows.cluster, rows.prior)
     if used.prior is not None:
         sums["weights"] = np.abs(used.prior - unusual.middle(used.prior))
     return replace(found, supports=supports, sides=sides, sums=sums)

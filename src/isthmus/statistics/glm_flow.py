@@ -12,7 +12,7 @@ from scipy import special
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
-from isthmus.statistics import coordinates, glm_cluster, glm_model, linear
+from isthmus.statistics import coordinates, glm_model, linear, sandwich
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.families import null_deviance
@@ -59,13 +59,10 @@ def fit(model: Model) -> Flow:
     if model.robust is None and model.cluster is None:
         return _estimate(model, start, fitted, None)
     params = _params(start, "meat", fitted.coefficients) | _powers(model, fitted)
-    pooled = yield Round(glm_model.meat_layout(model), params)
+    pooled = yield Round(sandwich.layout(model.size, model.cluster), params)
     meat, fitted = pooled["meat"] * _small_sample(model, start), replace(fitted, rounds=fitted.rounds + 1)
     found = _estimate(model, start, fitted, meat)
-    if model.cluster is None:
-        return found
-    clusters = glm_cluster.counted(model.cluster, pooled)
-    return replace(found, counts={**found.counts, "clusters": Counts("size", clusters)})
+    return replace(found, counts={**found.counts, **sandwich.counts(model.cluster, pooled)})
 
 
 def _powers(model: Model, fitted: Fitted) -> dict[str, Any]:

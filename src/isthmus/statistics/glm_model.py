@@ -75,12 +75,6 @@ def newton_layout(model: Model, with_null: bool) -> Layout:
     )
 
 
-def meat_layout(model: Model) -> Layout:
-    """The middle of the sandwich; with clusters, also how many there are."""
-    counted = () if model.cluster is None else (Field(name="clusters", shape=(1,), kind="count"),)
-    return Layout(fields=(Field(name="meat", shape=(model.size, model.size), kind="gram"), *counted))
-
-
 def implied_columns(model: Model, rows: Rows) -> FloatArray:
     """(3, k + 1): the marks of the columns over rows with a weight; last the sums of v, v**2 and v, v the outcome."""
     used = slice(None) if rows.prior is None or bool(np.all(rows.prior > 0.0)) else rows.prior > 0.0

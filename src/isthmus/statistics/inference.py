@@ -122,12 +122,20 @@ def wald_tests(
 def positions(terms: Sequence[str], names: Sequence[str]) -> list[int]:
     """Where `terms` stand, each once; `stage` is all columns of that term, `stage[II]` and `stage[III]`.
 
+    Of a model with a predictor for each level of its outcome (`dead: stage[II]`) a term is that of every level.
+
     Raises:
         Invalid: E-TERM.
     """
-    wholes = [re.sub(r"\[[^\]]*\]", "", name) for name in names]
-    found = [[i for i, whole in enumerate(wholes) if term == whole] or [position(term, names)] for term in terms]
+    called = [_called(name) for name in names]
+    found = [[i for i, own in enumerate(called) if term in own] or [position(term, names)] for term in terms]
     return list(dict.fromkeys(i for own in found for i in own))
+
+
+def _called(name: str) -> set[str]:
+    """What stands for a column in a test: its term, with the level of a category or without, of one predictor or all."""
+    whole = re.sub(r"\[[^\]]*\]", "", name)
+    return {name, whole, *(text.rsplit(": ", 1)[-1] for text in (name, whole))}
 
 
 def position(term: str, names: Sequence[str]) -> int:

@@ -17,10 +17,12 @@ from isthmus.evidence import Counts, Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Design, Formula, parse
-from isthmus.statistics import coordinates, implied, indicators, linear
+from isthmus.statistics import coordinates, implied, indicators, linear, sandwich, weighting
 from isthmus.statistics.contract import CodeArray, Estimate, Flow, Inputs, Round, Setting
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.newton import ABSURD, MAX_ROUNDS, MOVING, STEP, must_halve, newton_step
+from isthmus.statistics.sandwich import Errors
+from isthmus.statistics.weighting import Weighting
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
 FINE = 1024.0  # starting values are multiples of 1 / FINE: the last bits of a logarithm differ between machines
@@ -29,7 +31,7 @@ Pooled = Generator[Round, Summary, Any]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Public facts. `ordered`: proportional odds, else baseline-category logits."""
+    """Public facts. `ordered`: proportional odds, else baseline-category logits; `errors`: how rows count, what errors are."""
 
     kind: str
     outcome: str
@@ -37,6 +39,7 @@ class Model:
     design: Design
     dictionary: Codebook
     ordered: bool
+    errors: Errors
 
     @property
     def cuts(self) -> int:
@@ -64,10 +67,29 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One site's rows: `columns` (p, rows) and the level of each."""
+    """One site's rows that have a weight: `columns` (p, rows), the level, weight and cluster of each; `silent` more have none."""
 
     columns: FloatArray
     codes: CodeArray
+    prior: FloatArray | None = None
+    cluster: Any = None
+    silent: int = 0
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        return len(self.codes)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """After the first rounds: coordinates, rows and weight of each level, marks, rounds used."""
+
+    place: Coordinates
+    levels: IntArray
+    weight: FloatArray
+    marks: FloatArray
+    rounds: int
 
 
 def read(formula: str, kind: str) -> Formula:
@@ -79,12 +101,12 @@ def read(formula: str, kind: str) -> Formula:
     found = parse(formula)
     if found.response is None or found.surv is not None:
         raise Invalid("E-FORMULA", f"{kind} has one outcome on the left", "write `outcome ~ terms`")
-    if found.strata or found.cluster or found.offset:
-        raise Invalid("E-FORMULA", f"{kind} takes no strata(), cluster() or offset()", "add the variable as a term")
+    if found.strata or found.offset:
+        raise Invalid("E-FORMULA", f"{kind} takes no strata() or offset()", "add the variable as a term")
     return found
 
 
-def model_of(kind: str, formula: Formula, setting: Setting) -> Model:
+def model_of(kind: str, formula: Formula, setting: Setting, errors: Errors) -> Model:
     """The model that a question asks for.
 
     Raises:
@@ -98,35 +120,48 @@ def model_of(kind: str, formula: Formula, setting: Setting) -> Model:
     levels = setting.levels[outcome]
     if len(levels) < 2:
         raise Invalid("E-OUTCOME", f"outcome {outcome!r} has one level only", "nothing can be fitted to it")
-    return Model(kind, outcome, tuple(levels), design, setting.dictionary, kind == "ordinal")
+    return Model(kind, outcome, tuple(levels), design, setting.dictionary, kind == "ordinal", errors)
 
 
-def rows_of(model: Model, inputs: Inputs) -> Rows:
-    """A site's rows."""
+def rows_of(model: Model, inputs: Inputs, weights: Weighting | None) -> Rows:
+    """A site's rows with a weight."""
     if inputs.design is None:
         raise Invalid("E-DESIGN", f"{model.kind} needs a design")
-    return Rows(inputs.design, inputs.codes[model.outcome])
+    prior, cluster = weighting.prior_of(weights, inputs), weighting.clusters_of(inputs)
+    every = Rows(inputs.design, inputs.codes[model.outcome], prior, cluster)
+    if prior is None or bool(np.all(prior > 0.0)):
+        return every
+    at = np.flatnonzero(prior > 0.0)
+    own = None if cluster is None else cluster[at]
+    columns = np.ascontiguousarray(every.columns[:, at])
+    return Rows(columns, every.codes[at], prior[at], own, every.size - at.size)
 
 
 def evidence(model: Model, rows: Rows) -> Evidence:
-    """The design, and of each level of the outcome who has it, alone and with each indicator."""
-    found = indicators.design_evidence(model.design, rows.columns, None, indicators.leverage(rows.columns))
+    """The design, and of each level of the outcome who has it, alone and with each indicator; light rows count for less."""
+    weights = None if rows.prior is None or not rows.size else rows.prior / float(rows.prior.max())
+    own = indicators.leverage(rows.columns if weights is None else rows.columns * np.sqrt(weights))
+    found = indicators.design_evidence(model.design, rows.columns, None, own, weights)
     cells: dict[str, IntArray] = {}
     sides = dict(found.sides)
     for k, level in enumerate(model.levels):
         outcome = (f"{model.outcome}[{level}]", (rows.codes == k).astype(np.float64))
-        here = indicators.design_evidence(model.design, rows.columns, outcome, 0.0)
+        here = indicators.design_evidence(model.design, rows.columns, outcome, 0.0, weights)
         cells |= here.cells
         sides |= here.sides
-    return replace(found, cells=cells, sides=sides, parameters=model.size)
+    found = replace(found, cells=cells, sides=sides, parameters=model.size)
+    found = weighting.with_weights(found, rows.prior, rows.silent)
+    return weighting.with_clusters(found, model.errors, rows.size, rows.cluster)
 
 
 def start_layout(model: Model) -> Layout:
-    """The first round: rows by level, X'X, and the marks behind implied cells, by level."""
+    """The first round: rows by level and their weight, X'WX, and the marks behind implied cells, by level."""
     size, levels = len(model.design.columns), len(model.levels)
+    weighed = () if model.errors.weighting is None else (Field(name="weight", shape=(levels,), kind="sum"),)
     return Layout(
         fields=(
             Field(name="levels", shape=(levels,), kind="count"),
+            *weighed,
             Field(name="gram", shape=(size, size), kind="gram"),
             Field(name="marks", shape=(levels, 3, len(implied.terms(model.design))), kind="moment"),
         )
@@ -146,10 +181,11 @@ def newton_layout(model: Model) -> Layout:
 
 def fit(model: Model) -> Flow:
     """The whole flow."""
-    place, levels, marks, used = yield from _begin(model)
+    start: Start = yield from _begin(model)
+    place = start.place
     jacobian = _jacobian(model, place)
-    now, before, last = _first(model, place, levels), None, math.inf
-    for rounds in range(used + 1, MAX_ROUNDS + used + 1):
+    now, before, last = _first(model, start), None, math.inf
+    for rounds in range(start.rounds + 1, MAX_ROUNDS + start.rounds + 1):
         while before is not None and not _increasing(model, now):
             now = (now + before) / 2.0
         pooled = yield Round(newton_layout(model), {"step": "newton", "coefficients": now, **place.params()})
@@ -165,20 +201,41 @@ def fit(model: Model) -> Flow:
         vcov = linear.congruence(jacobian, step.inverse)
         moved = np.abs(linear.product(jacobian, step.move))
         if bool(np.all(moved < STEP * np.sqrt(np.diag(vcov)))):
-            values = {"estimates": linear.product(jacobian, now), "vcov": vcov, "deviance": deviance}
-            counts = _counts(model, levels, marks)
-            return Estimate(model.kind, "exact", int(levels.sum()), rounds, counts, values, model.size)
+            values = {
+                "names": model.names,
+                "estimates": linear.product(jacobian, now),
+                "vcov": vcov,
+                "deviance": deviance,
+            }
+            n, counts = _size(model, start), _counts(model, start)
+            found = Estimate(model.kind, "exact", n, rounds, counts, values, model.size)
+            return (yield from _robust(model, found, now, jacobian, (step.inverse, place)))
     raise _diverged(model, place, now, before)
 
 
+def _robust(
+    model: Model, found: Estimate, now: FloatArray, jacobian: FloatArray, at: tuple[FloatArray, Coordinates]
+) -> Flow:
+    """The estimate with the errors asked for: one more round where these are not the model's."""
+    if not model.errors.sandwich:
+        return found
+    inverse, place = at
+    params = {"step": "meat", "coefficients": now, **place.params()}
+    pooled = yield Round(sandwich.layout(model.size, model.errors.cluster), params)
+    vcov = linear.congruence(jacobian, linear.congruence(inverse, pooled["meat"]))
+    counts = {**found.counts, **sandwich.counts(model.errors.cluster, pooled)}
+    return replace(found, rounds=found.rounds + 1, counts=counts, values={**found.values, "vcov": vcov})
+
+
 def _begin(model: Model) -> Pooled:
-    """Coordinates, rows by level, marks, rounds used."""
+    """`Start`."""
     place = coordinates.declared(model.design, model.dictionary)
     fixed = np.array([column.indicator for column in model.design.columns])
     for attempt in (1, 2):
         pooled = yield Round(start_layout(model), {"step": "start", **place.params()})
         levels = np.rint(pooled["levels"]).astype(np.int64)
-        _check(model, levels)
+        weight = levels.astype(np.float64) if model.errors.weighting is None else pooled["weight"]
+        _check(model, levels, weight)
         target = coordinates.recentred(place, pooled["gram"], fixed)
         try:
             linear.cholesky(pooled["gram"])
@@ -188,26 +245,27 @@ def _begin(model: Model) -> Pooled:
                 raise linear.collinear(error, model.design.names) from error
             place = target
             continue
-        return turned, levels, pooled["marks"], attempt
+        return Start(turned, levels, weight, pooled["marks"], attempt)
     raise Invalid("E-COLLINEAR", "no start")
 
 
-def _check(model: Model, levels: IntArray) -> None:
+def _check(model: Model, levels: IntArray, weight: FloatArray) -> None:
     if levels.sum() == 0:
-        raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
+        weighed = "" if model.errors.weighting is None else " and a weight above 0"
+        raise Invalid("E-NO-ROWS", f"no row has all variables of this question{weighed}", "look at `excluded`")
     empty = [name for name, rows in zip(model.levels, levels.tolist(), strict=True) if rows == 0]
     if empty:
         listed = ", ".join(repr(name) for name in empty)
         hint = "derive an outcome without it, or merge levels"
         raise Invalid("E-OUTCOME", f"no row of any site has outcome {model.outcome!r} at level {listed}", hint)
-    if levels.sum() <= model.size:
+    if float(weight.sum() if model.errors.copies else levels.sum()) <= model.size:
         raise Invalid("E-TOO-MANY-TERMS", "there are at least as many terms as rows", "use fewer terms")
 
 
-def _first(model: Model, place: Coordinates, levels: IntArray) -> FloatArray:
+def _first(model: Model, start: Start) -> FloatArray:
     """Coefficients of the shares of the levels, slopes 0."""
     first = np.zeros(model.size)
-    counts = levels.tolist()
+    counts, place = start.weight.tolist(), start.place
     unit = 1.0 if place.rotation is None else float(place.rotation[0, 0])
     for k in range(model.cuts):
         if model.ordered:
@@ -260,11 +318,16 @@ def _diverged(model: Model, place: Coordinates, now: FloatArray, before: FloatAr
     return Invalid("E-SEPARATED", f"the outcome is separated by {listed}: the coefficients have no finite value", hint)
 
 
-def _counts(model: Model, levels: IntArray, marks: FloatArray) -> dict[str, Counts]:
-    """Rows, rows by level, and the cells of each level and indicator that the estimates give away."""
-    whole = int(levels.sum())
-    found = {"n": Counts("size", np.array([whole])), "levels": Counts("cells", levels)}
+def _size(model: Model, start: Start) -> int:
+    """Rows; frequency weights count them."""
+    return round(float(start.weight.sum())) if model.errors.copies else int(start.levels.sum())
+
+
+def _counts(model: Model, start: Start) -> dict[str, Counts]:
+    """n, rows by level, and the cells of each level and indicator that the estimates give away."""
+    levels, whole = start.levels, int(start.levels.sum())
+    found = {"n": Counts("size", np.array([_size(model, start)])), "levels": Counts("cells", levels)}
     for k, level in enumerate(model.levels):
-        cells = implied.implied_cells(model.design, marks[k], (whole, int(levels[k])))
+        cells = implied.implied_cells(model.design, start.marks[k], (whole, int(levels[k])))
         found |= {f"{name} x {model.outcome}[{level}]": cell for name, cell in cells.items()}
     return found

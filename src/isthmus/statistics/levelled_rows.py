@@ -1,14 +1,17 @@
-"""Models of an outcome with levels at a site: counts by level, then score, information and deviance of one step."""
+"""Models of an outcome with levels at a site: counts by level, then score, information and deviance of one step,
+and the middle of the sandwich where it is asked for."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from scipy import special
 
-from isthmus.evidence import Weights
-from isthmus.statistics import implied
+from isthmus.evidence import SQUARED, Weights, weights_of
+from isthmus.statistics import implied, sandwich
 from isthmus.statistics.chunks import pieces
 from isthmus.statistics.contract import Answer, CodeArray, Round
 from isthmus.statistics.levelled import Model, Rows
@@ -22,40 +25,86 @@ def summarise(model: Model, rows: Rows, asked: Round) -> Answer:
     """This site's part of one round."""
     if asked.params["step"] == "start":
         return _start(model, rows, asked)
-    coefficients = np.asarray(asked.params["coefficients"])
+    if asked.params["step"] == "meat":
+        return _meat(model, rows, asked)
     score, gram, deviance = np.zeros(model.size), np.zeros((model.size, model.size)), 0.0
-    cuts = model.cuts
-    guards = np.zeros((3, cuts * cuts + 1 + cuts if model.ordered else cuts * cuts))
-    for piece in pieces(len(rows.codes)):
-        z, codes = _turned(rows.columns[:, piece], asked.params), rows.codes[piece]
+    guards = _guards(model)
+    for piece, z, logs, first, second in _evaluated(model, rows, asked.params):
+        if rows.prior is not None:
+            for filled_ in (logs, first, second):
+                filled_ *= rows.prior[piece]
         if model.ordered:
-            predictors = coefficients[:cuts, None] - coefficients[cuts:] @ z[1:]
-            part, first, second = _ordered(predictors, codes)
             _add_ordered(z[1:], first, second, score, gram)
-            whole = np.concatenate([second.reshape(cuts * cuts, -1), second.sum(axis=1), second.sum(axis=(0, 1))[None]])
         else:
-            part, first, second = _baseline(coefficients.reshape(cuts, -1) @ z, codes)
             _add_baseline(z, first, second, score, gram)
-            whole = second.reshape(cuts * cuts, -1)
-        deviance += part
-        _weigh(guards, np.abs(whole))
+        deviance -= 2.0 * float(logs.sum())
+        _weigh(guards, _matrices(model, second))
     values = {"score": score, "gram": gram, "deviance": deviance}
     return Answer(filled(asked.layout, values), _weights(guards, model.size))
 
 
+def _evaluated(
+    model: Model, rows: Rows, params: Any
+) -> Iterator[tuple[slice, FloatArray, FloatArray, FloatArray, FloatArray]]:
+    """Per piece: its columns in coordinates; log-likelihood (rows,), gradient and information of the predictors."""
+    coefficients, cuts = np.asarray(params["coefficients"]), model.cuts
+    for piece in pieces(rows.size):
+        z, codes = _turned(rows.columns[:, piece], params), rows.codes[piece]
+        if model.ordered:
+            yield piece, z, *_ordered(coefficients[:cuts, None] - coefficients[cuts:] @ z[1:], codes)
+        else:
+            yield piece, z, *_baseline(coefficients.reshape(cuts, -1) @ z, codes)
+
+
+def _meat(model: Model, rows: Rows, asked: Round) -> Answer:
+    """The middle of the sandwich; its rows weigh in it as squares of what they add to the score."""
+    guards = _guards(model)
+    root = 1.0 if rows.prior is None else np.sqrt(rows.prior) if model.errors.copies else rows.prior
+
+    def parts() -> Iterator[tuple[slice, FloatArray]]:
+        for piece, z, _, first, _ in _evaluated(model, rows, asked.params):
+            own = first if rows.prior is None else first * np.asarray(root)[piece]
+            _weigh(guards, _matrices(model, own[:, None] * own[None]))
+            yield piece, _scores(model, z, first)
+
+    values, guard = sandwich.middle(model.errors, model.size, parts(), rows)
+    if model.errors.cluster is None:
+        guard = _weights(guards, math.ceil(model.size / SQUARED))
+    return Answer(filled(asked.layout, values), guard)
+
+
+def _scores(model: Model, z: FloatArray, first: FloatArray) -> FloatArray:
+    """(parameters, rows) of each row, from the gradient of its predictors."""
+    if model.ordered:
+        return np.concatenate([first, -z[1:] * first.sum(axis=0)])
+    return (first[:, None] * z[None]).reshape(model.size, -1)
+
+
+def _matrices(model: Model, second: FloatArray) -> FloatArray:
+    """(k, rows) weights of the rows in each matrix that is a block of the information, from that of the predictors."""
+    blocks = second.reshape(model.cuts**2, -1)
+    if model.ordered:
+        blocks = np.concatenate([blocks, second.sum(axis=1), second.sum(axis=(0, 1))[None]])
+    return np.abs(blocks)
+
+
+def _guards(model: Model) -> Guards:
+    return np.zeros((3, model.cuts**2 + (model.cuts + 1 if model.ordered else 0)))
+
+
 def _start(model: Model, rows: Rows, asked: Round) -> Answer:
     size = len(rows.columns)
-    gram, marks = np.zeros((size, size)), np.zeros(asked.layout.fields[2].shape)
-    for piece in pieces(len(rows.codes)):
+    gram, marks = np.zeros((size, size)), np.zeros(asked.layout.fields[-1].shape)
+    for piece in pieces(rows.size):
         z = _turned(rows.columns[:, piece], asked.params)
-        gram += z @ z.T
+        gram += z @ z.T if rows.prior is None else (z * rows.prior[piece]) @ z.T
         for k in range(len(model.levels)):
             at = (rows.codes[piece] == k).astype(np.float64)
             marks[k] += implied.marks(model.design, model.dictionary, rows.columns[:, piece], at)
-    levels = np.bincount(rows.codes, minlength=len(model.levels))
-    ones = float(len(rows.codes))
-    weights = Weights(ones, ones, min(ones, 1.0), size)
-    return Answer(filled(asked.layout, {"levels": levels, "gram": gram, "marks": marks}), weights)
+    prior = np.ones(rows.size) if rows.prior is None else rows.prior
+    values = {"levels": np.bincount(rows.codes, minlength=len(model.levels)), "gram": gram, "marks": marks}
+    values |= {"weight": np.bincount(rows.codes, prior, len(model.levels))}
+    return Answer(filled(asked.layout, values), weights_of(prior, size))
 
 
 def _turned(columns: FloatArray, params: Any) -> FloatArray:
@@ -63,8 +112,8 @@ def _turned(columns: FloatArray, params: Any) -> FloatArray:
     return np.asarray(params["rotation"]) @ z if "rotation" in params else z
 
 
-def _baseline(predictors: FloatArray, codes: CodeArray) -> tuple[float, FloatArray, FloatArray]:
-    """Deviance, gradient (cuts, rows) and information (cuts, cuts, rows) of baseline-category logits."""
+def _baseline(predictors: FloatArray, codes: CodeArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Log-likelihood (rows,), gradient (cuts, rows) and information (cuts, cuts, rows) of baseline-category logits."""
     whole = np.vstack([np.zeros(predictors.shape[1]), predictors])
     logs = whole - special.logsumexp(whole, axis=0)
     chance = np.exp(logs)[1:]
@@ -72,10 +121,10 @@ def _baseline(predictors: FloatArray, codes: CodeArray) -> tuple[float, FloatArr
     second = -chance[:, None] * chance[None]
     at = np.arange(len(chance))
     second[at, at] = chance * (1.0 - chance)
-    return -2.0 * float(logs[codes, np.arange(len(codes))].sum()), first, second
+    return logs[codes, np.arange(len(codes))], first, second
 
 
-def _ordered(predictors: FloatArray, codes: CodeArray) -> tuple[float, FloatArray, FloatArray]:
+def _ordered(predictors: FloatArray, codes: CodeArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """As `_baseline`, of P(Y <= k) = logistic(predictor k); the predictors increase with k."""
     cuts, count = predictors.shape
     ends = np.full((1, count), np.inf)
@@ -100,7 +149,7 @@ def _ordered(predictors: FloatArray, codes: CodeArray) -> tuple[float, FloatArra
     both = below & above
     k, i = codes[both], at[both]
     second[k, k - 1, i] = second[k - 1, k, i] = -(slope[0] * slope[1])[both]
-    return -2.0 * float(np.log(chance).sum()), first, second
+    return np.log(chance), first, second
 
 
 def _add_baseline(z: FloatArray, first: FloatArray, second: FloatArray, score: FloatArray, gram: FloatArray) -> None:

@@ -1,0 +1,118 @@
+"""Weights of rows and clusters of errors: what questions of every regression kind state about them, and evidence about them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from isthmus.evidence import Evidence
+from isthmus.model.errors import Invalid
+from isthmus.model.formula import Formula
+from isthmus.model.record import record
+from isthmus.statistics import sandwich, unusual
+from isthmus.statistics.contract import Inputs
+from isthmus.statistics.sandwich import Errors
+from isthmus.summary import FloatArray
+
+
+@record
+class Weighting:
+    """What a row's weight means; there is no default, because standard errors differ."""
+
+    variable: str
+    kind: Literal["frequency", "precision", "sampling"]
+
+
+class Stated(Protocol):
+    """What a question may state about them."""
+
+    @property
+    def weights(self) -> Weighting | None:
+        """Of the rows."""
+
+    @property
+    def cluster(self) -> str | None:
+        """Beside the formula."""
+
+    @property
+    def robust(self) -> Any:
+        """True, or a name, where errors are robust."""
+
+
+def cluster_of(stated: str | None, formula: Formula) -> str | None:
+    """What errors are clustered by, stated in the formula or beside it.
+
+    Raises:
+        Invalid: E-CLUSTER, both, and they differ.
+    """
+    if formula.cluster is not None and stated not in {None, formula.cluster}:
+        raise Invalid("E-CLUSTER", "two cluster variables are stated", "state it once")
+    return stated or formula.cluster
+
+
+def errors_of(question: Stated, formula: Formula) -> Errors:
+    """Public facts about both."""
+    kind = None if question.weights is None else question.weights.kind
+    return Errors(kind, bool(question.robust), cluster_of(question.cluster, formula))
+
+
+def read(weighting: Weighting | None) -> tuple[str, ...]:
+    """The number that a question reads."""
+    return () if weighting is None else (weighting.variable,)
+
+
+def keys(cluster: str | None) -> tuple[str, ...]:
+    """The identifier that a question reads."""
+    return () if cluster in {None, sandwich.SITE} else (str(cluster),)
+
+
+def prior_of(weighting: Weighting | None, inputs: Inputs) -> FloatArray | None:
+    """(rows,) weights, or None.
+
+    Raises:
+        Invalid: E-WEIGHTS.
+    """
+    if weighting is None:
+        return None
+    prior = inputs.numbers[weighting.variable]
+    check_weights(weighting, prior)
+    return prior
+
+
+def clusters_of(inputs: Inputs) -> Any:
+    """(rows,) codes of the clusters, or None: all rows are one."""
+    return next(iter(inputs.keys.values()), None)
+
+
+def check_weights(weighting: Weighting, prior: Any) -> None:
+    """Weights are not negative; those that count rows are whole.
+
+    Raises:
+        Invalid: E-WEIGHTS.
+    """
+    if not bool(np.all(prior >= 0.0)):
+        raise Invalid("E-WEIGHTS", f"weights {weighting.variable!r} must not be negative")
+    if weighting.kind == "frequency" and not bool(np.all(prior == np.rint(prior))):
+        raise Invalid("E-WEIGHTS", f"frequency weights {weighting.variable!r} must be whole numbers")
+
+
+def with_weights(found: Evidence, prior: FloatArray | None, silent: int) -> Evidence:
+    """Evidence with who stands behind weights (rows,) above 0 of a site; `silent` more rows have none."""
+    if prior is None:
+        return found
+    sides = {**found.sides, "rows without weight": np.array([silent], dtype=np.int64)}
+    if not prior.size:
+        return replace(found, sides=sides)
+    sides["unusual weights"] = unusual.unusual(prior)
+    supports = {**found.supports, "weights": np.array([unusual.effective(prior)], dtype=np.int64)}
+    sums = {**found.sums, "weights": np.abs(prior - unusual.middle(prior))}
+    return replace(found, sides=sides, supports=supports, sums=sums)
+
+
+def with_clusters(found: Evidence, errors: Errors, rows: int, cluster: Any) -> Evidence:
+    """Evidence with how many clusters the `rows` that have a weight are in."""
+    if errors.cluster in {None, sandwich.SITE}:
+        return found
+    return replace(found, supports={**found.supports, "clusters": sandwich.present(rows, cluster, None)})
