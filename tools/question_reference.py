@@ -31,6 +31,8 @@ R: Mapping[str, str] = {
     "histogram": "hist(d$age, breaks = seq(0, 90, 10), plot = FALSE)$counts",
     "quantiles": "tapply(d$age, d$stage, quantile, probs = c(0.25, 0.5, 0.75), type = 7)",
     "correlation": "cor.test(~ age + pressure, d)  # each pair",
+    "spearman": 'cor.test(~ age + pressure, d, method = "spearman", exact = FALSE)  # each pair',
+    "kruskal_wallis": "kruskal.test(age ~ stage, d)",
     "roc": "r <- pROC::roc(died ~ age, d)\npROC::ci.auc(r)\npROC::auc(r, partial.auc = c(1, 0.8))",
     "accuracy": "t <- table(d$age >= 65, d$died)\n"
     "prop.test(t[2, 2], sum(t[, 2]), correct = FALSE)  # Wilson; binom.test for Clopper-Pearson",

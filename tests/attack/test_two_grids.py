@@ -25,6 +25,7 @@ def questions(edge: float) -> dict[str, dict]:
         "curve": {"kaplan_meier": {"time": "AGE", "event": "DIED", "grid": grid}},
         "test": {"log_rank": {"time": "AGE", "event": "DIED", "by": "ARM", "grid": grid}},
         "roc": {"roc": {"marker": "AGE", "outcome": "DIED", "grid": grid}},
+        "ranks": {"kruskal_wallis": {"variable": "AGE", "by": "ARM", "grid": grid}},
         "accuracy": {"accuracy": {"marker": "AGE", "outcome": "DIED", "threshold": edge}},
     }
 

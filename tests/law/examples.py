@@ -82,6 +82,11 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"prediction": "logit", "outcome": "died", "scale": "linear"},
     ],
     "decision_curve": [{"prediction": "risk", "outcome": "died", "thresholds": [0.4, 0.5]}],
+    "spearman": [{"variables": ["age", "pressure", "year"]}, {"variables": ["pressure", "died"]}],
+    "kruskal_wallis": [
+        {"variable": "age", "by": "stage"},
+        {"variable": "pressure", "by": "arm", "grid": {"every": 10, "to": 220}},
+    ],
     "correlation": [{"variables": ["age", "pressure", "year"]}, {"variables": ["died", "event"]}],
     "accuracy": [
         {"marker": "age", "outcome": "died", "threshold": 65},

@@ -181,6 +181,8 @@ def covered_fit(found: dict[str, Any], pooled: dict[str, Any], what: str) -> Ite
 COVERED: dict[str, tuple[Callable[..., Iterator[float]], str] | None] = {
     "quantiles": (covered_cells, "value"),
     "roc": (covered_fit, "auc"),
+    "spearman": (covered_cells, "estimate"),
+    "kruskal_wallis": (covered_fit, "statistic"),
     "kaplan_meier": (covered_curves, "survival"),
     "cumulative_incidence": (covered_curves, "incidence"),
     "rmst": (covered_cells, "rmst"),
@@ -193,10 +195,10 @@ COVERED: dict[str, tuple[Callable[..., Iterator[float]], str] | None] = {
 
 
 def gridded() -> dict[str, tuple[str, dict[str, Any]]]:
-    """name -> (kind, arguments): every example of a kind with a `grid`, on a grid that such a floor allows."""
+    """name -> (kind, arguments): every example of a kind with a `grid`, or cut by ballots, on a grid that such a floor allows."""
     found = {}
     for kind, listed in QUESTIONS.items():
-        if "grid" not in {f.name for f in dataclasses.fields(CATALOGUE[kind].question)}:
+        if kind != "spearman" and "grid" not in {f.name for f in dataclasses.fields(CATALOGUE[kind].question)}:
             continue
         for i, stated in enumerate(listed):
             timed = "time" in stated or "Surv(" in stated.get("formula", "")

@@ -45,6 +45,8 @@ TITLES = {
     "calibration": "Calibration",
     "decision_curve": "Decision curve",
     "correlation": "Pearson correlation",
+    "spearman": "Spearman correlation",
+    "kruskal_wallis": "Kruskal-Wallis test",
     "meta": "Meta-analysis",
     "validate_model": "Validation of a model",
     "effect": "Effect of treatment",

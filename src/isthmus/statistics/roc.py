@@ -21,13 +21,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from isthmus.evidence import Counts, Evidence, weights_of, worst
+from isthmus.evidence import Counts, Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Refused
 from isthmus.model.record import record
-from isthmus.statistics import cutting, grids, roc_area
+from isthmus.statistics import cutting, grids, placements, ranks, roc_area
 from isthmus.statistics.accuracy import binary
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.cutting import Asking, Counted, Cut
@@ -41,7 +40,6 @@ from isthmus.statistics.survival import GridWish
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
 STAGES = 6  # ballots a marker; the stroke trial's score, floor 11: bound 0.0147, 0.0125, 0.0042 after 1, 3, 6
-JOINT = 16  # unknown joint counts once the margins are known: with more, one sum leaves too many tables open
 PAIRS = Layout(fields=(Field(name="products", shape=(2,), kind="sum"),))
 Direction = Literal["higher", "lower"]
 
@@ -125,7 +123,8 @@ def _two_valued(question: Roc, rows: Rows) -> dict[str, IntArray]:
     values = [np.unique(marker, return_inverse=True) for marker in (rows.marker, rows.other)]
     if any(found.size > 2 for found, _ in values):
         return {}
-    return _joint((question.marker, question.compare.marker), rows.outcome, [cell for _, cell in values])
+    pair = (values[0][1], values[1][1])
+    return placements.joint((question.marker, question.compare.marker), rows.outcome, pair, 2)
 
 
 def _flow(question: Roc, setting: Setting) -> Flow:
@@ -181,7 +180,7 @@ def _area(name: str, direction: Direction, setting: Setting, at: Counted, finest
         Refused: E-DISCLOSURE, all values lie in one cell, whose area would be 0.5 whatever the marker; not where the cell is the
             `finest` of one's own files: there the marker is constant.
     """
-    single = _single(at.grid, grids.declared(name, setting.dictionary).type == "integer")
+    single = ranks.single(at.grid, grids.declared(name, setting.dictionary).type == "integer")
     held = np.flatnonzero(at.counts.sum(axis=0))
     if held.size == 1 and not single[held[0]] and not finest:
         message = f"no cut of {name!r} leaves enough of both classes on either side at every site"
@@ -193,19 +192,9 @@ def _area(name: str, direction: Direction, setting: Setting, at: Counted, finest
     return Area(found.auc, found.variance, found.spread, *turned, found.bound)
 
 
-def _single(grid: Grid, whole: bool) -> NDArray[np.bool_]:
-    """Cells that stand for one value: recorded ones, or a single whole number."""
-    if grid.recorded:
-        return np.ones(len(grid.edges) + 1, dtype=np.bool_)
-    ends = np.array([-math.inf, *grid.edges, math.inf])
-    held = np.ceil(ends[1:]) - np.ceil(ends[:-1])
-    return np.asarray(held <= 1.0, dtype=np.bool_) if whole else np.zeros(held.size, dtype=np.bool_)
-
-
 def _pairs(on: tuple[Grid, Grid], areas: tuple[Area, Area]) -> Round:
-    params: dict[str, Any] = {"step": "pairs", "of": "both"}
-    for i, (grid, area) in enumerate(zip(on, areas, strict=True)):
-        params |= {f"edges {i}": np.array(grid.edges), f"recorded {i}": int(grid.recorded)}
+    params: dict[str, Any] = {"step": "pairs", "of": "both", **placements.told(on)}
+    for i, area in enumerate(areas):
         params |= {f"positive {i}": area.positive, f"negative {i}": area.negative}
     return Round(PAIRS, params)
 
@@ -240,35 +229,15 @@ def _summarise(question: Roc, setting: Setting, prepared: Rows, asked: Round) ->
 def _products(question: Roc, rows: Rows, asked: Round) -> Answer:
     """Sums over the positive and the negative rows of the product of both markers' placements."""
     params: Any = asked.params
-    product, cells = np.ones(rows.marker.size), []
     names = (question.marker, "" if question.compare is None else question.compare.marker)
-    for i, (name, values) in enumerate(zip(names, (rows.marker, rows.other), strict=True)):
-        grid = Grid(tuple(params[f"edges {i}"].tolist()), recorded=bool(params[f"recorded {i}"]))
-        cell = grids.cells(name, values, grid)
+    pair = (placements.cells(names[0], rows.marker, params, 0), placements.cells(names[1], rows.other, params, 1))
+    product = np.ones(rows.marker.size)
+    for i, cell in enumerate(pair):
         product *= np.where(rows.outcome == 1, params[f"positive {i}"][cell], params[f"negative {i}"][cell])
-        cells.append(np.unique(cell, return_inverse=True)[1])
     sums = np.bincount(1 - rows.outcome, weights=product, minlength=2).astype(np.float64)
-    joint = _joint(names, rows.outcome, cells)
-    part = rows.outcome if joint else _parts(rows.outcome, cells)
-    weights = worst([weights_of(product[part == which], 1) for which in np.unique(part)] or [weights_of(product, 1)])
+    joint = placements.joint(names, rows.outcome, pair, 2)
+    weights = placements.guard(product, rows.outcome, pair, bool(joint))
     return Answer(Summary(asked.layout, {"products": sums}), weights=weights, cells=joint)
-
-
-def _parts(outcome: Cells, cells: list[Cells]) -> Cells:
-    """(rows,) numbers of the sums that leave apart: each class; each value of a two-valued marker in it too."""
-    found = outcome
-    for cell in cells:
-        found = found if cell.max(initial=0) != 1 else 2 * found + cell  # margins known, its two sums follow
-    return found
-
-
-def _joint(names: tuple[str, str], outcome: Cells, cells: list[Cells]) -> dict[str, IntArray]:
-    """Both markers' joint counts by class, where they are so few that one sum and the margins tell them."""
-    wide = [int(cell.max(initial=0)) + 1 for cell in cells]
-    if (wide[0] - 1) * (wide[1] - 1) > JOINT:
-        return {}
-    counts = grids.tally(cells[0] * wide[1] + cells[1], wide[0] * wide[1], outcome, 2)
-    return {f"{names[0]} x {names[1]}, class {level}": counts[level] for level in (0, 1)}
 
 
 def _report(question: Roc, setting: Setting, estimate: Estimate) -> dict[str, Any]:

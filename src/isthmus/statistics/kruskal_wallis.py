@@ -1,0 +1,194 @@
+"""Kruskal and Wallis' rank test of a number between groups (kind `kruskal_wallis`), as R's `kruskal.test`.
+
+Of two groups it is the rank-sum test of Wilcoxon, Mann and Whitney without continuity correction: the statistic is its z squared
+(`wilcox.test(correct = FALSE, exact = FALSE)`).
+
+Result keys: `fit`: `statistic`, `df`, `p_value`; `cells`: per group `n` and `mean_rank`; `n`; where `exactness` is `grid` also
+`bound` (no order of the rows inside the cells moves the statistic by more) and `grid`.
+
+Rows are counted by group on public cells of the variable, as `roc` counts a marker: recorded values under open rules, a stated
+grid, or the finest cuts that every site's rules allow; each cell of each group is 0 or enough people at each site. With N rows,
+R_g the sum of the mid-ranks of the n_g rows of group g, and t the sizes of ties:
+
+    H = 12 / (N (N + 1)) sum_g (R_g - n_g (N + 1) / 2)**2 / n_g / (1 - sum (t**3 - t) / (N**3 - N))
+
+Reference: Kruskal & Wallis (1952), J Am Stat Assoc 47:583.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from isthmus.evidence import Counts, Evidence
+from isthmus.model.codebook import Codebook
+from isthmus.model.errors import Invalid, Refused
+from isthmus.model.record import record
+from isthmus.statistics import cutting, grids, linear, ranks
+from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
+from isthmus.statistics.cutting import Counted, Cut
+from isthmus.statistics.halving import Sorted
+from isthmus.statistics.histogram import grid_of, group
+from isthmus.statistics.inference import chi_square_p
+from isthmus.statistics.show import count, number, size
+from isthmus.statistics.survival import GridWish
+from isthmus.summary import FloatArray, IntArray
+
+STAGES = 6  # ballots, as `roc`
+
+
+@record
+class KruskalWallis:
+    """Arguments of `kruskal_wallis`: a number, `by` a category; `grid` else the codebook's or cuts by ballots."""
+
+    variable: str
+    by: str
+    grid: GridWish | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One site's values by group, in order."""
+
+    sorted: Sorted
+
+
+def _needs(question: KruskalWallis) -> Needs:
+    if question.variable == question.by:
+        raise Invalid("E-VARIABLE", "`variable` and `by` are different variables")
+    return Needs(numbers=(question.variable,), categories=(question.by,), times=(question.variable,))
+
+
+def _rungs(question: KruskalWallis, dictionary: Codebook) -> tuple[Grid, ...]:
+    return cutting.ladder(question.variable, dictionary, question.grid)
+
+
+def _cut(question: KruskalWallis, setting: Setting) -> Cut:
+    return Cut(question.variable, grids.declared(question.variable, setting.dictionary), setting.levels[question.by])
+
+
+def _prepare(question: KruskalWallis, setting: Setting, inputs: Inputs) -> Rows:
+    which = group(question.by, setting, inputs)
+    return Rows(cutting.grouped(inputs.numbers[question.variable], which, len(setting.levels[question.by])))
+
+
+def _evidence(question: KruskalWallis, setting: Setting, prepared: Rows) -> Evidence:
+    counts = cutting.counts(question.variable, prepared.sorted, grid_of(setting))
+    sizes = counts.sum(axis=1)
+    return Evidence(
+        rows=int(sizes.sum()), groups={question.by: sizes}, cells=cutting.named(_cut(question, setting), counts)
+    )
+
+
+def _flow(question: KruskalWallis, setting: Setting) -> Flow:
+    what, grid = _cut(question, setting), grid_of(setting)
+    at = yield from cutting.counted(what, grid)
+    _check(question, at.counts)
+    if question.grid is None and not grid.recorded:
+        at = yield from cutting.refined(what, at, _mixed, STAGES)
+    _check_cells(question, at, setting.open_rules and question.grid is None)
+    counts = {"n": Counts("size", np.array([int(at.counts.sum())])), "groups": Counts("size", at.counts.sum(axis=1))}
+    single = ranks.single(at.grid, what.variable.type == "integer")
+    exact = not bool(at.counts.sum(axis=0)[~single].any())
+    values = {"at": at, "single": single}
+    n = int(at.counts.sum())
+    return Estimate("kruskal_wallis", "exact" if exact else "grid", n, at.rounds, counts=counts, values=values)
+
+
+def _mixed(counts: IntArray) -> list[int]:
+    """Cells with rows of more than one group: the others' order changes no rank sum."""
+    return np.flatnonzero((counts > 0).sum(axis=0) > 1).tolist()
+
+
+def _check(question: KruskalWallis, counts: IntArray) -> None:
+    sizes = counts.sum(axis=1)
+    if not sizes.sum():
+        raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
+    if (sizes > 0).sum() < 2:
+        raise Invalid("E-ONE-GROUP", f"{question.by!r} is the same in every row", "a test compares two groups or more")
+
+
+def _check_cells(question: KruskalWallis, at: Counted, finest: bool) -> None:
+    if (at.counts.sum(axis=0) > 0).sum() > 1:
+        return
+    if finest or at.grid.recorded:
+        raise Invalid("E-COLLINEAR", f"column {question.variable!r} is constant", "leave it out")
+    message = f"no cut of {question.variable!r} leaves enough people of each group on either side at every site"
+    raise Refused("E-DISCLOSURE", message, "a wider population, fewer and larger groups, or sites that are larger")
+
+
+def _summarise(question: KruskalWallis, setting: Setting, prepared: Rows, asked: Round) -> Answer:
+    return cutting.summarised(_cut(question, setting), prepared.sorted, grid_of(setting).recorded, asked)
+
+
+def _report(question: KruskalWallis, setting: Setting, estimate: Estimate) -> dict[str, Any]:
+    at: Counted = estimate.values["at"]
+    sizes = at.counts.sum(axis=1)
+    held = np.flatnonzero(sizes)
+    table = at.counts[held]
+    scores = ranks.mid(table.sum(axis=0))
+    totals = np.array([linear.dot(row.astype(np.float64), scores) for row in table])
+    statistic = _statistic(totals, table, 0.0)
+    shown = dict(zip(held.tolist(), (totals / sizes[held]).tolist(), strict=True))
+    names = setting.levels[question.by]
+    people = estimate.counts["groups"].values.tolist()
+    body: dict[str, Any] = {
+        "kind": estimate.kind,
+        "exactness": estimate.exactness,
+        "n": size(estimate.counts["n"]),
+        "rounds": estimate.rounds,
+        "fit": {
+            "statistic": number(statistic),
+            "df": held.size - 1,
+            "p_value": number(chi_square_p(statistic, held.size - 1)),
+        },
+        "cells": [
+            {question.by: name, "n": count(people[i]), "mean_rank": number(shown.get(i, math.nan))}
+            for i, name in enumerate(names)
+        ],
+    }
+    if estimate.exactness == "grid":
+        body |= {"bound": _bound(totals, table, estimate.values["single"]), "grid": {"edges": list(at.grid.edges)}}
+    return body
+
+
+def _statistic(totals: FloatArray, table: IntArray, moved: FloatArray | float) -> float:
+    """H of rank sums (groups,), each `moved` away from its expectation or towards it, with ties by cell."""
+    n = float(table.sum())
+    sizes = table.sum(axis=1).astype(np.float64)
+    away = np.maximum(np.abs(totals - sizes * (n + 1.0) / 2.0) + moved, 0.0)
+    ties = table.sum(axis=0).astype(np.float64)
+    tied = float(np.add.accumulate(ties * ties * ties - ties)[-1]) / (n * n * n - n)
+    return 12.0 / (n * (n + 1.0)) * float(np.add.accumulate(away * away / sizes)[-1]) / (1.0 - tied)
+
+
+def _bound(totals: FloatArray, table: IntArray, single: Any) -> float:
+    """How far the statistic of the rows' own ranks may lie: rank sums move by half of the pairs with other groups in a
+    cell, and up to all ties of a cell of several values may be none."""
+    inside = table[:, ~single]
+    rest = inside.sum(axis=0) - inside
+    reach = (inside * rest).sum(axis=1) / 2.0
+    found = _statistic(totals, table, 0.0)
+    apart = np.where(single, table, 0)
+    n = float(table.sum())
+    ties = table.sum(axis=0).astype(np.float64)
+    loose = apart.sum(axis=0).astype(np.float64)
+    scale = [1.0 - float(np.add.accumulate(t * t * t - t)[-1]) / (n * n * n - n) for t in (ties, loose)]
+    least = _statistic(totals, table, -reach) * scale[0] / scale[1]  # without ties the correction divides by more
+    return max(_statistic(totals, table, reach) - found, found - least)
+
+
+STATISTIC = Statistic(
+    kind="kruskal_wallis",
+    question=KruskalWallis,
+    needs=_needs,
+    rungs=_rungs,
+    prepare=_prepare,
+    evidence=_evidence,
+    flow=_flow,
+    summarise=_summarise,
+    report=_report,
+)
