@@ -104,6 +104,7 @@ def test_sites_as_strata_equal_a_pooled_stratified_analysis(name, statistic, que
         {"outcome": "died", "method": "iptw"},
         {"outcome": "pressure", "method": "aipw", "family": "gaussian"},
         {"time": "time", "event": "event", "method": "iptw", "at": [30], "tau": 60},
+        {"time": "time", "event": "event", "method": "iptw", "strata": ["site"]},
     ],
 )
 def test_a_propensity_model_of_each_site_is_dealt_inside_sites_only(stated) -> None:
@@ -121,6 +122,19 @@ def test_a_propensity_model_of_each_site_is_dealt_inside_sites_only(stated) -> N
     alone = [over(statistic, q, make(statistic, q, rows), np.zeros(ROWS, dtype=int)).report for q in (question, common)]
     for key in ("terms", "curves"):  # one site's own model is the common one
         assert largest_difference(alone[0].get(key), alone[1].get(key)) < 1e-9
+
+
+@pytest.mark.parametrize("estimand", ["ATE", "ATT", "ATO"])
+def test_a_hazard_ratio_within_sites_is_the_same_whatever_the_floor(estimand) -> None:
+    stated = {"treatment": "treat", "time": "time", "event": "event", "adjust": "age", "method": "iptw"}
+    asked = study({"m": {"effect": {**stated, "estimand": estimand, "strata": ["site"]}}})
+    rows, sites = table(PLENTY, 2), np.random.default_rng(2).choice(3, PLENTY, p=[0.6, 0.2, 0.2])
+    answers = [
+        isthmus.rehearse(asked, shared_out(rows, sites), rules=rules).to_dict()["analyses"]["m"]
+        for rules in (plain(OPEN), FLOOR)
+    ]
+    assert [answer["exactness"] for answer in answers] == ["exact", "exact"]
+    assert largest_difference(answers[0]["terms"], answers[1]["terms"]) < 1e-12
 
 
 def over_or_error(statistic: Any, question: Any, rows: dict[str, Any], sites: np.ndarray) -> Any:

@@ -14,6 +14,7 @@ from reference_cases import run, worst
 
 import isthmus
 from isthmus.model.canonical import plain
+from isthmus.model.errors import Invalid
 from isthmus.model.rules import OPEN
 
 HERE = Path(__file__).parent / "r"
@@ -89,11 +90,86 @@ def test_equals_r(name: str, errors: str) -> None:
     assert (body["propensity"] is None) == (name == "site")
 
 
-def test_equals_r_through_the_masked_path() -> None:
+def answered(questions: dict[str, Any], rules: dict[str, Any]) -> dict[str, Any]:
     whole = table()
     columns = [name for name in whole if name != "site_"]
     sites = {f"s{s}": pa.table({n: whole[n][whole["site_"] == s] for n in columns}) for s in np.unique(whole["site_"])}
-    study = isthmus.Study(title="t", dataset="d", analyses={name: {"effect": q} for name, q in QUESTIONS.items()})
-    answers = isthmus.rehearse(study, sites, rules=plain(OPEN)).to_dict()["analyses"]
-    for name, answer in answers.items():
+    study = isthmus.Study(title="t", dataset="d", analyses={name: {"effect": q} for name, q in questions.items()})
+    return isthmus.rehearse(study, sites, rules=rules).to_dict()["analyses"]
+
+
+def test_equals_r_through_the_masked_path() -> None:
+    for name, answer in answered(QUESTIONS, plain(OPEN)).items():
         check(answer, expected(name), "stacked")
+
+
+WITHIN = {key: value for key, value in ASKED.items() if key not in {"at", "tau"}} | {"strata": ["site"]}
+STRATIFIED = {
+    **{estimand: {**WITHIN, "estimand": estimand} for estimand in ("ATE", "ATT", "ATO")},
+    "site": {**WITHIN, "propensity": "site"},
+}
+
+
+def check_within(body: dict[str, Any], name: str, errors: str) -> None:
+    right = expected("strata")[name]
+    assert right["check"] < 1e-11  # R's numeric derivatives give its information to this
+    assert figures(body) == {"log hazard ratio": pytest.approx((right["loghr"], right[errors]), rel=1e-9)}
+    assert body["fit"]["hazard_ratio"]["estimate"] == pytest.approx(np.exp(right["loghr"]), rel=1e-9)
+    assert (body["exactness"], body["error"], "curves" in body) == ("exact", errors, False)
+
+
+@pytest.mark.parametrize("errors", ["stacked", "known"])
+@pytest.mark.parametrize("name", STRATIFIED)
+def test_sites_as_strata_equal_r(name: str, errors: str) -> None:
+    check_within(run("effect", {**STRATIFIED[name], "errors": errors}, table()).report, name, errors)
+
+
+def test_sites_as_strata_equal_r_through_masks_whatever_the_floor() -> None:
+    """A floor of 3 leaves no recorded day its own step, and the hazard ratio as it is."""
+    for rules in (plain(OPEN), plain(OPEN) | {"minimum_count": 3, "minimum_count_site": 3, "minimum_sites": 3}):
+        answers = answered(STRATIFIED, rules)
+        for name, answer in answers.items():
+            check_within(answer, name, "stacked")
+            assert answer["rounds"] <= 15
+
+
+def test_one_stratum_is_one_baseline() -> None:
+    alone = table() | {"site_": np.zeros(240, dtype=int)}
+    within, common = (run("effect", question, alone).report for question in (WITHIN, ASKED))
+    assert figures(within)["log hazard ratio"] == pytest.approx(figures(common)["log hazard ratio"], rel=1e-9)
+    for key in ("balance", "ess"):
+        assert within["fit"][key] == common["fit"][key]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"strata": ["x"]},
+        {"at": [20.0]},
+        {"tau": 70.0},
+        {"grid": {"edges": [20.0]}},
+        {"time": None, "event": None, "outcome": "event"},
+    ],
+)
+def test_what_cannot_be_asked_with_strata(change: dict[str, Any]) -> None:
+    stated = {key: value for key, value in {**WITHIN, **change}.items() if value is not None}
+    with pytest.raises(Invalid) as caught:
+        run("effect", stated, table())
+    assert caught.value.code == "E-OUTCOME"
+
+
+def test_a_hazard_ratio_without_an_end_says_so() -> None:
+    rows = table()
+    rows["event"] = rows["event"] * (rows["a"] == 0)
+    with pytest.raises(Invalid) as caught:
+        run("effect", WITHIN, rows)
+    assert caught.value.code == "E-NO-EVENTS"
+    rows = table()
+    died = (rows["event"] == 1) & (rows["a"] == 1)  # a treated person dies only where nobody else is at risk
+    for site in np.unique(rows["site_"]):
+        here = rows["site_"] == site
+        rows["time"][here & died] += 1000.0
+        rows["time"][here & (rows["a"] == 0)] %= 500.0
+    with pytest.raises(Invalid) as caught:
+        run("effect", WITHIN, rows)
+    assert caught.value.code == "E-SEPARATED"

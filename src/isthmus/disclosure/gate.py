@@ -241,7 +241,7 @@ def release_vote(layout: Layout, agreed: Sequence[bool], randomness: Callable[[i
     """This site's words of the vote: 0 where it agrees, uniformly random where it refuses.
 
     Args:
-        layout: one field of kind `vote`.
+        layout: fields of kind `vote`, of one dimension, and no other.
         agreed: one answer per word, in the layout's order.
         randomness: cryptographic, `secrets.token_bytes`; as many bytes are drawn whatever the answers.
 

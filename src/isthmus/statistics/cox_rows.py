@@ -321,8 +321,22 @@ def _apart(at: RiskSets, blocks: Blocks, weight: FloatArray) -> FloatArray:
     return found
 
 
+def site_residuals(rows: Rows, ties: Ties, params: Params) -> FloatArray:
+    """(p, n) score residuals times the weights, in order of the rows; 0 for those never at risk at an event."""
+    columns, scale = turned(rows, params)
+    blocks, found = own_blocks(rows), np.zeros_like(columns)
+    if len(blocks.starts):
+        sets = risk_sets(columns, scale, blocks, ties, params)
+        at = cox_robust.moments(sets.sums, blocks.index.total, sets.s1, sets.d1)
+        hazard, mean = (exposed(_forward(v, blocks), blocks.block, blocks.late) for v in (at.hazard, at.mean))
+        events = blocks.events
+        mine = cox_robust.At(sets.x, sets.risk, blocks.weight, hazard, mean, events, blocks.block[events])
+        found[:, blocks.rows] = cox_robust.residuals(mine, at)
+    return found
+
+
 def site_meat(rows: Rows, ties: Ties, params: Params, copies: FloatArray | None) -> tuple[FloatArray, Weights]:
-    """The middle of the sandwich over this site's strata; rows never at risk at an event have no residual.
+    """The middle of the sandwich over this site's strata.
 
     `copies`: (rows,) that each row stands for, or None.
     """
@@ -330,13 +344,9 @@ def site_meat(rows: Rows, ties: Ties, params: Params, copies: FloatArray | None)
     blocks = own_blocks(rows)
     if len(blocks.starts) == 0:
         return np.zeros((len(columns), len(columns))), Weights(0.0, 0.0, 0.0, len(columns))
-    sets = risk_sets(columns, scale, blocks, ties, params)
-    at = cox_robust.moments(sets.sums, blocks.index.total, sets.s1, sets.d1)
-    hazard, mean = (exposed(_forward(v, blocks), blocks.block, blocks.late) for v in (at.hazard, at.mean))
-    events = blocks.events
-    mine = cox_robust.At(sets.x, sets.risk, blocks.weight, hazard, mean, events, blocks.block[events])
+    found = site_residuals(rows, ties, params)[:, blocks.rows]
     cluster, copies = (None if v is None else v[blocks.rows] for v in (rows.told.cluster, copies))
-    return cox_robust.meat(cox_robust.residuals(mine, at), scale, cluster, copies)
+    return cox_robust.meat(found, scale, cluster, copies)
 
 
 def turned(rows: Rows, params: Params) -> tuple[FloatArray, FloatArray]:

@@ -12,6 +12,7 @@ from isthmus.model.errors import Invalid
 from isthmus.statistics import (
     coordinates,
     effect_flow,
+    effect_hazard,
     effect_local,
     effect_report,
     effect_site,
@@ -37,11 +38,13 @@ from isthmus.summary import FloatArray
 def _needs(question: Effect) -> Needs:
     formula, times = adjustment(question), () if question.time is None else (question.time,)
     names = (question.treatment, outcome_name(question), *question.negative_controls, *times)
-    return Needs(numbers=tuple(dict.fromkeys(names)), formula=formula, times=times)
+    return Needs(numbers=tuple(dict.fromkeys(names)), formula=formula, times=() if question.strata else times)
 
 
 def _rungs(question: Effect, dictionary: Codebook) -> tuple[Grid, ...]:
-    return () if question.time is None else survival.rungs(question.time, question.grid, dictionary)
+    if question.time is None or question.strata:
+        return ()
+    return survival.rungs(question.time, question.grid, dictionary)
 
 
 def _grid(setting: Setting) -> Grid:
@@ -70,8 +73,8 @@ def plan_of(question: Effect, setting: Setting) -> Plan:
         propensity, outcome, name, question.method, question.estimand, stacked, unit, question.negative_controls
     )
     plan = replace(plan, local=question.propensity == "site")
-    if question.time is None:
-        return plan
+    if question.time is None or question.strata:
+        return replace(plan, within=bool(question.strata))
     grid = _grid(setting)
     return replace(plan, wish=Wish(grid.edges, question.at, question.tau), recorded=grid.recorded)
 
@@ -130,7 +133,7 @@ def _evidence(question: Effect, setting: Setting, prepared: Rows) -> Evidence:
         for arm in effect_flow.ARMS:
             here = glm_evidence(modelled, _glm_rows(rows, arm))
             found = _joined(found, here, arm if which == 0 else f"{arm}{name} ")
-    if question.time is None:
+    if question.time is None or question.strata:
         return found
     steps = effect_survival_site.cells(prepared, question.time, _grid(setting))
     return replace(found, cells={**found.cells, **steps})
@@ -171,6 +174,8 @@ def _summarise(question: Effect, setting: Setting, prepared: Rows, asked: Round)
         return _summarise_fit(plan, prepared, asked)
     if question.method == "stratified":
         return effect_strata.summarised(prepared, _range(question, setting), asked)
+    if question.strata and params["step"] != "weigh":
+        return effect_hazard.summarised(prepared, question.estimand, asked)
     if question.time is not None and params["step"] != "weigh":
         told = (question.time, _grid(setting))
         return effect_survival_site.summarised(prepared, told, question.estimand, asked)

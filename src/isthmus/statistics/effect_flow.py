@@ -16,7 +16,7 @@ import numpy as np
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
-from isthmus.statistics import coordinates, effect_survival, glm_flow, linear, lockstep
+from isthmus.statistics import coordinates, effect_hazard, effect_survival, glm_flow, linear, lockstep
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.effect_survival import Wish
 from isthmus.statistics.glm_flow import Fitted, Pooled, Start
@@ -26,6 +26,7 @@ from isthmus.summary import Field, FloatArray, Layout, Summary
 NOUGHT = 1e-12  # a difference this small is rounding: overlap weights balance means exactly
 ARMS = ("treated ", "control ")
 Pair: TypeAlias = tuple[FloatArray, FloatArray]  # means of treated and control (2,), and their covariance (2, 2)
+NO_MEANS: Pair = (np.zeros(2), np.zeros((2, 2)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Plan:
     """Public facts: the propensity model, the outcome models of the arms (or None), what is estimated.
 
     `controls` are the names of negative controls; `local`: each site has a propensity model of its own; `wish`: of a
-    survival outcome, whose every time is its own step where `recorded`.
+    survival outcome, whose every time is its own step where `recorded`; `within`: the hazard ratio alone, within sites.
     """
 
     propensity: Model
@@ -47,6 +48,7 @@ class Plan:
     local: bool = False
     wish: Wish | None = None
     recorded: bool = False
+    within: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ def run(plan: Plan) -> Flow:
         return (yield from _modelled(plan, plan.outcome))
     propensity = yield from propensity_model(plan)
     base = _base(plan, propensity)
+    if plan.within:
+        return (yield from _within_sites(plan, propensity, base))
     if plan.wish is not None:
         return (yield from _survival(plan, plan.wish, propensity, base))
     outcomes = [base, *({**base, "of": i, "unit": 1.0} for i, _ in enumerate(plan.controls, start=1))]
@@ -122,14 +126,28 @@ def propensity_model(plan: Plan) -> Pooled:
     return Fit(start, nothing, {f"ps {key}": value for key, value in start.place.params().items()})
 
 
+def _within_sites(plan: Plan, propensity: Fit, base: dict[str, Any]) -> Flow:
+    """The hazard ratio with sites as strata, balance in its first round."""
+    base["ps inverse"] = propensity.fitted.inverse
+    ratio = lockstep.tallied(effect_hazard.run(plan.propensity.size, base, _stacked(plan)))
+    weigh = Round(weigh_layout(plan), {"step": "weigh", **base})
+    (found, rounds), pooled = yield from lockstep.both(ratio, lockstep.once(weigh))
+    made = estimate(plan, propensity, pooled, NO_MEANS, propensity.fitted.rounds + rounds)
+    return replace(made, values={**made.values, "hazard": found})
+
+
+def _stacked(plan: Plan) -> str:
+    """What the errors of a hazard ratio are stacked on."""
+    return ("site" if plan.local else "common") if plan.stacked else "no"
+
+
 def _survival(plan: Plan, wish: Wish, propensity: Fit, base: dict[str, Any]) -> Flow:
     """Weighted curves and what follows from them, balance in their first round."""
     base["ps inverse"] = propensity.fitted.inverse
-    stacked = ("site" if plan.local else "common") if plan.stacked else "no"
-    weighted = effect_survival.run(wish, plan.propensity.size, base, stacked)
+    weighted = effect_survival.run(wish, plan.propensity.size, base, _stacked(plan))
     weigh = Round(weigh_layout(plan), {"step": "weigh", **base})
     found, pooled = yield from lockstep.both(weighted, lockstep.once(weigh))
-    made = estimate(plan, propensity, pooled, (np.zeros(2), np.zeros((2, 2))), propensity.fitted.rounds)
+    made = estimate(plan, propensity, pooled, NO_MEANS, propensity.fitted.rounds)
     leaving = found.people.sum(axis=1)
     risk = np.add.accumulate(leaving[:, ::-1], axis=1)[:, ::-1] + found.beyond[:, None]
     curves = {}
@@ -142,7 +160,7 @@ def _survival(plan: Plan, wish: Wish, propensity: Fit, base: dict[str, Any]) -> 
         exactness="exact" if plan.recorded else "grid",
         rounds=made.rounds + found.rounds,
         counts={**made.counts, **curves},
-        values={**made.values, "survival": found},
+        values={**made.values, "survival": found, "hazard": (found.estimates[0], found.covariance[0, 0])},
     )
 
 

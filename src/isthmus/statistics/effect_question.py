@@ -12,6 +12,7 @@ Errors are sandwiches without small-sample factor: `stacked` counts the estimati
 Am Stat 56:29), `known` takes the weights as known (`stratified` always does).
 
 With `time` and `event` the outcome is survival (`iptw`): weighted Kaplan-Meier curves of both arms, and a Cox model of the treatment alone (one baseline, Efron's ties).
+With `strata: [site]` too, each site has a baseline of its own: the hazard ratio alone, exact whatever the floor; curves and times are asked without.
 
 Result keys: `terms` (`mean[1]`, `mean[0]`, `difference`; `log ratio` and `log odds ratio` of a 0/1 outcome; of survival
 `log hazard ratio`, `survival[1] at t`, `survival[0] at t`, `risk difference at t`, `mean[1] to tau`, `mean[0] to tau`,
@@ -21,7 +22,7 @@ term before and after, `e_value`, `hazard_ratio`, `strata`, `calibration` by neg
 
 Reference: Lunceford & Davidian (2004), Stat Med 23:2937; Li, Morgan & Zaslavsky (2018), JASA 113:390; VanderWeele & Ding
 (2017), Ann Intern Med 167:268 (E-value). In R: `survey` or `PSweight`, `geex` for stacked errors; `survfit` and `coxph`
-with `weights` and `robust = TRUE` for survival with known weights.
+with `weights` and `robust = TRUE` for survival with known weights, `strata(site)` for `strata: [site]`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Effect:
     `AGE + SEX`; `family`: of the outcome models of `aipw` and `gcomputation`; `errors`: `stacked` or `known`;
     `propensity_strata`: number of strata of the propensity score, of `stratified`, whose errors take them as known;
     `negative_controls`: 0/1 outcomes that the treatment cannot change, three or more, with `iptw`;
-    `propensity`: one `common` model, or one of each `site`; `at`, `tau`, `grid`: times, end and steps of survival.
+    `propensity`: one `common` model, or one of each `site`; `at`, `tau`, `grid`: times, end and steps of survival;
+    `strata`: `[site]`, of the hazard ratio of survival.
     """
 
     treatment: str
@@ -61,6 +63,7 @@ class Effect:
     at: tuple[float, ...] = ()
     tau: float | None = None
     grid: GridWish | None = None
+    strata: tuple[str, ...] = ()
 
 
 def outcome_name(question: Effect) -> str:
@@ -105,6 +108,10 @@ def _check(question: Effect) -> None:
 def _check_outcome(question: Effect) -> None:
     """One outcome, and nothing of survival where it is not."""
     survives = question.time is not None and question.event is not None
+    if question.strata not in {(), ("site",)} or (question.strata and not survives):
+        raise Invalid("E-OUTCOME", "`strata` is `[site]`, of a hazard ratio", "use propensity or adjust for the rest")
+    if question.strata and (question.at or question.tau is not None or question.grid is not None):
+        raise Invalid("E-OUTCOME", "curves have one baseline, not one of each site", "ask for them without `strata`")
     if survives == (question.outcome is not None) or (question.time is None) != (question.event is None):
         raise Invalid("E-MISSING-KEY", "an effect has an `outcome`, or a `time` and an `event`", "state one of them")
     if not survives:

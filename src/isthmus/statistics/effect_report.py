@@ -15,6 +15,8 @@ from isthmus.statistics.inference import quantile, term_rows
 from isthmus.statistics.show import counts, number, numbers, size
 from isthmus.summary import FloatArray
 
+LOG_RATIO = "log hazard ratio"
+
 
 def _terms(estimate: Estimate, conf_level: float) -> list[dict[str, Any]]:
     means, covariance = estimate.values["means"], estimate.values["covariance"]
@@ -57,10 +59,13 @@ def e_value(ratio: float) -> float:
 def report(question: Effect, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     """The body of the result."""
     if question.time is not None:
-        terms, ratio = _survival_terms(question, setting, estimate), _hazard_ratio(setting, estimate)
-        return _shared(question, setting, estimate, terms, {"hazard_ratio": ratio}) | _curves(
-            question, setting, estimate
-        )
+        ratio = {"hazard_ratio": _hazard_ratio(setting, estimate)}
+        if question.strata:
+            log_ratio, variance = estimate.values["hazard"]
+            terms = term_rows([LOG_RATIO], np.array([log_ratio]), np.sqrt([variance]), setting.conf_level, None)
+            return _shared(question, setting, estimate, terms, ratio)
+        terms = _survival_terms(question, setting, estimate)
+        return _shared(question, setting, estimate, terms, ratio) | _curves(question, setting, estimate)
     found = estimate.values
     means = found["means"]
     sound = found["binary"] and bool(np.all(means > 0.0))
@@ -117,7 +122,7 @@ def _shared(
 def _survival_terms(question: Effect, setting: Setting, estimate: Estimate) -> list[dict[str, Any]]:
     """Log hazard ratio, and of each time that the rules leave: survival of both arms and the difference of risks."""
     found = estimate.values["survival"]
-    names, gradients, shown = ["log hazard ratio"], [np.eye(len(found.estimates))[0]], [True]
+    names, gradients, shown = [LOG_RATIO], [np.eye(len(found.estimates))[0]], [True]
     wanted = [(f"at {time:g}", time) for time in question.at]
     wanted += [] if question.tau is None else [(f"to {question.tau:g}", question.tau)]
     for k, (word, time) in enumerate(wanted):
@@ -152,9 +157,8 @@ def _reached(setting: Setting, estimate: Estimate, time: float) -> bool:
 
 def _hazard_ratio(setting: Setting, estimate: Estimate) -> dict[str, float]:
     """As it is read."""
-    found = estimate.values["survival"]
-    reach = quantile(setting.conf_level) * math.sqrt(max(float(found.covariance[0, 0]), 0.0))
-    middle = float(found.estimates[0])
+    middle, variance = (float(value) for value in estimate.values["hazard"])
+    reach = quantile(setting.conf_level) * math.sqrt(max(variance, 0.0))
     return {k: math.exp(middle + s * reach) for k, s in (("estimate", 0.0), ("conf_low", -1.0), ("conf_high", 1.0))}
 
 

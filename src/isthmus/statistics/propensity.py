@@ -82,7 +82,7 @@ def _flow(question: Propensity, setting: Setting) -> Flow:
     weigh = lockstep.once(Round(effect_flow.weigh_layout(plan), {"step": "weigh", **base}))
     at, pooled = yield from lockstep.both(effect_strata.beside(cuts, base), weigh)
     rounds = found.fitted.rounds + 2  # the ballot, then balance beside the counts on what passed
-    made = effect_flow.estimate(plan, found, pooled, (np.zeros(2), np.zeros((2, 2))), rounds)
+    made = effect_flow.estimate(plan, found, pooled, effect_flow.NO_MEANS, rounds)
     place, last = found.start.place, found.fitted
     told = {
         "vcov": place.covariance(last.inverse),
