@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from review_fleet import (
     STUDIES,
     agreement_of,
@@ -28,21 +29,27 @@ from review_fleet import (
     stop,
 )
 from test_processes_agreed import SITES, Alliance, follow, logs
+from typer.testing import CliRunner
 from wires import now
 
+from isthmus.cli.app import app
 from isthmus.crypto.envelope import sign_envelope
 from isthmus.crypto.keys import SigningKey
+from isthmus.federation.hub_witness import kept_note
 from isthmus.federation.identity import load_identity
 from isthmus.federation.launch import Fleet
-from isthmus.federation.store import open_store
+from isthmus.federation.leaves import LEAVES
+from isthmus.federation.store import Mark, open_store
+from isthmus.federation.tables import REVIEWS
 from isthmus.governance.agreement import Review
 from isthmus.governance.approval import MEANINGS, PAYLOAD_TYPE
 from isthmus.governance.review import course
 from isthmus.ledger.bundle import read_bundle, resealed
+from isthmus.ledger.checkpoint import verify_checkpoint
 from isthmus.ledger.entries import Entry
 from isthmus.ledger.log import Log
 from isthmus.model.canonical import canonical
-from isthmus.model.errors import Refused, Untrusted, Waiting
+from isthmus.model.errors import IsthmusError, Refused, Untrusted, Waiting
 from isthmus.sdk.bundle import result_in_review, verify
 
 
@@ -110,9 +117,26 @@ def test_custodians_approve_output_checkers_release(fleet: Fleet, tmp_path: Path
     votes = [m.entry.facts for m in told if m.event == "vote"]
     assert all("decision" not in vote and "reason" not in vote for vote in votes)
     by = {site: [e.facts for e in entries(made, site) if e.event == "approval"] for site in SITES}
-    assert by["oxford"][-1]["standing"].startswith("sha256:")
-    assert [f["verdict"] for f in by["leeds"]] == ["waiting", "approved"]
-    assert by["leeds"][-1]["by"] == ["keeper-leeds"]
+    assert by["oxford"][0]["standing"].startswith("sha256:")
+    assert [f["verdict"] for f in by["leeds"]] == ["waiting", "approved", "released"]
+    assert [f["by"] for f in by["leeds"][1:]] == [["keeper-leeds"], ["cleo", "cora"]]
+    check_held(made)
+
+
+def check_held(made: Alliance) -> None:
+    """Every site holds, and has cosigned, the hub's ledger with the vote and the release in it; no run came after them."""
+    store = open_store(made.directory / "hub" / "state.db")
+    whole = Log(store.leaves("hub"), "hub", now).head()
+    note, key = kept_note(store), load_identity(made.directory / "hub" / "keys").key.public
+    store.close()
+    sites = {site: load_identity(made.directory / site / "keys").key.public for site in SITES}
+    cosigned = verify_checkpoint(str(note), key, sites)
+    assert (cosigned.head, set(cosigned.cosigners)) == (whole, set(SITES))
+    for site in SITES:
+        held = open_store(made.directory / site / "state.db")
+        mark = held.mark("hub")
+        held.close()
+        assert mark == Mark(size=whole.size, root=whole.root.hex())
 
 
 def check_egress(made: Alliance, run: str) -> None:
@@ -150,7 +174,8 @@ def check_egress(made: Alliance, run: str) -> None:
 def check_forged(made: Alliance, run: str, released: bytes, unreleased: bytes) -> None:
     """A hub that seals what it likes: without the approvals, with others, or with those of the wrong people."""
     hub = load_identity(made.directory / "hub" / "keys").key
-    held = read_bundle(released)["approvals"]
+    held, signed = read_bundle(released)["approvals"], read_bundle(released)["released"]
+    assert set(signed) == set(SITES)
     said = {body["name"]: (body, e) for e in held if (body := told_of(e))["isthmus"] == "approval/1"}
     study = [e for e in held if e not in (said["cleo"][1], said["cora"][1])]
     cleo, cora = said["cleo"][1], said["cora"][1]
@@ -175,13 +200,25 @@ def check_forged(made: Alliance, run: str, released: bytes, unreleased: bytes) -
         "E-APPROVAL": ([*study, cleo, other], [*study, cleo, {"payload": "", "payloadType": "", "signatures": []}]),
     }
     assert (
-        verify(resealed(unreleased, [*study, cleo, cora], hub))["run"] == run
+        verify(resealed(unreleased, [*study, cleo, cora], signed, hub))["run"] == run
     )  # the order and the hub's own seal are no matter
     for code, cases in forgeries.items():
         for number, approvals in enumerate(cases):
             with pytest.raises(Untrusted) as refused:
-                verify(resealed(released, approvals, hub))
+                verify(resealed(released, approvals, signed, hub))
             assert refused.value.code == code, (code, number, refused.value)
+    again = other_vote(made, "cora", {**said["cora"][0], "reason": "signed anew"})
+    of_sites = {
+        "the hub alone": ("E-NOT-CHECKED", [cleo, cora], {}),
+        "two sites of three": ("E-NOT-CHECKED", [cleo, cora], {site: signed[site] for site in ("leeds", "oxford")}),
+        "one site for another": ("E-SIGNATURE", [cleo, cora], {**signed, "boston": signed["leeds"]}),
+        "a stranger": ("E-SIGNATURE", [cleo, cora], {**signed, "paris": signed["leeds"]}),
+        "votes that no site saw": ("E-SIGNATURE", [cleo, again], signed),
+    }
+    for name, (code, votes, sites) in of_sites.items():
+        with pytest.raises(Untrusted) as refused:
+            verify(resealed(unreleased, [*study, *votes], sites, hub))
+        assert refused.value.code == code, (name, refused.value)
 
 
 REJECTS = MEANINGS["result", "reject"][0]
@@ -367,3 +404,122 @@ def test_who_is_no_custodian_of_a_site_that_takes_part_decides_nothing(fleet: Fl
         assert refused.value.code == "E-ROLE"
     assert agreement_of(made).review == STUDIES
     stop(fleet, "hub", "leeds")
+
+
+def test_an_output_checkers_refusal_ends_standing_rules_of_the_project_at_every_site(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    """Boston is away when the votes are given, and hears of them when it comes back; other projects go on."""
+    made = reviewed(tmp_path)
+    for site in SITES:
+        standing_rule(made, site, monthly=9)
+    start(fleet, made)
+    run = ask(made, project="p1")
+    settled(made, run, "egress")
+    stop(fleet, "boston")
+    decide(made, "cleo", run, kind="result")
+    decide(made, "cora", run, "reject", "a curve of few people", kind="result")
+    settled(made, run, "rejected")
+    start_site(fleet, made, "boston")
+    rejected = {"run": run, "verdict": "rejected", "by": ["cora"], "reason": "a curve of few people"}
+    for site in SITES:
+        until(lambda site=site: rejected.items() <= last_approval(made, site).items(), f"{site} did not hear of it")
+    again = ask(made, 2, project="p1")
+    until(lambda: waits(made, again) == set(SITES), "a project whose result was refused was approved by rule")
+    other = ask(made, project="p2")
+    settled(made, other, "egress")
+    stop(fleet)
+
+
+def last_approval(made: Alliance, site: str) -> dict[str, Any]:
+    said = [e.facts for e in entries(made, site) if e.event == "approval"]
+    return dict(said[-1]) if said else {}
+
+
+def test_a_hub_that_drops_a_vote_is_noticed_without_another_run(fleet: Fleet, tmp_path: Path) -> None:
+    """The hub comes back with the ledger it had before the vote: every site refuses it, and writes down why."""
+    made = reviewed(tmp_path, Review(study="none", egress=2, one_per_country=False))
+    start(fleet, made)
+    run = ask(made)
+    settled(made, run, "egress")
+    decide(made, "cleo", run, "reject", "a curve of few people", kind="result")
+    stop(fleet)
+    drop_last(made, "vote")
+    start_hub(fleet, made)
+    for site in SITES:
+        fleet.start(
+            site, "isthmus.federation.site_node:node", made.directory / site, {"config": str(made.config(site))}
+        )
+        fleet.await_event(site, "joined")
+    for site in SITES:
+        until(lambda site=site: "E-LEDGER" in codes(made, site), f"{site} did not notice: {logs(made.directory)}")
+    stop(fleet)
+
+
+def codes(made: Alliance, site: str) -> list[str]:
+    return [str(e.facts.get("code")) for e in entries(made, site) if e.event == "refusal"]
+
+
+def drop_last(made: Alliance, step: str) -> None:
+    """The hub's ledger ends before its last entry of this step, and its store does not know the vote."""
+    store = open_store(made.directory / "hub" / "state.db")
+    at = max(e.sequence for e in Log(store.leaves("hub"), "hub", now).entries() if e.facts.get("step") == step)
+    store.write(
+        sa.delete(LEAVES).where(LEAVES.c.log == "hub", LEAVES.c.position >= at),
+        sa.delete(REVIEWS).where(REVIEWS.c.kind.in_(("vote", "entered"))),
+    )
+    store.close()
+
+
+def test_withdrawn_in_mid_study_it_stops_at_every_site_within_one_round(fleet: Fleet, tmp_path: Path) -> None:
+    made = reviewed(tmp_path, Review(study="none", egress=2, one_per_country=False))
+    start(fleet, made)
+    run = ask(
+        made, analyses={f"a{i}": {"glm": {"formula": "died ~ arm + age", "family": "binomial"}} for i in range(40)}
+    )
+    until(lambda: status(made, run).get("rounds", 0) >= 5, "it did not begin")
+    fleet.signal("oxford", signal.SIGSTOP)  # holds a round open
+    opened = status(made, run)["rounds"]
+    decide(made, "ada", run, "withdraw")
+    fleet.signal("oxford", signal.SIGCONT)
+    last = settled(made, run, "withdrawn")
+    assert (last["error"]["code"], last["review"]["state"]) == ("E-WITHDRAWN", "Withdrawn")
+    for site in SITES:
+        assert fleet.await_event(site, "ended") == run
+    stop(fleet)
+    told = entries(made, "hub")
+    (withdrawn,) = [e for e in told if e.facts.get("step") == "withdraw"]
+    assert sum(e.event == "round" for e in told) <= opened + 1
+    assert not [e for e in told if e.sequence > withdrawn.sequence and e.event in {"round", "release"}]
+    for site in SITES:
+        store = open_store(made.directory / site / "state.db")
+        assert store.run(run).state == "failed"  # type: ignore[union-attr]
+        assert [key for key, _ in store.journal(run).read()] == ["ended"]  # its secrets are gone
+        store.close()
+
+
+def test_after_a_revocation_nothing_is_released_and_what_was_released_stays(fleet: Fleet, tmp_path: Path) -> None:
+    made = reviewed(tmp_path, Review(study="none", egress=2, one_per_country=False))
+    start(fleet, made)
+    released, waiting = ask(made), ask(made, 2)
+    settled(made, waiting, "egress")
+    settled(made, released, "egress")
+    for who in ("cleo", "carl"):
+        decide(made, who, released, kind="result")
+    settled(made, released, "released")
+    decide(made, "cleo", waiting, kind="result")
+    late = signed(made, "carl", waiting, "accept", kind="result")
+    file, key = made.directory / "leeds" / "agreement.json", made.directory / "leeds" / "custodian"
+    words = ["agreement", "revoke", str(file), "--key", str(key), "--reason", "consent was withdrawn"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert settled(made, waiting, "refused")["error"]["code"] == "E-REVOKED"
+    with person(made, "carl").client as carl, pytest.raises(Refused) as refused:
+        carl.decide(late)
+    assert refused.value.code == "E-REVOKED"
+    with person(made, "ada").client as ada:
+        assert verify(ada.bundle(released))["run"] == released
+        with pytest.raises(IsthmusError) as kept:
+            ada.bundle(waiting)
+    assert kept.value.code == "E-NOT-RELEASED"
+    stop(fleet)
+    assert course(entries(made, "hub"), waiting, people_check_results=True)[-1].state == "Stopped"

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from governance_alliance import NOW
+from governance_alliance import NOW, key_of
 from reviewed_alliance import AGREEMENT, KEEPER, asked, case, envelope, request
 
 from isthmus.federation.hub_cases import APPROVAL
@@ -38,7 +38,7 @@ class Hub:
         self.ledger = SimpleNamespace(log=log, append=log.append)
         self.worker = SimpleNamespace(run=self.later)
         self.means: Any = SimpleNamespace(
-            store=self.store, identity=SimpleNamespace(name="hub", key=None), clock=lambda: NOW
+            store=self.store, identity=SimpleNamespace(name="hub", key=key_of("hub")), clock=lambda: NOW
         )
         self.runs: dict[str, Any] = {}
         self.desk = SimpleNamespace(desk=SimpleNamespace(in_force=lambda _now: None))

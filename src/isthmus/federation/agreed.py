@@ -118,7 +118,7 @@ class AgreedSite:
         agreement = self.agreement
         case, decision, source = self._seen(request, now)
         asked, researcher, book, rules = case.request, case.person, case.codebook, case.rules
-        if self.review is not None:
+        if self.review is not None and self.review.of_studies:
             decision |= {"approval": self.review.require(request, admitted_of(case, decision), now)}
         decision |= {"reach": self.law.reach.add(agreement, asked.study.dataset, now)}
         charter = charter_of(asked, agreement)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from isthmus.crypto.keys import verify
 from isthmus.federation.plan import Plan
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.protocol.context import Entry, summary_digest, transcript_digest
@@ -16,9 +17,11 @@ from isthmus.federation.results import released
 from isthmus.federation.script import Script
 from isthmus.governance.admission import RunRequest, admit_at_hub, asker, open_request
 from isthmus.governance.agreement import Agreement
-from isthmus.governance.approval import Case
+from isthmus.governance.approval import PAYLOAD_TYPE, Case, read_approval
 from isthmus.governance.reviewed import Reviewed, read_reviewed, require_approved, require_released
 from isthmus.governance.signing import SignedAgreement, check_signatures
+from isthmus.ledger.bundle import read_roll, release_statement
+from isthmus.ledger.document import hex_bytes
 from isthmus.ledger.verify import Verified
 from isthmus.model.canonical import digest, plain
 from isthmus.model.codebook import Codebook
@@ -106,6 +109,8 @@ def reviewed(verified: Verified) -> None:
     """
     agreement, found = _approved(verified)
     require_released(agreement, found)
+    if found.result():
+        _check_release(verified, agreement)
 
 
 def reviewed_so_far(verified: Verified) -> None:
@@ -127,6 +132,21 @@ def _approved(verified: Verified) -> tuple[Agreement, Reviewed]:
         raise Untrusted("E-APPROVAL", f"an approval does not hold: {error.message}", error.hint) from error
     require_approved(agreement, request, case.asker, found)
     return agreement, found
+
+
+def _check_release(verified: Verified, agreement: Agreement) -> None:
+    """Return when as many sites as sign a result signed its release, over these votes."""
+    bundle, roll = verified.bundle, read_roll(verified.bundle["charter"])
+    signed_by_people = [e for e in bundle["approvals"] if e["payloadType"] == PAYLOAD_TYPE]
+    votes = [digest(e) for e in signed_by_people if read_approval(e, agreement).approval.kind == "result"]
+    statement = release_statement(roll.mode, verified.run, verified.result, votes)
+    signed = bundle.get("released", {})
+    for site, signature in signed.items():
+        if site not in roll.keys:
+            raise Untrusted("E-SIGNATURE", "a site outside the roster signed the release")
+        verify(roll.keys[site], hex_bytes(signature), statement)
+    if len(signed) < roll.threshold:
+        raise Untrusted("E-NOT-CHECKED", "fewer sites than the threshold signed the release of the result")
 
 
 def _agreed(bundle: Mapping[str, Any]) -> tuple[RunRequest, Agreement]:

@@ -1,4 +1,4 @@
-"""Signed control documents of a stream: hello, welcome, heartbeat, review, reviewed, invite, decline, trouble, bye.
+"""Signed control documents of a stream: hello, welcome, heartbeat, invite, decline, review, checkpoint, trouble, bye ...
 
 A stream opens with three of them, so that each end has shown that it is there now and not a recording:
 
@@ -38,6 +38,8 @@ Kind = Literal[
     "answer",
     "review",
     "reviewed",
+    "checkpoint",
+    "cosigned",
 ]
 
 PROTOCOL = "isthmus/1"

@@ -17,6 +17,7 @@ from isthmus.federation.desk import HubDesk
 from isthmus.federation.grpc_hub import HubServer, Party
 from isthmus.federation.hub_review import HubReview
 from isthmus.federation.hub_runs import Deadlines, HeldRun, held_run, new_row, open_run
+from isthmus.federation.hub_witness import remember_site
 from isthmus.federation.link import Ended, Link
 from isthmus.federation.messages import Message
 from isthmus.federation.node import Ledger, Means, Tell, job_name, log_to_stderr
@@ -28,10 +29,9 @@ from isthmus.federation.protocol.stopped import hint_of, rule_of, told
 from isthmus.federation.reasons import error_of
 from isthmus.federation.spool import discard
 from isthmus.federation.standing import Standing
-from isthmus.federation.store import UNFINISHED, Mark, RunRow, RunState
+from isthmus.federation.store import RUNS, UNFINISHED, RunRow, RunState
 from isthmus.federation.worker import Worker
 from isthmus.governance.citations import cited, rule_behind
-from isthmus.ledger.log import head_of
 from isthmus.model.errors import IsthmusError, Refused, Unavailable, Untrusted
 
 TICK = 0.25  # seconds between looks at the clock
@@ -62,9 +62,8 @@ class HubNode:
 
     async def start(self, address: str) -> int:
         """Take up every unfinished run, then listen; gives the port."""
-        for row in self.means.store.runs():
-            if row.state in UNFINISHED:
-                await self._resume(row)
+        for row in self.means.store.runs(RUNS.c.state.in_(UNFINISHED)):
+            await self._resume(row)
         if self.review is not None:
             await self.review.resume()
         port = await self._server.start(address)
@@ -102,7 +101,9 @@ class HubNode:
         if body.get("agreement") != desk.agreement:
             raise Untrusted("E-AGREEMENT-VERSION", "the site holds another agreement than the hub", "exchange it")
         await self._stand(self._standing.hear(site, body))
-        return {"ledger": self._remember(site, body.get("ledger")), **self._standing.news()}
+        if self.review is not None:
+            self.review.witnesses.reported(site, body.get("hub"))
+        return {"ledger": remember_site(self.means.store, site, body.get("ledger")), **self._standing.news()}
 
     async def welcomed(self, site: str, link: Link, hello: Control) -> None:
         """The welcome is out: tell the site of its runs."""
@@ -124,12 +125,18 @@ class HubNode:
             await self._stand(self._standing.hear(site, item.body))
         elif item.kind == "decline":
             await self._declined(site, item.body)
-        elif item.kind == "reviewed" and self.review is not None:
-            await self.review.answered(site, item.body)
-        elif item.kind == "done" and item.body.get("run") in self.runs:
-            held = self.runs[str(item.body["run"])]
-            if item.body.get("ledger") is not None:
-                self._remember(site, item.body["ledger"])  # it has grown since the hello
+        elif item.kind == "done":
+            await self._done(site, item.body)
+        elif self.review is not None:
+            await self.review.heard(site, item)
+
+    async def _done(self, site: str, body: Mapping[str, Any]) -> None:
+        if self.review is not None and body.get("hub") is not None:
+            self.review.witnesses.reported(site, body["hub"])
+        held = self.runs.get(str(body.get("run")))
+        if held is not None:
+            if body.get("ledger") is not None:
+                remember_site(self.means.store, site, body["ledger"])  # it has grown since the hello
             held.confirmed.add(site)
             await self._after(held)
 
@@ -151,22 +158,13 @@ class HubNode:
         """A person's signed question."""
         return hub_window.answer(self, person, question)
 
-    def _remember(self, site: str, said: Any) -> dict[str, Any] | None:
-        """Keep the highest head of a site's ledger; gives the one kept before, so that an old backup is noticed."""
-        head = head_of(said)
-        before = self.means.store.mark(site)
-        self.means.store.set_mark(site, Mark(size=head.size, root=head.root.hex()))
-        return {"size": before.size, "root": before.root} if before else None
-
     async def _greet(self, site: str, link: Link, believed: set[str]) -> None:
         if self.review is not None:
-            self.review.greet(site)
+            await self.review.greet(site)
         for name in believed - set(self.runs):
             row = self.means.store.run(name)
             if row is None or row.state not in UNFINISHED:
-                link.say(
-                    "done", {"run": name, "error": json.loads(row.note).get("error") if row and row.note else None}
-                )
+                link.say("done", {"run": name, "error": hub_window.error_in(row)})
         for held in list(self.runs.values()):
             if site not in held.charter.sites:
                 continue
@@ -317,7 +315,6 @@ class HubNode:
                 await self._look(held)
             except Unavailable as error:
                 await self._break(held, error)
-
         await self._stand(self._standing.look())
 
     async def _stand(self, new: bool) -> None:
@@ -334,6 +331,8 @@ class HubNode:
             if held.cause is None and held.state in {"running", "waiting"}:
                 held.cause = why
                 await self._out(held, await self.worker.run("abandon", held.run.abandon, why))
+        if self.review is not None:
+            await self.review.halt(why)
 
     async def _look(self, held: HeldRun) -> None:
         passed = held.overdue(asyncio.get_running_loop().time(), self._deadlines)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from isthmus.federation.review_store import SqlReviews
 from isthmus.federation.site_review import case_of
-from isthmus.federation.store import RunRow, RunState, Store
+from isthmus.federation.store import RUNS, RunRow, RunState, Store
 from isthmus.governance.admission import open_request
 from isthmus.governance.agreement import Agreement
 from isthmus.governance.approval import Case, Decided, read_approval
@@ -39,7 +39,10 @@ WORDS: Mapping[RunState, State] = {
 }
 OPEN: tuple[RunState, ...] = ("in_review", "egress")
 OVER: tuple[RunState, ...] = ("returned", "rejected", "withdrawn")
-APPROVAL, ANSWER, VOTE, SEEN = "approval", "answer", "vote", "seen"  # kinds of what is kept
+# Kinds of what is kept, each by the name of a person or a site.
+APPROVAL, ANSWER, VOTE, SEEN, ENTERED, RELEASED, WITHHELD = (
+    "approval", "answer", "vote", "seen", "entered", "released", "withheld"
+)  # fmt: skip
 
 
 class HubCases:
@@ -57,7 +60,14 @@ class HubCases:
 
     def rows(self, states: Sequence[RunState]) -> list[RunRow]:
         """Runs in these states, oldest first."""
-        return [row for row in self._store.runs() if row.state in states]
+        return self._store.runs(RUNS.c.state.in_(states))
+
+    def untold(self, site: str) -> list[RunRow]:
+        """Studies that people ended, and results on which output checkers have voted, of which a site has said nothing yet."""
+        seen, signed = self.kept.named(SEEN, site), self.kept.named(RELEASED, site)
+        ended = self._store.runs(RUNS.c.state.in_((*OVER, "released")), RUNS.c.run.not_in(seen))
+        voted = self._store.runs(RUNS.c.state == "egress", RUNS.c.run.not_in(signed))
+        return [*ended, *(row for row in voted if self.outcome(row) == "release")]
 
     def row(self, run: str) -> RunRow:
         """A run by its digest, or Invalid E-RUN."""
@@ -84,12 +94,27 @@ class HubCases:
         """Votes on a result, sealed ones too."""
         return [read_approval(e, self.agreement) for e in self.kept.of(row.run, VOTE).values()]
 
-    def approvals(self, run: str) -> list[dict[str, Any]]:
-        """Every signature on a run for its bundle: people's on the study, standing rules, and votes once opened."""
-        rules = [kept.get("rule") for kept in self.kept.of(run, ANSWER).values()]
+    def opened(self, row: RunRow) -> list[Decided]:
+        """Votes on a result once as many are there as the agreement asks for; none before."""
+        votes = self.votes(row)
+        return votes if len(votes) >= self.needed else []
+
+    def outcome(self, row: RunRow) -> Literal["release", "return", "reject"] | None:
+        """What the opened votes say: the worst of them counts. None while they are sealed."""
+        decisions = {vote.approval.decision for vote in self.opened(row)}
+        if not decisions:
+            return None
+        return "reject" if "reject" in decisions else "return" if "return" in decisions else "release"
+
+    def signed(self, run: str) -> list[dict[str, Any]]:
+        """Decisions of people on a run: on the study, and on the result once the votes are opened."""
         votes = list(self.kept.of(run, VOTE).values())
-        found = [*self.kept.of(run, APPROVAL).values(), *filter(None, rules)]
-        found += votes if len(votes) >= self.needed else []
+        return [*self.kept.of(run, APPROVAL).values(), *(votes if len(votes) >= self.needed else ())]
+
+    def approvals(self, run: str) -> list[dict[str, Any]]:
+        """Every signature on a run for its bundle: what people signed, and standing rules."""
+        rules = [kept.get("rule") for kept in self.kept.of(run, ANSWER).values()]
+        found = [*self.signed(run), *filter(None, rules)]
         return list({digest(envelope): envelope for envelope in found}.values())
 
     def unanswered(self, row: RunRow) -> list[str]:
@@ -106,13 +131,11 @@ class HubCases:
 
     def told(self, row: RunRow) -> dict[str, Any]:
         """The review part of a status: the state in words, for whom it waits since when, who decided what and why."""
-        votes = self.votes(row)
-        approvals = [read_approval(e, self.agreement) for e in self.kept.of(row.run, APPROVAL).values()]
-        opened = votes if len(votes) >= self.needed else []
+        decided = [read_approval(envelope, self.agreement) for envelope in self.signed(row.run)]
         return {
             "state": WORDS[row.state],
             "waiting": self._waiting(row),
-            "decisions": [_decision(d) for d in (*approvals, *opened)],
+            "decisions": [_decision(d) for d in decided],
         }
 
     def shown(self, run: str, person: Party) -> dict[str, Any]:
@@ -161,7 +184,12 @@ class HubCases:
             return self._waiting_sites(row)
         if row.state != "egress":
             return []
-        voted = {v.person.person for v in self.votes(row)}
+        voted = {v.person.person: v.approval.time for v in self.votes(row)}
+        if len(voted) >= self.needed:
+            signed = self.kept.of(row.run, RELEASED)
+            parties = {site: self.agreement.site(site).party for site in sites_of(row) if not signed.get(site)}
+            since = max(voted.values())
+            return [{"whom": f"the site {s}", "party": party, "since": since} for s, party in parties.items()]
         return [
             {"whom": p.person, "party": p.party, "country": country_of_person(self.agreement, p)}
             for p in checkers(self.agreement, {self.asker(row)})

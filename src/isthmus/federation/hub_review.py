@@ -12,10 +12,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from isthmus.federation.hub_cases import ANSWER, APPROVAL, OPEN, OVER, SEEN, VOTE, WORDS, HubCases, sites_of
+from isthmus.federation.control import Control
+from isthmus.federation.hub_cases import ANSWER, APPROVAL, ENTERED, OPEN, OVER, SEEN, VOTE, WORDS, HubCases, sites_of
+from isthmus.federation.hub_release import Releases, votes_of
 from isthmus.federation.hub_runs import new_row
+from isthmus.federation.hub_witness import Witnesses
 from isthmus.federation.protocol.charter import Charter
 from isthmus.federation.reasons import facts
 from isthmus.federation.site_review import Answer
@@ -25,8 +29,7 @@ from isthmus.governance.agreement import Agreement
 from isthmus.governance.approval import Decided, check_approval, read_approval
 from isthmus.governance.reviewed import read_reviewed, unapproved
 from isthmus.governance.reviewers import may_decide_together
-from isthmus.ledger.bundle import resealed
-from isthmus.model.canonical import digest
+from isthmus.model.canonical import digest, plain
 from isthmus.model.errors import Invalid, IsthmusError, Refused, Untrusted
 from isthmus.strict import parse
 
@@ -50,6 +53,9 @@ class HubReview:
         self._hub = hub
         self._agreement = agreement
         self._kept = self.cases.kept
+        keys = {site.site: bytes.fromhex(site.key) for site in agreement.sites}
+        self.witnesses = Witnesses(hub, keys)
+        self.releases = Releases(hub, self, keys)
         self._turn = asyncio.Lock()  # one step at a time: a study starts once, a result is released once
         self._log = logging.getLogger(f"isthmus.{hub.means.identity.name}")
 
@@ -76,8 +82,8 @@ class HubReview:
         self._hub.means.store.add_run(row)
         amends = {"amends": study.amends, "reason": study.reason} if study.amends else {}
         async with self._turn:
-            await self._write("submit", row, {"study": row.study, "by": self.cases.asker(row), **amends})
-            await self._write("ask", row, {"sites": list(charter.sites)})
+            await self.write("submit", row, {"study": row.study, "by": self.cases.asker(row), **amends})
+            await self.write("ask", row, {"sites": list(charter.sites)})
             self._show(row)
 
     async def resume(self) -> None:
@@ -85,12 +91,26 @@ class HubReview:
         for row in self.cases.rows(OPEN):
             await (self._count(row) if row.state == "egress" else self._agree(row))
 
-    def greet(self, site: str) -> None:
-        """Show a site that has come what waits for it, and what people ended while it was away."""
-        for row in self.cases.rows(("in_review", *OVER)):
-            unseen = row.state == "in_review" or self._kept.get(row.run, SEEN, site) is None
-            if site in sites_of(row) and unseen:
+    async def greet(self, site: str) -> None:
+        """Show a site that has come what waits for it, and the ledger's head; once it holds that, what people ended meanwhile."""
+        for row in self.cases.rows(("in_review",)):
+            if site in sites_of(row):
                 self._tell(site, row)
+        await self.witnesses.show(site)
+
+    async def heard(self, site: str, said: Control) -> None:
+        """What a site says of a study or of the ledger's head. Invalid for what it cannot say."""
+        if said.kind == "reviewed":
+            await self.answered(site, said.body)
+        elif said.kind == "cosigned":
+            await self._cosigned(site, said.body)
+
+    async def _cosigned(self, site: str, body: Mapping[str, Any]) -> None:
+        """A site holds the ledger up to here: show it what people ended, and votes that it has not looked at."""
+        async with self._turn:
+            if await self.witnesses.cosigned(site, body):
+                for row in self.cases.untold(site):
+                    await self._tell_end(site, row)
 
     async def answered(self, site: str, body: Mapping[str, Any]) -> None:
         """Take in what a site says of a study. Invalid for what is no answer."""
@@ -99,23 +119,38 @@ class HubReview:
 
     async def _answered(self, site: str, body: Mapping[str, Any]) -> None:
         row = self._hub.means.store.run(str(body.get("run")))
-        if row is None or site not in sites_of(row):
+        if row is None:
             return
         answer = parse(Answer, body.get("answer"), "answer")
-        if row.state in OVER:
+        if row.state in (*OVER, "released"):
             self._kept.put(row.run, SEEN, site, answer.verdict)
+        elif site not in sites_of(row):
+            return
+        elif row.state == "egress":
+            await self.releases.signed(site, row, body)
         elif row.state == "in_review":
             self._kept.put(row.run, ANSWER, site, {"answer": body["answer"], "rule": body.get("rule")})
             await self._agree(row)
 
     async def declined(self, site: str, run: str, cause: IsthmusError) -> None:
-        """A site's rules stop a study in review: it ends, and who asked is told which rule."""
+        """A site's rules stop a study in review, or too many sites do not release a result: who asked is told which rule."""
         async with self._turn:
             row = self._hub.means.store.run(run)
-            if row is None or row.state != "in_review" or site not in sites_of(row):
+            if row is None or row.state not in OPEN or site not in sites_of(row):
                 return
-            await self._hub.worker.run("ledger", self._hub.ledger.append, "refusal", {"run": run, "code": cause.code})
-            self._close(row, "refused", cause)
+            if row.state == "in_review" or await self.releases.withheld(site, row, cause):
+                await self.stop(row, cause)
+
+    async def halt(self, cause: IsthmusError) -> None:
+        """The agreement has ended: so does what waits for people. What was released before stays released."""
+        async with self._turn:
+            for row in self.cases.rows(OPEN):
+                await self.stop(row, cause)
+
+    async def stop(self, row: RunRow, cause: IsthmusError) -> None:
+        """End what waits for people, by a rule."""
+        await self._hub.worker.run("ledger", self._hub.ledger.append, "refusal", {"run": row.run, "code": cause.code})
+        self._close(row, "refused", cause)
 
     def over(self, state: RunState, error: IsthmusError | None) -> RunState:
         """What a run that is over everywhere becomes: a result waits for output checkers, a withdrawn one says so."""
@@ -136,7 +171,7 @@ class HubReview:
         if gaps:
             self._log.warning("run %s: the sites agreed, but %s", row.run[:19], "; ".join(gaps))
             return
-        await self._write("approve", row, {"sites": list(sites_of(row))})
+        await self.write("approve", row, {"sites": list(sites_of(row))})
         await self._hub.start_run(row)
 
     # -- decisions of people ---------------------------------------------------------------------------------------
@@ -149,12 +184,14 @@ class HubReview:
         """
         try:
             async with self._turn:
-                return await self._decided(person, envelope)
+                run = await self._decided(person, envelope)
         except (Refused, Untrusted, Invalid) as error:
             await self._refused(person.name, "approval", error.code)
             raise
+        await self.releases.patiently(run)
+        return {"run": run, "review": self.cases.told(self.cases.row(run))}
 
-    async def _decided(self, person: Party, envelope: Mapping[str, Any]) -> dict[str, Any]:
+    async def _decided(self, person: Party, envelope: Mapping[str, Any]) -> str:
         self._hub.desk.desk.in_force(self._hub.means.clock())
         found = read_approval(envelope, self._agreement)
         if found.person.person != person.name:
@@ -167,8 +204,7 @@ class HubReview:
             await self._withdraw(row, found, envelope)
         elif envelope != self._kept.get(row.run, APPROVAL, person.name):
             await self._on_study(row, found, envelope)
-        row = self.cases.row(row.run)
-        return {"run": row.run, "review": self.cases.told(row)}
+        return row.run
 
     async def _on_study(self, row: RunRow, found: Decided, envelope: Mapping[str, Any]) -> None:
         if found.person.party not in self.cases.parties(row):
@@ -195,7 +231,7 @@ class HubReview:
         said = found.approval
         self._kept.put(row.run, APPROVAL, found.person.person, dict(envelope))
         reason = {"reason": said.reason} if said.reason else {}
-        await self._write(said.decision, row, {**_by(found, envelope), **reason})
+        await self.write(said.decision, row, {**_by(found, envelope), **reason})
 
     async def _vote(self, row: RunRow, found: Decided, envelope: Mapping[str, Any]) -> None:
         if row.state != "egress":
@@ -208,32 +244,22 @@ class HubReview:
             hint = "an output checker of another country decides"
             raise Refused("E-ONE-PER-COUNTRY", "this country has decided on the result already", hint)
         self._kept.put(row.run, VOTE, found.person.person, dict(envelope))
-        await self._write("vote", row, _by(found, envelope))  # sealed: who, not how
         await self._count(row)
 
     async def _count(self, row: RunRow) -> None:
-        """Open the votes once as many are there as the agreement asks for."""
-        votes = self.cases.votes(row)
-        if len(votes) < self.cases.needed:
-            return
-        decisions = [v.approval.decision for v in votes]
-        outcome = next((d for d in ("reject", "return") if d in decisions), "release")
-        told = [
-            {"by": v.person.person, "decision": v.approval.decision, "reason": v.approval.reason or ""} for v in votes
-        ]
-        await self._write(outcome, row, {"votes": told})
+        """Enter every vote; open them once as many are there as the agreement asks for, and see what they say."""
+        for envelope in self._kept.of(row.run, VOTE).values():
+            found = read_approval(envelope, self._agreement)
+            if self._kept.get(row.run, ENTERED, found.person.person) is None:  # sealed: who, not how
+                self._kept.put(
+                    row.run, ENTERED, found.person.person, await self.write("vote", row, _by(found, envelope))
+                )
+        outcome, votes = self.cases.outcome(row), self.cases.opened(row)
         if outcome == "release":
-            self._release(row)
-        else:
+            await self.releases.conclude(row)
+        elif outcome is not None:
+            await self.write(outcome, row, {"votes": votes_of(votes)})
             self._end(row, [v for v in votes if v.approval.decision == outcome])
-
-    def _release(self, row: RunRow) -> None:
-        """The bundle takes the votes in and is sealed again; from then on the researcher can fetch it."""
-        store, key = self._hub.means.store, self._hub.means.identity.key
-        forms = [form for form in (store.bundle(row.run), store.audit(row.run)) if form is not None]
-        raw, audit = (resealed(form, self.cases.approvals(row.run), key) for form in forms)
-        store.finish(row.run, (raw, audit), row.note, "released")
-        self._hub.said(row.run, "released")
 
     # -- small things ----------------------------------------------------------------------------------------------
 
@@ -241,11 +267,25 @@ class HubReview:
         for site in sites_of(row):
             self._tell(site, row)
 
-    def _tell(self, site: str, row: RunRow) -> None:
-        link = self._hub.link(site)
+    def _tell(self, site: str, row: RunRow, more: Mapping[str, Any] = MappingProxyType({})) -> None:
+        link, approvals = self._hub.link(site), self.cases.signed(row.run)
         if link is not None:
-            approvals = list(self._kept.of(row.run, APPROVAL).values())
-            link.say("review", {"run": row.run, "request": json.loads(row.request), "approvals": approvals})
+            link.say("review", {"run": row.run, "request": json.loads(row.request), "approvals": approvals, **more})
+
+    async def _tell_end(self, site: str, row: RunRow) -> None:
+        """What people ended. A refusal concerns every site, for it ends what their standing rules cover in its project."""
+        if site not in sites_of(row) and row.state != "rejected":
+            self._kept.put(row.run, SEEN, site, "no part")
+            return
+        entered = [int(index) for index in self._kept.of(row.run, ENTERED).values()]
+        size = self.witnesses.held(site)
+        if all(index < size for index in entered):
+            proofs = await self._hub.worker.run("proofs", self._proofs, entered, size)
+            self._tell(site, row, {"votes": {"size": size, "entries": proofs}} if entered else {})
+
+    def _proofs(self, indices: Sequence[int], size: int) -> list[dict[str, Any]]:
+        log = self._hub.ledger.log
+        return [{"entry": plain(log.entry(i)), "proof": [h.hex() for h in log.inclusion(i, size)]} for i in indices]
 
     def _end(self, row: RunRow, by: Sequence[Decided]) -> None:
         decision = by[0].approval.decision
@@ -260,15 +300,20 @@ class HubReview:
         said = {"by": who, "what": what, "code": code}  # no run: what is refused moves none on
         await self._hub.worker.run("ledger", self._hub.ledger.append, "refusal", said)
 
-    async def _write(self, step: str, row: RunRow, more: Mapping[str, Any]) -> None:
-        """One ledger entry of a step, and not a second one when the hub stopped right after it."""
-        await self._hub.worker.run("ledger", partial(self._written, {"step": step, "run": row.run, **more}))
+    async def write(self, step: str, row: RunRow, more: Mapping[str, Any]) -> int:
+        """One ledger entry of a step, and not a second one when the hub stopped right after it; the sites are shown it.
 
-    def _written(self, said: Mapping[str, Any]) -> None:
+        Gives its index.
+        """
+        index = await self._hub.worker.run("ledger", partial(self._written, {"step": step, "run": row.run, **more}))
+        await self.witnesses.publish()
+        return index
+
+    def _written(self, said: Mapping[str, Any]) -> int:
         log = self._hub.ledger.log
         size = log.head().size
-        if not any(log.entry(i).facts == said for i in range(max(0, size - RECENT), size)):
-            self._hub.ledger.append("approval", said)
+        held = next((i for i in range(max(0, size - RECENT), size) if log.entry(i).facts == said), None)
+        return self._hub.ledger.append("approval", said) if held is None else held
 
 
 def _by(found: Decided, envelope: Mapping[str, Any]) -> dict[str, Any]:

@@ -140,6 +140,11 @@ def head_of_row(row: RunRow) -> dict[str, Any]:
     return {"run": row.run, "study": row.study, "number": row.number, "created": row.created, "state": state}
 
 
+def error_in(row: RunRow | None) -> Any:
+    """Why a run has ended, as it was kept; None where it is not known or ended well."""
+    return json.loads(row.note).get("error") if row is not None and row.note else None
+
+
 def ended_status(row: RunRow, error: IsthmusError) -> dict[str, Any]:
     """The last status of a run that could not be taken up again."""
     return {**head_of_row(row), "state": "failed", "sites": {}, "error": facts(error)}

@@ -94,10 +94,10 @@ class Ledger:
         self.log = Log(store.leaves(origin), origin, clock)
         self._lock = threading.Lock()
 
-    def append(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Record an event. Unavailable (E-DISK) when it cannot be kept."""
+    def append(self, event: str, facts: Mapping[str, Any]) -> int:
+        """Record an event; its index. Unavailable (E-DISK) when it cannot be kept."""
         with self._lock:
-            self.log.append(event, facts)
+            return self.log.append(event, facts)
 
     def last(self, event: str) -> Mapping[str, Any] | None:
         """The facts of the newest entry of an event."""

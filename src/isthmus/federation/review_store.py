@@ -33,6 +33,10 @@ class SqlReviews:
         query = sa.select(REVIEWS.c.name, REVIEWS.c.body).where(chosen).order_by(REVIEWS.c.id)
         return {str(name): json.loads(body) for name, body in self._store.rows(query)}
 
+    def named(self, kind: str, name: str) -> sa.Select[tuple[str]]:
+        """The runs that have a document of this kind and name, as a query."""
+        return sa.select(REVIEWS.c.run).where(REVIEWS.c.kind == kind, REVIEWS.c.name == name)
+
     def everywhere(self, kind: str, name: str) -> dict[str, Any]:
         """Run -> document of this kind and name."""
         chosen = sa.and_(REVIEWS.c.kind == kind, REVIEWS.c.name == name)

@@ -94,7 +94,7 @@ class Revocations:
         over = known or found in self._held or of_another_version(found, self._agreement)
         return () if over else (found,)
 
-    def take(self, envelope: Envelope, append: Callable[[str, Mapping[str, Any]], None]) -> Revocation | None:
+    def take(self, envelope: Envelope, append: Callable[[str, Mapping[str, Any]], object]) -> Revocation | None:
         """Verify one, write it down and keep it; None where this custodian's is held already.
 
         Args:

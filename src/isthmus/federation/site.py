@@ -29,6 +29,7 @@ from isthmus.federation.protocol.site import Concluded, Left, SiteRun
 from isthmus.federation.reasons import error_of, facts, text
 from isthmus.federation.site_review import Reviewer, Shown
 from isthmus.federation.site_watch import SiteWatch
+from isthmus.federation.site_witness import SiteWitness
 from isthmus.federation.spool import discard
 from isthmus.federation.standing import Standing
 from isthmus.federation.store import Mark, RunRow
@@ -57,6 +58,7 @@ class SiteNode:
         check_history(means.store, self._sealed)
         self._hub = hub
         self._memory = SqlMemory(means.store, self.ledger)
+        self._witness = SiteWitness(self._memory, means.identity, hub.key, means.seconds)
         self._border = Border(means.store, self.ledger, means.clock)
         self._ways: dict[str, Leg | None] = {}
         self._desk = desk
@@ -96,7 +98,7 @@ class SiteNode:
         desk = self._desk.desk
         running = [row.run for row in self._means.store.runs() if row.state == "running"]
         own = {"agreement": desk.agreement, "mode": desk.mode, "ledger": self.ledger.head(), "open": running}
-        return {**own, **self._standing.news()}
+        return {**own, "hub": self._witness.report(), **self._standing.news()}
 
     async def joined(self, link: Link, welcome: Control) -> None:
         """The stream is open. Refuses to serve on a ledger older than what the hub remembers of it."""
@@ -120,6 +122,8 @@ class SiteNode:
             await self._invited(item.body)
         elif item.kind == "review":
             await self._reviewed(item.body)
+        elif item.kind == "checkpoint":
+            self._say_cosigned(await self._worker.run("cosign", self._witness.cosigned, item.body))
         elif item.kind == "done":
             self._done(item.body)
 
@@ -157,14 +161,14 @@ class SiteNode:
         name, request, approvals = body.get("run"), body.get("request"), body.get("approvals")
         if self._review is None or not (isinstance(request, dict) and isinstance(approvals, list)):
             raise Invalid("E-WIRE", "a study to be reviewed names its run and carries its request and approvals")
-        asked = Shown(str(name), request, tuple(approvals))
         try:
             self._standing.check()
+            asked = Shown(str(name), request, tuple(approvals), self._witness.voted(body.get("votes"), str(name)))
             heard = await self._worker.run(f"{name} review", self._review.consider, asked, self._means.clock())
         except Unavailable:
             raise
         except IsthmusError as error:
-            self._declined(asked.run, error)
+            self._declined(str(name), error)
             return
         for code in heard.forged:
             self.ledger.append("refusal", {"by": "hub", "what": "approval", "code": code, "about": asked.run})
@@ -172,7 +176,9 @@ class SiteNode:
             self.ledger.append("approval", {"run": asked.run, **plain(heard.answer)})
             self._review.remember(asked.run, heard.answer)
         if self._link is not None:
-            self._link.say("reviewed", {"run": asked.run, "answer": plain(heard.answer), "rule": heard.rule})
+            said = {"run": asked.run, "answer": plain(heard.answer), "rule": heard.rule}
+            signed = {"signature": self._means.identity.key.sign(heard.release).hex()} if heard.release else {}
+            self._link.say("reviewed", said | signed)
 
     def _seated(self, name: str, request: dict[str, Any]) -> SiteRun:
         """Admit a run and take it up where its journal ends; in the worker thread."""
@@ -302,6 +308,8 @@ class SiteNode:
         """Write down that a run has ended."""
         match run.state:
             case Concluded(result=result):
+                if self._review is not None:
+                    self._review.concluded(name, digest(result))
                 self._means.store.set_state(name, "concluded")
                 self._end(name, run, "release", {"run": name, "result": digest(result)})
             case Left(code=code, message=message):
@@ -322,7 +330,7 @@ class SiteNode:
         self._log.info("run %s ended: %s", name[:19], event)
         self._tell({"ended": name, "event": event})
         if self._link is not None:
-            self._link.say("done", {"run": name, "ledger": self.ledger.head()})
+            self._link.say("done", {"run": name, "ledger": self.ledger.head(), "hub": self._witness.report()})
 
     def _left_by_watch(self, name: str, run: SiteRun, answers: tuple[Message, ...]) -> None:
         self._send(run, answers)
@@ -333,6 +341,10 @@ class SiteNode:
         for row in self._means.store.runs():
             if row.state == "running":
                 self._done({"run": row.run, "error": facts(why)})
+
+    def _say_cosigned(self, answer: Mapping[str, Any]) -> None:
+        if self._link is not None:
+            self._link.say("cosigned", dict(answer))
 
     def _news(self) -> None:
         if self._link is not None:

@@ -6,8 +6,8 @@ The hub brings approvals and is believed in nothing: each is verified here by th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
@@ -19,19 +19,22 @@ from isthmus.federation.store import Store
 from isthmus.governance.admission import RunRequest, asker, open_request
 from isthmus.governance.agreement import Agreement
 from isthmus.governance.approval import Case, Decided, check_approval, read_approval
-from isthmus.governance.reviewed import roster_parties
+from isthmus.governance.reviewed import Reviewed, roster_parties, unreleased
 from isthmus.governance.standing_rules import Proposal, Told, questions, read_rule, uncovered
+from isthmus.ledger.bundle import release_statement
 from isthmus.model.canonical import digest, plain
 from isthmus.model.errors import Invalid, IsthmusError, Refused, Unavailable, Untrusted
+from isthmus.model.names import Digest
 from isthmus.model.record import record
 from isthmus.model.study import study_digest
 
-Verdict = Literal["approved", "waiting", "returned", "rejected", "withdrawn"]
+Verdict = Literal["approved", "waiting", "returned", "rejected", "withdrawn", "released"]
 ENDED: Mapping[str, Verdict] = {"return": "returned", "reject": "rejected", "withdraw": "withdrawn"}
 HELD = "approval"  # kinds of what is kept
 ANSWER = "answer"
 COUNTED = "standing"
 REFUSED = "refused"
+RESULT = "result"
 
 
 @record
@@ -56,21 +59,34 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What came of a hub's question: the answer, whether it is new, codes of forged approvals, the standing rule."""
+    """What came of a hub's question.
+
+    Attributes:
+        new: whether the answer is new.
+        forged: codes of approvals that do not hold.
+        rule: the standing rule that covers the study.
+        release: what this site signs to release the result.
+    """
 
     answer: Answer
     new: bool
     forged: tuple[str, ...]
     rule: Mapping[str, Any] | None = None
+    release: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A study as a hub shows it: what it calls the run, the signed request, approvals."""
+    """A study as a hub shows it: what it calls the run, the signed request, approvals.
+
+    Attributes:
+        voted: digest of a vote on the result -> when the hub's ledger, as this site holds it, took it in.
+    """
 
     run: str
     request: Mapping[str, Any]
     approvals: tuple[Any, ...]
+    voted: Mapping[str, datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +119,10 @@ class Reviewer(Protocol):
         """Keep an answer that the ledger has taken."""
         ...
 
+    def concluded(self, run: str, result: str) -> None:
+        """Keep the digest of the result that this site signed."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class SiteReviewer:
@@ -115,13 +135,21 @@ class SiteReviewer:
         """What this site says of a study; a decision that ends it is kept even where the site would not take part."""
         if case_of(shown.request, self.review.agreement).run != shown.run:
             raise Untrusted("E-RUN", "the hub names the run otherwise than its request does")
-        forged = self.review.take(shown.request, shown.approvals, now)
-        found = self.review.ended(shown.request, now) or self.review.answer(self.admitted(shown.request, now), now)
+        forged = self.review.take(shown, now)
+        found = self.review.ended(shown.request, now)
+        if found is None and shown.voted:
+            said = f" ({', '.join(forged)})" if forged else ""
+            raise Refused("E-NOT-CHECKED", f"the votes do not release the result{said}", "ask the output checkers")
+        found = found or self.review.answer(self.admitted(shown.request, now), now)
         return replace(found, forged=forged)
 
     def remember(self, run: str, answer: Answer) -> None:
         """Keep an answer that the ledger has taken."""
         self.review.remember(run, answer)
+
+    def concluded(self, run: str, result: str) -> None:
+        """Keep the digest of the result that this site signed."""
+        self.review.kept.put(run, RESULT, self.review.site, result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,40 +166,70 @@ class SiteReview:
         """Whose site it is."""
         return self.agreement.site(self.site).party
 
-    def take(self, request: Mapping[str, Any], envelopes: Iterable[Any], now: datetime) -> tuple[str, ...]:
+    @property
+    def of_studies(self) -> bool:
+        """Whether custodians decide on studies."""
+        return self.agreement.review is not None and self.agreement.review.study == "custodians"
+
+    def take(self, shown: Shown, now: datetime) -> tuple[str, ...]:
         """Keep the approvals that hold; gives the codes of those that do not and were not seen before.
+
+        A vote that accepts a result counts from its entry in the hub's ledger on, and by the training of that day.
 
         Raises:
             Refused, Untrusted, Invalid: the request itself is not a researcher's.
         """
-        case = case_of(request, self.agreement)
-        bad = []
-        for envelope in envelopes:
+        case, bad = case_of(shown.request, self.agreement), []
+        own = self.kept.get(case.run, RESULT, self.site)
+        for envelope in shown.approvals:
             name = digest(plain(envelope))
             if self.kept.get(case.run, HELD, name) is not None or self.kept.get(case.run, "forged", name) is not None:
                 continue
             try:
                 found = read_approval(envelope, self.agreement)
-                check_approval(found, case, now)
+                vote = found.approval.kind == "result"
+                if vote and found.approval.decision == "accept" and name not in shown.voted:
+                    continue
+                over = replace(case, result=own or found.approval.subject) if vote else case
+                check_approval(found, over, shown.voted.get(name, now))
             except IsthmusError as error:
                 self.kept.put(case.run, "forged", name, error.code)
                 bad.append(error.code)
                 continue
             self.kept.put(case.run, HELD, name, plain(envelope))
             if found.approval.decision == "reject":
-                self.kept.put(case.run, REFUSED, self._project(request), True)
+                self.kept.put(case.run, REFUSED, self._project(shown.request), True)
         return tuple(bad)
 
     def ended(self, request: Mapping[str, Any], now: datetime) -> Heard | None:
         """The answer to a study that a person ended; None while nobody has."""
         asked, case = open_request(request, self.agreement), case_of(request, self.agreement)
         parties = roster_parties(self.agreement, asked)
-        for found in self._held(case.run):
+        held = self._held(case.run)
+        votes = [found for found in held if found.approval.kind == "result"]
+        ending = [
+            f for f in held if f not in votes and (f.person.party in parties or f.approval.decision == "withdraw")
+        ]
+        for found in (*ending, *sorted(votes, key=lambda vote: vote.approval.decision != "reject")):
             said = ENDED.get(found.approval.decision)
-            if said is not None and (said == "withdrawn" or found.person.party in parties):
+            if said is not None:
                 by, reason = (found.person.person,), found.approval.reason
                 return self._answered(case.run, Answer(verdict=said, since=_text(now), by=by, reason=reason), None)
-        return None
+        return self._released(asked, votes, now) if votes else None
+
+    def _released(self, asked: RunRequest, votes: list[Decided], now: datetime) -> Heard | None:
+        """The answer to votes that release a result; None where they do not."""
+        if unreleased(self.agreement, Reviewed(decided=tuple(votes), rules=())):
+            return None
+        run, by = digest(asked), tuple(vote.person.person for vote in votes)
+        found = self._answered(run, Answer(verdict="released", since=_text(now), by=by), None)
+        own = self.kept.get(run, RESULT, self.site)
+        if own is None:
+            return found  # it dropped out of the run: others sign
+        given = [
+            Digest(name) for name, e in self.kept.of(run, HELD).items() if read_approval(e, self.agreement) in votes
+        ]
+        return replace(found, release=release_statement(asked.mode, run, own, given))
 
     def answer(self, seen: Admitted, now: datetime) -> Heard:
         """The answer to an admitted study that nobody has ended."""
@@ -210,7 +268,8 @@ class SiteReview:
 
     def _accepts(self, found: Decided, seen: Admitted, now: datetime) -> bool:
         """Whether a kept approval lets this site answer now: its custodian's training may have run out since."""
-        if found.approval.decision != "accept" or found.person.party != self.party:
+        said = found.approval
+        if (said.kind, said.decision) != ("study", "accept") or found.person.party != self.party:
             return False
         try:
             check_approval(found, Case(run=seen.run, study=study_digest(seen.request.study), asker=seen.asker), now)
@@ -278,7 +337,7 @@ def site_review(config: Config, agreement: Agreement, site: str, store: Store) -
     Raises:
         Unavailable: E-FILE. Invalid, Refused, Untrusted: a standing rule that does not hold.
     """
-    if agreement.review is None or agreement.review.study == "none":
+    if agreement.review is None:
         return None
     files = config.site().standing_rules
     rules = tuple(_rule(config, file, agreement) for file in files)

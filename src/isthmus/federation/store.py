@@ -203,9 +203,10 @@ class Store:
         found = self.rows(sa.select(RUNS).where(RUNS.c.run == run))
         return _run_row(found[0]) if found else None
 
-    def runs(self) -> list[RunRow]:
-        """Every run, oldest first."""
-        return [_run_row(row) for row in self.rows(sa.select(RUNS).order_by(RUNS.c.number, RUNS.c.created))]
+    def runs(self, *which: sa.ColumnElement[bool]) -> list[RunRow]:
+        """Every run of which all of `which` holds, oldest first."""
+        query = sa.select(RUNS).where(*which).order_by(RUNS.c.created, RUNS.c.number)
+        return [_run_row(row) for row in self.rows(query)]
 
     def set_state(self, run: str, state: RunState, note: str = "") -> None:
         """Move a run on."""

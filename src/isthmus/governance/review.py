@@ -100,6 +100,7 @@ TRANSITIONS: Mapping[State, Mapping[Event, Step]] = {
         "vote": Step(after="Results in egress review", writes="approval"),
         "release": Step(after="Released", writes="approval"),
         **_ENDS,
+        "stop": _STOP,
     },
 }
 

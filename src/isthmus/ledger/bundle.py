@@ -16,7 +16,7 @@ from isthmus.model.names import Digest, SiteId
 from isthmus.model.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from isthmus.crypto.keys import SigningKey
     from isthmus.ledger.log import Log
@@ -40,7 +40,7 @@ _SHAPE: dict[str, type] = {
     "inclusion": list,
     "seal": str,
 }
-_OPTIONAL: dict[str, type] = {"transcript": object, "approvals": list}
+_OPTIONAL: dict[str, type] = {"transcript": object, "approvals": list, "released": dict}
 
 
 @record
@@ -84,6 +84,11 @@ class Roll:
 def result_statement(mode: str, run: str, transcript: str, result: Digest) -> bytes:
     """What each site signs at the end, with its identity key: the transcript and the result it computed itself."""
     return canonical(["isthmus result", mode, run, transcript, result])
+
+
+def release_statement(mode: str, run: str, result: Digest, votes: Iterable[Digest]) -> bytes:
+    """What each site signs once output checkers have released a result: whose votes (digests of the envelopes) it found to hold."""
+    return canonical(["isthmus release", mode, run, result, sorted(votes)])
 
 
 def study_facts(charter: Any) -> dict[str, Any]:
@@ -134,15 +139,15 @@ def make_bundle(
     return _sealed(body, hub_key)
 
 
-def resealed(raw: bytes, approvals: Sequence[Any], hub_key: SigningKey) -> bytes:
-    """A bundle with these approvals in place of those it held, and everything else as it was.
+def resealed(raw: bytes, approvals: Sequence[Any], released: Mapping[str, str], hub_key: SigningKey) -> bytes:
+    """A bundle with these approvals, and these sites' signatures of the release, in place of those it held; else as it was.
 
     Raises:
         Invalid: E-CANONICAL, E-BUNDLE.
     """
     body = read_bundle(raw)
     body.pop("seal")
-    return _sealed({**body, "approvals": list(approvals)}, hub_key)
+    return _sealed({**body, "approvals": list(approvals), "released": dict(released)}, hub_key)
 
 
 def _sealed(body: Mapping[str, Any], hub_key: SigningKey) -> bytes:

@@ -157,6 +157,8 @@ def _release(facts: Mapping[str, Any]) -> str:
 def _refusal(facts: Mapping[str, Any]) -> str:
     if "what" in facts:
         return f"a {facts['what']} from {facts.get('by', 'a file here')} was not taken: {facts.get('code')}"
+    if facts.get("by") == "hub":
+        return f"the stream with the hub was ended: {facts.get('code')}"
     if "by" in facts:
         return f"a request of {facts['by']} was not admitted: {facts.get('code')}"
     asked = f", question {facts['question']}" if "question" in facts else ""

@@ -213,4 +213,6 @@ def _approved_by(held: Verified) -> list[str]:
         told.append(f"the study was approved for every party whose site takes part: {', '.join(by)}")
     if results:
         told.append(f"the result was released by {' and '.join(results)}")
+        sites = ", ".join(sorted(held.bundle.get("released", ())))
+        told.append(f"that the votes hold, and stand in the ledger, is signed by {sites}")
     return told

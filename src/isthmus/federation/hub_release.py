@@ -1,0 +1,101 @@
+"""The release of a result that output checkers accept: as many sites as sign a result have to find that the votes hold.
+
+The hub counts votes, and cannot give the result out alone: `verify` asks for the sites' signatures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from isthmus.crypto.keys import verify
+from isthmus.federation.hub_cases import RELEASED, VOTE, WITHHELD, sites_of
+from isthmus.federation.store import RunRow
+from isthmus.federation.wire import unhex
+from isthmus.governance.approval import Decided
+from isthmus.ledger.bundle import release_statement, resealed
+from isthmus.model.canonical import digest
+from isthmus.model.errors import Invalid, IsthmusError, Refused
+from isthmus.model.names import Digest
+
+if TYPE_CHECKING:
+    from isthmus.federation.hub import HubNode
+    from isthmus.federation.hub_review import HubReview
+
+SIGNATURE = 64  # bytes
+PATIENCE = 5.0  # seconds that the last voter waits for the sites
+GLANCE = 0.05
+
+
+class Releases:
+    """Runs on the hub's loop; every method but `patiently` within the review's turn."""
+
+    def __init__(self, hub: HubNode, review: HubReview, keys: Mapping[str, bytes]) -> None:
+        self._hub = hub
+        self._review = review
+        self._cases = review.cases
+        self._kept = review.cases.kept
+        self._keys = keys
+
+    async def signed(self, site: str, row: RunRow, body: Mapping[str, Any]) -> None:
+        """Take in a site's signature of the release.
+
+        Raises:
+            Untrusted: E-SIGNATURE. Invalid: E-STATE, nobody asks for it; E-WIRE.
+        """
+        if self._cases.outcome(row) != "release":
+            raise Invalid("E-STATE", "output checkers have not released this result", "wait for their votes")
+        signature = str(body.get("signature") or "")
+        if signature:  # a site that dropped out of the run has no result of its own to compare, and signs none
+            votes = [digest(envelope) for envelope in self._kept.of(row.run, VOTE).values()]
+            mode, result = json.loads(row.charter)["mode"], Digest(str(self._cases.case(row).result))
+            verify(self._keys[site], unhex(signature, SIGNATURE), release_statement(mode, row.run, result, votes))
+        self._kept.put(row.run, RELEASED, site, signature)
+        await self.conclude(row)
+
+    async def withheld(self, site: str, row: RunRow, cause: IsthmusError) -> bool:
+        """A site finds that the votes do not hold; whether too few are left that might sign."""
+        self._kept.put(row.run, WITHHELD, site, cause.code)
+        said = {"by": site, "what": "release", "code": cause.code, "about": row.run}
+        await self._hub.worker.run("ledger", self._hub.ledger.append, "refusal", said)
+        return len(sites_of(row)) - len(self._kept.of(row.run, WITHHELD)) < _threshold(row)
+
+    async def conclude(self, row: RunRow) -> None:
+        """Release it once enough sites have signed, and the agreement is in force: the researcher can fetch it then."""
+        signed = {site: signature for site, signature in self._kept.of(row.run, RELEASED).items() if signature}
+        if len(signed) < _threshold(row) or not self._in_force():
+            return
+        votes = votes_of(self._cases.opened(row))
+        await self._review.write("release", row, {"votes": votes, "sites": sorted(signed)})
+        store, key = self._hub.means.store, self._hub.means.identity.key
+        forms = [form for form in (store.bundle(row.run), store.audit(row.run)) if form is not None]
+        raw, audit = (resealed(form, self._cases.approvals(row.run), signed, key) for form in forms)
+        store.finish(row.run, (raw, audit), row.note, "released")
+        self._hub.said(row.run, "released")
+
+    async def patiently(self, run: str) -> None:
+        """Wait a little for the sites, so that the last voter is told that the result is released."""
+        for _ in range(int(PATIENCE / GLANCE)):
+            row = self._cases.row(run)
+            if row.state != "egress" or self._cases.outcome(row) is None:
+                return
+            await asyncio.sleep(GLANCE)
+
+    def _in_force(self) -> bool:
+        try:
+            self._hub.desk.desk.in_force(self._hub.means.clock())
+        except Refused:
+            return False
+        return True
+
+
+def votes_of(votes: Sequence[Decided]) -> list[dict[str, str]]:
+    """Opened votes, as the ledger holds them."""
+    said = [(vote.person.person, vote.approval) for vote in votes]
+    return [{"by": who, "decision": vote.decision, "reason": vote.reason or ""} for who, vote in said]
+
+
+def _threshold(row: RunRow) -> int:
+    return int(json.loads(row.charter)["threshold"])

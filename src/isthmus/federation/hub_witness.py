@@ -1,0 +1,96 @@
+"""The hub shows sites its ledger's head after each decision of people; they cosign it.
+
+Rounds do this within a run. Between runs nothing else would, and a vote on a result would stand under the hub's
+signature alone until the next one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from isthmus.federation.store import Mark, Store
+from isthmus.ledger.checkpoint import sign_checkpoint, verify_checkpoint, with_cosignatures
+from isthmus.ledger.log import head_of
+from isthmus.model.errors import Invalid
+
+if TYPE_CHECKING:
+    from isthmus.federation.hub import HubNode
+
+COSIGNED = "cosigned"  # in the store: the newest head that a site cosigned between runs, with all cosignatures of it
+
+
+def remember_site(store: Store, site: str, said: Any) -> dict[str, Any] | None:
+    """Keep the highest head of a site's ledger; gives the one kept before, so that an old backup is noticed."""
+    head, before = head_of(said), store.mark(site)
+    store.set_mark(site, Mark(size=head.size, root=head.root.hex()))
+    return {"size": before.size, "root": before.root} if before else None
+
+
+def kept_note(store: Store) -> str | None:
+    """The newest note that sites cosigned between runs; None where there is none."""
+    held = store.fact(COSIGNED)
+    return None if held is None else str(json.loads(held)["note"])
+
+
+class Witnesses:
+    """The sites as witnesses: which head each holds, and the cosignatures of the newest. Lives on the hub's loop."""
+
+    def __init__(self, hub: HubNode, keys: Mapping[str, bytes]) -> None:
+        self._hub = hub
+        self._keys = keys
+        self._held: dict[str, int] = {}
+
+    def held(self, site: str) -> int:
+        """Size of the hub's ledger that a site said it holds."""
+        return self._held.get(site, 0)
+
+    def reported(self, site: str, said: Any) -> None:
+        """A site says which head of the hub's ledger it holds. Invalid (E-HEAD) for anything else."""
+        self._held[site] = head_of(said).size
+
+    async def publish(self) -> None:
+        """Show the head to every site that is connected."""
+        for site in self._keys:
+            await self.show(site)
+
+    async def show(self, site: str) -> None:
+        """Show a site the head, with the proof that it continues the one it holds."""
+        link = self._hub.link(site)
+        if link is not None:
+            link.say("checkpoint", await self._hub.worker.run("checkpoint", self._offer, self.held(site)))
+
+    async def cosigned(self, site: str, body: Mapping[str, Any]) -> bool:
+        """Take in a site's answer; whether it cosigned. One that has moved on meanwhile is shown the head anew.
+
+        Raises:
+            Untrusted: E-SIGNATURE. Invalid: E-HEAD, E-CHECKPOINT, not a cosignature of this ledger's head by this site.
+        """
+        before, line = self.held(site), body.get("line")
+        self.reported(site, body.get("ledger"))
+        if line is None:
+            if self.held(site) != before:
+                await self.show(site)
+            return False
+        await self._hub.worker.run("cosigned", self._keep, site, str(line), self.held(site))
+        return True
+
+    def _offer(self, old: int) -> dict[str, Any]:
+        log = self._hub.ledger.log
+        head = log.head()
+        proof = log.consistency(old, head.size) if old <= head.size else ()  # it holds more than is here, and refuses
+        note = sign_checkpoint(log.origin, head, self._hub.means.identity.key)
+        return {"note": note, "old": old, "proof": [step.hex() for step in proof]}
+
+    def _keep(self, site: str, line: str, size: int) -> None:
+        log, key, store = self._hub.ledger.log, self._hub.means.identity.key, self._hub.means.store
+        note = with_cosignatures(sign_checkpoint(log.origin, log.head(size), key), [line])
+        if verify_checkpoint(note, key.public, {site: self._keys[site]}).cosigners != (site,):
+            raise Invalid("E-CHECKPOINT", "not this site's cosignature of the head that it was shown")
+        kept = json.loads(store.fact(COSIGNED) or '{"size": -1, "sites": {}}')
+        if size < kept["size"]:
+            return
+        lines = {**(kept["sites"] if size == kept["size"] else {}), site: line}
+        note = with_cosignatures(sign_checkpoint(log.origin, log.head(size), key), lines.values())
+        store.set_fact(COSIGNED, json.dumps({"size": size, "sites": lines, "note": note}))
