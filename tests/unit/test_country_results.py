@@ -96,6 +96,28 @@ def test_no_question_tells_a_country_of_one_party_apart(study: dict[str, Any]) -
     assert caught.value.code == "E-COUNTRY"
 
 
+def test_such_a_question_is_refused_alone() -> None:
+    """Its variables do not count for the row set either: `BMI` is missing in half the rows."""
+    home = {**dict.fromkeys(HOME, "GB"), "boston": "US"}
+    sites = tables()
+    for site, table in sites.items():
+        half = pa.array([value if at % 2 else None for at, value in enumerate(table["BMI"].to_pylist())])
+        sites[site] = table.set_column(table.schema.get_field_index("BMI"), "BMI", half)
+    asks = {
+        "risk": ANALYSES["risk"],
+        "tables": ANALYSES["tables"],
+        "by": {"quantiles": {"variable": "BMI", "where": "country = 'GB'"}},
+    }
+    found = asked(sites, STRICT, home, analyses=asks)
+    assert list(found["analyses"]) == ["risk", "tables", "by"]
+    assert found["analyses"]["risk"]["n"] == 2400
+    for name in ("tables", "by"):
+        assert found["analyses"][name]["status"] == "refused"
+        assert found["analyses"][name]["error"]["code"] == "E-COUNTRY"
+    assert isthmus.Result(found).refused == ("tables", "by")
+    assert "E-COUNTRY" in isthmus.Result(found).summary()
+
+
 def test_two_sites_of_one_party_count_once() -> None:
     places = {site: Place("nhs" if site in {"leeds", "oxford"} else site, country) for site, country in HOME.items()}
     check_countries({site: Place(site, country) for site, country in HOME.items()}, STATED)
@@ -120,6 +142,21 @@ def test_the_text_shows_countries() -> None:
     found = isthmus.Result(asked(tables(), STRICT, groups={"by": "country"}))
     assert found["risk"].groups["US"].n == 1200
     assert "risk [US]" in found.summary()
+
+
+def test_a_lost_site_ends_the_questions_that_tell_countries_apart_alone() -> None:
+    book = Codebook(name="d", variables={"AGE": Variable(type="number", range=(0, 120))})
+    for where, left in ((None, {"population", "n"}), ("country = 'GB' OR AGE > 1", set())):
+        asks = {"n": {"count": {}}, "by": {"count": {"by": ["country"]}}}
+        population = None if where is None else {"where": where}
+        record = isthmus.Study(title="t", dataset="d", analyses=asks, population=population).record
+        places = {site: Place(site, country) for site, country in HOME.items()}
+        known = dictionary(record, book, ("GB", "US"))
+        script = Script(make_plan("run", record, known, STATED, {}, len(places), None, places))
+        vote = script.vote_step()
+        words = {f.name: np.zeros(f.shape, dtype=f.dtype) for f in vote.layout.fields}
+        script.learn(vote, Summary(vote.layout, words), tuple(site for site in HOME if site != "tampa"))
+        assert {question.name for question in script.order()} == left
 
 
 @pytest.mark.parametrize(("lost", "apart"), [((), True), (("tampa",), False)])

@@ -7,7 +7,16 @@ import pytest
 from governance_alliance import CODEBOOK, FLOOR, NOW, card_of, cards, draft, key_of, terms
 
 from isthmus.crypto.envelope import sign_envelope
-from isthmus.governance.admission import PAYLOAD_TYPE, Door, RunRequest, admit, admit_at_hub, sign_request
+from isthmus.governance.admission import (
+    PAYLOAD_TYPE,
+    Door,
+    RunRequest,
+    admit,
+    admit_at_hub,
+    barred,
+    sign_request,
+    without,
+)
 from isthmus.governance.agreement import agreement_digest
 from isthmus.governance.drafting import new_agreement
 from isthmus.model.canonical import canonical, plain
@@ -150,6 +159,41 @@ def test_a_kind_that_is_not_allowed():
     assert code_of(envelope(studying(analyses={"a": {"cox": {"formula": "Surv(t, died) ~ age"}}}))) == "E-KIND"
     both = {"a": {"glm": {"formula": "died ~ age"}, "boosting": {}}}
     assert code_of(envelope(studying(analyses=both))) == "E-KIND"
+
+
+MIXED = {
+    "death": STUDY.analyses["death"],
+    "curve": {"cox": {"formula": "Surv(t, died) ~ age"}},
+    "errors": {"glm": {"formula": "died ~ age", "family": "binomial", "release": ["vcov"]}},
+    "place": {"glm": {"formula": "died ~ hiv", "family": "binomial"}},
+}
+
+
+def test_what_is_not_allowed_is_refused_alone():
+    def reads(study):
+        return READS | ({"hiv"} if "place" in study.analyses else set())
+
+    asked = studying(analyses=MIXED)
+    assert admit(envelope(asked), door(reads=reads), NOW) == asked
+    found = barred(asked.study, AGREEMENT, CODEBOOK, reads)
+    assert {name: why.code for name, why in found.items()} == {
+        "curve": "E-KIND",
+        "errors": "E-RELEASE",
+        "place": "E-VARIABLE",
+    }
+    assert list(without(asked.study, found).analyses) == ["death"]
+
+
+def test_where_nothing_is_allowed_the_request_is_refused():
+    assert code_of(envelope(studying(analyses={name: MIXED[name] for name in ("errors", "curve")}))) == "E-KIND"
+
+
+def test_a_person_identifier_anywhere_refuses_all():
+    asked = studying(analyses=MIXED)
+    assert (
+        code_of(envelope(asked), door(reads=lambda study: {"pid"} if "place" in study.analyses else {"age"}))
+        == "E-PERSON"
+    )
 
 
 def test_a_model_inside_a_meta_analysis_is_a_kind_too():

@@ -58,7 +58,7 @@ def test_the_same_question_is_built_once() -> None:
 
 def test_what_a_study_reads_is_found_inside_expressions_too() -> None:
     study = plan(
-        {"glm": MODEL | {"formula": "high ~ sex", "family": "binomial"}},
+        {"glm": MODEL | {"formula": "high ~ sex", "family": "binomial", "subgroup": "old"}},
         derive={"high": "CASE WHEN chol > 240 THEN 1 ELSE 0 END"},
         subgroups={"old": "age >= 65"},
     ).study

@@ -51,6 +51,17 @@ def test_every_column_is_named_where_and_derive_included() -> None:
     }
 
 
+def test_what_may_not_be_asked_is_said() -> None:
+    asks = {**ANALYSES, "sites": {"meta": {"by": "site", "treatment": "ARM", "outcome": "ARM2"}}}
+    derive = {"ARM2": "CASE WHEN SBP > 100 THEN 1 ELSE 0 END"}
+    seen = study(analyses=asks, derive={**derive, "old": "CASE WHEN AGE > 60 THEN 1 ELSE 0 END"}).preview(
+        BOOK, rules=STRICT
+    )
+    assert set(seen["analyses"]) == set(ANALYSES)
+    assert seen["refused"]["sites"]["code"] == "E-SITE-RESULTS"
+    assert any("E-SITE-RESULTS" in row for table in tables(seen) for row in table.rows)
+
+
 def test_what_leaves_is_what_a_run_sends() -> None:
     """The layouts of every round are those of a real run over other rows, up to where they end."""
     stated = {name: dict(one) for name, one in ANALYSES.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from governance_alliance import CODEBOOK, NOW, draft, key_of
@@ -32,9 +34,15 @@ ASKED = {
 }
 
 
-def planned(kind: str, releases: tuple[str, ...]):
+def planned(kind: str, releases: tuple[str, ...], more: dict[str, Any] | None = None):
     agreement = draft(releases=releases, analyses=("meta", "glm", "mixed", "validate_model"))
-    study = Study(isthmus="study/1", title="t", dataset="trial", purpose=PURPOSE, analyses={"m": {kind: ASKED[kind]}})
+    study = Study(
+        isthmus="study/1",
+        title="t",
+        dataset="trial",
+        purpose=PURPOSE,
+        analyses={"m": {kind: ASKED[kind]}, **(more or {})},
+    )
     request = RunRequest(
         isthmus="request/1",
         study=study,
@@ -101,3 +109,11 @@ def test_a_rehearsal_states_what_an_agreement_would_allow() -> None:
             isthmus.Study(title="t", dataset="d", analyses={"n": {"count": {}}}), {}, rules=OPEN, releases=("vcov",)
         )
     assert caught.value.code == "E-RELEASE"
+
+
+def test_a_release_that_is_not_allowed_refuses_its_analysis_alone() -> None:
+    plan = planned("mixed", (), {"n": {"glm": {"formula": "died ~ age", "family": "binomial"}}})
+    assert [question.name for question in plan.questions] == ["population", "n"]
+    assert {name: why.code for name, why in plan.refused.items()} == {"m": "E-RELEASE"}
+    plan = planned("meta", (), {"n": {"glm": {"formula": "died ~ age", "family": "binomial"}}})
+    assert {name: why.code for name, why in plan.refused.items()} == {"m": "E-SITE-RESULTS"}

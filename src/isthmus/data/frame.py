@@ -37,7 +37,7 @@ class Frame:
     Attributes:
         rows: how many.
         columns: name -> float64 with NaN, or codes.
-        filters: name or text of a condition -> (rows,) mask, false where the condition is unknown.
+        filters: text of a condition -> (rows,) mask, false where the condition is unknown.
         attrition: rows of the source, then after each step of the population: (label, rows).
         indicators: what the study's expressions tell apart, for the disclosure rules; None where that was not asked
             for, and in a subset.
@@ -89,13 +89,13 @@ class Frame:
         return mask
 
     def filter(self, condition: str) -> Mask:
-        """(rows,) where a subgroup (by name) or condition (by the text given when fetching) is true.
+        """(rows,) where a condition (the text given when fetching) is true.
 
         Raises:
             Invalid: E-VARIABLE, when it was not fetched.
         """
         if condition not in self.filters:
-            raise Invalid("E-VARIABLE", f"no subgroup or condition {condition!r} was fetched")
+            raise Invalid("E-VARIABLE", f"no condition {condition!r} was fetched")
         return self.filters[condition]
 
     def subset(self, mask: Mask) -> Frame:
@@ -135,7 +135,7 @@ def fetch_frame(  # noqa: PLR0913 - `told` is the one choice about how, the othe
 ) -> Frame:
     """Fetch `names` (codebook, derived, `country`) for the rows of the study's population.
 
-    The study's subgroups come along as filters, and so do `conditions`: texts of the analyses' own `where`.
+    `conditions` come along as filters: texts of the analyses' own `where` and of their subgroups.
     `told` adds what the expressions tell apart (`Frame.indicators`), for the rules that count it.
 
     Raises:
@@ -146,8 +146,7 @@ def fetch_frame(  # noqa: PLR0913 - `told` is the one choice about how, the othe
     derived = derived_expressions(study, dictionary)
     base = base_codebook(study, dictionary)
     wanted = {n: derived[n] if n in derived else column(n, base) for n in dict.fromkeys(names)}
-    texts = dict(study.subgroups or {}) | {text: text for text in conditions}
-    filters = {name: parse_condition(text, base, derived) for name, text in texts.items()}
+    filters = {text: parse_condition(text, base, derived) for text in conditions}
     steps = population(study, dictionary)
     every = [*wanted.values(), *filters.values(), *(step for _, step in steps)]
     reading = read_columns(dict.fromkeys(n for e in every for n in e.names), base, source.schema(), country)

@@ -40,7 +40,7 @@ from isthmus.federation.site_review import Admitted, SiteReview, SiteReviewer, a
 from isthmus.federation.snapshots import Lineage
 from isthmus.federation.store import Store, open_store
 from isthmus.federation.work import SiteWork as OurSiteWork
-from isthmus.governance.admission import Door, RunRequest, admit, admit_at_hub, asker, sign_request
+from isthmus.governance.admission import Door, RunRequest, admit, admit_at_hub, asker, barred, sign_request, without
 from isthmus.governance.agreement import Agreement, agreement_digest, check_in_force, shared_rules
 from isthmus.governance.citations import cited, rule_behind
 from isthmus.governance.route import way_out
@@ -158,7 +158,8 @@ class AgreedSite:
         book, source = self._codebook(asked.study.dataset), self._source(asked.study.dataset)
         if book is None or source is None:
             raise Invalid("E-DATASET", "this site does not map the dataset", "add [dataset.NAME] to isthmus.toml")
-        researcher, reads = asker(request, self.agreement), study_reads(asked.study, book)
+        outside = barred(asked.study, self.agreement, book, lambda study: study_reads(study, book))
+        researcher, reads = asker(request, self.agreement), study_reads(without(asked.study, outside), book)
         case = Asked(asked, researcher, reads, book, self._rules(asked.study.dataset))
         return case, self.law.admit(case, now), source
 

@@ -12,7 +12,8 @@ from isthmus.disclosure.rules import Effective
 from isthmus.federation.agreed import read_agreement, request_for
 from isthmus.federation.config import read_config
 from isthmus.federation.identity import Ask, load_identity
-from isthmus.governance.admission import admit_at_hub
+from isthmus.federation.plan import study_reads
+from isthmus.governance.admission import admit_at_hub, barred
 from isthmus.governance.agreement import shared_rules
 from isthmus.governance.route import Leg, legs
 from isthmus.governance.signing import check_signatures
@@ -25,7 +26,8 @@ from isthmus.model.study import Study
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What an agreement says of a study before it is asked: rules, sites, budget, the way of its numbers, and why it would not be admitted."""
+    """What an agreement says of a study before it is asked: rules, sites, budget, analyses that it
+    does not allow, the way of its numbers, and why it would not be admitted."""
 
     codebook: Codebook
     effective: Effective
@@ -33,6 +35,7 @@ class Outlook:
     entities: Mapping[str, str]
     privacy: Privacy | None
     releases: tuple[str, ...]
+    barred: Mapping[str, Refused]
     route: tuple[Leg, ...]
     refused: IsthmusError | None
 
@@ -75,6 +78,7 @@ def outlook(
         entities=entities,
         privacy=entry.privacy,
         releases=agreement.releases,
+        barred=barred(study, agreement, known, lambda asked: study_reads(asked, known)),
         route=legs(agreement, study.dataset, {me.name}),
         refused=refused,
     )

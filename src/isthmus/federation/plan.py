@@ -40,7 +40,8 @@ class Plan:
         groups: each analysis over the sites of each country, where subtotals are asked for and may be given.
         sites: each analysis that asks for answers of single sites, at each of them.
         withheld: why they may not.
-        by_country: some question tells countries apart.
+        refused: analyses that are not asked at all, and why: known before any row is looked at.
+        by_country: names of the questions that tell countries apart.
     """
 
     name: str
@@ -54,7 +55,8 @@ class Plan:
     groups: tuple[Question, ...] = ()
     sites: tuple[Question, ...] = ()
     withheld: Refused | None = None
-    by_country: bool = False
+    refused: Mapping[str, Refused] = field(default_factory=dict)
+    by_country: frozenset[str] = frozenset()
 
     @cached_property
     def words(self) -> tuple[tuple[Question, int], ...]:
@@ -95,25 +97,40 @@ def inferred_reads(study: Study) -> Reads:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Every name that is read, of the codebook and derived: by all analyses alike, and by each."""
+
+    common: frozenset[str]
+    each: Mapping[str, frozenset[str]]
+
+
 def study_reads(study: Study, codebook: Codebook) -> frozenset[str]:
     """Every name a study reads, inside `where`, `derive`, `subgroups` and formulas too.
 
     Raises:
         Invalid: a formula or an expression that is outside its grammar or names no variable.
     """
-    return _names(study, dictionary(study, codebook, ()))
+    found = _reading(study, dictionary(study, codebook, ()))
+    return found.common.union(*found.each.values())
 
 
-def _names(study: Study, whole: Codebook) -> frozenset[str]:
-    """Every name a study reads; `whole`: the codebook with what is derived."""
+def _reading(study: Study, whole: Codebook) -> Reading:
+    """What a study reads; `whole`: the codebook with what is derived."""
     derived, base = derived_expressions(study, whole), base_codebook(study, whole)
-    analysed = study_needs(study)
-    texts = [*(study.subgroups or {}).values(), *(a.where for a, _ in analysed if a.where)]
-    conditions = [step for _, step in population_steps(study, whole)] + [
-        parse_condition(t, base, derived) for t in texts
-    ]
-    inside = {name for e in (*derived.values(), *conditions) for name in e.names}
-    return frozenset(inside.union(_held(study), *(reads(needs) for _, needs in analysed)))
+    for text in (study.subgroups or {}).values():  # one that nothing asks for is held to the grammar too
+        parse_condition(text, base, derived)
+
+    def behind(names: Sequence[str], texts: Sequence[str] = ()) -> frozenset[str]:
+        conditions = [parse_condition(text, base, derived) for text in texts]
+        inside = [name for e in (*conditions, *(derived[n] for n in names if n in derived)) for name in e.names]
+        return frozenset((*names, *inside))
+
+    steps = frozenset(name for _, step in population_steps(study, whole) for name in step.names)
+    return Reading(
+        common=steps | behind(_held(study)),
+        each={a.name: behind(reads(needs), _conditions(study, a)) for a, needs in study_needs(study)},
+    )
 
 
 def make_plan(  # noqa: PLR0913 - everything public about a run
@@ -126,8 +143,9 @@ def make_plan(  # noqa: PLR0913 - everything public about a run
     privacy: Privacy | None = None,
     places: Places | None = None,
     releases: Collection[str] = (),
+    barred: Mapping[str, Refused] | None = None,
 ) -> Plan:
-    """Lay out a run.
+    """Lay out a run. An analysis that may not be asked is refused, and the others are not.
 
     Args:
         name: of the run.
@@ -139,25 +157,37 @@ def make_plan(  # noqa: PLR0913 - everything public about a run
         privacy: the dataset's budget, if it has one.
         places: of the sites; without, nothing may tell countries apart.
         releases: outputs beyond the estimates that the agreement allows.
+        barred: analyses (as the study names them) that the agreement does not allow, and why.
 
     Raises:
         Invalid: a question that the dictionary cannot answer (E-COLUMN, E-FORMULA, E-LEVELS, ...); E-PRIVACY, an
             analysis that states no rho where the dataset has a budget, or states one where it has none.
-        Refused: E-PRIVACY-KIND, a kind that has no noisy variant, on a dataset with a budget; E-COUNTRY, a question that
-            tells countries apart of which one has too few legal entities; E-SITE-RESULTS, numbers of single sites where
-            these may not be given.
+        Refused: where no analysis may be asked, why the first may not: as `barred`; E-PRIVACY-KIND, a kind that has no
+            noisy variant, on a dataset with a budget; E-COUNTRY, a question that tells countries apart of which one has
+            too few legal entities (of a population that does, all are refused); E-SITE-RESULTS, numbers of single sites
+            where these may not be given.
     """
     _offered(study, privacy)
     known = places or {}
-    apart = COUNTRY in _names(study, dictionary)
-    if apart:
+    reading = _reading(study, dictionary)
+    if COUNTRY in reading.common:
         check_countries(known, rules)
-    if any(needs.by_site or needs.each_site for _, needs in study_needs(study)):
-        check_site_results(releases, rules)
-    asked = [
-        _private(_by_site(_question(a, needs, study, dictionary, rules, sites), known), a, rules, privacy)
-        for a, needs in study_needs(study)
-    ]
+    asked, refused = list[Question](), dict[str, Refused]()
+    for a, needs in study_needs(study):
+        try:
+            _check_allowed(a, barred or {})
+            if COUNTRY in reading.each[a.name]:
+                check_countries(known, rules)
+            if needs.by_site or needs.each_site:
+                check_site_results(releases, rules)
+            made = _by_site(_question(a, needs, study, dictionary, rules, sites), known)
+            asked.append(_private(made, a, rules, privacy))
+        except Refused as why:
+            refused[a.name] = why
+    if not asked:
+        raise next(iter(refused.values()))
+    apart = [q.name for q in asked if COUNTRY in reading.each[q.name]]
+    apart += [POPULATION] if COUNTRY in reading.common else []
     derived = study.derive or {}  # missing where its maker chose: how many are is not told
     names = tuple(dict.fromkeys(n for q in asked for n in q.reads if n not in derived))
     everyone = Question(
@@ -174,7 +204,16 @@ def make_plan(  # noqa: PLR0913 - everything public about a run
     groups = _groups(asked, known) if study.groups and withheld is None else ()
     questions = (everyone, *asked)
     sites_own = tuple(at for q in asked if q.needs.each_site for at in _at_each(q, known))
-    return Plan(name, study, dictionary, rules, whose, questions, privacy, known, groups, sites_own, withheld, apart)
+    return Plan(
+        name, study, dictionary, rules, whose, questions, privacy, known, groups, sites_own, withheld, refused,
+        frozenset(apart),
+    )  # fmt: skip
+
+
+def _check_allowed(analysis: Analysis, barred: Mapping[str, Refused]) -> None:
+    stated = analysis.name.partition("[")[0]  # without the outcome that `for` gives it
+    if stated in barred:
+        raise barred[stated]
 
 
 def _withheld(places: Places, rules: Rules) -> Refused | None:
@@ -262,7 +301,7 @@ def _question(
         design=formula.design(needs.formula, dictionary, reference, {}) if needs.formula else None,
         open_rules=not restricts(rules),
     )
-    where = tuple(e for e in (analysis.where, _subgroup(study, analysis)) if e)
+    where = _conditions(study, analysis)
     rungs = _rungs(statistic.rungs(analysis.question, dictionary), rules)
     if study.impute is None:
         return Question(analysis.name, statistic, analysis.question, needs, base, rungs, where)
@@ -313,6 +352,11 @@ def _rungs(ladder: tuple[Grid, ...], rules: Rules) -> tuple[Grid | None, ...]:
     """The rungs that are voted on; every recorded value as its own step is a rung that only a floor of 1 passes."""
     floor = applies(rules, "minimum_count")
     return tuple(rung for rung in ladder if not (rung.recorded and floor)) if ladder else (None,)
+
+
+def _conditions(study: Study, analysis: Analysis) -> tuple[str, ...]:
+    """Its own filters: `where`, and its subgroup's."""
+    return tuple(e for e in (analysis.where, _subgroup(study, analysis)) if e)
 
 
 def _subgroup(study: Study, analysis: Analysis) -> str | None:

@@ -32,7 +32,7 @@ from isthmus.federation.work import SiteWork
 from isthmus.model.canonical import plain
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.design import BOOLEAN_LEVELS
-from isthmus.model.errors import IsthmusError
+from isthmus.model.errors import IsthmusError, Refused
 from isthmus.model.privacy import Privacy
 from isthmus.model.rules import OPEN, Rules, applies
 from isthmus.model.study import Impute, Study, study_digest
@@ -53,6 +53,7 @@ class Party:
     """Who would answer: the rules in force and whose each is; site -> country; a budget where answers are noisy.
 
     `releases`: what the agreement allows beyond the estimates. `entities`: site -> legal entity; one of its own where not stated.
+    `barred`: analyses that it does not allow, and why.
     """
 
     effective: Effective
@@ -60,6 +61,7 @@ class Party:
     privacy: Privacy | None = None
     entities: Mapping[str, str] = field(default_factory=dict)
     releases: tuple[str, ...] = ()
+    barred: Mapping[str, Refused] = field(default_factory=dict)
 
 
 def preview(study: Study, codebook: Codebook, party: Party) -> dict[str, Any]:
@@ -67,11 +69,13 @@ def preview(study: Study, codebook: Codebook, party: Party) -> dict[str, Any]:
 
     Raises:
         Invalid: the study does not fit the codebook.
+        Refused: no analysis of it may be asked.
     """
     known = dictionary(study, codebook, tuple(dict.fromkeys(party.countries.values())))
     rules, whose = party.effective.rules, party.effective.whose
     places = {site: Place(party.entities.get(site, site), country) for site, country in party.countries.items()}
-    plan = make_plan("preview", study, known, rules, whose, len(places), party.privacy, places, party.releases)
+    facts = (party.privacy, places, party.releases, party.barred)
+    plan = make_plan("preview", study, known, rules, whose, len(places), *facts)
     played = _played(study, codebook, plan, party)
     return {
         "schema": "isthmus/preview/1",
@@ -82,6 +86,7 @@ def preview(study: Study, codebook: Codebook, party: Party) -> dict[str, Any]:
         "population": list(_base(study, known, [expression.names for _, expression in population_steps(study, known)])),
         "analyses": {q.name: _question(q, plan, known, played.get(q.name, [])) for q in plan.questions[1:]},
         "rules": _rules(rules, whose),
+        **({"refused": {name: why.to_dict() for name, why in plan.refused.items()}} if plan.refused else {}),
         **subtotals(plan),
     }
 

@@ -10,9 +10,9 @@ from typing import Any
 from isthmus.crypto.shares import threshold_for
 from isthmus.data.dictionary import dictionary
 from isthmus.federation.places import Place
-from isthmus.federation.plan import Plan, make_plan
+from isthmus.federation.plan import Plan, make_plan, study_reads
 from isthmus.federation.protocol.charter import Charter, Member
-from isthmus.governance.admission import RunRequest
+from isthmus.governance.admission import RunRequest, barred
 from isthmus.governance.agreement import Agreement, agreement_digest, shared_rules
 from isthmus.model.canonical import digest
 from isthmus.model.codebook import Codebook
@@ -66,6 +66,7 @@ def plan_of(charter: Charter, request: RunRequest, agreement: Agreement, book: C
         entry.privacy,
         places,
         agreement.releases,
+        barred(request.study, agreement, book, lambda study: study_reads(study, book)),
     )
 
 

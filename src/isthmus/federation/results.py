@@ -35,19 +35,24 @@ def released(script: Script, survivors: tuple[str, ...]) -> dict[str, Any]:
     """
     plan, outcomes = script.plan, estimates(script)
     excluded, standing = _excluded(plan, outcomes.get(POPULATION)), _standing(plan.study)
+    found = {name: _unasked(plan, name) for name in plan.refused} | {
+        q.name: _with_countries(q, script, _analysis(q, script, excluded)) | _of_sites(q, script, survivors)
+        for q in plan.questions[1:]
+    }
     return {
         "schema": "isthmus/result/1",
         "study": study_digest(plan.study),
         "title": plan.study.title,
         "sites": list(survivors),
-        "analyses": {
-            q.name: _with_countries(q, script, _analysis(q, script, excluded))
-            | _of_sites(q, script, survivors)
-            | standing[q.name]
-            for q in plan.questions[1:]
-        },
+        "analyses": {name: found[name] | stands for name, stands in standing.items()},
         **_subtotals(script),
     }
+
+
+def _unasked(plan: Plan, name: str) -> dict[str, Any]:
+    """Of an analysis that may not be asked: why, by public facts."""
+    kind = next(a.kind for a in analyses(plan.study) if a.name == name)
+    return {"kind": kind, "status": "refused", "error": plan.refused[name].to_dict()}
 
 
 def _standing(study: Study) -> dict[str, dict[str, Any]]:

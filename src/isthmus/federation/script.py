@@ -170,8 +170,8 @@ class Script:
         try:
             check_countries(among(self.plan.places, survivors), self.plan.rules)
         except Refused:
-            if self.plan.by_country:
-                self.agreed.clear()
+            for name in [*self.agreed] if POPULATION in self.plan.by_country else self.plan.by_country:
+                self.agreed.pop(name, None)
             return
         self.apart = True
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -84,7 +84,8 @@ def sign_request(request: RunRequest, key: SigningKey) -> dict[str, Any]:
 
 
 def admit(envelope: Mapping[str, Any], door: Door, now: datetime) -> RunRequest:
-    """The request, when this site may consider it.
+    """The request, when this site may consider it. Analyses that the agreement does not allow are refused alone (`barred`);
+    where it allows none, the request is.
 
     Raises:
         Refused, Untrusted, Invalid: those of `admit_at_hub`; further Refused E-ROSTER (this site is not asked),
@@ -94,13 +95,13 @@ def admit(envelope: Mapping[str, Any], door: Door, now: datetime) -> RunRequest:
     if door.site not in request.roster:
         raise Refused("E-ROSTER", "this site does not hold the dataset", "ask the sites that the agreement names")
     _check_codebook(request.study, door)
-    _check_variables(request.study, door)
+    _check_some(request.study, barred(request.study, door.agreement, door.codebook, door.reads))
     check_at_least(door.rules, shared_rules(door.agreement, request.study.dataset).rules)
     return request
 
 
 def admit_at_hub(envelope: Mapping[str, Any], agreement: Agreement, mode: Mode, now: datetime) -> RunRequest:
-    """The request, after every check that needs no codebook.
+    """The request, after every check that needs no codebook; of kinds and releases, where no analysis passes.
 
     Raises:
         Refused: E-UNSIGNED, E-SIGNER, E-MODE, E-NOT-YET, E-EXPIRED, E-CLOCK, E-DATASET, E-KIND, E-RELEASE,
@@ -117,7 +118,7 @@ def admit_at_hub(envelope: Mapping[str, Any], agreement: Agreement, mode: Mode, 
         )
     check_in_force(agreement, now)
     _check_clock(request, now)
-    _check_kinds(request.study, agreement)
+    _check_some(request.study, barred(request.study, agreement, None, None))
     _check_roster(request, agreement)
     return request
 
@@ -171,19 +172,56 @@ def _check_clock(request: RunRequest, now: datetime) -> None:
         raise Refused("E-CLOCK", f"the request was signed more than {MAXIMUM_AGE.days} days ago", "sign it again")
 
 
-def _check_kinds(study: Study, agreement: Agreement) -> None:
+def barred(
+    study: Study, agreement: Agreement, book: Codebook | None, reads: Callable[[Study], Collection[str]] | None
+) -> dict[str, Refused]:
+    """Analyses that the agreement does not allow, each with its reason; the others may be asked.
+
+    Args:
+        study: what is asked.
+        agreement: under which.
+        book: the agreed codebook, where it is known.
+        reads: every name that a study reads, where the codebook is known; of the study with one analysis alone.
+
+    Raises:
+        Invalid: what `reads` raises. Refused: E-PERSON, the person identifier is read at all.
+    """
+    found: dict[str, Refused] = {}
     for name, analysis in study.analyses.items():
-        for kind, arguments in analysis.items():
-            inner = arguments.get("of")  # of a meta-analysis, the model in each level
-            wanted = (kind, *(inner if isinstance(inner, Mapping) else ()))
-            barred = next((one for one in wanted if one not in agreement.analyses), None)
-            if barred is not None:
-                hint = "allowed: " + ", ".join(agreement.analyses)
-                raise Refused("E-KIND", f"the agreement does not allow {barred[:70]!r}", hint, f"analyses.{name}")
-            asked = arguments.get("release") or []
-            if not isinstance(asked, list | tuple) or any(item not in agreement.releases for item in asked):
-                hint = "leave `release` out" if not agreement.releases else "allowed: " + ", ".join(agreement.releases)
-                raise Refused("E-RELEASE", "the agreement does not allow this release", hint, f"analyses.{name}")
+        try:
+            _check_kinds(name, analysis, agreement)
+            if book is not None and reads is not None:
+                _check_variables(study, reads(replace(study, analyses={name: analysis})), agreement, book)
+        except Refused as why:
+            if why.code == "E-PERSON":
+                raise
+            found[name] = why
+    return found
+
+
+def without(study: Study, names: Collection[str]) -> Study:
+    """The study without the analyses named: what is left of it where these are barred."""
+    return replace(study, analyses={name: asked for name, asked in study.analyses.items() if name not in names})
+
+
+def _check_some(study: Study, refused: Mapping[str, Refused]) -> None:
+    """Return when something of the study may be asked."""
+    if study.analyses and len(refused) == len(study.analyses):
+        raise next(iter(refused.values()))
+
+
+def _check_kinds(name: str, analysis: Mapping[str, Any], agreement: Agreement) -> None:
+    for kind, arguments in analysis.items():
+        inner = arguments.get("of")  # of a meta-analysis, the model in each level
+        wanted = (kind, *(inner if isinstance(inner, Mapping) else ()))
+        outside = next((one for one in wanted if one not in agreement.analyses), None)
+        if outside is not None:
+            hint = "allowed: " + ", ".join(agreement.analyses)
+            raise Refused("E-KIND", f"the agreement does not allow {outside[:70]!r}", hint, f"analyses.{name}")
+        asked = arguments.get("release") or []
+        if not isinstance(asked, list | tuple) or any(item not in agreement.releases for item in asked):
+            hint = "leave `release` out" if not agreement.releases else "allowed: " + ", ".join(agreement.releases)
+            raise Refused("E-RELEASE", "the agreement does not allow this release", hint, f"analyses.{name}")
 
 
 def _check_roster(request: RunRequest, agreement: Agreement) -> None:
@@ -214,13 +252,10 @@ def _check_codebook(study: Study, door: Door) -> None:
         )
 
 
-def _check_variables(study: Study, door: Door) -> None:
-    book = door.codebook
-    if book is None:
-        return
-    allowed = door.agreement.dataset(study.dataset).variables
+def _check_variables(study: Study, names: Collection[str], agreement: Agreement, book: Codebook) -> None:
+    allowed = agreement.dataset(study.dataset).variables
     known = set(book.variables if allowed is None else allowed) & set(book.variables)
-    for name in sorted(door.reads(study)):
+    for name in sorted(names):
         if name == book.person:
             raise Refused("E-PERSON", "a study never reads the person identifier", "leave it out")
         if name not in known and name not in EVERYWHERE and name not in (study.derive or {}):

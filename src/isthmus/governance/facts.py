@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from isthmus.governance.admission import RunRequest, barred, without
 from isthmus.governance.agreement import Agreement, DatasetEntry, agreement_digest
 from isthmus.governance.duties import AgreedPurpose, Custody, Duties, Facility
 from isthmus.governance.identifiers import Scan, scan
@@ -22,7 +23,6 @@ from isthmus.model.errors import Invalid
 from isthmus.model.study import Study, study_digest
 
 if TYPE_CHECKING:
-    from isthmus.governance.admission import RunRequest
     from isthmus.model.rules import Rules
 
 Reached = Mapping[str, Mapping[str, int | None]]  # agreement, dataset and controller -> category -> people
@@ -97,13 +97,14 @@ def study_facts(request: RunRequest, asking: Asking, agreement: Agreement, site:
         reads: every name that the study reads; those in no codebook (`site`, `country`, derived) are left out.
     """
     study = request.study
+    asked = without(study, barred(study, agreement, None, None))  # the rest is refused, and does not run
     person = next(p for p in agreement.people if p.person == asking.person)
     return {
         "dataset": study.dataset,
         "study": study_digest(study),
         "agreement": request.agreement,
         "signed": True,
-        "kinds": sorted({kind for analysis in study.analyses.values() for kind in analysis}),
+        "kinds": sorted({kind for analysis in asked.analyses.values() for kind in analysis}),
         "columns": sorted(set(reads) - {"site", "country", *(study.derive or {})}),
         "generative": False,  # the catalogue is closed, and no kind in it generates
         "rho": _rho(study),

@@ -59,7 +59,9 @@ def _agreed(study: Study, book: Codebook | None, config: str | Path | None) -> d
         raise Invalid("E-PREVIEW", "a preview needs rules, or an isthmus.toml with an agreement", "give --rules")
     now = datetime.now(UTC)  # noqa: TID251 - an entry point
     told = outlook(path, os.environ, study, book, now, partial(passphrase, os.environ))
-    body = seen(study, told.codebook, Party(told.effective, told.countries, told.privacy, told.entities, told.releases))
+    facts = (told.effective, told.countries, told.privacy, told.entities, told.releases)
+    barred = told.barred if told.refused is None else {}
+    body = seen(study, told.codebook, Party(*facts, barred))
     refused: IsthmusError | None = told.refused
     outside = True if refused is None else refused.to_dict()
     return {**body, "admitted": outside, "route": plain(told.route)}
@@ -82,8 +84,11 @@ def tables(body: Mapping[str, Any]) -> list[Table]:
         (r["rule"], _value(r["value"]), str(r["whose"] or ""), "yes" if r["restricts"] else "no") for r in body["rules"]
     )
     notes = tuple(f"{n}: {a['if it is refused']}" for n, a in body["analyses"].items())
+    refused = tuple((n, why["code"], why["message"], why["hint"]) for n, why in body.get("refused", {}).items())
     rounds = tuple(f"{n}: rounds over invented rows: {_rounds(a['leaves'])}" for n, a in body["analyses"].items())
+    outside = Table(title="Refused", headings=("Analysis", "Code", "Why", "Change"), rows=refused, labels=4)
     return [
+        *([outside] if refused else []),
         Table(title="Columns read at each site", headings=("Analysis", "Kind", "Columns"), rows=reads, labels=3),
         Table(
             title="What leaves each site, masked (the first two rounds of each)",

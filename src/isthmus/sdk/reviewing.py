@@ -158,6 +158,7 @@ def _looks(
     released = {str(r) for a in request.study.analyses.values() for q in a.values() for r in q.get("release") or ()}
     if "site_results" in released:
         yield "numbers of single sites are asked for"
+    yield from (f"{name} is refused: the agreement does not allow it" for name in (leaving or {}).get("refused", ()))
     if agreement.two_party:
         yield "two sites see each other's part of a sum"
 
@@ -165,7 +166,9 @@ def _looks(
 def _leaving(request: RunRequest, agreement: Agreement, codebook: Path | None) -> dict[str, Any] | None:
     """The preview of a study under its agreement, or why there is none."""
     from isthmus.data.dictionary import read_codebook
+    from isthmus.federation.plan import study_reads
     from isthmus.federation.preview import Party, preview
+    from isthmus.governance.admission import barred
     from isthmus.governance.agreement import shared_rules
 
     if codebook is None:
@@ -174,12 +177,13 @@ def _leaving(request: RunRequest, agreement: Agreement, codebook: Path | None) -
     countries = {name: agreement.site(name).country for name in request.roster}
     entities = {name: agreement.site(name).party for name in request.roster}
     privacy = agreement.dataset(study.dataset).privacy
-    party = Party(shared_rules(agreement, study.dataset), countries, privacy, entities, agreement.releases)
     try:
         book = read_codebook(codebook)
         if digest(book) != agreement.dataset(study.dataset).codebook:
             return {"problem": "this machine has another codebook than the agreed one"}
-        return preview(study, book, party)
+        outside = barred(study, agreement, book, lambda asked: study_reads(asked, book))
+        rules = shared_rules(agreement, study.dataset)
+        return preview(study, book, Party(rules, countries, privacy, entities, agreement.releases, outside))
     except IsthmusError as error:
         return {"problem": error.message}
 
