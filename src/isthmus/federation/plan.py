@@ -188,18 +188,10 @@ def make_plan(  # noqa: PLR0913 - everything public about a run
         raise next(iter(refused.values()))
     apart = [q.name for q in asked if COUNTRY in reading.each[q.name]]
     apart += [POPULATION] if COUNTRY in reading.common else []
-    derived = study.derive or {}  # missing where its maker chose: how many are is not told
-    names = tuple(dict.fromkeys(n for q in asked for n in q.reads if n not in derived))
-    everyone = Question(
-        name=POPULATION,
-        statistic=population if privacy is None or population.noisy is None else population.noisy,
-        arguments=PopulationQuestion(variables=names),
-        needs=Needs(),
-        base=Setting(
-            sites=sites, dictionary=dictionary, levels={}, conf_level=study.conf_level, open_rules=not restricts(rules)
-        ),
-        rungs=(None,),
+    setting = Setting(
+        sites=sites, dictionary=dictionary, levels={}, conf_level=study.conf_level, open_rules=not restricts(rules)
     )
+    everyone = _everyone(asked, study, setting, noisy=privacy is not None)
     withheld = _withheld(known, rules) if study.groups else None
     groups = _groups(asked, known) if study.groups and withheld is None else ()
     questions = (everyone, *asked)
@@ -208,6 +200,14 @@ def make_plan(  # noqa: PLR0913 - everything public about a run
         name, study, dictionary, rules, whose, questions, privacy, known, groups, sites_own, withheld, refused,
         frozenset(apart),
     )  # fmt: skip
+
+
+def _everyone(asked: Sequence[Question], study: Study, setting: Setting, *, noisy: bool) -> Question:
+    """The population: its rows, and how many lack each variable."""
+    derived = study.derive or {}  # missing where its maker chose: how many are is not told
+    names = tuple(dict.fromkeys(n for q in asked for n in q.reads if n not in derived))
+    statistic = population.noisy if noisy and population.noisy is not None else population
+    return Question(POPULATION, statistic, PopulationQuestion(variables=names), Needs(), setting, (None,))
 
 
 def _check_allowed(analysis: Analysis, barred: Mapping[str, Refused]) -> None:
