@@ -21,7 +21,7 @@ from isthmus.statistics.catalogue import CATALOGUE
 from isthmus.statistics.contract import Grid, Round
 from isthmus.statistics.effect_site import Rows
 from isthmus.statistics.effect_survival import cell_layout
-from isthmus.statistics.effect_survival_site import summarised
+from isthmus.statistics.effect_survival_site import cells, summarised
 from stated_rules import STRICT
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "law"))
@@ -53,28 +53,55 @@ def test_bare_weights_give_the_age(leak):
 
 def test_a_step_of_few_is_refused(stop):
     tables = [treated(table) for table in sites()]
-    wide = {**QUESTION, "grid": {"edges": [60, 200, 500]}}
+    wide = {**QUESTION, "grid": {"edges": [60, 200, 400]}}
     assert answered("effect", wide, tables)
     assert answered("effect", {**wide, "propensity": "site", "at": [200], "tau": 200}, tables)
     assert refused("effect", {**QUESTION, "grid": {"every": 5, "to": 500}}, tables)
     tables[0]["DAYS"][:3], tables[0]["DIED"][:3] = 700.0, 1.0
-    assert refused("effect", {**QUESTION, "grid": {"edges": [60, 200, 500, 800]}}, tables)
+    assert refused("effect", {**QUESTION, "grid": {"edges": [60, 200, 400, 800]}}, tables)
     stop("refused: a step of few people in an arm")
 
 
+PEOPLE = 40
+STEP = {
+    "step": "cells",
+    "ps centre": np.zeros(2),
+    "ps scale": np.ones(2),
+    "ps coefficients": np.array([0.0, -1.0]),
+}
+
+
+def one_step(scores) -> Rows:
+    """People of both arms in turn, all with an event in one step, who have these linear predictors of being untreated."""
+    inside = np.array([1.0, 0.0] * (len(scores) // 2))
+    return Rows(np.vstack([np.ones(len(scores)), scores]), inside, np.ones(len(scores)), time=np.full(len(scores), 5.0))
+
+
+def shown(rows: Rows):
+    """The effective rows of the step, by arm."""
+    answer = summarised(rows, ("DAYS", Grid((10.0,), recorded=False)), "ATE", Round(cell_layout(1), STEP))
+    return answer.cells["weights per step"]
+
+
 def test_nor_do_eleven_light_people_hide_a_heavy_one(stop):
-    grid = Grid((10.0,), recorded=False)
-    people = 40
-    columns = np.vstack([np.ones(people), np.append(6.0, np.zeros(people - 1))])
-    inside = np.array([1.0, 0.0] * (people // 2))
-    rows = Rows(columns, inside, np.ones(people), time=np.full(people, 5.0))
-    params = {
-        "step": "cells",
-        "ps centre": np.zeros(2),
-        "ps scale": np.ones(2),
-        "ps coefficients": np.array([0.0, -1.0]),
-    }
-    answer = summarised(rows, ("DAYS", grid), "ATE", Round(cell_layout(1), params))
-    assert answer.cells["weights per step"].min(where=answer.cells["weights per step"] > 0, initial=99) < 11
-    assert not shows(answer.cells, strict.parse(Rules, STRICT, "rules")).holds
+    cells = shown(one_step(np.append(6.0, np.zeros(PEOPLE - 1))))
+    assert cells.min(where=cells > 0, initial=99) < 11
+    assert not shows({"steps": cells}, strict.parse(Rules, STRICT, "rules")).holds
     stop("refused where one of twenty people has nearly all the weight of a step")
+
+
+def test_nor_does_a_step_pass_with_fewer_effective_people_than_the_floor(stop):
+    """Twelve of each arm, of whom weights leave nine or ten: no allowance is made for what is usual of weights."""
+    cells = shown(one_step(np.tile([1.2, 1.2, 0.0, 0.0], 6)))
+    assert 9 <= cells.min(where=cells > 0, initial=99) < 11
+    assert not shows({"steps": cells}, strict.parse(Rules, STRICT, "rules")).holds
+    stop("refused where twelve people of a step weigh as much as nine or ten")
+
+
+@pytest.mark.parametrize(("people", "holds"), [(11, False), (13, False), (14, True)])
+def test_the_vote_keeps_room_for_weights(people, holds):
+    """Else it would choose steps of just enough people, which their weights refuse in mid-run."""
+    found = cells(one_step(np.zeros(2 * people)), "DAYS", Grid((10.0,), recorded=False))
+    assert shows(found, strict.parse(Rules, STRICT, "rules")).holds == holds
+    alone = cells(one_step(np.zeros(2)), "DAYS", Grid((10.0,), recorded=False))
+    assert max(int(v.max()) for v in alone.values()) == 1  # not 0, which another rule is about

@@ -133,9 +133,12 @@ def _evidence(question: Effect, setting: Setting, prepared: Rows) -> Evidence:
         for arm in effect_flow.ARMS:
             here = glm_evidence(modelled, _glm_rows(rows, arm))
             found = _joined(found, here, arm if which == 0 else f"{arm}{name} ")
-    if question.time is None or question.strata:
+    if question.time is None:
         return found
-    steps = effect_survival_site.cells(prepared, question.time, _grid(setting))
+    if question.strata:
+        steps = effect_hazard.cells(prepared)
+    else:
+        steps = effect_survival_site.cells(prepared, question.time, _grid(setting))
     return replace(found, cells={**found.cells, **steps})
 
 

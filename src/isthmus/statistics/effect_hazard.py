@@ -17,7 +17,7 @@ import numpy as np
 
 from isthmus.evidence import of_squares, weights_of
 from isthmus.model.errors import Invalid
-from isthmus.statistics import cox_rows, effect_site, indicators, linear
+from isthmus.statistics import cox_rows, effect_site, effect_survival_site, indicators, linear
 from isthmus.statistics.contract import Answer, Round
 from isthmus.statistics.cox_rows import Told
 from isthmus.statistics.cox_ties import Ties
@@ -25,7 +25,7 @@ from isthmus.statistics.effect_site import Estimand, Rows
 from isthmus.statistics.lockstep import Asking
 from isthmus.statistics.newton import ABSURD, MAX_ROUNDS, STEP
 from isthmus.statistics.summaries import filled
-from isthmus.summary import Field, FloatArray, Layout
+from isthmus.summary import Field, FloatArray, IntArray, Layout
 
 TIES: Ties = "efron"
 SUMS = Layout(
@@ -75,6 +75,12 @@ def _maximum(base: Mapping[str, Any]) -> Asking[tuple[float, float, float]]:
 
 
 # -- at a site --------------------------------------------------------------------------------------------------------
+
+
+def cells(rows: Rows) -> dict[str, IntArray]:
+    """Events of treated and control, for the rules: what ordinary weights leave of them."""
+    people = np.array([(rows.outcome * inside).sum() for inside in effect_site.arms(rows)])
+    return {"events of arms": effect_survival_site.weighted_down(people)}
 
 
 def summarised(rows: Rows, estimand: Estimand, asked: Round) -> Answer:

@@ -13,7 +13,8 @@ from isthmus.statistics.effect_site import Estimand, Rows
 from isthmus.statistics.summaries import filled
 from isthmus.summary import FloatArray, IntArray
 
-ORDINARY = 1.25  # effective rows count so much: weights that vary by half their mean leave four fifths of the rows
+ORDINARY = 0.8  # of the people: effective rows that weights leave which vary by half their mean
+SLACK = 1e-9
 
 
 def code(rows: Rows, name: str, grid: Grid) -> Any:
@@ -26,9 +27,18 @@ def code(rows: Rows, name: str, grid: Grid) -> Any:
 
 
 def cells(rows: Rows, name: str, grid: Grid) -> dict[str, IntArray]:
-    """People by arm, event and step, for the rules; what their weights leave of them is held when these are known."""
-    found = _tally(code(rows, name, grid), np.ones(rows.time.size), grid).astype(np.int64)
+    """By arm, event and step, for the rules: what ordinary weights leave of the people there.
+
+    The weights are known in mid-run alone. The vote keeps room for them, else it would choose steps that are refused then.
+    """
+    found = weighted_down(_tally(code(rows, name, grid), np.ones(rows.time.size), grid))
     return {f"{arm}per step": found[k][_shown(grid)[k]] for k, arm in enumerate(("treated ", "control "))}
+
+
+def weighted_down(people: FloatArray) -> IntArray:
+    """What ordinary weights leave of counts; of someone, no less than one."""
+    found: IntArray = np.where(people > 0.0, np.maximum(np.floor(people * ORDINARY + SLACK), 1.0), 0.0).astype(np.int64)
+    return found
 
 
 def summarised(rows: Rows, told: tuple[str, Grid], estimand: Estimand, asked: Round) -> Answer:
@@ -60,7 +70,7 @@ def _cells(place: Any, w: FloatArray, grid: Grid, asked: Round) -> Answer:
     count, total, squares = (_tally(place, values, grid) for values in (np.ones_like(w), w, w * w))
     people = count.astype(np.int64)
     length = len(grid.edges)
-    sums = np.array([values[_shown(grid)] for values in (count, total, squares / ORDINARY)])
+    sums = np.array([values[_shown(grid)] for values in (count, total, squares)])
     values = {
         "people": people[:, :, :length],
         "beyond": people[:, :, length].sum(axis=1),
