@@ -59,6 +59,30 @@ def test_one_analysis_that_cannot_be_done_says_why_and_spoils_no_other(code: str
     assert answers["right"]["n"] == 2 * ROWS
 
 
+@pytest.mark.parametrize("value", [np.inf, -1e61])
+@pytest.mark.parametrize("missing", ["study", "analysis"])
+def test_an_infinite_value_ends_what_reads_its_column_alone(value: float, missing: str) -> None:
+    wild = made()
+    column = wild["x"].to_numpy().copy()
+    column[3] = value
+    wild = wild.set_column(0, "x", pa.array(column))
+    asks = {
+        "reads": {"glm": {"formula": "event ~ x", "family": "binomial"}},
+        "through": {"quantiles": {"variable": "twice", "probs": [0.5], "grid": {"from": -9, "to": 9, "bins": 9}}},
+        "right": {"glm": {"formula": "three ~ event", "family": "gaussian"}},
+    }
+    study = isthmus.Study(title="t", dataset="d", analyses=asks, derive={"twice": "2 * x"}, missing=missing)
+    book = Codebook(name="d", variables={n: Variable(type="number", range=(-9, 9)) for n in ("x", "three", "event")})
+    for codebook in (None, book):
+        sites = {"leeds": made(), "boston": wild}
+        answers = isthmus.rehearse(study, sites, rules=plain(OPEN), codebook=codebook).to_dict()["analyses"]
+        assert answers["right"]["n"] == 2 * ROWS
+        for name, read in (("reads", "'x'"), ("through", "'twice'")):
+            assert answers[name]["error"]["code"] == "E-NOT-FINITE"
+            assert read in answers[name]["error"]["message"]
+            assert answers[name]["error"]["where"] == "site boston"
+
+
 def test_between_parties_the_same_data_give_the_constant_refusal() -> None:
     """What a rehearsal tells its owner is not in the body that sites sign."""
     from isthmus.federation import rehearsal

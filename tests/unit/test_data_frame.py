@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,6 @@ def test_text_where_a_number_is_needed() -> None:
     ("table", "names", "code"),
     [
         ({"agee": [1]}, ("age",), "E-COLUMN-MISSING"),
-        ({"sbp": [float("inf")]}, ("sbp",), "E-NOT-FINITE"),
         ({"smoker": ["maybe"]}, ("smoker",), "E-LEVEL"),
         ({"age": [1], "site": ["x"]}, ("age",), "E-RESERVED-NAME"),
         ({"age": [1]}, ("nothing",), "E-VARIABLE"),
@@ -107,6 +107,22 @@ def test_columns_that_do_not_fit(table: dict[str, Any], names: tuple[str, ...], 
     with pytest.raises(Invalid) as caught:
         fetch(names, table=pa.table(table))
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e61])
+def test_what_cannot_be_computed_with_is_a_fault_of_its_column_alone(value: float) -> None:
+    table = pa.table({"sbp": [value, 1.0, None], "age": [1, 2, 3]})
+    frame = fetch(("sbp", "age", "half", "high"), table=table, derive={"half": "sbp / 2", "high": "sbp > 100"})
+    assert frame.numbers("age").tolist() == [1, 2, 3]
+    assert frame.complete(("sbp", "age")).tolist() == [True, True, False]
+    assert frame.subset(frame.complete(("sbp",))).rows == 2
+    takes: tuple[Callable[[str], Any], ...] = (frame.numbers, lambda name: frame.codes(name, ("1",)), frame.keys)
+    for take in takes:
+        for name in ("sbp", "half"):
+            with pytest.raises(Invalid, match=f"'{name}' is infinite") as caught:
+                take(name)
+            assert caught.value.code == "E-NOT-FINITE"
+    assert frame.codes("high", ("false", "true")).tolist() == [int(value > 0), 0, -1]
 
 
 def test_the_population_keeps_rows_that_are_known_to_be_in_it() -> None:

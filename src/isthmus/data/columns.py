@@ -35,10 +35,10 @@ Column: TypeAlias = "FloatArray | Coded"
 
 
 def decode(column: Any, name: str) -> FloatArray | Coded:
-    """An Arrow column (chunked or not) as arrays.
+    """An Arrow column (chunked or not) as arrays; what of it cannot be computed with, `beyond` says.
 
     Raises:
-        Invalid: E-NOT-FINITE (an infinite number), E-COLUMN-TYPE.
+        Invalid: E-COLUMN-TYPE.
     """
     array: Any = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     kind = array.type
@@ -46,15 +46,19 @@ def decode(column: Any, name: str) -> FloatArray | Coded:
         return Coded(_filled(pc.cast(array, pa.int32())), BOOLEAN_LEVELS)
     if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
         values: FloatArray = pc.cast(array, pa.float64()).to_numpy(zero_copy_only=False)
-        if np.any(np.abs(values) > LARGEST):
-            raise Invalid(
-                "E-NOT-FINITE", f"{name!r} is infinite or beyond 1e60 in some rows", "mend the data or the expression"
-            )
         return values
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_dictionary(kind):
         coded = array if pa.types.is_dictionary(kind) else array.dictionary_encode()
         return Coded(_filled(pc.cast(coded.indices, pa.int32())), tuple(coded.dictionary.to_pylist()))
     raise Invalid("E-COLUMN-TYPE", f"{name!r} is neither a number nor a category", "derive a number from it")
+
+
+def beyond(column: FloatArray | Coded, name: str) -> Invalid | None:
+    """E-NOT-FINITE, where some value is infinite or absurd; not which, and not how many."""
+    if isinstance(column, Coded) or not np.any(np.abs(column) > LARGEST):
+        return None
+    message = f"{name!r} is infinite or beyond 1e60 in some rows"
+    return Invalid("E-NOT-FINITE", message, "mend the data or the expression")
 
 
 def recode(column: FloatArray | Coded, name: str, levels: Sequence[str]) -> CodeArray:

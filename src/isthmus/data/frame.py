@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlglot import exp
 
-from isthmus.data.columns import CodeArray, Coded, decode, recode
+from isthmus.data.columns import CodeArray, Coded, beyond, decode, recode
 from isthmus.data.design_matrix import matrix
 from isthmus.data.dictionary import base_codebook, derived_expressions, population
 from isthmus.data.expressions import Expression, column, parse_condition
@@ -37,6 +37,7 @@ class Frame:
     Attributes:
         rows: how many.
         columns: name -> float64 with NaN, or codes.
+        faults: name -> why it cannot be computed with (E-NOT-FINITE); which rows have a value is known all the same.
         filters: text of a condition -> (rows,) mask, false where the condition is unknown.
         attrition: rows of the source, then after each step of the population: (label, rows).
         indicators: what the study's expressions tell apart, for the disclosure rules; None where that was not asked
@@ -45,6 +46,7 @@ class Frame:
 
     rows: int
     columns: Mapping[str, FloatArray | Coded]
+    faults: Mapping[str, Invalid] = field(default_factory=dict)
     filters: Mapping[str, Mask] = field(default_factory=dict)
     attrition: tuple[tuple[str, int], ...] = ()
     indicators: Indicators | None = None
@@ -53,9 +55,9 @@ class Frame:
         """(rows,) float64, NaN for missing; a boolean is 0 or 1.
 
         Raises:
-            Invalid: E-TEXT-IN-NUMBER, when it is a category.
+            Invalid: E-TEXT-IN-NUMBER, when it is a category; E-NOT-FINITE.
         """
-        found = self._column(name)
+        found = self._values(name)
         if not isinstance(found, Coded):
             return found
         if found.levels != ("false", "true"):
@@ -66,13 +68,13 @@ class Frame:
         """(rows,) int32 index into `levels`, -1 for missing; numbers are matched by value.
 
         Raises:
-            Invalid: E-LEVEL, when a row holds a level that is not declared.
+            Invalid: E-LEVEL, when a row holds a level that is not declared; E-NOT-FINITE.
         """
-        return recode(self._column(name), name, levels)
+        return recode(self._values(name), name, levels)
 
     def keys(self, name: str) -> CodeArray:
         """(rows,) int32, equal where the values are: this site's own, whatever the type and however many there are."""
-        found = self._column(name)
+        found = self._values(name)
         values = found.codes if isinstance(found, Coded) else found
         return np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int32)
 
@@ -117,6 +119,11 @@ class Frame:
         """
         return matrix(design, self.rows, self.numbers, self.codes)
 
+    def _values(self, name: str) -> FloatArray | Coded:
+        if name in self.faults:
+            raise self.faults[name]
+        return self._column(name)
+
     def _column(self, name: str) -> FloatArray | Coded:
         if name not in self.columns:
             raise Invalid("E-VARIABLE", f"{name!r} was not fetched")
@@ -139,8 +146,7 @@ def fetch_frame(  # noqa: PLR0913 - `told` is the one choice about how, the othe
     `told` adds what the expressions tell apart (`Frame.indicators`), for the rules that count it.
 
     Raises:
-        Invalid: E-COLUMN-MISSING, E-TEXT-IN-NUMBER, E-COLUMN-TYPE, E-RESERVED-NAME, E-NOT-FINITE, E-LEVEL, and as
-            `parse_condition`.
+        Invalid: E-COLUMN-MISSING, E-TEXT-IN-NUMBER, E-COLUMN-TYPE, E-RESERVED-NAME, E-LEVEL, and as `parse_condition`.
         Unavailable: E-SOURCE.
     """
     derived = derived_expressions(study, dictionary)
@@ -161,18 +167,20 @@ def fetch_frame(  # noqa: PLR0913 - `told` is the one choice about how, the othe
     table = source.fetch(reading.query({f"x{i}": tree for i, tree in enumerate(trees)}, where))
     arrays = iter(table.columns)
     columns = {name: decode(next(arrays), name) for name in wanted}
+    faults = {name: fault for name, found in columns.items() if (fault := beyond(found, name)) is not None}
     masks = {name: _is_true(decode(next(arrays), name)) for name in filters}
     seen = None
     if told:
         codes = {text: side_codes(next(arrays), tree) for text, tree in decided.items()}
         entry = _entry(source, reading, [step.tree for _, step in steps])
         values = {text: decode(next(arrays), "a part") for text in combined}
-        numbers = {text: found for text, found in values.items() if not isinstance(found, Coded)}
+        numbers = {t: v for t, v in values.items() if not isinstance(v, Coded) and beyond(v, t) is None}
+        faults |= {name: fault for name, of_it in parts.items() for t in of_it if (fault := beyond(values[t], name))}
         combining = {name: tuple(text for text in found if text in numbers) for name, found in parts.items()}
         outer = {name: tuple(t for t in shown(e.tree) if t in codes) for name, e in wanted.items() if name in of}
         told_of = {name: tuple(found) for name, found in of.items()}
         seen = Indicators(codes, told_of, entry, numbers, combining, outer)
-    return Frame(table.num_rows, columns, masks, _attrition(source, reading, steps, table.num_rows), seen)
+    return Frame(table.num_rows, columns, faults, masks, _attrition(source, reading, steps, table.num_rows), seen)
 
 
 def check_faults(source: Source, reading: Reading) -> None:

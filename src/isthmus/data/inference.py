@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from sqlglot import exp
 
-from isthmus.data.columns import Coded, decode
+from isthmus.data.columns import LARGEST, Coded, decode
 from isthmus.data.dictionary import base_codebook, check_name, country_variable, derived_expressions, population
 from isthmus.data.expressions import Expression, column, parse_condition
 from isthmus.data.frame import check_faults
@@ -186,8 +186,8 @@ def _fact(values: FloatArray | Coded, inside: np.ndarray[tuple[int], np.dtype[np
         present = np.unique(values.codes[inside])
         texts = frozenset(values.levels[i] for i in present if i >= 0)
         return _Fact(None, texts, frozenset(values.levels))
-    chosen = values[inside]
-    return _Fact(np.unique(chosen[~np.isnan(chosen)]), frozenset(), frozenset())
+    chosen = values[inside & (np.abs(values) <= LARGEST)]  # NaN is not; what is beyond ends the analyses that read it
+    return _Fact(np.unique(chosen), frozenset(), frozenset())
 
 
 def _united(facts: list[dict[str, _Fact]]) -> dict[str, _Fact]:
