@@ -71,6 +71,40 @@ def test_nor_where_the_outcome_has_levels(kind, light):
     assert answered(kind, question, tables)  # it was the light rows
 
 
+SURVIVAL = [
+    {"distribution": "weibull"},
+    {"distribution": "lognormal"},
+    {"distribution": "piecewise_exponential", "cuts": [150]},
+]
+
+
+@pytest.mark.parametrize("survival", SURVIVAL, ids=lambda asked: asked["distribution"])
+@pytest.mark.parametrize("light", [0.0, 1e-9])
+def test_nor_where_the_outcome_is_a_time(survival, light):
+    tables = hidden(light, "gaussian")
+    question = {"formula": "Surv(DAYS, DIED) ~ X", **survival, "weights": {"variable": "W", "kind": "precision"}}
+    assert refused("parametric_survival", question, tables)
+    for table in tables:
+        table["X"], table["W"] = (np.arange(ROWS) % 3 == 0).astype(float), 1.0 + (np.arange(ROWS) % 4)
+    assert answered("parametric_survival", question, tables)  # it was the light rows
+
+
+@pytest.mark.parametrize("survival", SURVIVAL, ids=lambda asked: asked["distribution"])
+def test_ordinary_weights_of_times_are_answered(survival):
+    tables = sites()
+    for seed, table in enumerate(tables):
+        table["W"] = np.random.default_rng(seed).integers(1, 5, ROWS).astype(float)
+        table["WARD"] = np.arange(ROWS) % 60
+    weights = {"variable": "W", "kind": "sampling"}
+    question = {"formula": "Surv(DAYS, DIED) ~ AGE + ARM", **survival}
+    assert answered("parametric_survival", {**question, "weights": weights}, tables)
+    assert answered("parametric_survival", {**question, "robust": True}, tables)
+    assert answered("parametric_survival", {**question, "cluster": "WARD"}, tables)
+    for table in tables:
+        table["WARD"] = (np.arange(ROWS) == TARGET).astype(int)
+    assert refused("parametric_survival", {**question, "cluster": "WARD"}, tables)
+
+
 def test_an_offset_silences_nobody():
     tables = hidden(0.0, "poisson")
     for table in tables:

@@ -200,6 +200,24 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
             "cuts": [20, 45, 90],
             "release": ["vcov"],
         },
+        {
+            "formula": "Surv(entry, time, event) ~ age + arm",
+            "distribution": "lognormal",
+            "weights": {"variable": "exposure", "kind": "sampling"},
+        },
+        {
+            "formula": "Surv(time, event) ~ age + stage",
+            "distribution": "weibull",
+            "weights": {"variable": "copies", "kind": "frequency"},
+            "robust": True,
+        },
+        {
+            "formula": "Surv(entry, time, event) ~ age + arm",
+            "distribution": "piecewise_exponential",
+            "cuts": [45, 90],
+            "weights": {"variable": "exposure", "kind": "precision"},
+            "robust": True,
+        },
     ],
     "fine_gray": [
         {
@@ -367,6 +385,16 @@ CLUSTERED: dict[str, list[dict[str, Any]]] = {
         },
     ],
     "ordinal": [{"formula": "stage ~ age + arm + cluster(practice)"}],
+    "parametric_survival": [
+        {"formula": "Surv(entry, time, event) ~ age + arm + cluster(practice)", "distribution": "weibull"},
+        {
+            "formula": "Surv(time, event) ~ age + arm",
+            "distribution": "piecewise_exponential",
+            "cuts": [45, 90],
+            "cluster": "practice",
+            "weights": {"variable": "exposure", "kind": "sampling"},
+        },
+    ],
     "glm": [
         {"formula": "died ~ age + arm + cluster(practice)", "family": "binomial"},
         {

@@ -76,6 +76,28 @@ def test_a_round_over_intervals_is_weighed(rules) -> None:
     assert not weigh(statistic.summarise(question, made.setting, rows, steered).weights, rules).holds
 
 
+@pytest.mark.parametrize(
+    ("survival", "slope"),
+    [
+        ({"distribution": "weibull"}, 9.0),
+        ({"distribution": "lognormal"}, 30.0),
+        ({"distribution": "piecewise_exponential", "cuts": [8]}, 9.0),
+    ],
+)
+def test_the_middle_of_a_sandwich_is_weighed(rules, survival, slope) -> None:
+    statistic = CATALOGUE["parametric_survival"]
+    asked = {"formula": "Surv(t, e) ~ x", "robust": True, **survival}
+    fair, question = run("parametric_survival", asked, patients()).rounds[-1], strict.parse(statistic.question, asked)
+    made = make(statistic, question, patients(), codebook(patients()))
+    rows = statistic.prepare(question, made.setting, made.inputs)
+    name = next(n for n in fair.params if n.endswith("coefficients"))
+    far = np.zeros_like(fair.params[name])
+    far[-1] = slope
+    steered = replace(fair, params={**fair.params, name: far})
+    assert weigh(statistic.summarise(question, made.setting, rows, fair).weights, rules).holds
+    assert not weigh(statistic.summarise(question, made.setting, rows, steered).weights, rules).holds
+
+
 def test_a_sample_of_which_most_is_censored_is_answered(rules) -> None:
     draw = np.random.default_rng(7)
     x = draw.normal(size=2000)

@@ -54,14 +54,14 @@ def _by_steps(model: Model, rows: Rows, grid: Grid, before: tuple[Evidence, Mark
     every: Any = np.ones(rows.size, dtype=np.bool_)
     cells = {
         **found.cells,
-        "events per step": _tally(rows, cell, rows.event, total),
-        "rows per step": _tally(rows, cell, every, total),
+        "events per step": tally(rows, cell, rows.event, total),
+        "rows per step": tally(rows, cell, every, total),
     }
     sides: list[tuple[str, Any]] = [("", every)]
     for name, mark in marks:
-        cells[f"{name} per step"] = _tally(rows, cell, mark > 0.5, total)
-        cells[f"not {name} per step"] = _tally(rows, cell, mark < 0.5, total)
-        cells[f"{name} x {model.event} per step"] = _tally(rows, cell, (mark > 0.5) & rows.event, total)
+        cells[f"{name} per step"] = tally(rows, cell, mark > 0.5, total)
+        cells[f"not {name} per step"] = tally(rows, cell, mark < 0.5, total)
+        cells[f"{name} x {model.event} per step"] = tally(rows, cell, (mark > 0.5) & rows.event, total)
         sides += [(f"{name} ", mark > 0.5), (f"not {name} ", mark < 0.5)]
     leaving = np.bincount(cell, minlength=total)
     shown = leaving.reshape(model.strata, model.steps)[:, :-1] > 0  # who stays beyond the grid leaves no risk set
@@ -69,9 +69,9 @@ def _by_steps(model: Model, rows: Rows, grid: Grid, before: tuple[Evidence, Mark
         begin = rows.stratum * model.steps + cox_common.first_steps(rows, grid)
         late = begin % model.steps > 0
         for name, mark in sides:
-            cells[f"{name}entries per step"] = _tally(rows, begin, mark & late, total)
+            cells[f"{name}entries per step"] = tally(rows, begin, mark & late, total)
             cells[f"{name}at risk per step"] = _at_risk(model, rows, (cell, begin), mark)
-        shown = shown | (_tally(rows, begin, late, total).reshape(model.strata, model.steps)[:, :-1] > 0)
+        shown = shown | (tally(rows, begin, late, total).reshape(model.strata, model.steps)[:, :-1] > 0)
     inside = int(leaving.reshape(model.strata, model.steps)[:, :-1].sum())
     fits = {"risk sets": (inside, len(rows.columns) * int(np.count_nonzero(shown)))}
     return replace(found, cells=cells, fits=fits)
@@ -85,7 +85,8 @@ def _sums(rows: Rows, code: Any, keep: Any, total: int) -> FloatArray:
     return np.array([np.bincount(code[keep], weights=v, minlength=total) for v in (np.ones_like(w), w, w * w)])
 
 
-def _tally(rows: Rows, code: Any, keep: Any, total: int) -> IntArray:
+def tally(rows: Rows, code: Any, keep: Any, total: int) -> IntArray:
+    """(total,) rows that `keep`s, by code; light ones count for less."""
     return indicators.effective_rows(_sums(rows, code, keep, total))
 
 
@@ -103,7 +104,7 @@ def _within_strata(model: Model, rows: Rows, found: Evidence, marks: Marks) -> E
     """Strata as groups: sizes, with each indicator and with events; what a number adds is its spread within them."""
     if model.strata == 1 or not rows.size:
         return found
-    sides = {**found.sides, "strata": _tally(rows, rows.stratum, np.ones(rows.size, dtype=np.bool_), model.strata)}
+    sides = {**found.sides, "strata": tally(rows, rows.stratum, np.ones(rows.size, dtype=np.bool_), model.strata)}
     supports, cells = dict(found.supports), dict(found.cells)
     cells[f"strata x {model.event}"] = _crossed(model, rows, rows.event)
     for name, mark in marks:
@@ -122,4 +123,4 @@ def _within_strata(model: Model, rows: Rows, found: Evidence, marks: Marks) -> E
 
 def _crossed(model: Model, rows: Rows, mark: Any) -> IntArray:
     code = rows.stratum * 2 + mark.astype(np.intp)
-    return _tally(rows, code, np.ones(rows.size, dtype=np.bool_), model.strata * 2)
+    return tally(rows, code, np.ones(rows.size, dtype=np.bool_), model.strata * 2)

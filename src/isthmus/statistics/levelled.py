@@ -128,13 +128,11 @@ def rows_of(model: Model, inputs: Inputs, weights: Weighting | None) -> Rows:
     if inputs.design is None:
         raise Invalid("E-DESIGN", f"{model.kind} needs a design")
     prior, cluster = weighting.prior_of(weights, inputs), weighting.clusters_of(inputs)
-    every = Rows(inputs.design, inputs.codes[model.outcome], prior, cluster)
-    if prior is None or bool(np.all(prior > 0.0)):
+    every, at = Rows(inputs.design, inputs.codes[model.outcome], prior, cluster), weighting.heavy(prior)
+    if at is None:
         return every
-    at = np.flatnonzero(prior > 0.0)
-    own = None if cluster is None else cluster[at]
-    columns = np.ascontiguousarray(every.columns[:, at])
-    return Rows(columns, every.codes[at], prior[at], own, every.size - at.size)
+    columns, (own, groups) = inputs.design[:, at], (weighting.taken(v, at) for v in (prior, cluster))
+    return Rows(columns, every.codes[at], own, groups, every.size - at.size)
 
 
 def evidence(model: Model, rows: Rows) -> Evidence:

@@ -59,11 +59,11 @@ def _evaluated(
 def _meat(model: Model, rows: Rows, asked: Round) -> Answer:
     """The middle of the sandwich; its rows weigh in it as squares of what they add to the score."""
     guards = _guards(model)
-    root = 1.0 if rows.prior is None else np.sqrt(rows.prior) if model.errors.copies else rows.prior
+    root = sandwich.roots(model.errors, rows.prior)
 
     def parts() -> Iterator[tuple[slice, FloatArray]]:
         for piece, z, _, first, _ in _evaluated(model, rows, asked.params):
-            own = first if rows.prior is None else first * np.asarray(root)[piece]
+            own = first if root is None else first * root[piece]
             _weigh(guards, _matrices(model, own[:, None] * own[None]))
             yield piece, _scores(model, z, first)
 

@@ -8,9 +8,16 @@ rows split at the cuts with offset log(time), whose log-likelihood is larger by 
 `Surv(entry, time, event)`: rows are at risk after their entry (left truncation: each row's likelihood is given that it
 lived until then).
 
+`weights` are case weights as `survreg`'s: `frequency` (whole numbers: a row stands for w rows), `precision` (its own
+errors) or `sampling` (robust errors always); a row without weight is left out, and `n` and `events` count rows. `robust`
+is the sandwich of the rows' scores, `cluster` of their sums within clusters inside a site, without small-sample factor, as
+`survreg`'s (which leaves weights out of the scores; here they are in, as `coxph` has them); of `piecewise_exponential` a
+row has one score, however many intervals it lives through.
+
 Result keys: `terms` (last `Log(scale)`, except for `exponential`, whose scale is 1; or `Log(hazard)(0, 30]` of each
 interval where all columns are 0), `fit` (distribution, scale, loglik, loglik_null: of the model without terms, df,
-events), `n`, `events`, `reference`, `conf_level`, `test` (`z`), `error` (`model`), `contrasts`, `tests`, `vcov`.
+events), `n`, `events`, `reference`, `conf_level`, `test` (`z`), `error` (`model`, `robust` or `cluster`), `clusters`,
+`contrasts`, `tests`, `vcov`.
 
 Reference: Kalbfleisch & Prentice (2002), The Statistical Analysis of Failure Time Data, 2nd ed., ch. 2 and 3.
 """
@@ -35,14 +42,18 @@ from isthmus.statistics import (
     lockstep,
     parametric_survival_flow,
     piecewise_exponential,
+    sandwich,
     survival,
     unusual,
+    weighting,
 )
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.model_body import model_body
 from isthmus.statistics.parametric_survival_flow import Distribution, Model, Rows
+from isthmus.statistics.sandwich import Errors
 from isthmus.statistics.show import size
 from isthmus.statistics.summaries import filled
+from isthmus.statistics.weighting import Weighting
 
 
 @record
@@ -50,13 +61,17 @@ class ParametricSurvival:
     """Arguments of `parametric_survival`.
 
     `formula`: `Surv(time, event) ~ terms` or `Surv(entry, time, event) ~ terms`; `cuts`: where the hazard of
-    `piecewise_exponential` changes, increasing (a time at a cut ends the interval before it); `contrasts`: name -> {term: weight}; `tests`: name -> terms tested jointly;
-    `release: [vcov]` shows the covariance matrix.
+    `piecewise_exponential` changes, increasing (a time at a cut ends the interval before it); `weights`: {variable,
+    kind}; `robust: true`; `cluster`: a variable whose values group the rows of a site, or `site` with 10 sites or more;
+    `contrasts`: name -> {term: weight}; `tests`: name -> terms tested jointly; `release: [vcov]` shows the covariance matrix.
     """
 
     formula: str
     distribution: Distribution | Literal["piecewise_exponential"]
     cuts: tuple[float, ...] = ()
+    weights: Weighting | None = None
+    robust: bool = False
+    cluster: str | None = None
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
     release: tuple[Literal["vcov"], ...] = ()
@@ -75,8 +90,8 @@ def _formula(question: ParametricSurvival) -> tuple[Formula, Surv]:
         raise Invalid("E-FORMULA", "entry, time and event of `Surv` are different variables")
     if not formula.intercept:
         raise Invalid("E-FORMULA", "a parametric_survival model has an intercept", "leave `- 1` out")
-    if formula.offset or formula.cluster or formula.strata:
-        raise Invalid("E-FORMULA", "a parametric_survival model takes no offset(), cluster() or strata()")
+    if formula.offset or formula.strata:
+        raise Invalid("E-FORMULA", "a parametric_survival model takes no offset() or strata()")
     if not _pieces(question):
         if question.cuts:
             hint = "state distribution: piecewise_exponential, or leave cuts out"
@@ -91,7 +106,12 @@ def _formula(question: ParametricSurvival) -> tuple[Formula, Surv]:
 def _needs(question: ParametricSurvival) -> Needs:
     formula, surv = _formula(question)
     entry = () if surv.entry is None else (surv.entry,)
-    return Needs(numbers=(*entry, surv.time, surv.event), formula=formula)
+    numbers = (*entry, surv.time, surv.event, *weighting.read(question.weights))
+    return Needs(numbers=numbers, formula=formula, keys=weighting.keys(_errors(question).cluster))
+
+
+def _errors(question: ParametricSurvival) -> Errors:
+    return weighting.errors_of(question, parse(question.formula))
 
 
 def _rungs(question: ParametricSurvival, dictionary: Codebook) -> tuple[Grid, ...]:
@@ -107,11 +127,12 @@ def _design(setting: Setting) -> Design:
 def _model(question: ParametricSurvival, setting: Setting, design: Design) -> Model:
     surv = _formula(question)[1]
     distribution = "exponential" if question.distribution == "piecewise_exponential" else question.distribution
-    return Model(distribution, surv.time, surv.event, design, setting.dictionary, surv.entry is not None)
+    late, errors = surv.entry is not None, _errors(question)
+    return Model(distribution, surv.time, surv.event, design, setting.dictionary, late, errors)
 
 
 def _pieces_model(question: ParametricSurvival, setting: Setting) -> cox_model.Model:
-    surv = _formula(question)[1]
+    surv, errors = _formula(question)[1], _errors(question)
     return cox_model.Model(
         time=surv.time,
         event=surv.event,
@@ -122,15 +143,21 @@ def _pieces_model(question: ParametricSurvival, setting: Setting) -> cox_model.M
         steps=len(question.cuts) + 1,
         exactness="exact",
         open_rules=setting.open_rules,
+        robust=errors.robust,
+        weighting=None if question.weights is None else question.weights.kind,
         late=surv.entry is not None,
+        cluster=errors.cluster,
     )
 
 
 def _models(question: ParametricSurvival, setting: Setting) -> tuple[Model, ...]:
     """The model, and that of the intercept alone."""
     design = _design(setting)
+    model = _model(question, setting, design)
+    if len(design.columns) == 1:
+        return (model,)
     lone = replace(design, columns=design.columns[:1], reference=())
-    return tuple(_model(question, setting, d) for d in ((design,) if len(design.columns) == 1 else (design, lone)))
+    return model, replace(model, design=lone, errors=model.errors.own)
 
 
 def _prepare(question: ParametricSurvival, setting: Setting, inputs: Inputs) -> Rows | cox_rows.Rows:
@@ -144,11 +171,17 @@ def _prepare(question: ParametricSurvival, setting: Setting, inputs: Inputs) -> 
     entry = None if surv.entry is None else inputs.numbers[surv.entry]
     if entry is not None:
         survival.check_entries((str(surv.entry), surv.time), entry, time)
+    prior, cluster = weighting.prior_of(question.weights, inputs), weighting.clusters_of(inputs)
     if _pieces(question):
-        told = cox_rows.Told(time, event > 0.0, np.zeros(inputs.rows, dtype=np.intp), entry)
+        told = cox_rows.Told(time, event > 0.0, np.zeros(inputs.rows, dtype=np.intp), entry, prior, cluster)
         return cox_rows.sorted_rows(inputs.design, told, 1)
+    design, at = inputs.design, weighting.heavy(prior)
+    if at is not None:
+        design, time, event = design[:, at], time[at], event[at]
+        entry, prior, cluster = (weighting.taken(v, at) for v in (entry, prior, cluster))
     late = np.flatnonzero(entry > 0.0) if entry is not None else np.zeros(0, dtype=np.intp)
-    return Rows(inputs.design, np.log(time), event, late, np.log(entry[late]) if entry is not None else np.zeros(0))
+    log_entry = np.log(entry[late]) if entry is not None else np.zeros(0)
+    return Rows(design, np.log(time), event, late, log_entry, prior, cluster, inputs.rows - time.size)
 
 
 def _evidence(question: ParametricSurvival, setting: Setting, prepared: Any) -> Evidence:
@@ -156,12 +189,15 @@ def _evidence(question: ParametricSurvival, setting: Setting, prepared: Any) -> 
     if isinstance(prepared, cox_rows.Rows):
         return piecewise_exponential.evidence(_pieces_model(question, setting), prepared, question.cuts)
     model, (_, surv), y = _models(question, setting)[0], _formula(question), prepared.log_time
-    own, outcome = indicators.leverage(prepared.columns), (surv.event, prepared.event)
-    found = indicators.design_evidence(model.design, prepared.columns, outcome, own, None, (surv.time, y))
-    found = replace(found, parameters=model.free)
+    weights = None if prepared.prior is None or not y.size else prepared.prior / float(prepared.prior.max())
+    columns, outcome = prepared.columns, (surv.event, prepared.event)
+    own = indicators.leverage(columns if weights is None else columns * np.sqrt(weights))
+    found = indicators.design_evidence(model.design, columns, outcome, own, weights, (surv.time, y))
+    found = weighting.with_weights(replace(found, parameters=model.free), prepared.prior, prepared.silent)
+    found = weighting.with_clusters(found, model.errors, prepared.size, prepared.cluster)
     if not y.size:
         return found
-    supports = {**found.supports, f"spread of {surv.time}": np.array([unusual.spread(y)], dtype=np.int64)}
+    supports = {**found.supports, f"spread of {surv.time}": np.array([unusual.spread(y, weights)], dtype=np.int64)}
     sides = {**found.sides, f"unusual {surv.time}": np.array([unusual.away(y)], dtype=np.int64)}
     if model.late:
         on_time = y.size - prepared.late.size
@@ -169,7 +205,8 @@ def _evidence(question: ParametricSurvival, setting: Setting, prepared: Any) -> 
         sides |= {f"unusual {surv.entry}": np.array([unusual.away(prepared.log_entry)], dtype=np.int64)}
         for name, mark in indicators.marked(model.design, prepared.columns):
             sides[f"late by {surv.entry} x {name}"] = _late(prepared, mark)
-    return replace(found, supports=supports, sides=sides, sums={surv.time: np.abs(y - unusual.middle(y))})
+    made = np.abs(y - unusual.middle(y)) * (1.0 if weights is None else weights)
+    return replace(found, supports=supports, sides=sides, sums={**found.sums, surv.time: made})
 
 
 def _late(rows: Rows, mark: Any) -> Any:
@@ -179,6 +216,7 @@ def _late(rows: Rows, mark: Any) -> Any:
 
 
 def _flow(question: ParametricSurvival, setting: Setting) -> Flow:
+    sandwich.check(_errors(question).cluster, setting.sites)
     if _pieces(question):
         whole: Estimate = yield from piecewise_exponential.fit(_pieces_model(question, setting), question.cuts)
         return whole
@@ -192,6 +230,13 @@ def _flow(question: ParametricSurvival, setting: Setting) -> Flow:
     return replace(fitted[0], rounds=max(one.rounds for one in fitted), values=values)
 
 
+STEPS = {
+    "start": parametric_survival_flow.start_sums,
+    "newton": parametric_survival_flow.newton_sums,
+    "meat": parametric_survival_flow.meat_sums,
+}
+
+
 def _summarise(question: ParametricSurvival, setting: Setting, prepared: Any, asked: Round) -> Answer:
     if isinstance(prepared, cox_rows.Rows):
         return _pieces_answer(question, setting, prepared, asked)
@@ -200,14 +245,16 @@ def _summarise(question: ParametricSurvival, setting: Setting, prepared: Any, as
         own = lockstep.asked_of(asked, at)
         if own is not None:
             rows = replace(prepared, columns=prepared.columns[: model.size])
-            sums = parametric_survival_flow.start_sums if own.params["step"] == "start" else None
-            values, weights = (sums or parametric_survival_flow.newton_sums)(model, rows, own.params)
+            values, weights = STEPS[str(own.params["step"])](model, rows, own.params)
             answers[at] = Answer(filled(own.layout, values), weights)
     return lockstep.joined(asked, answers, tuple(answers))
 
 
 def _pieces_answer(question: ParametricSurvival, setting: Setting, rows: cox_rows.Rows, asked: Round) -> Answer:
     model = _pieces_model(question, setting)
+    if asked.params["step"] == "meat":
+        values, guard = piecewise_exponential.meat_part(model, rows, question.cuts, asked.params)
+        return Answer(filled(asked.layout, values), guard)
     if asked.params["step"] == "count":
         return Answer(filled(asked.layout, piecewise_exponential.count_part(model, rows, question.cuts, asked.params)))
     values, weights = piecewise_exponential.risk_part(model, rows, question.cuts, asked.params)
@@ -217,9 +264,9 @@ def _pieces_answer(question: ParametricSurvival, setting: Setting, rows: cox_row
 def _report(question: ParametricSurvival, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     found, events = estimate.values, size(estimate.counts["events"])
     fit = {"distribution": question.distribution, **{k: found[k] for k in ("scale", "loglik", "loglik_null")}}
-    return model_body(question, setting, estimate, {**fit, "df": estimate.parameters, "events": events}) | {
-        "error": "model"
-    }
+    body = model_body(question, setting, estimate, {**fit, "df": estimate.parameters, "events": events})
+    body["error"] = _errors(question).name("robust")
+    return body | ({"clusters": size(estimate.counts["clusters"])} if "clusters" in estimate.counts else {})
 
 
 STATISTIC = Statistic(

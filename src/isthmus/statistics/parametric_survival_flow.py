@@ -10,7 +10,7 @@ Reference: Kalbfleisch & Prentice (2002), section 3.2; R's `survreg`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,10 +20,11 @@ from isthmus.evidence import Counts, Weights, of_squares, weights_of, worst
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Design
-from isthmus.statistics import coordinates, implied, linear
+from isthmus.statistics import coordinates, implied, linear, sandwich
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.newton import MAX_ROUNDS, STEP, diverged, must_halve
+from isthmus.statistics.sandwich import PLAIN, Errors
 from isthmus.summary import Field, FloatArray, Layout
 
 Distribution = Literal["exponential", "weibull", "lognormal"]
@@ -42,6 +43,7 @@ class Model:
     design: Design
     dictionary: Codebook
     late: bool = False
+    errors: Errors = PLAIN
 
     @property
     def size(self) -> int:
@@ -58,7 +60,8 @@ class Model:
 class Rows:
     """One site's rows: `columns` (p, n), the logarithm of the time, and whether it ended in the event.
 
-    `late`: positions of the rows with an entry above 0, `log_entry` its logarithm there.
+    `late`: positions of the rows with an entry above 0, `log_entry` its logarithm there; `prior`, `cluster`: weights
+    above 0 and clusters (n,) where the question has them; `silent` more rows have no weight.
     """
 
     columns: FloatArray
@@ -66,6 +69,14 @@ class Rows:
     event: FloatArray
     late: Any
     log_entry: FloatArray
+    prior: FloatArray | None = None
+    cluster: Any = None
+    silent: int = 0
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        return int(self.log_time.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +93,12 @@ class _At:
 def start_layout(model: Model) -> Layout:
     """Least squares of the logarithm of the time, counts, sums behind implied cells."""
     size = model.size
+    weighed = () if model.errors.weighting is None else (Field(name="weight", shape=(1,), kind="sum"),)
     return Layout(
         fields=(
             Field(name="n", shape=(1,), kind="count"),
             Field(name="events", shape=(1,), kind="count"),
+            *weighed,
             Field(name="gram", shape=(size, size), kind="gram"),
             Field(name="right", shape=(size,), kind="score"),
             Field(name="square", shape=(1,), kind="sum"),
@@ -110,9 +123,12 @@ def newton_layout(model: Model) -> Layout:
 def start_sums(model: Model, rows: Rows, params: Params) -> tuple[dict[str, Any], Weights]:
     """A site's part of the first round."""
     x, y = _columns(rows, params), rows.log_time
-    values = {"n": y.size, "events": int(rows.event.sum()), "gram": x @ x.T, "right": x @ y, "square": y @ y}
+    prior = np.ones(y.size) if rows.prior is None else rows.prior
+    heavy = x if rows.prior is None else x * prior
+    values = {"n": y.size, "events": int(rows.event.sum()), "gram": heavy @ x.T, "right": heavy @ y}
+    values |= {"weight": prior.sum(), "square": y @ y if rows.prior is None else prior @ (y * y)}
     values["marks"] = implied.marks(model.design, model.dictionary, rows.columns, rows.event)
-    return values, weights_of(np.ones(y.size), model.size)
+    return values, weights_of(prior, model.size)
 
 
 def newton_sums(model: Model, rows: Rows, params: Params) -> tuple[dict[str, Any], Weights]:
@@ -120,6 +136,8 @@ def newton_sums(model: Model, rows: Rows, params: Params) -> tuple[dict[str, Any
     x, event, scale = _columns(rows, params), rows.event, float(np.exp(float(params["log_scale"])))
     z = _standard(rows.log_time, x, params, scale)
     loglik, g, h = _parts(model.distribution, z, event)
+    if rows.prior is not None:
+        loglik, g, h, event = (v * rows.prior for v in (loglik, g, h, event))
     u = _directions(model, x, z, scale)
     score = -(u @ g)
     if model.free > model.size:
@@ -135,6 +153,8 @@ def newton_sums(model: Model, rows: Rows, params: Params) -> tuple[dict[str, Any
         early = x[:, rows.late]
         z = _standard(rows.log_entry, early, params, scale)
         loglik, g, less = _parts(model.distribution, z, np.zeros(z.size))
+        if rows.prior is not None:
+            loglik, g, less = (v * rows.prior[rows.late] for v in (loglik, g, less))
         u = _directions(model, early, z, scale)
         values["loglik"] -= float(loglik.sum())
         values["score"] += u @ g
@@ -145,6 +165,34 @@ def newton_sums(model: Model, rows: Rows, params: Params) -> tuple[dict[str, Any
     guards = [_guard(np.abs(h), model)]
     guards += [of_squares(_guard(np.abs(squares), model))] if model.free > model.size else []
     return values, worst(guards)
+
+
+def meat_sums(model: Model, rows: Rows, params: Params) -> tuple[dict[str, Any], Weights | None]:
+    """A site's part of the middle of the sandwich."""
+    scores, residual = _scores(model, rows, params)
+    values, guard = sandwich.middle(model.errors, model.free, [(slice(None), scores)], rows)
+    if model.errors.cluster is not None:
+        return values, guard
+    root = sandwich.roots(model.errors, rows.prior)
+    lines = np.array([residual, scores[-1]] if model.free > model.size else [residual])
+    return values, sandwich.guard(lines if root is None else lines * root, model.free)
+
+
+def _scores(model: Model, rows: Rows, params: Params) -> tuple[FloatArray, FloatArray]:
+    """(free, n) scores of the rows, weights left out, and (n,) what they are of times the columns over the scale."""
+    x, scale = _columns(rows, params), float(np.exp(float(params["log_scale"])))
+    z = _standard(rows.log_time, x, params, scale)
+    residual = -_parts(model.distribution, z, rows.event)[1]
+    scores: FloatArray = _directions(model, x, z, scale) * residual
+    if model.free > model.size:
+        scores[-1] -= rows.event
+    if model.late:
+        early = x[:, rows.late]
+        z = _standard(rows.log_entry, early, params, scale)
+        g = _parts(model.distribution, z, np.zeros(z.size))[1]
+        scores[:, rows.late] += _directions(model, early, z, scale) * g
+        residual[rows.late] += g
+    return scores, residual
 
 
 def _standard(log_time: FloatArray, x: FloatArray, params: Params, scale: float) -> FloatArray:
@@ -201,17 +249,19 @@ def fit(model: Model) -> Flow:
     first = linear.solve(lower, pooled["right"])
     target = coordinates.rotated(target, coordinates.turned(pooled["gram"], place, target))
     rest = float(pooled["square"][0]) - linear.dot(first, pooled["right"])
+    weight = float(n) if model.errors.weighting is None else float(pooled["weight"][0])
     if model.free > model.size and rest <= PERFECT * float(pooled["square"][0]):
         hint = "exponential has no scale to fit"
         raise Invalid("E-OUTCOME", f"time {model.time!r} follows from the terms: the scale would be 0", hint)
-    log_scale = 0.5 * np.log(max(rest / n, 1e-4)) if model.free > model.size else 0.0
+    log_scale = 0.5 * np.log(max(rest / weight, 1e-4)) if model.free > model.size else 0.0
     now = np.append(place.moved(first, target), log_scale)[: model.free]
     at = yield from _evaluate(model, target, now)
     rounds += 1
     while rounds <= MAX_ROUNDS:
         move, inverse = _step(model, target, at)
         if float(np.max(np.abs(move) / np.sqrt(np.diag(inverse)))) < STEP:
-            return _estimate(model, target, (at.theta + move, at.loglik, inverse), (n, events, rounds), marks)
+            found = (at.theta + move, at.loglik, inverse)
+            return (yield from _robust(model, target, found, (n, events, rounds), marks))
         last, now = at, at.theta + _bounded(model, move)
         at = yield from _evaluate(model, target, now)
         rounds += 1
@@ -224,6 +274,24 @@ def fit(model: Model) -> Flow:
     raise diverged(target, move / (fastest if fastest > 0.0 else 1.0), at.theta[: model.size], model.design.names)
 
 
+def _robust(
+    model: Model,
+    place: Coordinates,
+    found: tuple[FloatArray, float, FloatArray],
+    sizes: tuple[int, int, int],
+    marks: FloatArray,
+) -> Flow:
+    """The estimate with the errors asked for: one more round where these are not the model's."""
+    if not model.errors.sandwich:
+        return _estimate(model, place, found, sizes, marks)
+    theta, loglik, inverse = found
+    layout = sandwich.layout(model.free, model.errors.cluster)
+    pooled = yield Round(layout, _params(model, place, theta, "meat"))
+    inner = linear.congruence(inverse, pooled["meat"])
+    made = _estimate(model, place, (theta, loglik, inner), (*sizes[:2], sizes[2] + 1), marks)
+    return replace(made, counts={**made.counts, **sandwich.counts(model.errors.cluster, pooled)})
+
+
 def _sound(gram: FloatArray) -> bool:
     try:
         linear.cholesky(gram)
@@ -233,15 +301,18 @@ def _sound(gram: FloatArray) -> bool:
 
 
 def _evaluate(model: Model, place: Coordinates, theta: FloatArray) -> Any:
-    log_scale = float(theta[-1]) if model.free > model.size else 0.0
-    params = {"step": "newton", "coefficients": theta[: model.size], "log_scale": log_scale, **place.params()}
-    pooled = yield Round(newton_layout(model), params)
+    pooled = yield Round(newton_layout(model), _params(model, place, theta, "newton"))
     corrected = pooled["gram"] - pooled["late"] if model.late else pooled["gram"].copy()
     if model.free > model.size:
         corrected[-1, :-1] -= pooled["correction"][:-1]
         corrected[:-1, -1] -= pooled["correction"][:-1]
         corrected[-1, -1] -= pooled["correction"][-1]
     return _At(theta, float(pooled["loglik"][0]), pooled["score"], pooled["gram"], corrected)
+
+
+def _params(model: Model, place: Coordinates, theta: FloatArray, step: str) -> dict[str, Any]:
+    log_scale = float(theta[-1]) if model.free > model.size else 0.0
+    return {"step": step, "coefficients": theta[: model.size], "log_scale": log_scale, **place.params()}
 
 
 def _step(model: Model, place: Coordinates, at: _At) -> tuple[FloatArray, FloatArray]:
@@ -263,7 +334,8 @@ def _bounded(model: Model, move: FloatArray) -> FloatArray:
 
 def _check(model: Model, n: int, events: int) -> None:
     if n == 0:
-        raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
+        weighed = "" if model.errors.weighting is None else " and a weight above 0"
+        raise Invalid("E-NO-ROWS", f"no row has all variables of this question{weighed}", "look at `excluded`")
     if events == 0:
         raise Invalid("E-NO-EVENTS", f"{model.event!r} is 0 in every row", "nothing can be fitted to it")
 

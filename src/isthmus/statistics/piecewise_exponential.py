@@ -20,14 +20,27 @@ import numpy as np
 
 from isthmus.evidence import Counts, Evidence, Weights, weights_of, worst
 from isthmus.model.errors import Invalid, Refused
-from isthmus.statistics import coordinates, cox_common, cox_flow, cox_model, implied, indicators, linear, unusual
+from isthmus.statistics import (
+    coordinates,
+    cox_common,
+    cox_flow,
+    cox_model,
+    implied,
+    indicators,
+    linear,
+    sandwich,
+    unusual,
+    weighting,
+)
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
+from isthmus.statistics.cox_evidence import tally
 from isthmus.statistics.cox_flow import At, Evaluate
 from isthmus.statistics.cox_model import Model
 from isthmus.statistics.cox_rows import Params, Rows
 from isthmus.statistics.cox_sums import weighted_gram
 from isthmus.statistics.newton import diverged, newton_step
+from isthmus.statistics.sandwich import Errors
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
 Cuts = tuple[float, ...]
@@ -52,11 +65,12 @@ def names(cuts: Cuts) -> tuple[str, ...]:
 
 
 def count_layout(model: Model, intervals: int) -> Layout:
-    """First round: leavers, events, late entries and person-time per interval, moments of the columns."""
+    """First round: leavers, events and their weight, late entries and person-time per interval, moments of the columns."""
     counted = ("rows", "events", *(("entries",) if model.late else ()))
     return Layout(
         fields=(
             *(Field(name=name, shape=(intervals,), kind="histogram") for name in counted),
+            *((Field(name="event_weight", shape=(intervals,), kind="sum"),) if model.weighting is not None else ()),
             Field(name="time", shape=(intervals,), kind="sum"),
             Field(name="moments", shape=(2, model.size), kind="moment"),
             cox_model.marks_field(model),
@@ -90,14 +104,19 @@ def _exposures(rows: Rows, cuts: Cuts, unit: float) -> Iterator[FloatArray]:
         yield np.maximum(np.minimum(rows.time, high) - np.maximum(entry, low), 0.0) / unit
 
 
+def _prior(rows: Rows) -> FloatArray:
+    return np.ones(rows.size) if rows.weight is None else rows.weight
+
+
 def count_part(model: Model, rows: Rows, cuts: Cuts, params: Params) -> dict[str, Any]:
     """A site's part of the first round."""
     total, (left, came) = len(cuts) + 1, _places(rows, cuts)
-    raw = rows.columns + rows.centre[:, None]
+    raw, prior = rows.columns + rows.centre[:, None], _prior(rows)
     values: dict[str, Any] = {
         "rows": np.bincount(left, minlength=total),
         "events": np.bincount(left[rows.event], minlength=total),
-        "time": np.array([float(e.sum()) for e in _exposures(rows, cuts, float(params["unit"]))]),
+        "event_weight": np.bincount(left[rows.event], prior[rows.event], total),
+        "time": np.array([float(prior @ e) for e in _exposures(rows, cuts, float(params["unit"]))]),
         "moments": cox_common.moments(rows, params),
         "marks": implied.marks(model.design, model.dictionary, raw, rows.event.astype(np.float64)),
     }
@@ -116,7 +135,7 @@ def risk_part(model: Model, rows: Rows, cuts: Cuts, params: Params) -> tuple[dic
         weight += own * hazard
         guards += [weights_of(own, 1 + model.size)] if own.any() else []
     values = {
-        "event_x": columns[:, rows.event].sum(axis=1) / scale,
+        "event_x": columns[:, rows.event] @ _prior(rows)[rows.event] / scale,
         "s0": np.array(s0),
         "s1": np.array(s1).T,
         "gram": weighted_gram(columns, weight) / np.outer(scale, scale),
@@ -124,12 +143,47 @@ def risk_part(model: Model, rows: Rows, cuts: Cuts, params: Params) -> tuple[dic
     return values, worst([weights_of(weight, model.size + len(s0)), *guards])
 
 
+def meat_part(model: Model, rows: Rows, cuts: Cuts, params: Params) -> tuple[dict[str, Any], Weights | None]:
+    """A site's part of the middle of the sandwich: of `coefficients` and of the log hazards `hazard` (K,)."""
+    columns, scale = cox_common.columns_at(rows, params)
+    risk = cox_common.risk_at(rows, columns, scale, params) / _prior(rows)
+    left = _places(rows, cuts)[0]
+    exposures = zip(_exposures(rows, cuts, float(params["unit"])), params["hazard"], strict=True)
+    each = np.array([(rows.event & (left == k)) - own * risk * hazard for k, (own, hazard) in enumerate(exposures)])
+    residual = each.sum(axis=0)
+    scores = np.concatenate([columns * residual / scale[:, None], each])
+    told = _Told(rows.size, rows.weight, rows.told.cluster)
+    values, guard = sandwich.middle(errors_of(model), len(scores), [(slice(None), scores)], told)
+    if model.cluster is not None:
+        return values, guard
+    root = sandwich.roots(errors_of(model), rows.weight)
+    first, lines = (v if root is None else v * root for v in (residual[None], each))
+    there = [line[None] for line in lines if line.any()]
+    return values, worst([sandwich.guard(first, len(scores)), *(sandwich.guard(v, model.size + 1) for v in there)])
+
+
+def errors_of(model: Model) -> Errors:
+    """What is asked for."""
+    return Errors(model.weighting, model.robust, model.cluster)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    size: int
+    prior: FloatArray | None
+    cluster: Any
+
+
 def evidence(model: Model, rows: Rows, cuts: Cuts) -> Evidence:
-    """The design, and every interval as cells: who leaves, has the event, enters, with each side of each indicator."""
+    """The design, and every interval as cells: who leaves, has the event, enters, with each side of each indicator.
+
+    Light rows count for less.
+    """
     total, (left, came) = len(cuts) + 1, _places(rows, cuts)
     columns, event = rows.columns + rows.centre[:, None], rows.event.astype(np.float64)
-    own = indicators.leverage(np.vstack([np.ones((1, rows.size)), rows.columns]))
-    found = indicators.design_evidence(model.design, columns, (model.event, event), own)
+    beside = np.vstack([np.ones((1, rows.size)), rows.columns])
+    own = indicators.leverage(beside if rows.weight is None else beside * np.sqrt(rows.weight))
+    found = indicators.design_evidence(model.design, columns, (model.event, event), own, rows.weight)
     every, late = np.ones(rows.size, dtype=np.bool_), came > 0
     marks: list[tuple[str, Any]] = [("rows", every)]
     for name, mark in indicators.marked(model.design, columns):
@@ -137,17 +191,20 @@ def evidence(model: Model, rows: Rows, cuts: Cuts) -> Evidence:
     cells = dict(found.cells)
     for name, mark in marks:
         for what, code, there in (("", left, every), (" with the event", left, rows.event), (" entering", came, late)):
-            cells[f"{name}{what} per interval"] = np.bincount(code[mark & there], minlength=total)
+            cells[f"{name}{what} per interval"] = tally(rows, code, mark & there, total)
     sums, sides = {}, dict(found.sides)
     for name, exposure in zip(names(cuts), _exposures(rows, cuts, 1.0), strict=True):
-        sums[f"time of {name}"] = exposure[exposure > 0.0]
-        sides[f"time of {name}"] = unusual.makers(exposure[exposure > 0.0])
+        inside = exposure > 0.0
+        sums[f"time of {name}"] = (exposure * _prior(rows))[inside]
+        sides[f"time of {name}"] = unusual.makers(exposure[inside], weighting.taken(rows.weight, inside))
     fits = {
         f"time of {name}": (int(np.count_nonzero(exposure)), 1 + model.size)
         for name, exposure in zip(names(cuts), _exposures(rows, cuts, 1.0), strict=True)
         if exposure.any()
     }
-    return replace(found, cells=cells, sums=sums, sides=sides, fits=fits, parameters=model.size + total)
+    found = replace(found, cells=cells, sums=sums, sides=sides, fits=fits, parameters=model.size + total)
+    found = weighting.with_weights(found, rows.weight, rows.silent)
+    return weighting.with_clusters(found, errors_of(model), rows.size, rows.told.cluster)
 
 
 @dataclass(slots=True)
@@ -171,9 +228,10 @@ def fit(model: Model, cuts: Cuts) -> Flow:
     place = coordinates.declared(model.design, model.dictionary)
     unit = coordinates.variable_scale(model.time, model.dictionary)[1]
     pooled = yield Round(count_layout(model, len(cuts) + 1), {"step": "count", "unit": unit, **place.params()})
-    marks, deaths, n = pooled["marks"], pooled["events"], int(pooled["rows"].sum())
-    cox_flow.check(model, n, int(deaths.sum()))
-    _check_intervals(model, cuts, deaths)
+    marks, events, n = pooled["marks"], pooled["events"], int(pooled["rows"].sum())
+    cox_flow.check(model, n, int(events.sum()))
+    _check_intervals(model, cuts, events)
+    deaths = events if model.weighting is None else pooled["event_weight"]
     place = cox_flow.centred(place, pooled["moments"] / float(n), model)
     size, sent = model.size, [0]
     state = [_Foretold(place, np.zeros(size), np.log(deaths / pooled["time"]), np.zeros((size, deaths.size)))]
@@ -197,22 +255,40 @@ def fit(model: Model, cuts: Cuts) -> Flow:
         return At(here, coefficients, loglik, score, information, float(deaths.sum()))
 
     found = yield from cox_flow.newton(model, place, evaluate)
-    sizes, rounds = (n, int(deaths.sum())), 1 + found.evaluations
+    sizes, rounds = (n, int(events.sum())), 1 + found.evaluations
     made = cox_flow.estimate(model, found, sizes, marks, rounds, None)
-    return _whole(model, cuts, made, (state[0], found.last), pooled, unit)
+    last = (state[0], found.last)
+    inner = _covariance(model, last, deaths)
+    if not errors_of(model).sandwich:
+        return _whole(model, cuts, made, (*last, inner), pooled, unit)
+    asked = {"step": "meat", "unit": unit, "coefficients": found.last.coefficients, **found.last.place.params()}
+    asked["hazard"] = state[0].at(found.last.place, found.last.coefficients)
+    answer = yield Round(sandwich.layout(model.size + deaths.size, model.cluster), asked)
+    inner = linear.congruence(inner, answer["meat"])
+    counts = {**made.counts, **sandwich.counts(model.cluster, answer)}
+    return _whole(model, cuts, replace(made, counts=counts, rounds=rounds + 1), (*last, inner), pooled, unit)
+
+
+def _covariance(model: Model, last: tuple[_Foretold, At], deaths: FloatArray) -> FloatArray:
+    """Inverse information (p + K, p + K) of the coefficients and the log hazards, in the coordinates of the fit."""
+    told, at = last
+    moved = np.concatenate([np.eye(model.size), -told.mean.T])  # what a change of the coefficients moves
+    found = linear.congruence(moved, newton_step(at.information, at.score).inverse)
+    found[model.size :, model.size :] += np.diag(1.0 / deaths)
+    return found
 
 
 def _whole(
-    model: Model, cuts: Cuts, made: Estimate, last: tuple[_Foretold, At], pooled: Summary, unit: float
+    model: Model, cuts: Cuts, made: Estimate, last: tuple[_Foretold, At, FloatArray], pooled: Summary, unit: float
 ) -> Estimate:
-    """The estimate with the log hazards where all columns are 0, and their covariance with the rest."""
-    told, at = last
+    """The estimate with the log hazards where all columns are 0; `last` has the covariance in the fit's coordinates."""
+    told, at, inner = last
     matrix, raw = at.place.matrix(), made.values["estimates"]
     levels = np.log(told.at(at.place, at.coefficients) / unit) - linear.dot(raw, at.place.centre)
-    centre = linear.product(matrix.T, at.place.centre)
-    turn = np.concatenate([matrix, -(told.mean.T + centre[None, :])])  # what a change of the coefficients moves
-    vcov = linear.congruence(turn, newton_step(at.information, at.score).inverse)
-    vcov[model.size :, model.size :] += np.diag(1.0 / pooled["events"])
+    turn = np.eye(len(inner))
+    turn[: model.size, : model.size] = matrix
+    turn[model.size :, : model.size] = -linear.product(matrix.T, at.place.centre)
+    vcov = linear.congruence(turn, inner)
     events = pooled["events"].astype(np.int64)
     rest = pooled["rows"].astype(np.int64) - events
     fit = made.values["fit"]

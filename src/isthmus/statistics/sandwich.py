@@ -42,9 +42,17 @@ class Errors:
         """Whether a row stands for several."""
         return self.weighting == "frequency"
 
+    @property
+    def own(self) -> Errors:
+        """The same weights, with the model's own errors."""
+        return Errors("precision" if self.weighting == "sampling" else self.weighting)
+
     def name(self, robust: str) -> str:
         """As results say it; `robust` is what the kind calls such errors."""
         return "cluster" if self.cluster is not None else robust if self.sandwich else "model"
+
+
+PLAIN = Errors()
 
 
 class Weighed(Protocol):
@@ -105,7 +113,7 @@ def middle(
     A site that is one cluster is guarded as the sum of its rows is, in the rounds before: no guard here. Nor without
     clusters: how rows add to the middle is for the kind to say.
     """
-    root = rows.prior if rows.prior is None or not (errors.copies and errors.cluster is None) else np.sqrt(rows.prior)
+    root = rows.prior if errors.cluster is not None else roots(errors, rows.prior)
     codes = np.zeros(rows.size, dtype=np.int32) if rows.cluster is None else rows.cluster
     alone = errors.cluster is None
     found = np.zeros((size, size if alone else int(codes.max(initial=-1)) + 1))
@@ -121,9 +129,17 @@ def middle(
     return values, None if errors.cluster == SITE else guard(found)
 
 
-def guard(scores: FloatArray) -> Weights:
-    """Of columns (p, k) of scores that are squared and summed: of normal ones the sizes are as good as two thirds of the clusters, the squares as a third."""
-    size = math.ceil(len(scores) / SQUARED)
+def roots(errors: Errors, prior: FloatArray | None) -> FloatArray | None:
+    """(n,) what the score of a row is multiplied by before it is squared, or None."""
+    return np.sqrt(prior) if prior is not None and errors.copies else prior
+
+
+def guard(scores: FloatArray, parameters: int | None = None) -> Weights:
+    """Of columns (p, k) of scores that are squared and summed: of normal ones the sizes are as good as two thirds of the clusters, the squares as a third.
+
+    `parameters`: of the fit, where `scores` are what its rows' scores have in common instead.
+    """
+    size = math.ceil((parameters or len(scores)) / SQUARED)
     sizes = [np.abs(line) for line in scores if line.any()]
     if not sizes:
         return weights_of(np.zeros(0), size)

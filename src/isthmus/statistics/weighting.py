@@ -81,6 +81,16 @@ def prior_of(weighting: Weighting | None, inputs: Inputs) -> FloatArray | None:
     return prior
 
 
+def heavy(prior: FloatArray | None) -> Any:
+    """Positions of the rows with a weight, or None where every row has one."""
+    return None if prior is None or bool(np.all(prior > 0.0)) else np.flatnonzero(prior > 0.0)
+
+
+def taken(values: Any, at: Any) -> Any:
+    """(rows,) values of the rows `at`; None where there are none."""
+    return None if values is None else values[at]
+
+
 def clusters_of(inputs: Inputs) -> Any:
     """(rows,) codes of the clusters, or None: all rows are one."""
     return next(iter(inputs.keys.values()), None)
