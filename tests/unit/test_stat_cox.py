@@ -9,7 +9,7 @@ import pytest
 from stat_help import column, evidence, report, run, texts
 
 from isthmus.model.errors import Invalid, Refused
-from isthmus.statistics import cox_rows, cox_ties
+from isthmus.statistics import cox_blocks, cox_rows, cox_ties
 
 
 def patients(rows: int = 90, seed: int = 4) -> dict:
@@ -308,7 +308,7 @@ def test_only_rows_at_risk_beside_another_count(seed) -> None:
     at = [[told.stratum == told.stratum[i], told.entry < told.time[i], told.time >= told.time[i]] for i in range(25)]
     sets = [np.flatnonzero(np.all(a, axis=0)) for a, died in zip(at, told.event, strict=True) if died]
     expected = np.unique(np.concatenate([s for s in sets if s.size > 1] or [[]]))
-    assert cox_rows.in_company(rows).tolist() == expected.tolist()
+    assert cox_blocks.in_company(rows).tolist() == expected.tolist()
 
 
 def test_light_weights_hide_nobody_in_a_bin() -> None:

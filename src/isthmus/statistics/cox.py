@@ -34,10 +34,12 @@ from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, Surv, parse
 from isthmus.model.record import record
 from isthmus.statistics import (
+    cox_blocks,
     cox_common,
     cox_concordance,
     cox_flow,
     cox_rows,
+    cox_site,
     cox_zph,
     implied,
     sandwich,
@@ -180,7 +182,7 @@ def _prepare(question: Cox, setting: Setting, inputs: Inputs) -> Rows:
     told = Told(time, event > 0.0, stratum, entry, weight, _clusters(question, inputs))
     rows = cox_rows.sorted_rows(inputs.design, told, count)
     if _by_site(question):
-        cox_rows.own_blocks(rows)
+        cox_blocks.own_blocks(rows)
     return rows
 
 
@@ -216,7 +218,7 @@ def cox_marks(setting: Setting, rows: Rows, asked: Round) -> dict[str, Any]:
     """Sums behind implied cells, in the first round."""
     if setting.design is None or all(f.name != "marks" for f in asked.layout.fields):
         return {}
-    told = (setting.design, setting.dictionary, rows.columns, rows.event.astype(np.float64), rows.centre)
+    told = (setting.design, setting.dictionary, rows.columns, rows.event, rows.centre)
     return {"marks": implied.marks(*told)}
 
 
@@ -244,7 +246,7 @@ def _middle(question: Cox, rows: Rows, meat: Any, weights: Any) -> tuple[dict[st
 
 def _site_answer(question: Cox, setting: Setting, rows: Rows, asked: Round) -> tuple[dict[str, Any], Any]:
     if asked.params["step"] == "site meat":
-        meat, weights = cox_rows.site_meat(rows, question.ties, asked.params, _copies(question, rows))
+        meat, weights = cox_site.site_meat(rows, question.ties, asked.params, _copies(question, rows))
         return _middle(question, rows, meat, weights)
     time = _formula(question)[1].time
     if asked.params["step"] == "site curve":
@@ -256,7 +258,7 @@ def _site_answer(question: Cox, setting: Setting, rows: Rows, asked: Round) -> t
     if asked.params["step"] == "site squares":
         squares, weights = cox_concordance.squares(rows, asked.params, _copies(question, rows))
         return {"squares": squares}, weights
-    totals = cox_rows.site_sums(rows, question.ties, asked.params)
+    totals = cox_site.site_sums(rows, question.ties, asked.params)
     values: dict[str, Any] = {"loglik": totals.loglik, "score": totals.score, "information": totals.information}
     values |= {"n": rows.size, "events": np.count_nonzero(rows.event)}
     values |= {} if rows.weight is None else {"event_weight": rows.weight[rows.event].sum()}

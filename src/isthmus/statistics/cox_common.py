@@ -8,7 +8,7 @@ them, so that only what leavers and entries of a block make together leaves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,11 @@ import numpy as np
 
 from isthmus.evidence import Weights, weights_of
 from isthmus.statistics import cox_robust, survival
+from isthmus.statistics.chunks import Guard
 from isthmus.statistics.contract import Grid
-from isthmus.statistics.cox_rows import Late, Rows, exposed, not_yet
-from isthmus.statistics.cox_sums import block_sums, weighted_gram
+from isthmus.statistics.cox_blocks import Late, exposed
+from isthmus.statistics.cox_rows import Rows
+from isthmus.statistics.cox_sums import Columns, Segments, gram, joined, picked_sums, segment_sums
 from isthmus.summary import FloatArray, IntArray
 
 Params = Mapping[str, Any]
@@ -27,19 +29,17 @@ LARGEST_ETA = 30.0  # exp(30) = 1e13: a risk beyond it means a coefficient that 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Sorted rows in blocks between pooled event times: `of_row` (n,), `present` blocks and their first rows.
+    """Sorted rows in blocks between pooled event times, of which `map` (cells,) tells.
 
-    `late`: rows that entered after the first step of their stratum; None where the question has no entry.
+    `late`: rows that entered after the first step of their stratum; None where the question has no entry. Of the events:
+    `x` (p,) their columns and `died` their weights, summed.
     """
 
     map: FloatArray
-    of_row: Any
-    present: Any
-    starts: Any
-    tied: Any
-    tied_present: Any
-    tied_starts: Any
+    segments: Segments
     late: Late | None
+    x: FloatArray
+    died: float
 
 
 def cells(rows: Rows, name: str, grid: Grid) -> Any:
@@ -82,50 +82,65 @@ def moments(rows: Rows, params: Params) -> FloatArray:
 
 def risk_sums(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, Any], Weights]:
     """Round A, per block: `s0` (K,), `s1` (p, K), tied `d0`, `d1`; `event_x` (p,) the columns summed over events."""
-    columns, scale, placed, risk = at_round(rows, cell, params)
-    size = len(columns)
-    total = int(params["blocks"])
-    found: dict[str, Any] = {"s0": np.zeros(total), "s1": np.zeros((size, total)), "event_x": np.zeros(size)}
-    found |= {"d0": np.zeros(total), "d1": np.zeros((size, total))}
-    if rows.size:
-        found["s0"][placed.present] = np.add.reduceat(risk, placed.starts)
-        found["s1"][:, placed.present] = block_sums(columns, risk, placed.starts)
+    x, scale, placed, risk = at_round(rows, cell, params)
+    size, total, segments = len(scale), int(params["blocks"]), placed.segments
+    s, d = np.zeros((2, size + 1, total))
+    each = segment_sums(x, risk, segments.starts)
+    s[:, segments.present] = joined(each, segments.first)
+    d[:, segments.tied_present] = joined(each[:, segments.tied], segments.tied_first)
+    if placed.late is not None:
+        s[:, placed.late.present] -= picked_sums(x, risk[placed.late.rows], placed.late.rows, placed.late.starts)
+    for sums in (s, d):
+        sums[:-1] /= scale[:, None]
+    found = {"s0": s[-1], "s1": s[:-1], "d0": d[-1], "d1": d[:-1]}
+    return found | {"event_x": x.summed(placed.x, placed.died) / scale}, weights_of(risk, size)
+
+
+def at_round(rows: Rows, cell: Any, params: Params) -> tuple[Columns, FloatArray, Placed, FloatArray]:
+    """Columns up to their scale (p,), that scale, where rows are among the blocks, and their risk (n,)."""
+    scale, turn = np.asarray(params["scale"]), None
+    if "rotation" in params:
+        turn, scale = params["rotation"] / scale, np.ones_like(scale)
+    x = Columns(rows.columns, rows.centre - np.asarray(params["centre"]), turn)
+    return x, scale, _placed(rows, cell, params), _risk(rows, x.predictor(params["coefficients"] / scale))
+
+
+def exposures(placed: Placed, hazard: FloatArray, tied: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
+    """Pieces of the rows, and the cumulated `hazard` (K,) of each, less what its event takes off as one of the `tied`."""
+    segments = placed.segments
+    values = hazard[segments.block]
+    values[segments.tied] -= tied[segments.block[segments.tied]]
+    before = np.append(hazard, 0.0)  # at -1: no late entry
+    for piece, exposure in segments.parts(values):
         if placed.late is not None:
-            not_yet(placed.late, columns, risk, (found["s0"], found["s1"]))
-        found["s1"] /= scale[:, None]
-    if len(placed.tied):
-        tied_x = columns[:, placed.tied] / scale[:, None]
-        found["event_x"] = (tied_x if rows.weight is None else tied_x * rows.weight[placed.tied]).sum(axis=1)
-        tied = risk[placed.tied]
-        found["d0"][placed.tied_present] = np.add.reduceat(tied, placed.tied_starts)
-        found["d1"][:, placed.tied_present] = np.add.reduceat(tied_x * tied, placed.tied_starts, axis=1)
-    return found, weights_of(risk, size)
-
-
-def at_round(rows: Rows, cell: Any, params: Params) -> tuple[FloatArray, FloatArray, Placed, FloatArray]:
-    """Columns up to their scale (p,), that scale, where rows are among the blocks, and their risk."""
-    columns, scale = columns_at(rows, params)
-    return columns, scale, _placed(rows, cell, params), risk_at(rows, columns, scale, params)
+            exposure -= before[placed.late.entered[piece]]
+        yield piece, exposure
 
 
 def hazard_gram(rows: Rows, cell: Any, params: Params) -> tuple[FloatArray, Weights]:
     """Round B: X' diag(r_i (A(t_i) - event_i B(t_i))) X with the pooled hazards A, B (K,) of the round."""
-    columns, scale, placed, weight = at_round(rows, cell, params)
-    hazard = exposed(params["hazard"], placed.of_row, placed.late)
-    hazard[placed.tied] -= params["tied"][placed.of_row[placed.tied]]
-    weight *= np.maximum(hazard, 0.0)
-    return weighted_gram(columns, weight) / np.outer(scale, scale), weights_of(weight, len(columns))
+    x, scale, placed, risk = at_round(rows, cell, params)
+    guard = Guard()
+
+    def weights() -> Iterator[tuple[slice, FloatArray]]:
+        for piece, exposure in exposures(placed, params["hazard"], params["tied"]):
+            weight = np.multiply(np.maximum(exposure, 0.0, out=exposure), risk[piece], out=exposure)
+            guard.weigh(weight)
+            yield piece, weight
+
+    found = gram(x, weights()) / np.outer(scale, scale)
+    return found, guard.weights(len(scale))
 
 
 def common_meat(rows: Rows, cell: Any, params: Params, copies: FloatArray | None) -> tuple[FloatArray, Weights]:
     """The middle of the sandwich with the pooled moments at each block (`mean` and so on (p, K)) of the round."""
-    columns, scale, placed, risk = at_round(rows, cell, params)
-    unit = scale[:, None]
+    x, scale, placed, risk = at_round(rows, cell, params)
+    unit, of_row, events = scale[:, None], placed.segments.of_row(), tied_rows(rows, cell)
     pooled = (params[name] * unit for name in ("mean", "tied_mean", "average"))  # as the columns here, up to scale
     at = cox_robust.Moments(params["hazard"], params["tied"], *pooled)
-    hazard = exposed(params["cumulated"], placed.of_row, placed.late)
-    mean = exposed(params["cumulated_mean"] * unit, placed.of_row, placed.late)
-    mine = cox_robust.At(columns, risk, rows.weight, hazard, mean, placed.tied, placed.of_row[placed.tied])
+    hazard = exposed(params["cumulated"], of_row, placed.late)
+    mean = exposed(params["cumulated_mean"] * unit, of_row, placed.late)
+    mine = cox_robust.At(x.at(slice(None)), risk, rows.weight, hazard, mean, events, of_row[events])
     return cox_robust.meat(cox_robust.residuals(mine, at), scale, rows.told.cluster, copies)
 
 
@@ -133,14 +148,21 @@ def _placed(rows: Rows, cell: Any, params: Params) -> Placed:
     wanted = params["block_of"]
     kept: Placed | None = rows.kept.get("placed")
     if kept is None or not np.array_equal(kept.map, wanted):
-        of_row = wanted.astype(np.intp)[cell]
-        present, starts = np.unique(of_row, return_index=True)
-        tied = np.flatnonzero(rows.event & (_beyond(rows, cell) == 0))
-        tied_present, tied_starts = np.unique(of_row[tied], return_index=True)
-        late = _late(rows, wanted.astype(np.intp))
-        kept = Placed(wanted, of_row, present, starts, tied, tied_present, tied_starts, late)
+        block_of, died = wanted.astype(np.intp), tied_rows(rows, cell)
+        tied = np.zeros(rows.size, dtype=np.bool_)
+        tied[died] = True
+        weight = None if rows.weight is None else rows.weight[died]
+        x = [line[died].sum() if weight is None else line[died] @ weight for line in rows.columns]
+        total = float(died.size if weight is None else weight.sum())
+        kept = Placed(wanted, Segments.of(block_of[cell], tied), _late(rows, block_of), np.array(x), total)
         rows.kept["placed"] = kept
     return kept
+
+
+def tied_rows(rows: Rows, cell: Any) -> Any:
+    """Positions of the events on the grid: of who outlasts it none is seen."""
+    steps = len(rows.kept["cells"][0].edges) + 1
+    return np.flatnonzero(rows.event & (cell % steps < steps - 1))
 
 
 def _late(rows: Rows, block_of: Any) -> Late | None:
@@ -150,12 +172,6 @@ def _late(rows: Rows, block_of: Any) -> Late | None:
         return None
     cell = rows.stratum * (len(grid.edges) + 1) + begin
     return Late.of(np.where(begin > 0, block_of[cell - 1], -1))
-
-
-def _beyond(rows: Rows, cell: Any) -> Any:
-    """1 where a row outlasts the grid: its event is not seen."""
-    steps = len(rows.kept["cells"][0].edges) + 1
-    return (cell % steps == steps - 1).astype(np.int64)
 
 
 def columns_at(rows: Rows, params: Params) -> tuple[FloatArray, FloatArray]:
@@ -173,6 +189,9 @@ def columns_at(rows: Rows, params: Params) -> tuple[FloatArray, FloatArray]:
 
 def risk_at(rows: Rows, columns: FloatArray, scale: FloatArray, params: Params) -> FloatArray:
     """(n,) exp of the linear predictor at the coefficients of the round, times the case weights."""
-    eta = (params["coefficients"] / scale) @ columns
-    risk: FloatArray = np.exp(np.minimum(eta, LARGEST_ETA))
-    return risk if rows.weight is None else risk * rows.weight
+    return _risk(rows, (params["coefficients"] / scale) @ columns)
+
+
+def _risk(rows: Rows, eta: FloatArray) -> FloatArray:
+    np.exp(np.minimum(eta, LARGEST_ETA, out=eta), out=eta)
+    return eta if rows.weight is None else np.multiply(eta, rows.weight, out=eta)

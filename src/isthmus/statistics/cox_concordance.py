@@ -45,8 +45,8 @@ def squares(rows: Rows, params: Params, copies: FloatArray | None) -> tuple[floa
 
 def _counted(rows: Rows, params: Params, within: Any) -> FloatArray:
     """(3, n) of each row, over its stratum."""
-    columns, scale = cox_rows.turned(rows, params)
-    eta = (params["coefficients"] / scale) @ columns
+    x, scale = cox_rows.columns(rows, params)
+    eta = x.predictor(params["coefficients"] / scale)
     rank, found = _ranks(eta), np.zeros((3, rows.size))
     bounds = np.searchsorted(rows.stratum, np.arange(rows.strata + 1))
     for low, high in pairwise(bounds.tolist()):

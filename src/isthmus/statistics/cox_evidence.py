@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.evidence import Evidence
-from isthmus.statistics import cox_common, cox_rows, indicators, sandwich, unusual, weighting
+from isthmus.statistics import cox_blocks, cox_common, cox_rows, indicators, sandwich, unusual, weighting
 from isthmus.statistics.contract import Grid
 from isthmus.statistics.cox_model import Model
 from isthmus.statistics.cox_rows import Rows
@@ -26,7 +26,7 @@ def cox_evidence(model: Model, every: Rows, grid: Grid | None) -> Evidence:
     """
     rows = every
     if model.late and grid is None:
-        kept = cox_rows.in_company(every)
+        kept = cox_blocks.in_company(every)
         rows = Rows(every.columns[:, kept], every.centre, every.told.taken(kept), every.strata)
     columns = rows.columns + rows.centre[:, None]
     event = rows.event.astype(np.float64)

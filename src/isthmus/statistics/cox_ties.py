@@ -8,7 +8,7 @@ Reference: Therneau & Grambsch (2000), section 3.3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,6 +34,13 @@ class TieSums:
     second_ff: FloatArray
     logs: float
 
+    @classmethod
+    def joined(cls, parts: Sequence[TieSums]) -> TieSums:
+        """Of event times one after another."""
+        names = ("first", "first_f", "second", "second_f", "second_ff")
+        each = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return cls(**each, logs=sum(part.logs for part in parts))
+
 
 @dataclass(frozen=True, slots=True)
 class TieIndex:
@@ -52,6 +59,17 @@ class TieIndex:
     def total(self) -> FloatArray:
         """(K,) summed weight of the events."""
         return self.counts if self.mean is None else self.counts * self.mean
+
+    def part(self, low: int, high: int) -> TieIndex:
+        """Of the event times from `low` to before `high`."""
+        if (low, high) == (0, len(self.counts)):
+            return self
+        first = self.starts[low]
+        pairs = slice(first, self.starts[high] if high < len(self.starts) else None)
+        mean = None if self.mean is None else self.mean[low:high]
+        return TieIndex(
+            self.at[pairs] - low, self.share[pairs], self.starts[low:high] - first, self.counts[low:high], mean
+        )
 
 
 def tie_index(deaths: FloatArray, weight: FloatArray | None = None) -> TieIndex:

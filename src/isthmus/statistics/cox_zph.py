@@ -9,21 +9,23 @@ Reference: Grambsch & Therneau (1994), Biometrika 81:515; Therneau, `approximate
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
-from isthmus.evidence import Weights, weights_of, worst
+from isthmus.evidence import Weights, worst
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Design
-from isthmus.statistics import coordinates, cox_common, cox_rows, linear, survival
-from isthmus.statistics.chunks import pieces
+from isthmus.statistics import coordinates, cox_blocks, cox_common, cox_rows, cox_site, linear, survival
+from isthmus.statistics.chunks import Guard, pieces
 from isthmus.statistics.contract import Grid, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.cox_model import Model
 from isthmus.statistics.cox_pooled import RiskSets
 from isthmus.statistics.cox_rows import Params, Rows
+from isthmus.statistics.cox_sums import Columns
 from isthmus.statistics.cox_ties import Ties, times
 from isthmus.statistics.inference import chi_square_p
 from isthmus.statistics.show import number
@@ -98,13 +100,14 @@ def site_part(
     rows: Rows, name: str, ties: Ties, params: Params, grid: Grid | None
 ) -> tuple[dict[str, FloatArray], Weights]:
     """A site's sums over its own strata; `grid` where g is a curve on it."""
-    columns, scale = cox_rows.turned(rows, params)
-    size, blocks = len(columns), cox_rows.own_blocks(rows)
+    x, scale = cox_rows.columns(rows, params)
+    size, blocks = len(scale), cox_blocks.own_blocks(rows)
     none = np.zeros((size, size))
-    if len(blocks.starts) == 0:
+    if blocks.size == 0:
         return {"slope": np.zeros(size), "cross": none, "square": none}, Weights(0.0, 0.0, 0.0, size)
-    at = cox_rows.risk_sets(columns, scale, blocks, ties, params)
-    time = rows.time[blocks.rows][blocks.events][blocks.event_starts]
+    risk, _ = cox_site.risks(rows, x, params["coefficients"] / scale)
+    at, segments = cox_site.whole_sets(rows, x, risk, ties), blocks.segments
+    time = rows.time[segments.starts[segments.tied[segments.tied_first]]]
     if params["transform"] not in CURVES:
         g = of_time(time, name, params)
     elif grid is None:
@@ -112,30 +115,38 @@ def site_part(
     else:
         g = params["curve"][survival.grid_steps(name, time, grid)]
     first, second = (times(at.sums, g**k) for k in (1, 2))
-    weight = np.ones(len(blocks.events)) if blocks.weight is None else blocks.weight[blocks.events]
-    seen = at.x[:, blocks.events] * (weight * g[blocks.block[blocks.events]])
-    slope = seen.sum(axis=1) - at.s1 @ first.first + at.d1 @ first.first_f
+    events = cox_blocks.events(rows)
+    slope = _sum(x, rows, events, g[segments.of_row()[events]]) - replace(at, sums=first).score()
     unit, found, guards = np.outer(scale, scale), [], []
     for sums in (first, second):
-        weights = cox_rows.row_weights(at, sums, blocks)
-        found.append((_gram(at.x, weights) - cox_rows.between(at, sums)) / unit)
-        guards.append(weights_of(np.abs(weights), size))
+        guard = Guard()
+        weights = cox_site.row_weights(blocks, risk, sums.first, sums.first_f)
+        found.append((_gram(x, weights, guard) - cox_site.between(at, sums)) / unit)
+        guards.append(guard.weights(size))
     return {"slope": slope / scale, "cross": found[0], "square": found[1]}, worst(guards)
 
 
 def common_part(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, FloatArray], Weights]:
     """A site's sums with the pooled hazards of the round times g and g**2; `moment` (K,) is g at each block."""
-    columns, scale, placed, risk = cox_common.at_round(rows, cell, params)
-    seen = columns[:, placed.tied] * params["moment"][placed.of_row[placed.tied]]
-    seen = seen if rows.weight is None else seen * rows.weight[placed.tied]
-    found: dict[str, FloatArray] = {"slope": seen.sum(axis=1) / scale}
-    guards = []
+    x, scale, placed, risk = cox_common.at_round(rows, cell, params)
+    events = cox_common.tied_rows(rows, cell)
+    slope = _sum(x, rows, events, params["moment"][placed.segments.of_row()[events]])
+    found, guards = {"slope": slope / scale}, []
     for name, power in (("cross", 1), ("square", 2)):
-        hazard = cox_rows.exposed(params[f"hazard {power}"], placed.of_row, placed.late)
-        hazard[placed.tied] -= params[f"tied {power}"][placed.of_row[placed.tied]]
-        found[name] = _gram(columns, risk * hazard) / np.outer(scale, scale)
-        guards.append(weights_of(np.abs(risk * hazard), len(columns)))
+        guard = Guard()
+        exposures = cox_common.exposures(placed, params[f"hazard {power}"], params[f"tied {power}"])
+        weights = ((piece, np.multiply(one, risk[piece], out=one)) for piece, one in exposures)
+        found[name] = _gram(x, weights, guard) / np.outer(scale, scale)
+        guards.append(guard.weights(len(scale)))
     return found, worst(guards)
+
+
+def _sum(x: Columns, rows: Rows, at: Any, factor: FloatArray) -> FloatArray:
+    """(p,) of the columns at some rows times a factor (k,), with their weights."""
+    weight, found = factor if rows.weight is None else factor * rows.weight[at], np.zeros(len(x.base))
+    for piece in pieces(len(at)):
+        found += x.at(at[piece]) @ weight[piece]
+    return found
 
 
 def common_params(sets: RiskSets, g: FloatArray) -> dict[str, Any]:
@@ -199,10 +210,12 @@ def _untwisted(rotation: FloatArray, sums: tuple[FloatArray, ...]) -> tuple[Floa
     return linear.forward(rotation, slope[:, None])[:, 0], information, linear.forward(rotation, cross.T).T, mine
 
 
-def _gram(x: FloatArray, weight: FloatArray) -> FloatArray:
+def _gram(x: Columns, weighed: Iterable[tuple[slice, FloatArray]], guard: Guard) -> FloatArray:
     """x diag(weight) x', where weights may be negative."""
-    total = np.zeros((len(x), len(x)))
-    for piece in pieces(x.shape[1]):
-        total += (x[:, piece] * weight[piece]) @ x[:, piece].T
+    total = np.zeros((len(x.base), len(x.base)))
+    for piece, weight in weighed:
+        part = x.at(piece)
+        total += (part * weight) @ part.T
+        guard.weigh(np.abs(weight))
     made: FloatArray = (total + total.T) / 2.0
     return made

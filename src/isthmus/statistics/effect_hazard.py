@@ -17,7 +17,7 @@ import numpy as np
 
 from isthmus.evidence import of_squares, weights_of
 from isthmus.model.errors import Invalid
-from isthmus.statistics import cox_rows, effect_site, effect_survival_site, indicators, linear
+from isthmus.statistics import cox_rows, cox_site, effect_site, effect_survival_site, indicators, linear
 from isthmus.statistics.contract import Answer, Round
 from isthmus.statistics.cox_rows import Told
 from isthmus.statistics.cox_ties import Ties
@@ -84,8 +84,8 @@ def cells(rows: Rows) -> dict[str, IntArray]:
 
 
 def summarised(rows: Rows, estimand: Estimand, asked: Round) -> Answer:
-    """A site's part of a round; everything about its rows is in order of time."""
-    order = np.argsort(rows.time, kind="stable")
+    """A site's part of a round; everything about its rows is in order of time, events first, as `sorted_rows` keeps it."""
+    order = np.lexsort((~(rows.outcome > 0.0), rows.time))
     at = effect_site.scored(rows, estimand, asked.params)
     inside = effect_site.arms(rows)
     w, slope = ((values * inside).sum(axis=0)[order] for values in (at.weights, at.slopes))
@@ -96,7 +96,7 @@ def summarised(rows: Rows, estimand: Estimand, asked: Round) -> Answer:
     place = {"coefficients": np.array([asked.params["log ratio"]]), "scale": np.ones(1)}
     if asked.params["step"] == "hazard":
         return _sums(made, (event, rows.treated[order] > 0.5, w), place, asked)
-    own = cox_rows.site_residuals(made, TIES, place)[0] / w
+    own = cox_site.site_residuals(made, TIES, place)[0] / w
     z = effect_site.columns_of(rows, asked.params)[:, order]
     bent = own * slope
     if asked.params["step"] == "hazard bends":
@@ -113,7 +113,7 @@ def summarised(rows: Rows, estimand: Estimand, asked: Round) -> Answer:
 def _sums(made: cox_rows.Rows, told: tuple[Any, Any, FloatArray], place: dict[str, Any], asked: Round) -> Answer:
     """Events of each arm are cells, and so are the effective rows of their weights."""
     event, treated, w = told
-    totals = cox_rows.site_sums(made, TIES, place)
+    totals = cox_site.site_sums(made, TIES, place)
     place_of = np.where(treated, 0, 1)[event]
     count, total, squares = (np.bincount(place_of, v[event], minlength=2) for v in (np.ones_like(w), w, w * w))
     values = {"deaths": count.astype(np.int64), "score": totals.score, "information": totals.information}

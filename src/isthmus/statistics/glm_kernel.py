@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.evidence import Weights, of_squares, worst
-from isthmus.statistics.chunks import CHUNK, pieces
+from isthmus.statistics.chunks import CHUNK, Guard, pieces
 from isthmus.statistics.families import POSITIVE_OUTCOME, Family, Work, saturated_sum
 from isthmus.summary import FloatArray
 
@@ -38,21 +38,6 @@ class Rows:
 
 
 @dataclass(slots=True)
-class _Guard:
-    """Sum, sum of squares and largest of the rows' weights in one matrix."""
-
-    total: float = 0.0
-    squares: float = 0.0
-    largest: float = 0.0
-
-    def weigh(self, weight: FloatArray) -> None:
-        """Count the weights of one piece; none is negative."""
-        self.total += float(weight.sum())
-        self.squares += float(weight @ weight)
-        self.largest = max(self.largest, float(weight.max()))
-
-
-@dataclass(slots=True)
 class Totals:
     """Sums being built; weights of `gram`, of `correction` and of `pearson` for the guard beside them."""
 
@@ -61,9 +46,9 @@ class Totals:
     correction: FloatArray
     deviance: float = 0.0
     pearson: float = 0.0
-    guard: _Guard = field(default_factory=lambda: _Guard())
-    other: _Guard = field(default_factory=lambda: _Guard())
-    third: _Guard = field(default_factory=lambda: _Guard())
+    guard: Guard = field(default_factory=Guard)
+    other: Guard = field(default_factory=Guard)
+    third: Guard = field(default_factory=Guard)
 
     @classmethod
     def zero(cls, size: int) -> Totals:
@@ -82,12 +67,12 @@ class Totals:
 
         Pearson's terms are squares with heavy tails, and one number leaves: no effective rows per parameter.
         """
-        found, size = self.guard, len(self.score)
-        each = [Weights(found.total, found.squares, found.largest, size)]
+        size = len(self.score)
+        each = [self.guard.weights(size)]
         if self.other.total > 0.0:
-            each.append(Weights(self.other.total, self.other.squares, self.other.largest, size))
+            each.append(self.other.weights(size))
         if self.third.total > 0.0:
-            each.append(of_squares(Weights(self.third.total, self.third.squares, self.third.largest, 0)))
+            each.append(of_squares(self.third.weights(0)))
         return each[0] if len(each) == 1 else worst(each)
 
 

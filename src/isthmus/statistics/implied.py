@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from isthmus.evidence import Counts
 from isthmus.model.codebook import Codebook
 from isthmus.model.formula import Design
 from isthmus.statistics import coordinates
+from isthmus.statistics.chunks import pieces
 from isthmus.summary import FloatArray
 
 SNAP = 1e-9  # of a column's declared width: centring moves a 0 or 1 by less
@@ -19,9 +23,9 @@ def terms(design: Design) -> tuple[int, ...]:
 
 
 def marks(
-    design: Design, dictionary: Codebook, columns: FloatArray, outcome: FloatArray, centre: FloatArray | None = None
+    design: Design, dictionary: Codebook, columns: FloatArray, outcome: NDArray[Any], centre: FloatArray | None = None
 ) -> FloatArray:
-    """(3, k): sums over rows of u, u**2 and u v, u each column of `terms` moved to 0..1 by its range, v `outcome`.
+    """(3, k): sums over rows of u, u**2 and u v, u each column of `terms` moved to 0..1 by its range, v `outcome`, 0 or 1.
 
     `columns` (p, n) may have been moved to `centre` (p,).
     Over all sites, sum u equals sum u**2 exactly when every u is 0 or 1: then they are counts.
@@ -32,10 +36,12 @@ def marks(
         column = design.columns[j]
         declared = None if column.indicator else coordinates.column_range(column, dictionary.variables)
         low, width = coordinates.low_width(declared)
-        u = (columns[j] - low if centre is None else columns[j] + centre[j] - low) / width
-        near = np.rint(u)
-        u = np.where(np.abs(u - near) <= SNAP, near, u)
-        found[:, at] = (u.sum(), u @ u, u @ outcome)
+        for piece in pieces(columns.shape[1]):
+            values = columns[j, piece]
+            u = (values - low if centre is None else values + centre[j] - low) / width
+            near = np.rint(u)
+            u = np.where(np.abs(u - near) <= SNAP, near, u)
+            found[:, at] += (u.sum(), u @ u, u @ outcome[piece])
     return found
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.evidence import Counts, Weights, worst
-from isthmus.statistics import coordinates, cox_common, cox_flow, cox_model, cox_rows, implied, linear
+from isthmus.statistics import coordinates, cox_blocks, cox_common, cox_flow, cox_model, cox_site, implied, linear
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.cox_model import Model
@@ -98,14 +98,14 @@ def hazard_layout(model: Model, points: int) -> Layout:
 
 def site_count(rows: Rows, params: Params) -> dict[str, Any]:
     """A site's part of the first round, with sites as strata."""
-    deaths = cox_rows.own_blocks(rows).index.counts
+    deaths = cox_blocks.own_blocks(rows).index.counts
     found = {"n": rows.size, "n_events": np.count_nonzero(rows.event), "tied": float(deaths @ np.log(deaths))}
     return {**found, "moments": cox_common.moments(rows, params)}
 
 
 def site_path(rows: Rows, params: Params) -> tuple[dict[str, Any], Weights]:
     """A site's part at each point, with sites as strata."""
-    each = [cox_rows.site_sums(rows, "breslow", {**params, "coefficients": b}) for b in params["coefficients"]]
+    each = [cox_site.site_sums(rows, "breslow", {**params, "coefficients": b}) for b in params["coefficients"]]
     values = {name: np.array([getattr(at, name) for at in each]) for name in ("score", "information", "loglik")}
     return values, worst(at.weights for at in each)
 

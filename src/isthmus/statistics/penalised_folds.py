@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.evidence import Evidence, Weights, of_squares, weights_of, worst
-from isthmus.statistics import cox_rows, glm_kernel, linear
+from isthmus.statistics import cox_rows, cox_site, glm_kernel, linear
 from isthmus.statistics.families import Family
 from isthmus.statistics.show import number
 from isthmus.summary import Field, FloatArray, Layout
@@ -89,7 +89,7 @@ def all_at(rows: cox_rows.Rows, fold: Any, params: Mapping[str, Any]) -> tuple[d
     """A site's part of a Cox model with sites as strata: the log-likelihood of all its rows."""
     folds, points, _ = params["coefficients"].shape
     each = [
-        cox_rows.site_sums(rows, "breslow", {**params, "coefficients": b})
+        cox_site.site_sums(rows, "breslow", {**params, "coefficients": b})
         for b in params["coefficients"].reshape(folds * points, -1)
     ]
     held = np.bincount(fold[rows.event], minlength=folds)
