@@ -36,8 +36,8 @@ CLUSTERED = clustered_cases()
 ROWS_TABLE = table()
 MARKS = {name: ROWS_TABLE[name] for name in ("event", "died", "arm", "stage", "cause", "treat")}
 FLOOR = plain(OPEN) | {"minimum_count": 11, "minimum_count_site": 11, "minimum_sites": 3}
-COARSE = {"edges": [20, 45, 90]}  # days; 11 people or more in each step at each site
-PLENTY = 3000
+COARSE = {"edges": [25, 60]}  # days; 14 people or more of an arm in each step at each site
+PLENTY = 4000
 PRACTICES = 30
 
 
