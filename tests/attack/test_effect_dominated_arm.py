@@ -45,6 +45,9 @@ def test_bare_the_mean_is_the_persons_outcome(leak) -> None:
 
 def test_through_the_sites_it_is_refused(stop) -> None:
     assert refused("effect", QUESTION, clinics())
+    for errors in ("known", "stacked"):
+        augmented = {**QUESTION, "method": "aipw", "estimand": "ATE", "family": "gaussian", "errors": errors}
+        assert refused("effect", augmented, clinics())
     stop("refused: the treated do not lend the untreated their rows")
 
 

@@ -130,7 +130,7 @@ def _evidence(question: Effect, setting: Setting, prepared: Rows) -> Evidence:
         outcomes[f"{question.event} by {time:g}"] = replace(prepared, outcome=early)
     for which, (name, rows) in enumerate(outcomes.items()):
         modelled = _model(question, setting, name, "gaussian", "frequency")
-        for arm in effect_flow.ARMS:
+        for arm in effect_site.ARMS:
             here = glm_evidence(modelled, _glm_rows(rows, arm))
             found = _joined(found, here, arm if which == 0 else f"{arm}{name} ")
     if question.time is None:

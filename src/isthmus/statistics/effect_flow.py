@@ -18,13 +18,13 @@ from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
 from isthmus.statistics import coordinates, effect_hazard, effect_survival, glm_flow, linear, lockstep
 from isthmus.statistics.contract import Estimate, Flow, Round
+from isthmus.statistics.effect_site import ARMS
 from isthmus.statistics.effect_survival import Wish
 from isthmus.statistics.glm_flow import Fitted, Pooled, Start
 from isthmus.statistics.glm_model import Model
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
 NOUGHT = 1e-12  # a difference this small is rounding: overlap weights balance means exactly
-ARMS = ("treated ", "control ")
 Pair: TypeAlias = tuple[FloatArray, FloatArray]  # means of treated and control (2,), and their covariance (2, 2)
 NO_MEANS: Pair = (np.zeros(2), np.zeros((2, 2)))
 
@@ -74,14 +74,13 @@ def weigh_layout(plan: Plan) -> Layout:
 
 
 def predict_layout(plan: Plan) -> Layout:
-    """Predicted outcomes, summed."""
-    size = plan.propensity.size
-    return Layout(
-        fields=(
-            Field(name="predicted", shape=(2,), kind="sum"),
-            Field(name="slopes", shape=(2, size), kind="score"),
-        )
-    )
+    """Predicted outcomes, summed; where models are stacked beneath, how these turn with their coefficients."""
+    shape, fields = (2, plan.propensity.size), [Field(name="predicted", shape=(2,), kind="sum")]
+    if plan.stacked:
+        fields.append(Field(name="slopes", shape=shape, kind="score"))
+    if plan.stacked and plan.method == "aipw" and not plan.local:
+        fields.append(Field(name="bends", shape=shape, kind="score"))
+    return Layout(fields=tuple(fields))
 
 
 INFLUENCE = Layout(
@@ -180,12 +179,17 @@ def _modelled(plan: Plan, model: Model) -> Flow:
     propensity, *fits = models
     base = _base(plan, *models) | {"logit": model.family.base == "binomial"}
     rounds = max(fit.fitted.rounds for fit in models) + 2
-    asked = (("weigh", weigh_layout(plan)), ("predict", predict_layout(plan)))
-    pooled, found = yield from lockstep.at_once([Round(layout, {"step": step, **base}) for step, layout in asked])
+    sums = (("weigh", weigh_layout(plan)), ("predict", predict_layout(plan)))
+    pooled, found = yield from lockstep.at_once([Round(layout, {"step": step, **base}) for step, layout in sums])
     n = float(pooled["sums"][:, 0].sum())
     means = found["predicted"] / n
-    through = [linear.product(fit.fitted.inverse, found["slopes"][i]) for i, fit in enumerate(fits)]
-    last = yield Round(INFLUENCE, {"step": "influence", **base, "means": means, "model turns": np.array(through)})
+    asked: dict[str, Any] = {"step": "influence", **base, "means": means}
+    if plan.stacked:
+        through = [linear.product(fit.fitted.inverse, found["slopes"][i]) for i, fit in enumerate(fits)]
+        asked["model turns"] = np.array(through)
+    if "bends" in found.values:
+        asked["turns"] = np.array([linear.product(propensity.fitted.inverse, one) for one in found["bends"]])
+    last = yield Round(INFLUENCE, asked)
     return estimate(plan, propensity, pooled, (means, last["squares"] / (n * n)), rounds)
 
 

@@ -9,7 +9,8 @@ Propensity e(x) = P(treated | x): logistic, one model for all sites fitted on po
 - `stratified`: means of the arms within strata of e, weighted by the strata's sizes; cuts at pooled quantiles (`grid`).
 
 Errors are sandwiches without small-sample factor: `stacked` counts the estimation of all models (Stefanski & Boos 2002,
-Am Stat 56:29), `known` takes the weights as known (`stratified` always does).
+Am Stat 56:29), `known` takes the weights as known (`stratified` always does), with `aipw` both models: the deviation of the
+augmented outcomes over the root of n. `gcomputation` has no weights, and its errors are stacked.
 
 With `time` and `event` the outcome is survival (`iptw`): weighted Kaplan-Meier curves of both arms, and a Cox model of the treatment alone (one baseline, Efron's ties).
 With `strata: [site]` too, each site has a baseline of its own: the hazard ratio alone, exact whatever the floor; curves and times are asked without.
@@ -92,6 +93,8 @@ def _check(question: Effect) -> None:
         raise Invalid("E-ESTIMAND", f"{question.method} estimates the {listed}", "use method: iptw for ATT and ATO")
     if question.method in {"aipw", "gcomputation"} and question.family is None:
         raise Invalid("E-MISSING-KEY", f"{question.method} needs the outcome models' `family`", "gaussian or binomial")
+    if question.method == "gcomputation" and question.errors == "known":
+        raise Invalid("E-ESTIMAND", "gcomputation has no weights to take as known", "its errors are stacked")
     controls = question.negative_controls
     if controls and (question.method != "iptw" or len(set(controls)) < effect_controls.FEWEST):
         hint = f"method: iptw, and {effect_controls.FEWEST} different controls or more"

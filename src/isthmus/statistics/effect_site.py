@@ -15,6 +15,7 @@ from isthmus.summary import FloatArray
 
 Estimand = Literal["ATE", "ATT", "ATO"]
 Params = Mapping[str, Any]
+ARMS = ("treated ", "control ")
 ENDS = 2.0**-40  # a propensity nearer to 0 or 1 gives a weight that no rule would pass
 
 
@@ -121,9 +122,7 @@ def influence(rows: Rows, estimand: Estimand, method: str, params: Params) -> tu
             turns = ((at.slopes * inside * (y - means)) @ z.T) @ rows.local.inverse
         h = at.weights * inside * (y - means) + (turns @ z) * gap
     else:
-        h = augmented(rows, method, params) - means
-        if method == "gcomputation":
-            h += _through_models(rows, params)
+        h = augmented(rows, method, params) - means + through_models(rows, method, params)
     size, parameters = h * h, len(rows.columns)
     guard = worst((weights_of(size.sum(axis=0), parameters), of_squares(_each(size, parameters))))
     return {"squares": h @ h.T, "totals": h.sum(axis=1)}, guard
@@ -131,7 +130,7 @@ def influence(rows: Rows, estimand: Estimand, method: str, params: Params) -> tu
 
 def augmented(rows: Rows, method: str, params: Params) -> FloatArray:
     """(2, n) predicted outcome under treatment and control, in `unit`; for `aipw` with the weighted residual added."""
-    predicted = np.array([_mean(rows, params, "treated "), _mean(rows, params, "control ")])
+    predicted = np.array([_mean(rows, params, arm) for arm in ARMS])
     if method != "aipw":
         return predicted
     at = scored(rows, "ATE", params)
@@ -141,15 +140,53 @@ def augmented(rows: Rows, method: str, params: Params) -> FloatArray:
 
 
 def predicted_sums(rows: Rows, method: str, params: Params) -> tuple[dict[str, Any], Weights]:
-    """Sums (2,) of the predicted (augmented) outcomes, and how they turn with the outcome models' coefficients (2, p)."""
+    """Sums (2,) of the predicted (augmented) outcomes; `slopes` and `bends` (2, p): how they turn with the models' coefficients."""
     values = augmented(rows, method, params)
-    turns = [turned(rows.columns, params, arm) @ _slope(rows, params, arm) for arm in ("treated ", "control ")]
-    guards = [weights_of(np.ones(rows.treated.size), len(rows.columns))]
+    guards, made = [weights_of(np.ones(rows.treated.size), len(rows.columns))], {"predicted": values.sum(axis=1)}
     if method == "aipw":  # what the weighted residuals add to each mean: most of it may be one person's
         added = np.abs(values - augmented(rows, "gcomputation", params))
         guards += [weights_of(one, 1) for one in added if one.any()]
-    guard = worst(guards)
-    return {"predicted": values.sum(axis=1), "slopes": np.array(turns)}, guard
+    if not params["stacked"]:
+        return made, worst(guards)
+    turns = _model_slopes(rows, method, params)
+    made["slopes"] = np.array([turned(rows.columns, params, arm) @ turns[at] for at, arm in enumerate(ARMS)])
+    if method == "aipw":
+        bent = _bent(rows, params)
+        guards += [weights_of(np.abs(one), len(rows.columns)) for one in (*turns, *bent) if one.any()]
+        if rows.local is None:  # else it stays at the site
+            made["bends"] = bent @ columns_of(rows, params).T
+    return made, worst(guards)
+
+
+def through_models(rows: Rows, method: str, params: Params) -> FloatArray:
+    """(2, n): n times what a row's scores in the models move the predicted (augmented) means; 0 for models taken as known."""
+    found = np.zeros((2, rows.treated.size))
+    if not params["stacked"]:
+        return found
+    y, inside = rows.outcome / float(params["unit"]), arms(rows)
+    for at, arm in enumerate(ARMS):
+        residual = inside[at] * (y - _mean(rows, params, arm)) * float(params["unit"])
+        residual /= float(params[f"{arm}response_scale"])
+        found[at] = (params["model turns"][at] @ turned(rows.columns, params, arm)) * residual
+    if method == "aipw":
+        z = columns_of(rows, params)
+        turns = params["turns"] if rows.local is None else _bent(rows, params) @ z.T @ rows.local.inverse
+        found += (turns @ z) * (rows.treated - scored(rows, "ATE", params).propensity)
+    return found
+
+
+def _model_slopes(rows: Rows, method: str, params: Params) -> FloatArray:
+    """(2, n): derivative of each row's predicted (augmented) outcome by the linear predictor of the arm's model."""
+    slopes = np.array([_slope(rows, params, arm) for arm in ARMS])
+    return slopes if method != "aipw" else slopes * (1.0 - scored(rows, "ATE", params).weights * arms(rows))
+
+
+def _bent(rows: Rows, params: Params) -> FloatArray:
+    """(2, n): derivative of each row's augmented outcome by the linear predictor of the propensity model."""
+    y = rows.outcome / float(params["unit"])
+    residuals = arms(rows) * (y - np.array([_mean(rows, params, arm) for arm in ARMS]))
+    found: FloatArray = scored(rows, "ATE", params).slopes * residuals
+    return found
 
 
 def _mean(rows: Rows, params: Params, arm: str) -> FloatArray:
@@ -165,14 +202,3 @@ def _slope(rows: Rows, params: Params, arm: str) -> FloatArray:
     share = special.expit(predictor(rows.columns, params, arm))
     found: FloatArray = share * (1.0 - share) / float(params["unit"])
     return found
-
-
-def _through_models(rows: Rows, params: Params) -> FloatArray:
-    """(2, n): n times what a row's score in its arm's outcome model moves the predicted means."""
-    y, inside = rows.outcome / float(params["unit"]), arms(rows)
-    found = []
-    for at, arm in enumerate(("treated ", "control ")):
-        residual = inside[at] * (y - _mean(rows, params, arm)) * float(params["unit"])
-        residual /= float(params[f"{arm}response_scale"])
-        found.append((params["model turns"][at] @ turned(rows.columns, params, arm)) * residual)
-    return np.array(found)
