@@ -4,7 +4,8 @@ in one table do it without a second study; two 0/1 markers do it by a cell of a 
 missing where its maker chose does it by the number of rows left out.
 
 Defence: the rows on each side of what an expression decides are parts of the question, for the history and among
-themselves; so are the cells of every two 0/1 variables; and no number is told of rows that lack a derived variable.
+themselves; so are the cells of every two 0/1 variables; and how many lack a derived variable is a count of its own, which
+each site may refuse: by the floor, by its history, or beside the columns that the variable is made of.
 """
 
 from __future__ import annotations
@@ -13,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from history_lab import VICTIM, VICTIMS_AGE, Forgetful, Recalling
 
 from attack import Attack, Say
 from isthmus.disclosure.history import Past
-from isthmus.federation import plan
-from isthmus.statistics.population import PopulationQuestion
 
 ATTACK = Attack("A threshold moved inside a derived variable", "history: sides of expressions, and cells, are parts")
 SCALE = 16.0  # of an age in the sums, public
@@ -131,22 +131,64 @@ MARKERS = (
 )
 
 
-def lacking(edge: float) -> tuple[list[int], dict[str, int]]:
-    """How many rows lack a variable above an edge: as the hub sees it, and as people do."""
-    derive = {"V": f"CASE WHEN AGE > {edge} THEN NULL ELSE SBP END"}
-    keys = {"derive": derive, "missing": "analysis"}
-    asked = Forgetful().ask(keys=keys, m={"table_one": {"variables": ["V"]}})
-    told = [summary.values["missing"] for (name, _), summary in asked.sums.items() if name == "population"]
-    return np.concatenate(told).tolist(), asked.result["analyses"]["m"].get("excluded", {})
+def lacking(sites: Forgetful, derive: str) -> int | None:
+    """How many rows lack a variable, as the hub sees it."""
+    asked = sites.ask(keys={"derive": {"V": derive}, "missing": "analysis"}, m={"table_one": {"variables": ["V"]}})
+    told = asked.sums.get(("V is missing", 1))
+    return None if told is None else int(told.values["cells"][1])
 
 
-def test_bare_the_rows_that_lack_a_variable_are_counted(leak: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    every = lambda variables: PopulationQuestion(variables=(*variables, "V"))  # noqa: E731
-    monkeypatch.setattr(plan, "PopulationQuestion", every)
-    (low,), (high,) = (lacking(edge)[0] for edge in (LOW, HIGH))
-    assert low - high == 1
+def none_above(edge: float) -> str:
+    return f"CASE WHEN AGE > {edge} THEN NULL ELSE SBP END"
+
+
+def test_bare_the_rows_that_lack_a_variable_are_counted(leak: Say) -> None:
+    low, high = (lacking(Forgetful(), none_above(edge)) for edge in (LOW, HIGH))
+    assert low is not None
+    assert high == low - 1
     leak("one person more lacks a variable: their age is known")
 
 
-def test_no_number_is_told_of_rows_that_lack_a_derived_variable() -> None:
-    assert lacking(LOW) == ([], {})
+def test_through_the_sites_the_second_number_is_not_told(stop: Say, tmp_path: Path) -> None:
+    sites = Recalling(folder=tmp_path)
+    assert lacking(sites, none_above(LOW)) is not None
+    assert lacking(sites, none_above(HIGH)) is None
+    stop("how many lack the variable is not told at the second threshold either")
+
+
+def nearly(sites: Forgetful) -> Forgetful:
+    """Two in ten of leeds have no SBP, and four more are above an age."""
+    table = sites.tables["leeds"]
+    age = np.asarray(table["AGE"])
+    gone = (np.arange(len(age)) % 5 == 0) | (age > np.sort(age)[-30])
+    gone[np.argsort(age)[-4:]] = False
+    sites.tables["leeds"] = table.set_column(
+        table.schema.get_field_index("SBP"), "SBP", pa.array(np.where(gone, np.nan, table["SBP"]), from_pandas=True)
+    )
+    return sites
+
+
+def test_bare_a_few_more_lack_it_than_lack_its_column(leak: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the 30 oldest of leeds, all but four have no SBP: both numbers tell how many have one."""
+    monkeypatch.setattr(Past, "crowded", lambda *_: None)
+    monkeypatch.setattr(Past, "clash", lambda *_: None)
+    sites = nearly(Forgetful())
+    edge = float(np.sort(np.asarray(sites.tables["leeds"]["AGE"]))[-30])
+    sites.tables = {"leeds": sites.tables["leeds"], **young(edge)}
+    few = (lacking(sites, none_above(edge)) or 0) - sites.tables["leeds"]["SBP"].null_count
+    assert few == 4
+    leak("a count of 4, from the rows that lack a variable and those that lack its column")
+
+
+def young(edge: float) -> dict[str, pa.Table]:
+    """The other sites, without anybody above the edge."""
+    others = {name: table for name, table in Forgetful().tables.items() if name != "leeds"}
+    return {name: table.filter(pa.array(np.asarray(table["AGE"]) <= edge)) for name, table in others.items()}
+
+
+def test_nor_is_it_told_then() -> None:
+    sites = nearly(Forgetful())
+    edge = float(np.sort(np.asarray(sites.tables["leeds"]["AGE"]))[-30])
+    sites.tables = {"leeds": sites.tables["leeds"], **young(edge)}
+    assert lacking(sites, none_above(edge)) is None
+    assert ("leeds", "V is missing", "differencing: nearly an earlier set") in sites.notes

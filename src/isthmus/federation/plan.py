@@ -24,6 +24,7 @@ from isthmus.model.study import Study
 from isthmus.statistics import imputation, imputation_question
 from isthmus.statistics.catalogue import CATALOGUE, Analysis, analyses
 from isthmus.statistics.contract import Grid, Needs, Setting
+from isthmus.statistics.count import Count
 from isthmus.statistics.population import PopulationQuestion, population
 
 VOTE = "vote"
@@ -39,6 +40,7 @@ class Plan:
     Attributes:
         groups: each analysis over the sites of each country, where subtotals are asked for and may be given.
         sites: each analysis that asks for answers of single sites, at each of them.
+        lacking: for each derived variable that is read, how many rows lack it.
         withheld: why they may not.
         refused: analyses that are not asked at all, and why: known before any row is looked at.
         by_country: names of the questions that tell countries apart.
@@ -54,6 +56,7 @@ class Plan:
     places: Places = field(default_factory=dict)
     groups: tuple[Question, ...] = ()
     sites: tuple[Question, ...] = ()
+    lacking: tuple[Question, ...] = ()
     withheld: Refused | None = None
     refused: Mapping[str, Refused] = field(default_factory=dict)
     by_country: frozenset[str] = frozenset()
@@ -61,7 +64,8 @@ class Plan:
     @cached_property
     def words(self) -> tuple[tuple[Question, int], ...]:
         """Words of the vote: each question and rung, finest rung first."""
-        return tuple((q, rung) for q in (*self.questions, *self.sites) for rung in range(len(q.rungs)))
+        voted = (*self.questions, *self.sites, *self.lacking)
+        return tuple((q, rung) for q in voted for rung in range(len(q.rungs)))
 
     @cached_property
     def variables(self) -> tuple[str, ...]:
@@ -70,12 +74,13 @@ class Plan:
 
     @cached_property
     def conditions(self) -> tuple[str, ...]:
-        """Filters of single analyses, each once."""
-        return tuple(dict.fromkeys(text for q in self.questions for text in q.where))
+        """Filters of single analyses, each once, and where what is behind a derived variable is missing."""
+        missing = (is_missing(name) for q in self.lacking for name in q.behind)
+        return tuple(dict.fromkeys((*(text for q in self.questions for text in q.where), *missing)))
 
     def question(self, name: str) -> Question:
         """By name."""
-        return next(q for q in (*self.questions, *self.groups, *self.sites) if q.name == name)
+        return next(q for q in (*self.questions, *self.groups, *self.sites, *self.lacking) if q.name == name)
 
 
 def study_needs(study: Study) -> tuple[tuple[Analysis, Needs], ...]:
@@ -195,19 +200,36 @@ def make_plan(  # noqa: PLR0913 - everything public about a run
     withheld = _withheld(known, rules) if study.groups else None
     groups = _groups(asked, known) if study.groups and withheld is None else ()
     questions = (everyone, *asked)
+    lacking = () if privacy is not None or study.impute else tuple(_lacking(asked, study, dictionary, setting))
     sites_own = tuple(at for q in asked if q.needs.each_site for at in _at_each(q, known))
     return Plan(
-        name, study, dictionary, rules, whose, questions, privacy, known, groups, sites_own, withheld, refused,
+        name, study, dictionary, rules, whose, questions, privacy, known, groups, sites_own, lacking, withheld, refused,
         frozenset(apart),
     )  # fmt: skip
 
 
 def _everyone(asked: Sequence[Question], study: Study, setting: Setting, *, noisy: bool) -> Question:
-    """The population: its rows, and how many lack each variable."""
-    derived = study.derive or {}  # missing where its maker chose: how many are is not told
+    """The population: its rows, and how many lack each variable of the codebook."""
+    derived = study.derive or {}  # missing where its maker chose: `_lacking`
     names = tuple(dict.fromkeys(n for q in asked for n in q.reads if n not in derived))
     statistic = population.noisy if noisy and population.noisy is not None else population
     return Question(POPULATION, statistic, PopulationQuestion(variables=names), Needs(), setting, (None,))
+
+
+def _lacking(asked: Sequence[Question], study: Study, whole: Codebook, setting: Setting) -> Iterator[Question]:
+    """For each derived variable, how many rows lack it: a count that each site may refuse, since its maker chose which."""
+    derived = derived_expressions(study, whole)
+    for name in dict.fromkeys(n for q in asked for n in q.reads if n in derived):
+        key = f"{name} is missing"
+        base = replace(setting, levels={key: ("no", "yes")})
+        behind = tuple(n for n in derived[name].names if n != COUNTRY)
+        needs = Needs(categories=(key,))
+        yield Question(key, CATALOGUE["count"], Count(by=(key,)), needs, base, (None,), lacks=name, behind=behind)
+
+
+def is_missing(name: str) -> str:
+    """The condition that a column of the codebook has no value."""
+    return f"{name} IS NULL"
 
 
 def _check_allowed(analysis: Analysis, barred: Mapping[str, Refused]) -> None:

@@ -19,6 +19,9 @@ class Question:
     A question of one `country` or one `site` is that of the analysis `of`, over the sites there: the others send zeros.
     Of a country it has no vote of its own, for a site there agreed to the same sums on the same rows when it agreed to
     the analysis. A site votes on its own answer beside that of all: it may agree to the one and not to the other.
+
+    One that `lacks` a derived variable counts the rows of the population in which it is missing; `behind`: the columns
+    that it reads.
     """
 
     name: str
@@ -31,6 +34,8 @@ class Question:
     country: str | None = None
     site: str | None = None
     of: str = ""
+    lacks: str = ""
+    behind: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> Digest:

@@ -15,7 +15,7 @@ from isthmus.disclosure.report import blocked, findings_json, passed_at_every_si
 from isthmus.evidence import Counts
 from isthmus.federation.plan import COUNTRY, POPULATION, Plan, subtotals
 from isthmus.federation.question import Question
-from isthmus.federation.script import Ended, Errored, Outcome, Script, estimates
+from isthmus.federation.script import Ended, Errored, Script, estimates
 from isthmus.ledger.checkpoint import verify_checkpoint
 from isthmus.ledger.verify import Verified
 from isthmus.model.errors import IsthmusError, Refused
@@ -33,8 +33,9 @@ def released(script: Script, survivors: tuple[str, ...]) -> dict[str, Any]:
     Raises:
         Untrusted: E-STEP, when a flow has not ended.
     """
-    plan, outcomes = script.plan, estimates(script)
-    excluded, standing = _excluded(plan, outcomes.get(POPULATION)), _standing(plan.study)
+    plan = script.plan
+    estimates(script)
+    excluded, standing = _excluded(script), _standing(plan.study)
     found = {name: _unasked(plan, name) for name in plan.refused} | {
         q.name: _with_countries(q, script, _analysis(q, script, excluded)) | _of_sites(q, script, survivors)
         for q in plan.questions[1:]
@@ -125,7 +126,8 @@ def _analysis(question: Question, script: Script, excluded: Mapping[str, Any]) -
                 raise refusal(kind)
     except IsthmusError as error:
         if not isinstance(error, Refused):
-            return {"kind": kind, "status": "failed", "error": error.to_dict()}
+            left_out = {"excluded": own} if (own := _of(question, script.plan, excluded)) else {}
+            return {"kind": kind, "status": "failed", "error": error.to_dict(), **left_out}
         could = findings_json(blocked(kind, script.plan.rules), script.plan.whose)
         return {"kind": kind, "status": "refused", "error": error.to_dict(), "disclosure": could}
 
@@ -146,14 +148,16 @@ def _report(question: Question, script: Script, estimate: Estimate, excluded: Ma
         "n": int(gated.counts[SIZE].values[0]),
         "rounds": estimate.rounds,
         "conf_level": question.base.conf_level,
-        "excluded": {
-            v: excluded[v]
-            for v in (plan.variables if plan.study.missing == "study" else question.reads)
-            if v in excluded and not question.needs.gaps
-        },
+        "excluded": _of(question, plan, excluded),
         "disclosure": findings_json((*passed_at_every_site(plan.rules), *fit, *gated.findings), plan.whose),
     }
     return round_numbers(head | _privacy(question, estimate, plan) | body, plan.rules.digits)
+
+
+def _of(question: Question, plan: Plan, excluded: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `excluded` that a row must have to enter a question."""
+    needed = () if question.needs.gaps else plan.variables if plan.study.missing == "study" else question.reads
+    return {name: excluded[name] for name in needed if name in excluded}
 
 
 def _privacy(question: Question, estimate: Estimate, plan: Plan) -> dict[str, Any]:
@@ -165,15 +169,24 @@ def _privacy(question: Question, estimate: Estimate, plan: Plan) -> dict[str, An
     return {"privacy": {**told, "covers": "the released numbers, not the refusals"}}
 
 
-def _excluded(plan: Plan, outcome: Outcome | None) -> dict[str, int | None]:
-    """Rows left out for each variable, gated as cells."""
-    if not isinstance(outcome, Ended):
+def _excluded(script: Script) -> dict[str, int | None]:
+    """Rows left out for each variable, gated as cells; None where the number is not told."""
+    plan, outcomes = script.plan, script.outcomes
+    whole = outcomes.get(POPULATION)
+    if not isinstance(whole, Ended):
         return {}
     named = plan.question(POPULATION).arguments.variables
-    missing = zip(named, outcome.estimate.values["missing"], strict=True)
-    counts = {name: Counts("cells", np.asarray([value], dtype=np.int64)) for name, value in missing if value}
+    missing: dict[str, int] = dict(zip(named, whole.estimate.values["missing"], strict=True))
+    untold: dict[str, int | None] = {}
+    for question in plan.lacking:
+        match outcomes.get(question.name):
+            case Ended(estimate):
+                missing[question.lacks] = int(estimate.counts["cells"].values[1])
+            case _:
+                untold[question.lacks] = None
+    counts = {name: Counts("cells", np.asarray([value], dtype=np.int64)) for name, value in missing.items() if value}
     try:
         gated = gate_counts(counts, plan.rules).counts
     except Refused:
         return {}
-    return {name: None if np.isnan(cell.values[0]) else int(cell.values[0]) for name, cell in gated.items()}
+    return untold | {name: None if np.isnan(c.values[0]) else int(c.values[0]) for name, c in gated.items()}

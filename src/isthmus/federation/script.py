@@ -74,7 +74,7 @@ class Script:
         """
         whole = [q for q in self.plan.questions if q.name in self.agreed]
         answered = [q for q in self.plan.groups if self.apart and isinstance(self.outcomes.get(q.of), Ended)]
-        return [*whole, *answered, *(q for q in self.plan.sites if q.name in self.agreed)]
+        return [*whole, *answered, *(q for q in (*self.plan.sites, *self.plan.lacking) if q.name in self.agreed)]
 
     def rung(self, question: Question) -> int:
         """The rung that the vote chose; of a country, or a site beside an answer of all, that of the whole.

@@ -23,6 +23,12 @@ def missing(question: Question, frame: Frame) -> Inputs:
     return Inputs(rows=frame.rows, numbers=marks, codes={})
 
 
+def lacking(question: Question, frame: Frame) -> Inputs:
+    """Of rows that may lack a derived variable: whether each does."""
+    marks = frame.missing(question.lacks).astype(np.int32)
+    return Inputs(rows=frame.rows, numbers={}, codes=dict.fromkeys(question.needs.categories, marks))
+
+
 def complete(question: Question, rows: Frame, site: str) -> Inputs:
     """Of rows that have every value."""
     needs, levels = question.needs, question.base.levels

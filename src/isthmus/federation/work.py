@@ -29,9 +29,9 @@ from isthmus.disclosure.gate import (
     release_vote,
 )
 from isthmus.disclosure.site import consider, reasons, shows, weigh
-from isthmus.disclosure.traces import Floors, RowSet
+from isthmus.disclosure.traces import Floors, RowSet, set_of
 from isthmus.federation import selected
-from isthmus.federation.plan import POPULATION, VOTE, Plan
+from isthmus.federation.plan import POPULATION, VOTE, Plan, is_missing
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.protocol.context import packing
 from isthmus.federation.question import Question
@@ -168,15 +168,18 @@ class SiteWork:
         rows = self.book.enrol(
             self.source.fingerprint(), lambda secret: read_keys(self.source, self.codebook, self.person, secret)
         )
-        agrees, asked = list[bool](), list[Asked]()
+        agrees, asked = dict[tuple[str, int], bool](), list[Asked]()
         alone = {question.of: question for question in self.plan.sites if question.site == self.site}
-        for question in self.plan.questions:  # one after another: both need the question's inputs
+        for question in (
+            *self.plan.questions,
+            *self.plan.lacking,
+        ):  # one after another: both need the question's inputs
             yes = [self._agrees(question, rung) for rung in range(len(question.rungs))]
             if any(yes):
                 sets = self._asked(question, [rung for rung, agreed in enumerate(yes) if agreed], rows)
                 asked += self._with_own(sets, alone.get(question.name))
-            agrees += yes
-        agrees += [self._agrees(question, rung) for question in self.plan.sites for rung in range(len(question.rungs))]
+            agrees |= {(question.name, rung): agreed for rung, agreed in enumerate(yes)}
+        agrees |= {(q.name, rung): self._agrees(q, rung) for q in self.plan.sites for rung in range(len(q.rungs))}
         self._latest = self._rows = self._places = None  # what the rounds need is cached
         own = [question for question in self.plan.groups if question.country == self.country]
         asked += [Asked(question.name, self._key(question), ()) for question in own]  # on rows that are there already
@@ -186,7 +189,7 @@ class SiteWork:
         for name, why in refused.items():
             self.note(name, why)
         denied = {*refused, *(question.of for question in own if question.name in refused)}
-        return [yes and q.name not in denied for (q, _), yes in zip(self.plan.words, agrees, strict=True)]
+        return [agrees[q.name, rung] and q.name not in denied for q, rung in self.plan.words]
 
     def _with_own(self, sets: Asked, own: Question | None) -> list[Asked]:
         """With this site's own answer, where one is asked for: on the same rows, and it may be given where the whole is not."""
@@ -217,11 +220,19 @@ class SiteWork:
             told = frame.indicators
             texts = [t for name in question.reads for t in (told.shown.get(name, ()) if told else ())]
             codes = {text: told.codes[text][enters] for text in texts} if told else {}
-            decided = sides_of(codes, ids[enters], rows.people, floor)
+            decided = (
+                sides_of(codes, ids[enters], rows.people, floor) if not question.lacks else self._gone(question, ids)
+            )
             sets = row_sets(question, rungs, self._inputs(question), ids[enters], rows.people, floor)
             return (asked_for(ids[kept]), sets[0], *decided, *sets[1:]), decided
 
         return Asked(question.name, self._key(question), *self._cached(f"row sets {floor} {rungs}", question, 0, build))
+
+    def _gone(self, question: Question, ids: NDArray[np.uint32]) -> tuple[RowSet, ...]:
+        """Who lacks a derived variable, and each column behind it: numbers of those are told, so the sets may not be near."""
+        frame = self._frame()
+        masks = (frame.missing(question.lacks), *(frame.filter(is_missing(name)) for name in question.behind))
+        return tuple(RowSet("cells", False, set_of(ids[mask])) for mask in masks if mask.any())
 
     def _positions(self) -> NDArray[np.intp]:
         """Places of the population's rows in the source, read once for a run."""
@@ -321,11 +332,11 @@ class SiteWork:
         return applies(self.rules, "minimum_count")
 
     def _sides(self, question: Question) -> dict[str, IntArray]:
-        return selected.sides(question, self._frame(), self._needed(question))
+        return selected.sides(question, self._frame(), (question.lacks,) if question.lacks else self._needed(question))
 
     def _needed(self, question: Question) -> tuple[str, ...]:
         """Variables that a row must have to enter."""
-        if question.needs.gaps:
+        if question.needs.gaps or question.lacks:
             return ()
         return self.plan.variables if self.plan.study.missing == "study" else question.reads
 
@@ -345,6 +356,8 @@ class SiteWork:
         frame = self._frame()
         if question.name == POPULATION:
             return selected.missing(question, frame)
+        if question.lacks:
+            return selected.lacking(question, frame)
         mask = frame.complete(self._needed(question)) & selected.kept(question.where, frame)
         rows = frame.subset(mask)
         if not question.needs.gaps:
