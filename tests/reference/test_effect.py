@@ -8,7 +8,6 @@ import statsmodels.api as sm
 from reference_cases import cases, rows, run, truth, worst
 
 from isthmus.model.errors import Invalid
-from isthmus.statistics.effect_report import e_value
 
 BASE = {"treatment": "asp", "outcome": "ID14", "adjust": "AGE + male + RSBP + RDELAY + RCONSC"}
 KNOWN = {"treatment": "asp", "outcome": "y", "adjust": "x + g"}
@@ -91,12 +90,6 @@ def test_weighting_removes_confounding_and_says_how_much_is_left() -> None:
     term = next(t for t in found["terms"] if t["term"] == "difference")
     assert term["estimate"] < crude - 0.02
     assert all(abs(b["after"]) < 0.01 < abs(b["before"]) for b in found["fit"]["balance"])
-
-
-def test_e_values_of_vanderweele_and_ding() -> None:
-    assert e_value(3.9) == pytest.approx(7.26, abs=0.01)  # their example
-    assert e_value(1 / 3.9) == pytest.approx(e_value(3.9))
-    assert e_value(1.0) == 1.0
 
 
 @pytest.mark.parametrize(

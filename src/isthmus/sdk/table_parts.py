@@ -14,6 +14,7 @@ _SHOWN = {  # key of `fit` -> as people call it
     "observed_expected": "observed / expected",
     "concordance": "concordance",
     "e_value": "E-value",
+    "e_value_limit": "E-value of the nearer limit",
     "sigma2": "residual variance",
     "icc": "ICC",
     "groups": "groups",

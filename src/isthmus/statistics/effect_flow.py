@@ -237,6 +237,7 @@ def estimate(
         "balance": balance(pooled["moments"], sums),
         "propensity": propensity.start.place.raw(propensity.fitted.coefficients),
         "binary": bool(pooled["binary"][0] == pooled["binary"][1]),
+        "share": float(pooled["binary"][0]) / n,
     }
     return Estimate("effect", "exact", n, rounds, _counts(plan, pooled), values, parameters=plan.propensity.size)
 

@@ -18,7 +18,7 @@ With `strata: [site]` too, each site has a baseline of its own: the hazard ratio
 Result keys: `terms` (`mean[1]`, `mean[0]`, `difference`; `log ratio` and `log odds ratio` of a 0/1 outcome; of survival
 `log hazard ratio`, `survival[1] at t`, `survival[0] at t`, `risk difference at t`, `mean[1] to tau`, `mean[0] to tau`,
 `difference to tau`), `fit` (`method`, `estimand`, `ess` of both arms, `balance`: standardised mean difference of each
-term before and after, `e_value`, `hazard_ratio`, `strata`, `calibration` by negative controls), `curves` of survival,
+term before and after, `e_value` of a risk or hazard ratio, `e_value_limit` of the end of its interval nearer to 1, `hazard_ratio`, `strata`, `calibration` by negative controls), `curves` of survival,
 `propensity` (the coefficients), `n`, `test` (`z`), `error` (`stacked` or `known`).
 
 Reference: Lunceford & Davidian (2004), Stat Med 23:2937; Li, Morgan & Zaslavsky (2018), JASA 113:390; VanderWeele & Ding

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.model.errors import Invalid
-from isthmus.statistics import effect_controls, effect_strata, effect_survival, kaplan_meier
+from isthmus.statistics import effect_controls, effect_sensitivity, effect_strata, effect_survival, kaplan_meier
 from isthmus.statistics.contract import Estimate, Setting
 from isthmus.statistics.effect_question import Effect, outcome_name
 from isthmus.statistics.inference import quantile, term_rows
@@ -16,6 +16,7 @@ from isthmus.statistics.show import counts, number, numbers, size
 from isthmus.summary import FloatArray
 
 LOG_RATIO = "log hazard ratio"
+RISK_RATIO = "log ratio"
 
 
 def _terms(estimate: Estimate, conf_level: float) -> list[dict[str, Any]]:
@@ -24,7 +25,7 @@ def _terms(estimate: Estimate, conf_level: float) -> list[dict[str, Any]]:
     gradients = [np.array([1.0, 0.0]), np.array([0.0, 1.0]), np.array([1.0, -1.0])]
     if estimate.values["binary"] and 0.0 < means[0] < 1.0 and 0.0 < means[1] < 1.0:
         odds = means / (1.0 - means)
-        names += ["log ratio", "log odds ratio"]
+        names += [RISK_RATIO, "log odds ratio"]
         found += [math.log(means[0] / means[1]), math.log(odds[0] / odds[1])]
         gradients += [np.array([1.0, -1.0]) / means, np.array([1.0, -1.0]) / (means * (1.0 - means))]
     errors = [math.sqrt(max(float(g @ covariance @ g), 0.0)) for g in gradients]
@@ -50,33 +51,40 @@ def _calibration(question: Effect, setting: Setting, estimate: Estimate) -> dict
     return effect_controls.calibrated(own[1:], controls, setting.conf_level)
 
 
-def e_value(ratio: float) -> float:
-    """How strongly an unmeasured cause must go with both treatment and outcome to explain a risk ratio away."""
-    above = ratio if ratio >= 1.0 else 1.0 / ratio
-    return above + math.sqrt(above * (above - 1.0))
-
-
 def report(question: Effect, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     """The body of the result."""
     if question.time is not None:
-        ratio = {"hazard_ratio": _hazard_ratio(setting, estimate)}
+        ratio = _hazard_ratio(setting, estimate)
+        beside = {"hazard_ratio": ratio, **_hazard_e_values(ratio, estimate.values["share"])}
         if question.strata:
             log_ratio, variance = estimate.values["hazard"]
             terms = term_rows([LOG_RATIO], np.array([log_ratio]), np.sqrt([variance]), setting.conf_level, None)
-            return _shared(question, setting, estimate, terms, ratio)
+            return _shared(question, setting, estimate, terms, beside)
         terms = _survival_terms(question, setting, estimate)
-        return _shared(question, setting, estimate, terms, ratio) | _curves(question, setting, estimate)
-    found = estimate.values
-    means = found["means"]
-    sound = found["binary"] and bool(np.all(means > 0.0))
-    fit: dict[str, Any] = {"e_value": number(e_value(float(means[0] / means[1]))) if sound else None}
+        return _shared(question, setting, estimate, terms, beside) | _curves(question, setting, estimate)
+    terms = _terms(estimate, setting.conf_level)
+    fit = _risk_e_values(terms)
     strata = effect_strata.shown(estimate) if question.method == "stratified" else {}
     if strata:
         fit["strata"] = strata["strata"]
     if question.negative_controls:
         fit["calibration"] = _calibration(question, setting, estimate)
-    body = _shared(question, setting, estimate, _terms(estimate, setting.conf_level), fit)
+    body = _shared(question, setting, estimate, terms, fit)
     return body | ({"error": "known", "grid": {"edges": strata["edges"]}, "bound": None} if strata else {})
+
+
+def _risk_e_values(terms: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of the log risk ratio, where the outcome is 0/1 and has one."""
+    for term in terms:
+        if term["term"] == RISK_RATIO:
+            estimate, low, high = (math.exp(term[key]) for key in ("estimate", "conf_low", "conf_high"))
+            return effect_sensitivity.e_values(estimate, low, high)
+    return {"e_value": None, "e_value_limit": None}
+
+
+def _hazard_e_values(ratio: dict[str, float], share: float) -> dict[str, Any]:
+    found = [effect_sensitivity.risk_ratio(ratio[key], share) for key in ("estimate", "conf_low", "conf_high")]
+    return effect_sensitivity.e_values(*found)
 
 
 def weights(setting: Setting, estimate: Estimate) -> dict[str, Any]:
