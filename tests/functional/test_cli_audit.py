@@ -34,6 +34,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Alliance, dict[st
         ada = connect(made.config("ada"), os.environ, now)
         with ada.client as client:
             last = follow(client, ada.submit(study(), 1, now()))
+            last["fetched"] = len(client.bundle(last["run"]))
         assert last["state"] == "concluded", logs(made.directory)
         for name in ("hub", *SITES):
             assert fleet.stop(name) == 0
@@ -134,6 +135,37 @@ def test_the_border_register_holds_every_byte_that_the_hub_received(audited: tup
         assert "score" in day["statistics"]
     shown = audit(made, "boston", "border").stdout
     assert "boston US -> hub GB" in shown
+
+
+def test_the_hubs_register_holds_what_went_to_each_site_and_to_the_researcher(
+    audited: tuple[Alliance, dict[str, Any]],
+) -> None:
+    made, last = audited
+    told = json.loads(audit(made, "hub", "border", "--json").stdout)
+    assert told["sealed"] == told["messages"] == len(told["rows"])
+    ways = {(day["receiver"], day["to_country"], day["flow"], day["mechanism"]): day for day in told["days"]}
+    assert set(ways) == {
+        ("leeds", "GB", "sums-and-results", "not_restricted"),
+        ("oxford", "GB", "sums-and-results", "not_restricted"),
+        ("boston", "US", "sums-and-results", "not_restricted"),
+    }
+    assert all(day["study"] == last["study"] for day in told["days"])
+    (given,) = [row for row in told["rows"] if row["message"] == "result"]
+    assert (given["to"], given["bytes"], given["run"]) == ("ada", last["fetched"], last["run"])
+    assert (given["receiver"], given["to_country"]) == ("leeds", "GB")
+    rounds = [row for row in told["rows"] if row["message"] == "round" and row["receiver"] == "boston"]
+    assert {(row["question"], row["kind"]) for row in rounds} >= {("death", "glm")}
+    for site in SITES:  # the hub says "end" to each
+        assert [r["message"] for r in told["rows"] if r["receiver"] == site and r["message"] == "end"] == ["end"]
+    assert "hub GB -> boston US" in audit(made, "hub", "border").stdout
+    path = made.directory / "hub" / "state.db"
+    kept = path.read_bytes()
+    store = open_store(path)
+    store.write(sa.delete(ROWS).where(ROWS.c.number == given["number"]))
+    store.close()
+    done = audit(made, "hub", "border")
+    path.write_bytes(kept)
+    assert (done.returncode, "E-LEDGER" in done.stderr) == (8, True)
 
 
 def test_a_changed_row_of_the_register_is_found(audited: tuple[Alliance, dict[str, Any]]) -> None:

@@ -137,14 +137,17 @@ def verify(
 
 
 def border(config: ConfigFile = None, json: Json = False, quiet: Quiet = False) -> None:
-    """What left this site, by day, study and direction; exit code 8 when the register is not what the ledger sealed."""
+    """What left this site or hub, by day, study and direction; exit code 8 when the register is not what the ledger sealed.
+
+    At a hub: its messages to sites, and the results that people fetched.
+    """
     from isthmus.federation.ledgers import open_ledgers
     from isthmus.ledger.words import short
     from isthmus.sdk.tables import Table
 
     screen = Screen.of(json=json, quiet=quiet)
     with open_ledgers(locate(config), os.environ) as ledgers:
-        register = ledgers.register()
+        register, node = ledgers.register(), "hub" if ledgers.own == "hub" else "site"
     lines = register.by_day()
     if screen.json:
         counted = {"messages": len(register.rows), "sealed": register.sealed}
@@ -164,8 +167,8 @@ def border(config: ConfigFile = None, json: Json = False, quiet: Quiet = False) 
         for line in lines
     )
     headings = ("Day", "Study", "Direction", "Flow", "Mechanism", "Statistics, masked", "Messages", "Bytes")
-    note = f"{register.sealed} of {len(register.rows)} messages are sealed in the site's ledger, and hold"
-    screen.table(Table(title="What left this site", headings=headings, rows=rows, labels=6, notes=(note,)))
+    note = f"{register.sealed} of {len(register.rows)} messages are sealed in the {node}'s ledger, and hold"
+    screen.table(Table(title=f"What left this {node}", headings=headings, rows=rows, labels=6, notes=(note,)))
 
 
 def _checked(files: list[Path], agreement: Path | None, most: int | None) -> tuple[list[str], dict[str, str]]:

@@ -43,7 +43,7 @@ from isthmus.federation.work import SiteWork as OurSiteWork
 from isthmus.governance.admission import Door, RunRequest, admit, admit_at_hub, asker, barred, sign_request, without
 from isthmus.governance.agreement import Agreement, agreement_digest, check_in_force, shared_rules
 from isthmus.governance.citations import cited, rule_behind
-from isthmus.governance.route import way_out
+from isthmus.governance.route import way_from_hub, way_out
 from isthmus.governance.signing import SignedAgreement, check_own_site, check_signatures, read_signed, verify_agreement
 from isthmus.model.canonical import canonical, digest, plain
 from isthmus.model.codebook import Codebook
@@ -225,7 +225,14 @@ def common(agreement: Agreement, revocations: Revocations) -> Desk:
         check_in_force(agreement, now)
 
     asked = agreement if agreement.review is not None else None
-    return Desk("federated", agreement_digest(agreement), in_force, revocations, review=asked)
+    return Desk(
+        "federated",
+        agreement_digest(agreement),
+        in_force,
+        revocations,
+        review=asked,
+        way=lambda dataset, whom: way_from_hub(agreement, whom, dataset),
+    )
 
 
 # -- from a configuration file --------------------------------------------------------------------------------------

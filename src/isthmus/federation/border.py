@@ -1,11 +1,12 @@
-"""The border register: every message of a study that leaves a site, written down before it leaves.
+"""The border register: every message of a study that leaves a site or the hub, written down before it leaves.
 
 A row says when, which study and question, what kind of statistic, how many bytes, from where to where, and which flow of
 the agreement permits it by which mechanism. A masked reply's row is durable before the reply leaves, together with its journal
 entry; rows of signatures and shares, which carry no statistic, outlive the process at once and a power cut with the next
 durable write. Each row's head is SHA-256 over the head before and the row, and the site's
 ledger takes the head (entry `border`) when a run ends and when the site starts: a row that is changed or lost shows.
-Control documents (hello, heartbeat, done ...) carry no number of a study and are not rows.
+A hub's rows are its messages to sites, and every result that it gives to a person. Control documents (hello, heartbeat,
+done ...) carry no number of a study and are not rows.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Crossing:
 
 
 class Border:
-    """A site's register, open for writing.
+    """A node's register, open for writing.
 
     Raises:
         Untrusted: E-ROLLBACK, rows that the ledger sealed are not here, or are others.
@@ -79,18 +80,31 @@ class Border:
 
     def cross(self, messages: Sequence[Message], crossing: Crossing) -> None:
         """Write down messages that leave now, but for those written `ahead`. Unavailable: E-DISK; then none may leave."""
+        self.cross_each([(message, crossing) for message in messages])
+
+    def cross_each(self, leaving: Sequence[tuple[Message, Crossing]]) -> None:
+        """The same for messages that go different ways."""
         with self._lock:
-            known = {message.signature for message in messages} & self._ahead
+            known = {message.signature for message, _ in leaving} & self._ahead
             self._ahead -= known
-            number, total, head, rows = self._number, self._total, self._head, []
-            for message in messages:
-                if message.signature not in known:
-                    raw = compact(_row(number + 1, timestamp(self._clock()), message, crossing))
-                    number, total, head = number + 1, total + weight(message), _next(head, raw)
-                    rows.append((number, total, raw, head))
-            if rows:
-                self._store.note((self._insert, rows))
-            self._number, self._total, self._head = number, total, head
+            self._enter([_row(message, way) for message, way in leaving if message.signature not in known])
+
+    def give(self, run: str, crossing: Crossing, what: Mapping[str, Any]) -> None:
+        """Write down a file that is given to a person: what it is, whose, and how many bytes. Unavailable: E-DISK."""
+        with self._lock:
+            named = {"study": crossing.study, "question": "", "kind": "", "statistics": []}
+            self._enter([{"run": run, **named, **what, **_way(crossing)}])
+
+    def _enter(self, found: Sequence[Mapping[str, Any]]) -> None:
+        number, total, head, rows = self._number, self._total, self._head, []
+        for row in found:
+            number, total = number + 1, total + int(row["bytes"])
+            raw = compact({"number": number, "time": timestamp(self._clock()), **row})
+            head = _next(head, raw)
+            rows.append((number, total, raw, head))
+        if rows:
+            self._store.note((self._insert, rows))
+        self._number, self._total, self._head = number, total, head
 
     def seal(self, about: Mapping[str, Any]) -> None:
         """The ledger takes the register's head, unless it has it."""
@@ -106,7 +120,7 @@ class Border:
             return ""
         held = self._store.rows(sa.select(ROWS.c.head).where(ROWS.c.number == seal["messages"]))
         if not held or held[0][0] != seal["head"]:
-            message = "the border register does not hold what this site's ledger sealed"
+            message = "the border register does not hold what this node's ledger sealed"
             raise Untrusted("E-ROLLBACK", message, "restore the newest state; isthmus audit border tells more")
         return str(seal["head"])
 
@@ -134,7 +148,7 @@ _SHOWN = ("study", "sender", "from_country", "receiver", "to_country", "flow", "
 
 
 def read_register(store: Store, ledger: Iterable[Entry]) -> Register:
-    """The register in a site's store, its chain computed again and held to every seal in the site's ledger.
+    """The register in a node's store, its chain computed again and held to every seal in the node's ledger.
 
     Raises:
         Untrusted: E-LEDGER, a row was changed, lost or added before a seal.
@@ -161,20 +175,23 @@ def _stored(store: Store) -> Iterator[tuple[int, int, bytes, str]]:
         yield number, total, bytes(row), head
 
 
-def _row(number: int, time: str, message: Message, crossing: Crossing) -> dict[str, Any]:
-    step = crossing.step
+def _row(message: Message, crossing: Crossing) -> dict[str, Any]:
+    step, asked = crossing.step, message.header.get("descriptor")
+    asked = asked if isinstance(asked, Mapping) else {}  # a round of the hub says what it asks
     return {
-        "number": number,
-        "time": time,
         "run": message.run,
         "study": crossing.study,
         "message": message.kind,
-        "question": step.question if step else "",
-        "kind": step.kind if step else "",
+        "question": step.question if step else str(asked.get("question", "")),
+        "kind": step.kind if step else str(asked.get("kind", "")),
         "statistics": sorted({f.kind for f in step.layout.fields}) if step and message.kind == "masked" else [],
         "bytes": weight(message),
-        **(plain(crossing.way) if crossing.way else {}),
+        **_way(crossing),
     }
+
+
+def _way(crossing: Crossing) -> dict[str, Any]:
+    return plain(crossing.way) if crossing.way else {}
 
 
 def _next(head: str, row: bytes) -> str:
@@ -182,5 +199,5 @@ def _next(head: str, row: bytes) -> str:
 
 
 def _broken() -> Untrusted:
-    message = "the border register is not what this site's ledger sealed: a row was changed, lost or added"
+    message = "the border register is not what this node's ledger sealed: a row was changed, lost or added"
     return Untrusted("E-LEDGER", message, "restore the newest state of the store")

@@ -53,6 +53,7 @@ class Desk:
         revocations: of the agreement; a rehearsal has none.
         operate: the verdicts of the operations gate at a time, as the ledger keeps them, and what they refuse; a site's.
         review: the agreement whose people decide on studies or results; None where nobody is asked.
+        way: from the hub with numbers of a dataset to a site or a person; a rehearsal has none.
     """
 
     mode: str
@@ -61,6 +62,7 @@ class Desk:
     revocations: Revocations | None = None
     operate: Callable[[datetime], Operated] | None = None
     review: Agreement | None = None
+    way: Callable[[str, str], Leg | None] = lambda _dataset, _whom: None
 
 
 class SiteDesk(Protocol):

@@ -15,6 +15,7 @@ from isthmus.federation import hub_window
 from isthmus.federation.control import Control
 from isthmus.federation.desk import HubDesk
 from isthmus.federation.grpc_hub import HubServer, Party
+from isthmus.federation.hub_border import HubBorder
 from isthmus.federation.hub_review import HubReview
 from isthmus.federation.hub_runs import Deadlines, HeldRun, held_run, new_row, open_run
 from isthmus.federation.hub_witness import remember_site
@@ -24,7 +25,6 @@ from isthmus.federation.node import Ledger, Means, Tell, job_name, log_to_stderr
 from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.protocol.hub import Gathering
 from isthmus.federation.protocol.hub_rounds import Outgoing
-from isthmus.federation.protocol.hub_states import hub_sums
 from isthmus.federation.protocol.stopped import hint_of, rule_of, told
 from isthmus.federation.reasons import error_of
 from isthmus.federation.spool import discard
@@ -46,6 +46,7 @@ class HubNode:
         self.ledger = Ledger(means.store, "hub", means.clock)
         self.means = means
         self.desk = desk
+        self.border = HubBorder(means.store, self.ledger, means.clock, desk.desk.way)
         self.worker = Worker()
         self.runs: dict[str, HeldRun] = {}
         self.presence: dict[str, str] = {}
@@ -220,9 +221,10 @@ class HubNode:
         await self._out(held, await self.worker.run("abandon", held.run.abandon, cause))
 
     async def _out(self, held: HeldRun, answers: Outgoing) -> None:
-        for site, message in answers:
-            if site in self._links:
-                self._links[site].send([message])
+        leaving = [(site, message) for site, message in answers if site in self._links]
+        self.border.out(held, leaving)
+        for site, message in leaving:
+            self._links[site].send([message])
         await self._after(held)
 
     # -- the course of runs ----------------------------------------------------------------------------------------
@@ -373,9 +375,7 @@ class HubNode:
             if now != "closing":
                 await self._over(held, now, note)
         held.row = row
-        taken = hub_sums(held.run.state)
-        remark = f"; above 1 MiB a reply, sites took the hub's own sum in {taken}" if taken else ""
-        self.said(held.name, now, remark)
+        self.said(held.name, now, held.remark)
 
     def link(self, site: str) -> Link | None:
         """A site's stream, while it is open."""
@@ -389,8 +389,8 @@ class HubNode:
     async def _over(self, held: HeldRun, now: RunState, note: str) -> None:
         """Forget a run that is over everywhere."""
         if held.error is not None:
-            facts = {"run": held.name, "code": held.error.code}
-            await self.worker.run("ledger", self.ledger.append, "refusal", facts)
+            await self.worker.run("ledger", self.ledger.append, "refusal", {"run": held.name, "code": held.error.code})
+        await self.worker.run("border", self.border.over, held.name)
         if self.review is not None:
             now = self.review.over(now, held.error)
         self.means.store.set_state(held.name, now, note)

@@ -101,6 +101,12 @@ class HeldRun:
         }
 
     @property
+    def remark(self) -> str:
+        """What the log adds to its state: in which questions sites took the hub's sum."""
+        taken = hub_sums(self.run.state)
+        return f"; above 1 MiB a reply, sites took the hub's own sum in {taken}" if taken else ""
+
+    @property
     def state(self) -> RunState:
         """As the store keeps it: until every site has erased its secrets a concluded run is closing."""
         match self.run.state:

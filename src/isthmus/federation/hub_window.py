@@ -50,7 +50,7 @@ async def answer(hub: HubNode, person: Party, question: Mapping[str, Any]) -> An
             async for seen in watch(hub, name):
                 yield seen
         case "bundle":
-            raw = _bundle(hub, person, name)
+            raw = await _bundle(hub, person, name)
             for start in range(0, len(raw), PART):
                 yield {"part": raw[start : start + PART].hex()}
         case "cases" | "case" | "decide":
@@ -185,13 +185,14 @@ def _request(question: Mapping[str, Any]) -> Mapping[str, Any]:
     return request
 
 
-def _bundle(hub: HubNode, person: Party, name: str) -> bytes:
+async def _bundle(hub: HubNode, person: Party, name: str) -> bytes:
     raw, row = hub.means.store.bundle(name), hub.means.store.run(name)
     if row is None:
         raise Invalid("E-RUN", "no such run here", "give the run as `study submit` printed it")
     if raw is not None:
         if hub.review is not None:
             hub.review.cases.require_fetch(person, row)
+        await hub.worker.run("border", hub.border.given, row, person.name, len(raw))
         return raw
     if row.state in (*UNFINISHED, "in_review"):
         raise Waiting("E-NOT-RELEASED", "the run has not ended", "follow it with `isthmus watch`")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from isthmus.governance.facts import country_of, route
+from isthmus.governance.reviewers import country_of_person
 from isthmus.model.record import record
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from isthmus.governance.agreement import Agreement
 
 AT_HOME = "within one party and country"
+_ENDS = ("sender", "from_country", "receiver", "to_country")
 
 
 @record
@@ -52,10 +54,29 @@ def way_out(agreement: Agreement, site: str, dataset: str) -> Leg:
     """The leg from a site to the hub; where both are one party in one country no flow is needed."""
     entry, hub = agreement.site(site), agreement.hub
     ends = (entry.party, country_of(agreement, site), hub.party, hub.country)
-    names = ("sender", "from_country", "receiver", "to_country")
-    way = dict(zip(names, ends, strict=True)) | {"what": "encrypted_shares"}
+    way = dict(zip(_ENDS, ends, strict=True)) | {"what": "encrypted_shares"}
     places = (entry.facility,) if entry.facility else ()
     if ends[:2] == ends[2:]:
+        return Leg(**way, facilities=places, flow=None, mechanism=AT_HOME)
+    return _leg(agreement, dataset, way, places)
+
+
+def way_from_hub(agreement: Agreement, whom: str, dataset: str) -> Leg | None:
+    """The leg from the hub to a site or a person; where both are one party in one country no flow is needed.
+
+    None for someone whom the agreement does not name.
+    """
+    site = next((s for s in agreement.sites if s.site == whom), None)
+    person = next((p for p in agreement.people if p.person == whom), None)
+    if site is not None:
+        there, places = (site.party, country_of(agreement, whom)), (site.facility,) if site.facility else ()
+    elif person is not None:
+        there, places = (person.party, country_of_person(agreement, person)), ()
+    else:
+        return None
+    here = (agreement.hub.party, agreement.hub.country)
+    way = dict(zip(_ENDS, (*here, *there), strict=True)) | {"what": "aggregates"}
+    if here == there:
         return Leg(**way, facilities=places, flow=None, mechanism=AT_HOME)
     return _leg(agreement, dataset, way, places)
 

@@ -46,6 +46,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "E-PACK": ("a site's rule pack cannot be used", "compare the sites' versions and rule_pack"),
     "E-NOT-APPROVED": ("a site's custodian has not approved the study", "isthmus study status says who is asked"),
+    "E-NOT-CHECKED": ("a site does not find the votes that would release the result", "ask the output checkers"),
     "E-DATASET": ("a site does not have the dataset", "compare the agreement with the sites"),
 }
 

@@ -156,14 +156,15 @@ def transfers(told: Told) -> Iterator[Part]:
     )
     headings = ("Dataset", "From", "To", "Crosses", "What", "Personal data", "Mechanism", "Data protection test")
     yield listed("Ways that a study's numbers take", headings, rows, "Rows never leave a site: no way carries records.")
+    left = f"Left this {'hub' if told.node == 'hub' else 'site'}"
     if told.crossed is None:
-        said = "The border register is NOT what this site's ledger sealed: a row was changed, lost or added."
-        yield Lines(title="Left this site", lines=(said,))
+        said = "The border register is NOT what this node's ledger sealed: a row was changed, lost or added."
+        yield Lines(title=left, lines=(said,))
     else:
         lines = (_crossing(line) for line in told.crossed)
         named = ("Day", "Study", "From", "To", "Statistics", "Flow", "Mechanism", "Messages", "Bytes")
         note = "Every message of a study, written down before it left and held to the ledger: `isthmus audit border`."
-        yield listed("Left this site", named, lines, note)
+        yield listed(left, named, lines, note)
 
 
 def bulk(told: Told) -> Iterator[Part]:

@@ -79,7 +79,7 @@ class Told:
         machine: what was looked at on this machine: name, what was found.
         spent: dataset -> rho spent at this site.
         snapshots: dataset -> frozen copies of its rows kept here.
-        crossed: what left this site, by day, study and way; `None` where the register is not what the ledger sealed.
+        crossed: what left this site or hub, by day, study and way; `None` where the register is not what the ledger sealed.
         previous: the version before, when given.
         aware: when someone became aware of an incident, when given.
     """
@@ -172,7 +172,7 @@ def _kept(path: Path, environ: Mapping[str, str], agreement: Agreement) -> dict[
             "bundles": bundles,
             "spent": _spent(ledgers, agreement) if ledgers.own.startswith("site/") else None,
             "snapshots": _snapshots(ledgers) if ledgers.own.startswith("site/") else None,
-            "crossed": _crossed(ledgers) if ledgers.own.startswith("site/") else (),
+            "crossed": _crossed(ledgers),
         }
 
 
