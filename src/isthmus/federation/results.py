@@ -15,6 +15,7 @@ from isthmus.disclosure.report import blocked, findings_json, passed_at_every_si
 from isthmus.evidence import Counts
 from isthmus.federation.plan import COUNTRY, POPULATION, Plan, subtotals
 from isthmus.federation.question import Question
+from isthmus.federation.row_loss import Known, warning
 from isthmus.federation.script import Ended, Errored, Script, estimates
 from isthmus.ledger.checkpoint import verify_checkpoint
 from isthmus.ledger.verify import Verified
@@ -151,7 +152,27 @@ def _report(question: Question, script: Script, estimate: Estimate, excluded: Ma
         "excluded": _of(question, plan, excluded),
         "disclosure": findings_json((*passed_at_every_site(plan.rules), *fit, *gated.findings), plan.whose),
     }
-    return round_numbers(head | _privacy(question, estimate, plan) | body, plan.rules.digits)
+    told = _loss(question, script, head["n"], excluded)
+    warned = {"warnings": [told, *body.get("warnings", ())]} if told else {}
+    return round_numbers(head | _privacy(question, estimate, plan) | body | warned, plan.rules.digits)
+
+
+def _loss(question: Question, script: Script, n: int, excluded: Mapping[str, Any]) -> str | None:
+    """What the study's one row set costs a primary analysis (each, where none is named), where it is more than a little."""
+    plan, whole = script.plan, script.outcomes.get(POPULATION)
+    primary = plan.study.primary is None or question.name.partition("[")[0] in plan.study.primary
+    others = [name for name in plan.variables if name not in question.reads]
+    if plan.study.missing != "study" or question.whose or question.needs.gaps or not (primary and others):
+        return None
+    if not isinstance(whole, Ended) or "complete" not in whole.estimate.counts:
+        return None
+    counts = {name: whole.estimate.counts[name] for name in ("n", "complete")}
+    rows, complete = (
+        int(c.values[0]) for c in gate_counts(counts, plan.rules, question.statistic.kind).counts.values()
+    )
+    floor, half = plan.rules.minimum_count or 1, ((plan.rules.round_to or 1) // 2)
+    known = Known(rows, complete, excluded, frozenset(q.lacks for q in plan.lacking), floor, float(half))
+    return warning(known, question.reads, others, n if question.where else None)
 
 
 def _of(question: Question, plan: Plan, excluded: Mapping[str, Any]) -> dict[str, Any]:

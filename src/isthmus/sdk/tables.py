@@ -112,7 +112,8 @@ def _whole(name: str, body: Mapping[str, Any]) -> list[Table]:
         return [first, *more]
     from isthmus.sdk import table_parts
 
-    told = (*first.notes, *table_parts.figures(body), *table_parts.standing(body))
+    warned = tuple(warning for warning in body.get("warnings", ()) if warning not in first.notes)
+    told = (*first.notes, *warned, *table_parts.figures(body), *table_parts.standing(body))
     counted = _cells(name, body) if body["kind"] in _COUNTED_TOO else []
     return [replace(first, notes=told), *counted[:1], *table_parts.parts(name, body), *more]
 
