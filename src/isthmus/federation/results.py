@@ -152,7 +152,7 @@ def _report(question: Question, script: Script, estimate: Estimate, excluded: Ma
         "excluded": _of(question, plan, excluded),
         "disclosure": findings_json((*passed_at_every_site(plan.rules), *fit, *gated.findings), plan.whose),
     }
-    told = _loss(question, script, head["n"], excluded)
+    told = _loss(question, script, int(gated.counts[SIZE].values[0]), excluded)
     warned = {"warnings": [told, *body.get("warnings", ())]} if told else {}
     return round_numbers(head | _privacy(question, estimate, plan) | body | warned, plan.rules.digits)
 
