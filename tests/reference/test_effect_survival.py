@@ -124,6 +124,14 @@ def test_sites_as_strata_equal_r(name: str, errors: str) -> None:
     check_within(run("effect", {**STRATIFIED[name], "errors": errors}, table()).report, name, errors)
 
 
+@pytest.mark.parametrize("errors", ["stacked", "known"])
+def test_a_site_without_treated_people_and_one_without_events_equal_r(errors: str) -> None:
+    rows = table()
+    apart = np.where((rows["x"] < -0.5) & (rows["event"] == 0), 4, rows["site_"])
+    rows["site_"] = np.where((rows["x"] > 0.5) & (rows["a"] == 0), 3, apart)
+    check_within(run("effect", {**WITHIN, "errors": errors}, rows).report, "lacking", errors)
+
+
 def test_sites_as_strata_equal_r_through_masks_whatever_the_floor() -> None:
     """A floor of 3 leaves no recorded day its own step, and the hazard ratio as it is."""
     for rules in (plain(OPEN), plain(OPEN) | {"minimum_count": 3, "minimum_count_site": 3, "minimum_sites": 3}):

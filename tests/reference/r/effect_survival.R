@@ -61,12 +61,12 @@ answer <- function(estimand, groups) {
   )
 }
 # With sites as strata: each site's baseline is its own, the hazard ratio is common
-within <- function(estimand, groups) {
+within <- function(estimand, groups, site = rows$site) {
   n <- nrow(rows); e <- numeric(n); blocks <- lapply(groups, block)
   for (k in seq_along(groups)) e[groups[[k]]] <- blocks[[k]]$e
   w <- switch(estimand, ATE = a / e + (1 - a) / (1 - e), ATT = a + (1 - a) * e / (1 - e), ATO = a * (1 - e) + (1 - a) * e)
   weigh <- function(e) switch(estimand, ATE = a / e + (1 - a) / (1 - e), ATT = a + (1 - a) * e / (1 - e), ATO = a * (1 - e) + (1 - a) * e)
-  cox <- coxph(Surv(time, event) ~ a + strata(site), rows, weights = w, robust = TRUE, ties = "efron", control = coxph.control(eps = 1e-14, toler.chol = 1e-15, iter.max = 50))
+  cox <- coxph(Surv(time, event) ~ a + strata(site), cbind(rows[c("time", "event")], a = a, site = site), weights = w, robust = TRUE, ties = "efron", control = coxph.control(eps = 1e-14, toler.chol = 1e-15, iter.max = 50))
   # The stacked estimating equations of (propensity coefficients, log hazard ratio), a row of each by row: the score of the
   # weighted partial likelihood by its residuals (`score`), all of them functions of the coefficients through the weights.
   z <- lapply(blocks, `[[`, "X"); sizes <- sapply(z, ncol); ends <- cumsum(sizes)
@@ -81,8 +81,8 @@ within <- function(estimand, groups) {
   }
   score <- function(theta) { # summed score of the log ratio, Efron's ties with the mean weight of the tied
     w <- at(theta)$w; beta <- theta[length(theta)]; total <- 0
-    for (s in unique(rows$site)) for (t in unique(rows$time[rows$site == s & rows$event == 1])) {
-      risk <- rows$site == s & rows$time >= t; died <- rows$site == s & rows$time == t & rows$event == 1
+    for (s in unique(site)) for (t in unique(rows$time[site == s & rows$event == 1])) {
+      risk <- site == s & rows$time >= t; died <- site == s & rows$time == t & rows$event == 1
       r <- w * exp(beta * a); d <- sum(died)
       for (l in seq_len(d) - 1) {
         share <- ifelse(died, 1 - l / d, 1) * r * risk
@@ -114,5 +114,6 @@ sites <- unname(split(seq_len(nrow(rows)), rows$site))
 write(toJSON(list(
   software = list(R = R.version.string, survival = as.character(packageVersion("survival"))),
   ATE = answer("ATE", whole), ATT = answer("ATT", whole), ATO = answer("ATO", whole), site = answer("ATE", sites),
-  strata = list(ATE = within("ATE", whole), ATT = within("ATT", whole), ATO = within("ATO", whole), site = within("ATE", sites))
+  strata = list(ATE = within("ATE", whole), ATT = within("ATT", whole), ATO = within("ATO", whole), site = within("ATE", sites),
+    lacking = within("ATE", whole, ifelse(rows$x > 0.5 & a == 0, 3, ifelse(rows$x < -0.5 & rows$event == 0, 4, rows$site)))) # a site without treated, one without events
 ), digits = 17, auto_unbox = TRUE), "effect_survival.json")
