@@ -180,6 +180,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"formula": "visits ~ age + arm + year", "family": "poisson", "alpha": 0.0, "points": 4},
         {"formula": "Surv(entry, time, event) ~ age + arm + stage", "family": "cox", "points": 4},
         {"formula": "died ~ pressure + arm", "family": "binomial", "points": 3, "folds": 3, "seed": 7},
+        {"formula": "Surv(entry, time, event) ~ age + arm", "family": "cox", "lambdas": [0.1], "folds": 3, "seed": 7},
     ],
     "kaplan_meier": [
         {"time": "time", "event": "event", "by": "arm", "at": [30, 60], "conf_type": "log-log"},

@@ -9,7 +9,7 @@ Result keys: `cells`, one per penalty and term (`lambda`, `term`, `estimate`; 0 
 `n`, `events`, `reference`; of Cox models also `strata`, and `grid` on a grid. A penalised estimate has no standard error.
 
 `folds: K` adds `cv.glmnet`'s choice of a penalty (`fit`: `lambda_min`, `lambda_1se`, `cv` with `folds`, `measure`, and the `path` of
-mean and standard error of what is left out): mean squared error of a gaussian outcome, else deviance per row (Cox, with sites as strata:
+mean and standard error of what is left out): mean squared error of a gaussian outcome, else deviance per row (Cox:
 partial likelihood per event). The fold of a row follows from `seed` and what the row holds, wherever it lies.
 
 The objective is glmnet's: loss / n + lambda ((1 - alpha) / 2 sum b**2 + alpha sum |b|), b the coefficients of columns
@@ -49,6 +49,7 @@ from isthmus.statistics.glm import check_outcome
 from isthmus.statistics.glm_evidence import glm_evidence
 from isthmus.statistics.glm_kernel import Rows
 from isthmus.statistics.glm_model import Model, start_part
+from isthmus.statistics.penalised_cox import Shown
 from isthmus.statistics.penalised_path import ROUNDS, Path
 from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
@@ -116,9 +117,6 @@ def _check_folds(question: Penalised) -> None:
         raise Invalid("E-PENALTY", text, "10 are usual; leave `folds` out for the path alone")
     if question.seed is None:
         raise Invalid("E-PENALTY", "folds are drawn by a seed", "state `seed` in the study")
-    if question.family == "cox" and "site" not in (*question.strata, *parse(question.formula).strata):
-        text = "cross-validation of one baseline would show its risk sets at every fold"
-        raise Invalid("E-NOT-OFFERED", text, "use strata: [site]")
 
 
 def _survival(question: Penalised) -> Cox:
@@ -196,29 +194,34 @@ def _folds(question: Penalised, prepared: Rows | cox_rows.Rows) -> Any:
 
 def _flow(question: Penalised, setting: Setting) -> Flow:
     stated = tuple(sorted(set(question.lambdas), reverse=True))
-    found: Estimate = yield from _path(question, setting, stated)
+    shown = Shown(len(stated) or question.points)
+    found: Estimate = yield from _path(question, setting, stated, shown)
     if not question.folds:
         return found
     lambdas = found.values["lambdas"]
-    each = yield from lockstep.together([_path(question, setting, lambdas) for _ in range(question.folds)])
+    each = yield from lockstep.together([_path(question, setting, lambdas, shown) for _ in range(question.folds)])
     for one in each:
         if isinstance(one, Invalid):
             raise one
     fitted = [one for one in each if isinstance(one, Estimate)]
     where = np.array([one.values["coefficients"] for one in fitted])
-    params: dict[str, Any] = {"step": "left out", "coefficients": where, "scale": np.ones(where.shape[-1])}
-    pooled = yield Round(penalised_folds.layout(question.folds, len(lambdas)), params)
-    lost = pooled["lost"]
+    if setting.grid is not None:
+        model = cox_model(_survival(question), setting)
+        held, lost = yield from penalised_cox.left_out(model, found, where, shown)
+    else:
+        params: dict[str, Any] = {"step": "left out", "coefficients": where, "scale": np.ones(where.shape[-1])}
+        pooled = yield Round(penalised_folds.layout(question.folds, len(lambdas)), params)
+        held, lost = pooled["held"], pooled["lost"]
     if question.family == "cox":
         lost = -2.0 * lost - 2.0 * found.values["tied"] - np.array([one.values["deviance"] for one in fitted])
-    values = {**found.values, "cv": penalised_folds.chosen(lambdas, pooled["held"], lost)}
+    values = {**found.values, "cv": penalised_folds.chosen(lambdas, held, lost)}
     return replace(found, values=values, rounds=found.rounds + max(one.rounds for one in fitted) + 1)
 
 
-def _path(question: Penalised, setting: Setting, stated: tuple[float, ...]) -> Flow:
+def _path(question: Penalised, setting: Setting, stated: tuple[float, ...], shown: Shown) -> Flow:
     rest = (question.alpha, stated, question.points, question.smallest)
     if question.family == "cox":
-        return penalised_cox.run(Path(cox_model(_survival(question), setting), *rest))
+        return penalised_cox.run(Path(cox_model(_survival(question), setting), *rest), shown)
     return penalised_flow.run(Path(_model(question, setting), *rest))
 
 
@@ -249,7 +252,10 @@ def _all_folds(question: Penalised, setting: Setting, prepared: Rows | cox_rows.
 
 def _left_out(question: Penalised, setting: Setting, prepared: Rows | cox_rows.Rows, asked: Round) -> Answer:
     fold = _folds(question, prepared)
-    if isinstance(prepared, cox_rows.Rows):
+    if isinstance(prepared, cox_rows.Rows) and setting.grid is not None:
+        cell, steps = _cells(question, setting, prepared), len(setting.grid.edges) + 1
+        values, weights = penalised_cox.common_left_out(prepared, cell, steps, fold, asked.params)
+    elif isinstance(prepared, cox_rows.Rows):
         values, weights = penalised_folds.all_at(prepared, fold, asked.params)
     else:
         where = np.asarray(asked.params["coefficients"])
@@ -279,9 +285,15 @@ def _cox_part(question: Penalised, setting: Setting, rows: cox_rows.Rows, asked:
         return penalised_cox.site_count(rows, params) | cox_marks(setting, rows, asked), None
     if step == "count":
         return common_answer(_survival(question), setting, rows, asked)
-    cell = cox_common.cells(rows, cox_model(_survival(question), setting).time, setting.grid)
     part = penalised_cox.common_risk if step == "risk" else penalised_cox.common_hazard
-    return part(rows, cell, params)
+    return part(rows, _cells(question, setting, rows), params)
+
+
+def _cells(question: Penalised, setting: Setting, rows: cox_rows.Rows) -> Any:
+    """(n,) step of each row on the grid."""
+    if setting.grid is None:
+        raise Invalid("E-NO-GRID", "the question has no time grid yet")
+    return cox_common.cells(rows, cox_model(_survival(question), setting).time, setting.grid)
 
 
 def _report(question: Penalised, setting: Setting, estimate: Estimate) -> dict[str, Any]:

@@ -4,6 +4,10 @@ Two rounds give what standardisation needs; then score, information and log-like
 penalty that is not done yet: in one round where sites are strata, in two with one baseline (risk sets, then the information
 at their hazards). The loss is minus the log partial likelihood; the deviance is against the saturated model, whose
 log-likelihood is - sum d log d over event times.
+
+Cross-validation of one baseline: paths of the rows in all folds but one, then one round of the risks of all rows at each of
+their points. All paths show sums of the same leavers, so all evaluations together are held to the rule for the sequence; and
+what all rows show less what the others do, at 0 and at each fold's own points, is of the fold alone, and held to it too.
 Reference: Simon, Friedman, Hastie & Tibshirani (2011), J Stat Softw 39(5).
 """
 
@@ -16,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.evidence import Counts, Weights, worst
+from isthmus.model.errors import Refused
 from isthmus.statistics import coordinates, cox_blocks, cox_common, cox_flow, cox_model, cox_site, implied, linear
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
@@ -38,6 +43,18 @@ class Sums:
     tied: float
     marks: FloatArray
     blocks: EventBlocks | None
+
+
+@dataclass(slots=True)
+class Shown:
+    """What the paths of one question have shown of its rows with one baseline.
+
+    `points`: of each path; `sent`: evaluations; `leaving` (cells,): rows by step, once the path of all rows has told.
+    """
+
+    points: int = 0
+    sent: int = 0
+    leaving: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +113,17 @@ def hazard_layout(model: Model, points: int) -> Layout:
     return Layout(fields=(Field(name="gram", shape=(points, model.size, model.size), kind="gram"),))
 
 
+def left_out_layout(model: Model, folds: int, points: int, blocks: int) -> Layout:
+    """One baseline, cross-validation: events of each fold, and the risks of all rows at each point of each."""
+    return Layout(
+        fields=(
+            Field(name="held", shape=(folds,), kind="count"),
+            Field(name="event_x", shape=(model.size,), kind="score"),
+            Field(name="s0", shape=(folds * points, blocks), kind="risk_set"),
+        )
+    )
+
+
 def site_count(rows: Rows, params: Params) -> dict[str, Any]:
     """A site's part of the first round, with sites as strata."""
     deaths = cox_blocks.own_blocks(rows).index.counts
@@ -126,11 +154,40 @@ def common_hazard(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, Any]
     return {"gram": np.array([gram for gram, _ in each])}, worst(guard for _, guard in each)
 
 
-def run(path: Path[Model]) -> Flow:
-    """The whole flow."""
-    sums = yield from _begin(path.model)
+def common_left_out(rows: Rows, cell: Any, steps: int, fold: Any, params: Params) -> tuple[dict[str, Any], Weights]:
+    """A site's part of the round of what is left out, with one baseline; `steps` of the grid, the last beyond it."""
+    values, guard = common_risk(rows, cell, params)
+    seen = rows.event & (cell % steps < steps - 1)
+    return {**values, "held": np.bincount(fold[seen], minlength=int(params["folds"]))}, guard
+
+
+def left_out(
+    model: Model, whole: Estimate, where: FloatArray, shown: Shown
+) -> Generator[Round, Summary, tuple[FloatArray, FloatArray]]:
+    """With one baseline: events of each fold, and the log-likelihood of all rows at `where` (folds, points, p)."""
+    blocks, place = whole.values["blocks"], whole.values["place"]
+    folds, points, size = where.shape
+    each, total = where.reshape(folds * points, size), len(blocks.deaths)
+    shown.sent += len(each)
+    cox_flow.check_sequence(model, blocks, shown.sent)
+    params: dict[str, Any] = {"step": "left out", "folds": folds, "coefficients": each, "centre": place.centre}
+    params |= {"scale": np.ones(size), "block_of": blocks.block_of, "blocks": total}
+    pooled = yield Round(left_out_layout(model, folds, points, total), params)
+    logs = []
+    for s0, b in zip(pooled["s0"], each, strict=True):
+        own = cumulated(blocks, s0)
+        if not bool(np.all(own > 0.0)):
+            raise diverged(place, b, b, model.design.names)
+        found = {"s1": np.zeros((size, total)), "event_x": pooled["event_x"]}
+        logs.append(RiskSets.of("breslow", blocks, own, found).loglik(b))
+    return pooled["held"], np.array(logs).reshape(folds, points)
+
+
+def run(path: Path[Model], shown: Shown) -> Flow:
+    """The whole flow; `shown` is shared by the paths of one question."""
+    sums = yield from _begin(path.model, shown)
     model, blocks = path.model, sums.blocks
-    evaluate = _by_site(model, sums) if blocks is None else _common(model, sums, blocks)
+    evaluate = _by_site(model, sums) if blocks is None else _common(model, sums, blocks, shown)
     null = yield from evaluate(np.zeros((1, path.model.size)), 1)
     information = null.information[0] / sums.n / np.outer(sums.size, sums.size)
     try:
@@ -150,7 +207,7 @@ def run(path: Path[Model]) -> Flow:
     raise unsettled(points, path.model.design.names, path.model.event)
 
 
-def _begin(model: Model) -> Generator[Round, Summary, Sums]:
+def _begin(model: Model, shown: Shown) -> Generator[Round, Summary, Sums]:
     """Counts and moments about what the codebook declares, then moments about the pooled means."""
     place = coordinates.declared(model.design, model.dictionary)
     pooled = yield Round(count_layout(model), {"step": "count", **place.params()})
@@ -158,6 +215,7 @@ def _begin(model: Model) -> Generator[Round, Summary, Sums]:
     if blocks is None:
         n, events, tied = int(pooled["n"][0]), int(pooled["n_events"][0]), float(pooled["tied"][0])
     else:
+        _check_fold(model, blocks, pooled["rows"], shown)
         d = blocks.deaths[blocks.with_events]
         n, events, tied = int(pooled["rows"].sum()), int(d.sum()), float(linear.total((d * np.log(d))[None, :])[0])
     cox_flow.check(model, n, events)
@@ -171,6 +229,19 @@ def _begin(model: Model) -> Generator[Round, Summary, Sums]:
     return Sums(float(n), events, place, np.sqrt(spread), tied, pooled["marks"], blocks)
 
 
+def _check_fold(model: Model, blocks: EventBlocks, leaving: FloatArray, shown: Shown) -> None:
+    """Of a path of the rows outside a fold: who leaves in it outnumbers what is said about the fold alone."""
+    if shown.leaving is None:
+        shown.leaving = leaving
+        return
+    size = len(blocks.deaths)
+    inside = np.bincount(blocks.block_of.astype(np.intp), shown.leaving - leaving, size)[blocks.with_events]
+    need = (1 + shown.points) * (model.size + 2) / 2.0
+    if not (model.open_rules or bool(np.all(inside[inside > 0.0] > need))):
+        hint = "use strata: [site], a coarser grid, fewer folds or fewer penalties"
+        raise Refused("E-DISCLOSURE", "risk sets of a fold would be shown too often for their size", hint)
+
+
 def _by_site(model: Model, sums: Sums) -> Any:
     """(coefficients (points, p), round) -> a round that gives `_At`."""
 
@@ -182,13 +253,13 @@ def _by_site(model: Model, sums: Sums) -> Any:
     return evaluate
 
 
-def _common(model: Model, sums: Sums, blocks: EventBlocks) -> Any:
+def _common(model: Model, sums: Sums, blocks: EventBlocks, shown: Shown) -> Any:
     """(coefficients (points, p), round) -> two rounds that give `_At`."""
-    sent, size = [0], len(blocks.deaths)
+    size = len(blocks.deaths)
 
     def evaluate(where: FloatArray, number: int) -> Generator[Round, Summary, _At]:
-        sent[0] += len(where)
-        cox_flow.check_sequence(model, blocks, sent[0])
+        shown.sent += len(where)
+        cox_flow.check_sequence(model, blocks, shown.sent)
         base: dict[str, Any] = {"round": number, "coefficients": where, "block_of": blocks.block_of, "blocks": size}
         base |= sums.place.params()
         pooled = yield Round(risk_layout(model, len(where), size), {"step": "risk", **base})
@@ -227,6 +298,8 @@ def _estimate(
         "coefficients": np.array([sums.place.raw(point.now / sums.size) for point in points]),
         "used": [int(np.count_nonzero(point.now)) for point in points],
         "tied": sums.tied,
+        "blocks": sums.blocks,
+        "place": sums.place,
         "deviance": [point.deviance - 2.0 * sums.tied for point in points],
         "null": -2.0 * null - 2.0 * sums.tied,
     }

@@ -17,6 +17,9 @@ for (family in names(y)) {
 glmnet.control(epsnr = 1e-16, mxitnr = 20000) # its descent takes a diagonal information
 survived <- read.csv("survival.csv")
 S <- model.matrix(~ x + age + arm, survived)[, -1]
-y <- stratifySurv(with(survived, Surv(time, event)), survived$site)
-found$cox <- told(cv.glmnet(S, y, family = "cox", lambda = c(0.1, 0.03), foldid = folds$cox + 1, thresh = 1e-20, maxit = 1e7))
+survival <- function(y, fold = folds$cox) told(cv.glmnet(S, y, family = "cox", lambda = c(0.1, 0.03), foldid = fold + 1, thresh = 1e-20, maxit = 1e7))
+y <- with(survived, Surv(time, event))
+found$cox <- survival(stratifySurv(y, survived$site))
+found$one_baseline <- survival(y)
+found$late <- survival(with(survived, Surv(entry, time, event)), folds$late)
 write(toJSON(found, digits = 17, auto_unbox = TRUE), "penalised_folds.json")
