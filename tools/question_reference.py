@@ -25,7 +25,9 @@ from isthmus.testing import run_flow  # noqa: E402
 
 R: Mapping[str, str] = {
     "count": "table(d$arm, d$stage)",
-    "rate": "epitools::pois.exact(events, time); epitools::ageadjust.direct(...)",
+    "rate": "n <- aggregate(cbind(event, time) ~ arm, d, sum)\n"
+    "poisson.test(n$event[1], n$time[1])  # the rate of one arm; poisson.test(n$event, n$time) for the ratio\n"
+    "epitools::pois.exact(n$event, n$time)",
     "crosstab": "table(d$arm, d$stage)",
     "table_one": 'tableone::CreateTableOne(c("age", "stage", "pressure"), strata = "arm", data = d)  # print(smd = TRUE)',
     "histogram": "hist(d$age, breaks = seq(0, 90, 10), plot = FALSE)$counts",
@@ -39,27 +41,41 @@ R: Mapping[str, str] = {
     "calibration": "glm(died ~ qlogis(risk), binomial, d)             # slope\n"
     "glm(died ~ offset(qlogis(risk)), binomial, d)     # in the large",
     "decision_curve": "dcurves::dca(died ~ risk, d, thresholds = c(0.4, 0.5))",
-    "glm": 'm <- glm(died ~ age + arm + stage, binomial, d)\nlmtest::coeftest(m, sandwich::vcovHC(m, type = "HC0"))',
-    "negative_binomial": "MASS::glm.nb(...)",
-    "multinomial": "nnet::multinom(stage ~ age + arm, d)",
-    "ordinal": "MASS::polr(ordered(stage) ~ age + arm, d, Hess = TRUE)",
+    "glm": 'm <- glm(died ~ age + arm + stage, binomial, d)\nlmtest::coeftest(m, sandwich::vcovHC(m, type = "HC0"))\n'
+    "MASS::glm.nb(falls ~ age + arm + offset(exposure), d)  # family: negative_binomial",
+    "multinomial": "summary(nnet::multinom(stage ~ age + arm, d, Hess = TRUE))",
+    "ordinal": "m <- MASS::polr(ordered(stage) ~ age + arm, d, Hess = TRUE)\n"
+    "summary(m)\n"
+    "sandwich::sandwich(m)  # robust: HC0; sandwich::vcovCL(m, d$practice, type = 'HC0', cadjust = FALSE) for cluster",
     "mixed": "lme4::lmer(score ~ age + arm + (1 | practice), d)  # glmer for other families",
-    "gee": 'geepack::geeglm(..., id = cluster, corstr = "exchangeable")',
-    "conditional_logistic": "survival::clogit(died ~ age + arm + strata(practice), d, method = 'exact')",
+    "gee": "s <- d[order(d$practice), ]  # geeglm takes neighbouring rows for a cluster\n"
+    'summary(geepack::geeglm(died ~ age + arm, binomial, s, id = practice, corstr = "exchangeable"))',
+    "conditional_logistic": "library(survival)\nclogit(died ~ age + arm + strata(practice), d, method = 'exact')",
     "kaplan_meier": "f <- survival::survfit(survival::Surv(time, event) ~ arm, d, conf.type = 'log-log')\n"
     "summary(f, times = c(30, 60))",
     "log_rank": "survival::survdiff(survival::Surv(time, event) ~ stage, d, rho = 0)",
     "rmst": "survRM2::rmst2(d$time, d$event, as.numeric(d$arm == 'treated'), tau = 60)",
     "cumulative_incidence": "cmprsk::cuminc(d$time, d$cause, d$arm, cencode = '0')",
     "cox": "survival::coxph(survival::Surv(time, event) ~ age + arm + stage, d, ties = 'efron')",
-    "fine_gray": "cmprsk::crr(ftime, fstatus, cov1)",
-    "parametric_survival": 'survival::survreg(survival::Surv(time, event) ~ ..., dist = "weibull")',
+    "fine_gray": "x <- model.matrix(~ age + arm, d)[, -1]\n"
+    "summary(cmprsk::crr(d$time, d$cause, x, failcode = 1, cencode = 0))",
+    "parametric_survival": "library(survival)\n"
+    "summary(survreg(Surv(time, event) ~ age + arm, d, dist = 'weibull'))  # weights, robust, cluster\n"
+    "# distribution: piecewise_exponential, cuts: [20, 45, 90]\n"
+    "s <- survSplit(Surv(entry, time, event) ~ ., d, cut = c(20, 45, 90), episode = 'k')\n"
+    "summary(glm(event ~ 0 + factor(k) + age + arm + offset(log(time - entry)), poisson, s))",
     "effect": "w <- WeightIt::weightit(treat ~ age + stage, d, method = 'glm', estimand = 'ATE')\n"
     "WeightIt::glm_weightit(died ~ treat, d, weightit = w)  # errors that know the weights are estimated",
-    "meta": "metafor::rma.mh(ai, bi, ci, di, measure = 'OR', data = tables)  # rma() of estimates",
-    "validate_model": "rms::val.prob(p, y)",
-    "propensity": "glm(treat ~ ..., binomial, d)",
-    "penalised": "glmnet::glmnet(x, y, family = 'binomial')  # family = 'cox' with glmnet::stratifySurv(Surv(time, event), site)",
+    "meta": "n <- table(d$stage, d$treat, d$died)\n"
+    "metafor::rma.mh(n[, 2, 2], n[, 2, 1], n[, 1, 2], n[, 1, 1], measure = 'OR')  # rma() of estimates",
+    "validate_model": "rms::val.prob(d$risk, d$died)",
+    "propensity": "m <- glm(treat ~ age + stage, binomial, d)\n"
+    "w <- ifelse(d$treat == 1, 1 / fitted(m), 1 / (1 - fitted(m)))  # of ATE\n"
+    "tapply(w, d$treat, function(w) sum(w)^2 / sum(w^2))  # effective people",
+    "penalised": "x <- model.matrix(~ age + arm + stage + pressure, d)[, -1]\n"
+    "coef(glmnet::glmnet(x, d$died, family = 'binomial'))\n"
+    "y <- survival::Surv(d$time, d$event)  # family: cox; glmnet::stratifySurv(y, d$region) for strata\n"
+    "coef(glmnet::glmnet(x, y, family = 'cox'))",
 }
 
 NULL = "null here"

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
-from examples import QUESTIONS
+import pytest
+from examples import QUESTIONS, table
 
 import isthmus
 from isthmus import strict
 from isthmus.statistics.catalogue import CATALOGUE, analyses
 
+RUN = """
+d <- read.csv("d.csv")
+for (file in sort(list.files(pattern = "[.]r$"))) {
+  said <- tryCatch({ capture.output(source(file, local = new.env(), echo = FALSE)); "ran" },
+    packageNotFoundError = function(e) "lacks", error = function(e) gsub("\n", " ", conditionMessage(e)))
+  cat(file, said, sep = "\t", fill = FALSE); cat("\n")
+}
+"""
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "docs" / "reference" / "questions"
 
@@ -43,3 +55,24 @@ def test_the_study_of_each_page_is_its_example(tmp_path: Path) -> None:
         (asked,) = analyses(isthmus.Study.read(path).record)
         stated = QUESTIONS[asked.kind][0]
         assert asked.question == strict.parse(CATALOGUE[asked.kind].question, stated), kind
+
+
+def test_the_lines_of_r_run_on_the_example(tmp_path: Path) -> None:
+    """Where R is there; of packages that are not, nothing is said."""
+    lines = tool().R
+    assert [kind for kind, text in lines.items() if "..." in text] == []
+    if shutil.which("Rscript") is None:
+        pytest.skip("no Rscript")
+    rows = table()
+    with (tmp_path / "d.csv").open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(rows)
+        out.writerows(zip(*(values.tolist() for values in rows.values()), strict=True))
+    for kind, text in lines.items():
+        (tmp_path / f"{kind}.r").write_text(text)
+    (tmp_path / "run.R").write_text(RUN)
+    done = subprocess.run(["Rscript", "run.R"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    said = dict(line.split("\t") for line in done.stdout.strip().splitlines() if "\t" in line)
+    assert set(said) == {f"{kind}.r" for kind in lines}
+    assert {kind: text for kind, text in said.items() if text not in {"ran", "lacks"}} == {}
+    assert list(said.values()).count("ran") > len(lines) / 2

@@ -4,7 +4,7 @@ One logistic model for all sites is fitted on pooled sums, as `effect` fits it. 
 sixteenth, or wider: the cuts that every site may show are found by a masked ballot (`cutting`). Result keys: `terms` (the
 model's, z), `cells` (`from`, `to`, the treatment, `count`), `fit` (`estimand`, `ess` and `balance` under its weights, `link`,
 `deviance`, `null_deviance`, `converged`), `n`, `events` (the treated), `reference`, `grid`, `test`. `exactness` is `grid`, for the
-cells; all else is exact. In R: `glm(treat ~ ..., binomial)`, `cobalt::bal.tab`, `hist(fitted(m))`.
+cells; all else is exact. In R: `glm(treat ~ age + stage, binomial)`, `cobalt::bal.tab`, `hist(fitted(m))`.
 
 References: Rosenbaum & Rubin (1983), Biometrika 70:41; Austin & Stuart (2015), Stat Med 34:3661.
 """
