@@ -24,6 +24,7 @@ from isthmus.model.study import Study, study_digest
 from isthmus.statistics import precision
 from isthmus.statistics.catalogue import analyses
 from isthmus.statistics.contract import Estimate
+from isthmus.statistics.unsaid import words
 
 SIZE = "n of the analysis"
 
@@ -152,27 +153,31 @@ def _report(question: Question, script: Script, estimate: Estimate, excluded: Ma
         "excluded": _of(question, plan, excluded),
         "disclosure": findings_json((*passed_at_every_site(plan.rules), *fit, *gated.findings), plan.whose),
     }
-    told = _loss(question, script, int(gated.counts[SIZE].values[0]), excluded)
-    warned = {"warnings": [told, *body.get("warnings", ())]} if told else {}
+    lost = _loss(question, script, int(gated.counts[SIZE].values[0]), excluded)
+    blanked = any(f.rule == "minimum_count" and f.status != "Passed" for f in gated.findings)
+    null = words(body, suppressed=blanked)
+    told = [*lost, *null, *body.get("warnings", ())]
+    warned = {"warnings": told} if told else {}
     return round_numbers(head | _privacy(question, estimate, plan) | body | warned, plan.rules.digits)
 
 
-def _loss(question: Question, script: Script, n: int, excluded: Mapping[str, Any]) -> str | None:
+def _loss(question: Question, script: Script, n: int, excluded: Mapping[str, Any]) -> list[str]:
     """What the study's one row set costs a primary analysis (each, where none is named), where it is more than a little."""
     plan, whole = script.plan, script.outcomes.get(POPULATION)
     primary = plan.study.primary is None or question.name.partition("[")[0] in plan.study.primary
     others = [name for name in plan.variables if name not in question.reads]
     if plan.study.missing != "study" or question.whose or question.needs.gaps or not (primary and others):
-        return None
+        return []
     if not isinstance(whole, Ended) or "complete" not in whole.estimate.counts:
-        return None
+        return []
     counts = {name: whole.estimate.counts[name] for name in ("n", "complete")}
     rows, complete = (
         int(c.values[0]) for c in gate_counts(counts, plan.rules, question.statistic.kind).counts.values()
     )
     floor, half = plan.rules.minimum_count or 1, ((plan.rules.round_to or 1) // 2)
     known = Known(rows, complete, excluded, frozenset(q.lacks for q in plan.lacking), floor, float(half))
-    return warning(known, question.reads, others, n if question.where else None)
+    said = warning(known, question.reads, others, n if question.where else None)
+    return [said] if said else []
 
 
 def _of(question: Question, plan: Plan, excluded: Mapping[str, Any]) -> dict[str, Any]:

@@ -138,7 +138,8 @@ def proportion(name: str, hits: float, n: float, conf_level: float) -> dict[str,
     reach = z * math.sqrt(share * (1.0 - share) / n + z * z / (4.0 * n * n)) / (1.0 + z * z / n)
     low = float(special.betaincinv(hits, n - hits + 1.0, tail)) if hits > 0.0 else 0.0
     high = float(special.betaincinv(hits + 1.0, n - hits, 1.0 - tail)) if hits < n else 1.0
-    return {"term": name, **dict(zip(keys, (share, centre - reach, centre + reach, low, high), strict=True))}
+    score = (0.0 if hits == 0.0 else centre - reach, 1.0 if hits == n else centre + reach)
+    return {"term": name, **dict(zip(keys, (share, *score, low, high), strict=True))}
 
 
 def _ratio(name: str, first: tuple[float, float], second: tuple[float, float], conf_level: float) -> dict[str, Any]:

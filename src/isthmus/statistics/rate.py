@@ -3,7 +3,8 @@
 Result keys: `cells`, one per group (`n`, `events`, `person_time`, `rate`, `conf_low`, `conf_high`, and where asked
 `standardised`, `standardised_low`, `standardised_high`); `terms`: log rate ratios of each other group to the first
 (`rate ratio[B]`), of standardised rates too (`standardised ratio[B]`); `fit.per`; `n`, `conf_level`, `test` (`z`).
-Events are counts as the gate left them, and all rates follow from them.
+Events are counts as the gate left them, and all rates follow from them. A ratio to or of a group without events is null,
+and `warnings` says so.
 
 Interval of a rate: Garwood's exact Poisson (R: `poisson.test`). Ratio: its logarithm with variance 1/a + 1/b (`epitools`'
 `rateratio.wald`). Direct standardisation: sum of w r, with the gamma interval of Fay and Feuer (`epitools`'
