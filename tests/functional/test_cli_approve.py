@@ -80,6 +80,13 @@ def test_a_custodian_reads_the_case_and_approves(made: Alliance) -> None:
     assert "Returned" in back.stdout
     status = cli(made, "ada", "study", "status", run)
     assert "keeper-boston (boston): return: say how age enters" in status.stdout
+    short = cli(made, "ada", "study", "status", run.removeprefix("sha256:")[:12])
+    assert (short.returncode, short.stdout) == (status.returncode, status.stdout)
+    watched = cli(made, "ada", "watch", run[:16], "--json").stdout.splitlines()
+    assert json.loads(watched[-1])["run"] == run
+    for none in ("%", "sha256:", run[7:19] + "_", "f" * 63):
+        refused = cli(made, "ada", "study", "status", none)
+        assert (refused.returncode, "E-RUN" in refused.stderr) == (2, True), none
     assert cli(made, "ada", "watch", run, "--quiet").returncode == 5
     assert cli(made, "ada", "results", "show", run).returncode == 2
 

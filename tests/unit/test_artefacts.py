@@ -309,7 +309,7 @@ def test_transfers_show_what_left_by_day() -> None:
     assert left == (
         "23 Nov 2026", "a" * 12, "uk (GB)", "us (US)", "sum", "sums-to-hub", "not restricted", "7", "12,345",
     )  # fmt: skip
-    assert "NOT what this site's ledger sealed" in to_text(document("transfers", replace(worked(), crossed=None)))
+    assert "NOT what this node's ledger sealed" in to_text(document("transfers", replace(worked(), crossed=None)))
 
 
 def test_bulk_holds_people_against_the_thresholds() -> None:

@@ -122,6 +122,28 @@ def test_a_guide_asks_for_the_essentials_and_leaves_claims_to_their_owners(tmp_p
     assert {name for f in terms["duties"]["flows"] for name in f["datasets"]} == {"statins"}
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "isthmus agreement new agreement.yaml --terms"),
+        ("a: 1\n", "`isthmus agreement new` makes one"),
+        ("- 1\n", "`isthmus agreement new` makes one"),
+    ],
+)
+def test_what_is_no_agreement_is_said_to_be_none(tmp_path, capsys, text, said):
+    """Terms (as the template has them), another mapping, a list."""
+    file = tmp_path / "terms.yaml"
+    assert run("agreement", "new", file, "--template", "uk-us-academic") == 0
+    if text is not None:
+        file.write_text(text)
+    for command in ("check", "show"):
+        capsys.readouterr()
+        assert run("agreement", command, file) == 2
+        told = capsys.readouterr().err
+        assert "E-AGREEMENT  not an agreement" in told
+        assert said in told
+
+
 def test_an_agreement_needs_terms_and_cards(tmp_path, capsys):
     assert run("agreement", "new", tmp_path / "a.yaml") == 2
     assert "E-USAGE" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from isthmus.disclosure.site import SITE_RULES, consider, reasons, weigh
+from isthmus.disclosure.site import SITE_RULES, consider, reasons, reasons_in_words, weigh
 from isthmus.evidence import Evidence, Weights
 from isthmus.model.rules import OPEN, Dominance, Rules
 
@@ -170,7 +170,11 @@ def test_open_rules_restrict_nothing_whatever_the_rows(evidence, rules):
 
 def test_the_local_reasons_name_rule_and_limit_but_no_count():
     evidence = Evidence(rows=977, supports={"rare[yes]": counts(7, 970)}, parameters=3)
-    said = reasons(consider(evidence, replace(OFF, minimum_count=11)))
+    considered = consider(evidence, replace(OFF, minimum_count=11))
+    said = reasons(considered)
+    line = reasons_in_words(considered)
+    assert line.startswith("minimum_count 11: ")
+    assert set(line.partition(": ")[2].split(", ")) == set(said[0]["broken"])
     assert said == [{"rule": "minimum_count", "limit": "11", "broken": ["support rare[yes]"]}]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from governance_alliance import NOW, key_of
 from reviewed_alliance import AGREEMENT, KEEPER, asked, case, envelope, request
 
-from isthmus.federation.hub_cases import APPROVAL
+from isthmus.federation.hub_cases import APPROVAL, OPEN
 from isthmus.federation.hub_review import HubReview
 from isthmus.federation.hub_runs import new_row
 from isthmus.federation.parties import parties_of
@@ -90,3 +91,20 @@ def test_a_return_that_comes_while_the_study_starts_is_too_late(tmp_path: Path) 
     assert (hub.started, hub.told, late.code) == ([run], [], "E-STATE")
     assert steps(hub)[0] == "approve"
     assert "return" not in steps(hub)
+
+
+def test_a_listing_reads_no_run_that_is_over(tmp_path: Path) -> None:
+    """What waits is found by the database: a past run that cannot even be read does not matter."""
+    hub, made, run = review(tmp_path)
+    store: Any = hub.means.store
+    past = replace(store.run(run), run="sha256:past", state="concluded", request=b"", charter=b"")
+    store.add_run(past)
+    assert [row.run for row in made.cases.rows(OPEN)] == [run]
+    read: list[int] = []
+    rows = store.rows
+    store.rows = lambda query: read.append(len(found := rows(query))) or found
+    made.cases.listed(parties_of(AGREEMENT)[KEEPER])
+    made.cases.untold("leeds")
+    assert max(read) <= len(SITES)
+    assert made.cases.asked(store.run(run).study)
+    assert not made.cases.asked("sha256:" + "0" * 64)

@@ -261,14 +261,27 @@ def _answer(asked: Asked) -> str:
 
 
 def _read(file: Path) -> SignedAgreement:
+    from isthmus.data.yaml_text import load_yaml
     from isthmus.governance.drafting import read_agreement
     from isthmus.governance.signing import read_signed, unsigned
     from isthmus.sdk.files import read_text
 
     text = read_text(file)
-    if "signed-agreement/1" in text:
+    found = load_yaml(text)
+    kind = found.get("isthmus") if isinstance(found, dict) else None
+    if kind not in _KINDS:
+        terms = isinstance(found, dict) and "datasets" in found
+        make = f"these may be terms: isthmus agreement new agreement.yaml --terms {file} --card ..."
+        said = make if terms else "`isthmus agreement new` makes one"
+        raise Invalid(
+            "E-AGREEMENT", f"not an agreement: it does not say isthmus: {' or '.join(_KINDS)}", said, str(file)
+        )
+    if kind == "signed-agreement/1":
         return read_signed(text, str(file))
     return unsigned(read_agreement(text, str(file)))
+
+
+_KINDS = ("agreement/1", "signed-agreement/1")
 
 
 def _state(signed: SignedAgreement) -> str:

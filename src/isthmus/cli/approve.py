@@ -50,7 +50,7 @@ def show(run: Run, json: Json = False, quiet: Quiet = False) -> None:
 
     screen = Screen.of(json=json, quiet=quiet)
     with connect() as client:
-        name = _full(client, run)
+        name = client.named(run)
         shown = client.case(name)
         result = client.result_in_review(name) if shown["mine"] and shown["result"] else None
     body = result.to_dict() if result is not None else None
@@ -114,7 +114,7 @@ def _decide(run: str, choice: Choice, reason: str, screen: Screen) -> None:
     from isthmus.sdk.connect import connect
 
     with connect() as client:
-        name = _full(client, run)
+        name = client.named(run)
         review = client.decide(name, choice, reason)
     if screen.json:
         screen.document({"schema": "isthmus/decided/1", "run": name, "decision": choice, "review": review})
@@ -163,17 +163,6 @@ def _answer(answer: Mapping[str, Any]) -> str:
     by = f" by {', '.join(answer['by'])}" if answer.get("by") and answer["verdict"] != "waiting" else ""
     rule = " (standing rule)" if answer.get("standing") else ""
     return f"{answer['verdict']}{by}{rule} since {answer['since'][:16].replace('T', ' ')}{rules}"
-
-
-def _full(client: Any, run: str) -> str:
-    """A run by its first digits."""
-    if len(run) == len("sha256:") + 64:
-        return run
-    wanted = run.removeprefix("sha256:")
-    found = [r["run"] for r in client.runs() if r["run"].removeprefix("sha256:").startswith(wanted)]
-    if len(found) != 1:
-        raise Invalid("E-RUN", f"{len(found)} runs begin with {run[:70]!r}", "`isthmus approve list` shows the runs")
-    return str(found[0])
 
 
 def _short(run: str) -> str:

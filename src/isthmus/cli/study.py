@@ -14,7 +14,7 @@ from isthmus.model.errors import Unavailable
 if TYPE_CHECKING:
     from isthmus.governance.passport import Passport
 
-Run = Annotated[str, typer.Argument(metavar="RUN", help="The run, as `study submit` printed it.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="The run, as `study submit` printed it, or its first digits.")]
 
 
 def group() -> None:

@@ -89,6 +89,11 @@ def reasons(considered: Considered) -> list[dict[str, Any]]:
     return [{"rule": v.rule, "limit": v.limit, "broken": list(v.broken)} for v in considered.verdicts if v.broken]
 
 
+def reasons_in_words(considered: Considered) -> str:
+    """The same as one line: `minimum_count 11: population, support arm; maximum_share 0.9: arm`."""
+    return "; ".join(f"{r['rule']} {r['limit']}: {', '.join(r['broken'])}" for r in reasons(considered))
+
+
 def minimum_count(evidence: Evidence, rules: Rules) -> tuple[str, ...]:
     """Populations, groups and supports reach `minimum_count`, zero included; pairs and sides do or are zero."""
     if rules.minimum_count is None or not applies(rules, "minimum_count"):

@@ -61,6 +61,10 @@ class HubClient:
         """Every run of the hub, oldest first."""
         return list(self._one({"what": "runs"})["runs"])
 
+    def names(self, digits: str) -> list[str]:
+        """The runs of the hub whose digest begins with these hex digits, ten at most."""
+        return [str(name) for name in self._one({"what": "names", "run": digits})["names"]]
+
     def watch(self, run: str) -> Iterator[dict[str, Any]]:
         """`status` again and again, whenever it changes, until the run ends."""
         yield from self._answers({"what": "watch", "run": run}, None)

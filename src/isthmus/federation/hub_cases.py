@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import sqlalchemy as sa
+
 from isthmus.federation.review_store import SqlReviews
 from isthmus.federation.site_review import case_of
 from isthmus.federation.store import RUNS, RunRow, RunState, Store
@@ -68,6 +70,10 @@ class HubCases:
         ended = self._store.runs(RUNS.c.state.in_((*OVER, "released")), RUNS.c.run.not_in(seen))
         voted = self._store.runs(RUNS.c.state == "egress", RUNS.c.run.not_in(signed))
         return [*ended, *(row for row in voted if self.outcome(row) == "release")]
+
+    def asked(self, study: str) -> bool:
+        """Whether a study was submitted here."""
+        return bool(self._store.rows(sa.select(RUNS.c.run).where(RUNS.c.study == study).limit(1)))
 
     def row(self, run: str) -> RunRow:
         """A run by its digest, or Invalid E-RUN."""

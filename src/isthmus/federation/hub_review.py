@@ -74,8 +74,7 @@ class HubReview:
         """
         row = replace(new_row(charter, request, self._hub.means.clock().isoformat()), state="in_review")
         study = open_request(request, self._agreement).study
-        known = {held.study for held in self._hub.means.store.runs()}
-        if study.amends is not None and (study.amends not in known or not study.reason):
+        if study.amends is not None and not (study.reason and self.cases.asked(study.amends)):
             hint = "`amends` is the digest of a study that was submitted here; `reason` says what changed and why"
             await self._refused(self.cases.asker(row), "amended study", "E-AMENDS")
             raise Refused("E-AMENDS", "the study does not say which study it amends, or why", hint, "amends")

@@ -25,12 +25,14 @@ NEEDS: Mapping[str, Action] = {
     "bundle": "see_results",
     "status": "see_runs",
     "runs": "see_runs",
+    "names": "see_runs",
     "watch": "see_runs",
     "cases": "see_reviews",
     "case": "see_runs",
 }
 ENDED = frozenset({"concluded", "released", "returned", "rejected", "withdrawn", "refused", "failed"})
 PART = 256 * 1024  # bytes of a bundle in one answer
+FEW = 10  # runs that are told of where the first digits are those of several
 GLANCE = 0.1  # seconds between two looks of a watcher
 
 
@@ -67,6 +69,8 @@ async def _told(hub: HubNode, person: Party, question: Mapping[str, Any]) -> dic
             return await status(hub, str(question.get("run")))
         case "runs":
             return {"runs": [await status(hub, row.run) for row in hub.means.store.runs()]}
+        case "names":
+            return {"names": hub.means.store.names(str(question.get("run")), FEW)}
         case _:
             raise Invalid("E-QUESTION", "the hub does not know this question", "use the same release on both sides")
 

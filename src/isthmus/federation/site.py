@@ -32,7 +32,7 @@ from isthmus.federation.site_watch import SiteWatch
 from isthmus.federation.site_witness import SiteWitness
 from isthmus.federation.spool import discard
 from isthmus.federation.standing import Standing
-from isthmus.federation.store import Mark, RunRow
+from isthmus.federation.store import RUNS, Mark, RunRow
 from isthmus.federation.worker import Worker
 from isthmus.governance.citations import rule_behind
 from isthmus.governance.route import Leg
@@ -96,7 +96,7 @@ class SiteNode:
     def hello(self) -> Mapping[str, Any]:
         """Agreement, mode, the head of this site's ledger, and the runs it believes open."""
         desk = self._desk.desk
-        running = [row.run for row in self._means.store.runs() if row.state == "running"]
+        running = [row.run for row in self._means.store.runs(RUNS.c.state == "running")]
         own = {"agreement": desk.agreement, "mode": desk.mode, "ledger": self.ledger.head(), "open": running}
         return {**own, "hub": self._witness.report(), **self._standing.news()}
 
@@ -338,9 +338,8 @@ class SiteNode:
 
     def _lost(self, why: IsthmusError) -> None:
         """Runs that were not taken up since this process started: their secrets go too."""
-        for row in self._means.store.runs():
-            if row.state == "running":
-                self._done({"run": row.run, "error": facts(why)})
+        for row in self._means.store.runs(RUNS.c.state == "running"):
+            self._done({"run": row.run, "error": facts(why)})
 
     def _say_cosigned(self, answer: Mapping[str, Any]) -> None:
         if self._link is not None:

@@ -57,7 +57,7 @@ RUNS = sa.Table(
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("study", NAMES, nullable=False),
     sa.Column("created", NAMES, nullable=False),
-    sa.Column("state", NAMES, nullable=False),
+    sa.Column("state", NAMES, nullable=False, index=True),
     sa.Column("note", sa.Text, nullable=False),
     sa.Column("request", sa.LargeBinary, nullable=False),
     sa.Column("charter", sa.LargeBinary, nullable=False),
@@ -207,6 +207,11 @@ class Store:
         """Every run of which all of `which` holds, oldest first."""
         query = sa.select(RUNS).where(*which).order_by(RUNS.c.created, RUNS.c.number)
         return [_run_row(row) for row in self.rows(query)]
+
+    def names(self, digits: str, most: int) -> list[str]:
+        """Runs whose digest begins with these hex digits, `most` of them at most."""
+        begins = RUNS.c.run.startswith(f"sha256:{digits}", autoescape=True)
+        return [str(row[0]) for row in self.rows(sa.select(RUNS.c.run).where(begins).limit(most))]
 
     def set_state(self, run: str, state: RunState, note: str = "") -> None:
         """Move a run on."""

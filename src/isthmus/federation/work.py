@@ -28,7 +28,7 @@ from isthmus.disclosure.gate import (
     release_ballot,
     release_vote,
 )
-from isthmus.disclosure.site import consider, reasons, shows, weigh
+from isthmus.disclosure.site import consider, reasons_in_words, shows, weigh
 from isthmus.disclosure.traces import Floors, RowSet, set_of
 from isthmus.federation import selected
 from isthmus.federation.plan import POPULATION, VOTE, Plan, is_missing
@@ -262,7 +262,7 @@ class SiteWork:
         met = (consider(evidence, self.rules) for evidence in answer.evidence)
         for guard in (weigh(answer.weights, self.rules), shows(answer.cells or {}, self.rules), *met):
             if not guard.holds:
-                raise Refused("E-DISCLOSURE", str(reasons(guard)))
+                raise Refused("E-DISCLOSURE", reasons_in_words(guard))
         _check_encodable(question, asked, answer)
         till = self._spending.till(question, rung, step.round, asked)
         return release(answer.summary, answer.weights, clearance, self.rules, answer.cells, till)
@@ -281,10 +281,10 @@ class SiteWork:
             return False
         considered = consider(evidence, self.rules)
         if not considered.holds:
-            self.note(question.name, str(reasons(considered)))
+            self.note(question.name, reasons_in_words(considered))
             return False
         if first is not None and not weigh(first.weights, self.rules).holds:
-            self.note(question.name, str(reasons(weigh(first.weights, self.rules))))
+            self.note(question.name, reasons_in_words(weigh(first.weights, self.rules)))
             return False
         if not self._spending.affords(question, rung):
             self.note(question.name, "E-BUDGET")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from isthmus.governance.passport import Passport
 
 SEALING = 50  # tenths of a second
+WHOLE = 64  # hex digits of a digest
+_DIGITS = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 
 
 class Client:
@@ -86,9 +89,28 @@ class Client:
         now = _now()
         return read_passport(token, self._me.agreement, self._me.identity.name, now, now)
 
+    def named(self, run: str) -> str:
+        """A run by its digest, or by the first digits of it, as every method here takes it.
+
+        Raises:
+            Invalid: E-RUN, no run of the hub begins with them, or several do.
+        """
+        digits = run.removeprefix("sha256:")
+        if len(digits) == WHOLE:
+            return f"sha256:{digits}"
+        found = self._me.client.names(digits) if _DIGITS.fullmatch(digits) else []
+        if len(found) != 1 or not found[0].startswith(f"sha256:{digits}"):
+            several = f"{len(found)} runs begin" if found else "no run begins"
+            raise Invalid(
+                "E-RUN",
+                f"{several} with {run[:70]!r}",
+                "give the run as `study submit` printed it, or its first digits",
+            )
+        return found[0]
+
     def status(self, run: str) -> dict[str, Any]:
         """Where a run stands, site by site."""
-        return self._me.client.status(run)
+        return self._me.client.status(self.named(run))
 
     def runs(self) -> list[dict[str, Any]]:
         """Every run at the hub, oldest first."""
@@ -96,7 +118,7 @@ class Client:
 
     def watch(self, run: str) -> Iterator[dict[str, Any]]:
         """Its status whenever it changes, until it ends."""
-        yield from self._me.client.watch(run)
+        yield from self._me.client.watch(self.named(run))
 
     def bundle(self, run: str) -> bytes:
         """The signed bundle of a concluded run.
@@ -107,6 +129,7 @@ class Client:
         """
         from isthmus.ledger.bundle import read_bundle
 
+        run = self.named(run)
         raw = self._bundle(run)
         if read_bundle(raw)["charter"].get("run") != run:
             raise _another_run()
@@ -153,6 +176,7 @@ class Client:
         """What the hub shows of a run; a person who looked at one study never signs another."""
         from isthmus.federation.site_review import case_of
 
+        run = self.named(run)
         shown = self._me.client.case(run)
         if case_of(shown["request"], self._me.agreement).run != run:
             raise _another_run()
@@ -172,6 +196,7 @@ class Client:
         Raises:
             Refused, Invalid, Untrusted: it does not hold, or cannot be given now.
         """
+        run = self.named(run)
         shown = self._case(run)
         if choice != "withdraw" and kind_of(shown) == "result":
             shown = {**shown, "result": held_in_review(self.bundle(run), run).result}
