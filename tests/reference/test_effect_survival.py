@@ -107,6 +107,7 @@ WITHIN = {key: value for key, value in ASKED.items() if key not in {"at", "tau"}
 STRATIFIED = {
     **{estimand: {**WITHIN, "estimand": estimand} for estimand in ("ATE", "ATT", "ATO")},
     "site": {**WITHIN, "propensity": "site"},
+    **{f"site{estimand}": {**WITHIN, "propensity": "site", "estimand": estimand} for estimand in ("ATT", "ATO")},
 }
 
 

@@ -114,6 +114,6 @@ sites <- unname(split(seq_len(nrow(rows)), rows$site))
 write(toJSON(list(
   software = list(R = R.version.string, survival = as.character(packageVersion("survival"))),
   ATE = answer("ATE", whole), ATT = answer("ATT", whole), ATO = answer("ATO", whole), site = answer("ATE", sites),
-  strata = list(ATE = within("ATE", whole), ATT = within("ATT", whole), ATO = within("ATO", whole), site = within("ATE", sites),
+  strata = list(ATE = within("ATE", whole), ATT = within("ATT", whole), ATO = within("ATO", whole), site = within("ATE", sites), siteATT = within("ATT", sites), siteATO = within("ATO", sites),
     lacking = within("ATE", whole, ifelse(rows$x > 0.5 & a == 0, 3, ifelse(rows$x < -0.5 & rows$event == 0, 4, rows$site)))) # a site without treated, one without events
 ), digits = 17, auto_unbox = TRUE), "effect_survival.json")
