@@ -269,7 +269,7 @@ class SiteNode:
             return
         try:
             answers = await self._worker.run(job_name(message), run.receive, self._means.own(message))
-            if message.kind == "round":
+            if message.kind == "round" and run.step is not None and run.step.kind == "vote":
                 self._seal(message.run)
         except Unavailable:
             # Memory may be ahead of the journal: throw it away. The hub invites again, and the journal says where.

@@ -16,7 +16,7 @@ import numpy as np
 
 from isthmus.evidence import Weights, weights_of
 from isthmus.statistics import cox_robust, survival
-from isthmus.statistics.chunks import Guard
+from isthmus.statistics.chunks import Guard, pieces
 from isthmus.statistics.contract import Grid
 from isthmus.statistics.cox_blocks import Late, exposed
 from isthmus.statistics.cox_rows import Rows
@@ -76,8 +76,13 @@ def counts(rows: Rows, cell: Any, total: int) -> tuple[IntArray, IntArray]:
 
 def moments(rows: Rows, params: Params) -> FloatArray:
     """(2, p): sums of the columns and of their squares in the round's coordinates."""
-    columns, scale = columns_at(rows, params)
-    return np.array([columns.sum(axis=1) / scale, np.einsum("ij,ij->i", columns, columns) / scale**2])
+    x, scale = _columns(rows, params)
+    found = np.zeros((2, len(scale)))
+    for piece in pieces(rows.size):
+        part = x.at(piece)
+        found += (part.sum(axis=1), np.einsum("ij,ij->i", part, part))
+    found /= np.array([scale, scale**2])
+    return found
 
 
 def risk_sums(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, Any], Weights]:
@@ -98,11 +103,16 @@ def risk_sums(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, Any], We
 
 def at_round(rows: Rows, cell: Any, params: Params) -> tuple[Columns, FloatArray, Placed, FloatArray]:
     """Columns up to their scale (p,), that scale, where rows are among the blocks, and their risk (n,)."""
+    x, scale = _columns(rows, params)
+    return x, scale, _placed(rows, cell, params), _risk(rows, x.predictor(params["coefficients"] / scale))
+
+
+def _columns(rows: Rows, params: Params) -> tuple[Columns, FloatArray]:
+    """Columns about the common centre up to `scale` (p,), by which sums are divided."""
     scale, turn = np.asarray(params["scale"]), None
     if "rotation" in params:
         turn, scale = params["rotation"] / scale, np.ones_like(scale)
-    x = Columns(rows.columns, rows.centre - np.asarray(params["centre"]), turn)
-    return x, scale, _placed(rows, cell, params), _risk(rows, x.predictor(params["coefficients"] / scale))
+    return Columns(rows.columns, rows.centre - np.asarray(params["centre"]), turn), scale
 
 
 def exposures(placed: Placed, hazard: FloatArray, tied: FloatArray) -> Iterator[tuple[slice, FloatArray]]:

@@ -28,11 +28,8 @@ def cox_evidence(model: Model, every: Rows, grid: Grid | None) -> Evidence:
     if model.late and grid is None:
         kept = cox_blocks.in_company(every)
         rows = Rows(every.columns[:, kept], every.centre, every.told.taken(kept), every.strata)
+    own, event = _leverage(rows), rows.event.astype(np.float64)
     columns = rows.columns + rows.centre[:, None]
-    event = rows.event.astype(np.float64)
-    ones: FloatArray = np.ones((1, rows.size))
-    beside = np.vstack([ones, rows.columns])  # an intercept, which the baseline stands for
-    own = indicators.leverage(beside if rows.weight is None else beside * np.sqrt(rows.weight))
     found = indicators.design_evidence(model.design, columns, (model.event, event), own, rows.weight)
     marks = indicators.marked(model.design, columns)
     found = weighting.with_weights(_within_strata(model, rows, found, marks), every.weight, every.silent)
@@ -45,6 +42,14 @@ def cox_evidence(model: Model, every: Rows, grid: Grid | None) -> Evidence:
     if model.cluster not in {None, sandwich.SITE}:
         found = replace(found, supports={**found.supports, "clusters": cox_rows.clusters(rows)})
     return found if grid is None else _by_steps(model, rows, grid, (found, marks))
+
+
+def _leverage(rows: Rows) -> float:
+    """Largest of one row, beside an intercept, which the baseline stands for."""
+    beside = np.vstack([np.ones((1, rows.size)), rows.columns])
+    if rows.weight is not None:
+        beside *= np.sqrt(rows.weight)
+    return indicators.leverage(beside)
 
 
 def _by_steps(model: Model, rows: Rows, grid: Grid, before: tuple[Evidence, Marks]) -> Evidence:
