@@ -108,3 +108,55 @@ def test_zeros_may_be_barred() -> None:
     tables = [patients(seed) for seed in (1, 2, 3)]
     question = {**SURVIVAL, "grid": {"edges": [200]}}
     assert "terms" in ask("effect", question, tables, {**STRICT, "zeros": "barred"})
+
+
+def own_models(tables) -> tuple[float, float]:
+    """Difference of means and stacked error with a propensity model of each site, columns that are constant there left out."""
+    parts = []
+    for table in tables:
+        columns = [np.ones(len(table["AGE"])), table["AGE"], *((table["STAGE"] == level) * 1.0 for level in ("b", "c"))]
+        x = np.array([columns[0], *(c for c in columns[1:] if c.std() > 0.0)]).T
+        x[:, 1] = (x[:, 1] - x[:, 1].mean()) / x[:, 1].std()
+        t, y, beta = table["HIV"], table["DIED"], np.zeros(x.shape[1])
+        for _ in range(30):
+            e = 1.0 / (1.0 + np.exp(-x @ beta))
+            information = (x * (e * (1.0 - e))[:, None]).T @ x
+            beta = beta + np.linalg.solve(information, x.T @ (t - e))
+        parts.append((x, t, y, e, information))
+    arms = []
+    for arm in (1.0, 0.0):
+        weight = [np.where(t == arm, 1.0 / np.where(arm == 1.0, e, 1.0 - e), 0.0) for _, t, _, e, _ in parts]
+        mass = sum(w.sum() for w in weight)
+        mean = sum((w * y).sum() for w, (_, _, y, _, _) in zip(weight, parts, strict=True)) / mass
+        told = []
+        for w, (x, t, y, e, information) in zip(weight, parts, strict=True):
+            bend = (x * (np.where(arm == 1.0, -(1.0 - e), e) * w * (y - mean))[:, None]).sum(axis=0)
+            told.append((w * (y - mean) + (x * (t - e)[:, None]) @ np.linalg.solve(information, bend)) / mass)
+        arms.append((mean, np.concatenate(told)))
+    (treated, one), (control, other) = arms
+    return treated - control, float(np.sqrt(((one - other) ** 2).sum()))
+
+
+def test_a_level_that_a_site_lacks_has_no_part_in_its_own_model() -> None:
+    tables = [patients(seed) for seed in (1, 2, 3)]
+    for seed, table in enumerate(tables):
+        table["STAGE"] = (
+            np.random.default_rng(seed)
+            .choice(["a", "b", "c"] if seed else ["a", "b"], len(table["AGE"]))
+            .astype(object)
+        )
+    found = ask("effect", {**WEIGHTED, "adjust": "AGE + STAGE", "propensity": "site"}, tables)
+    row = next(row for row in found["terms"] if row["term"] == "difference")
+    difference, error = own_models(tables)
+    assert row["estimate"] == pytest.approx(difference, rel=1e-9)
+    assert row["std_error"] == pytest.approx(error, rel=1e-9)
+
+
+def test_columns_that_follow_from_others_at_a_site_are_named() -> None:
+    tables = [patients(seed) for seed in (1, 2, 3)]
+    for seed, table in enumerate(tables):
+        table["TWICE"] = 2.0 * table["AGE"] + (table["BMI"] if seed else 0.0)
+    error = ask("effect", {**WEIGHTED, "adjust": "AGE + TWICE", "propensity": "site"}, tables)["error"]
+    assert error["code"] == "E-COLLINEAR"
+    assert error["message"] == "the site's own propensity model of 'HIV': column 'TWICE' follows from 'AGE' there"
+    assert error["where"] == "site s0"

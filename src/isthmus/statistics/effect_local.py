@@ -18,11 +18,13 @@ from isthmus.summary import FloatArray
 
 STEPS = 50
 NEAR = 1e-10  # standard errors
+CONSTANT = 1e-12  # of the largest value: what rounding leaves of the spread of a column that does not vary
+HINT = "use propensity: common, fewer terms, or merged rare levels"
 
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """Linear predictor (n,), columns (p, n) as the fit has them, inverse information (p, p)."""
+    """Linear predictor (n,), columns (p, n) as the fit has them, constant ones 0, inverse information (p, p)."""
 
     predictor: FloatArray
     columns: FloatArray
@@ -32,6 +34,9 @@ class Local:
 def fitted(columns: FloatArray, treated: FloatArray, name: str, names: Sequence[str]) -> Local:
     """By maximum likelihood; an empty site has nothing to fit. `columns` (p, n), the intercept first; 0/1 `treated`.
 
+    A column that is constant at the site (a level that nobody has there) tells nothing about anyone's treatment and is left
+    out of its model, as `glm` does; in the inverse information its row and column are 0.
+
     Raises:
         Invalid: E-ONE-GROUP, one arm only; E-COLLINEAR; E-SEPARATED.
     """
@@ -40,16 +45,21 @@ def fitted(columns: FloatArray, treated: FloatArray, name: str, names: Sequence[
         return Local(np.zeros(0), columns, np.eye(size))
     if treated.min() == treated.max():
         raise Invalid("E-ONE-GROUP", f"{name!r} has one value only at a site", "use propensity: common")
-    z = _standardised(columns)
-    now, last = np.zeros(size), False
+    whole = _standardised(columns)
+    kept = np.flatnonzero(whole.any(axis=1))
+    z = whole[kept]
+    now, last = np.zeros(len(kept)), False
     for _ in range(STEPS):
         e = special.expit(now @ z)
         try:
             step = newton_step((z * (e * (1.0 - e))) @ z.T, z @ (treated - e))
         except linear.Dependent as error:
-            raise (linear.collinear(error, names) if not now.any() else _separated(name)) from error
+            told = _dependent(name, linear.collinear(error, [names[at] for at in kept]))
+            raise (told if not now.any() else _separated(name)) from error
         if last:
-            return Local(now @ z, z, step.inverse)
+            inverse = np.zeros((size, size))
+            inverse[np.ix_(kept, kept)] = step.inverse
+            return Local(now @ z, whole, inverse)
         now = now + step.move
         last = bool(np.all(np.abs(step.move) < NEAR * np.sqrt(np.diag(step.inverse))))
         if bool(np.any(np.abs(now[1:]) > ABSURD)):
@@ -60,11 +70,15 @@ def fitted(columns: FloatArray, treated: FloatArray, name: str, names: Sequence[
 def _standardised(columns: FloatArray) -> FloatArray:
     z: FloatArray = columns - columns.mean(axis=1)[:, None]
     spread = z.std(axis=1)
-    z /= np.where(spread > 0.0, spread, 1.0)[:, None]
+    varies = spread > CONSTANT * np.abs(columns).max(axis=1)
+    z = np.where(varies[:, None], z / np.where(varies, spread, 1.0)[:, None], 0.0)
     z[0] = 1.0
     return z
 
 
 def _separated(name: str) -> Invalid:
-    hint = "use propensity: common, fewer terms, or merged rare levels"
-    return Invalid("E-SEPARATED", f"the columns tell {name!r} apart at a site: its propensity model has no end", hint)
+    return Invalid("E-SEPARATED", f"the columns tell {name!r} apart at a site: its propensity model has no end", HINT)
+
+
+def _dependent(name: str, error: Invalid) -> Invalid:
+    return Invalid(error.code, f"the site's own propensity model of {name!r}: {error.message} there", HINT)
