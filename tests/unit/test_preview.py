@@ -135,3 +135,23 @@ def test_the_rounds_of_an_imputation_are_shown_once_for_each_cycle() -> None:
         "the analysis, 20 fits at once)",
     ]
     assert "if every covariate lacks values" in shown.notes[0]
+
+
+def test_matched_sets_clusters_and_late_entry_are_played_to_their_end() -> None:
+    """Invented identifiers are shared by a few rows, and entries come before times: else the first round was the last."""
+    variables = {
+        **BOOK.variables,
+        "pair": Variable(type="integer", range=(1, 5000)),
+        "entered": Variable(type="number"),
+    }
+    variables["clinic"] = Variable(type="number")
+    asked: dict[str, Any] = {
+        "sets": {"conditional_logistic": {"formula": "DIED ~ AGE + SBP", "sets": "pair", "cluster": "clinic"}},
+        "late": {"cox": {"formula": "Surv(entered, SBP, DIED) ~ AGE", "strata": ["site"]}},
+        "weibull": {"parametric_survival": {"formula": "Surv(entered, SBP, DIED) ~ AGE", "distribution": "weibull"}},
+        "groups": {"gee": {"formula": "DIED ~ AGE", "family": "binomial", "cluster": "clinic"}},
+    }
+    book = Codebook(name="ward", variables=variables)
+    seen = study(analyses=asked, population=None, derive={}).preview(book, rules=STRICT)["analyses"]
+    assert {name: len(one["leaves"]) > 3 for name, one in seen.items()} == dict.fromkeys(asked, True)
+    assert "meat" in {field["name"] for field in seen["sets"]["leaves"][-1]["fields"]}

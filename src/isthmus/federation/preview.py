@@ -33,6 +33,7 @@ from isthmus.model.canonical import plain
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.design import BOOLEAN_LEVELS
 from isthmus.model.errors import IsthmusError, Refused
+from isthmus.model.formula import parse
 from isthmus.model.privacy import Privacy
 from isthmus.model.rules import OPEN, Rules, applies
 from isthmus.model.study import Impute, Study, study_digest
@@ -42,6 +43,7 @@ from isthmus.summary import WHOLE, Layout, Summary, add, closed
 
 INVENTED = 400  # rows at each invented site
 SEED = 20_26  # the same preview each time
+SHARED = 4  # rows of a matched set; as many sets in a cluster
 WIDTH = 60.0  # of a number without a declared range
 MOST_ROUNDS = 60
 HOLES = 0.2  # share of values that are missing, of a covariate that is imputed
@@ -151,7 +153,7 @@ def _played(study: Study, codebook: Codebook, plan: Plan, party: Party) -> dict[
     """Question -> the rounds it took over invented rows."""
     draw = np.random.default_rng(SEED)
     holed, known = _holed(plan), plan.dictionary
-    tables = {name: _invented(codebook, draw, holed) for name in party.countries}
+    tables = {name: _invented(codebook, draw, holed, plan) for name in party.countries}
     opened = replace(OPEN, minimum_sites=party.effective.rules.minimum_sites)
     sources = {name: open_source(table) for name, table in tables.items()}
     short = study if study.impute is None else replace(study, impute=replace(study.impute, m=2, cycles=1))
@@ -193,13 +195,40 @@ def _pooled(question: Question, sites: list[SiteWork], asked: Round) -> Summary:
     return reduce(add, (site.summarised(question, 0, asked).summary for site in sites))
 
 
-def _invented(codebook: Codebook, draw: np.random.Generator, holed: frozenset[str]) -> pa.Table:
+def _invented(codebook: Codebook, draw: np.random.Generator, holed: frozenset[str], plan: Plan) -> pa.Table:
+    columns = {name: _column(variable, draw) for name, variable in codebook.variables.items()}
     made = {}
-    for name, variable in codebook.variables.items():
-        column = pa.array(_column(variable, draw))
+    for name, values in _arranged(columns, codebook, plan).items():
+        column = pa.array(values)
         gone = pa.array(draw.random(INVENTED) < HOLES) if name in holed else None
         made[name] = column if gone is None else pc.if_else(gone, pa.scalar(None, column.type), column)
     return pa.table(made)
+
+
+def _arranged(columns: dict[str, Any], codebook: Codebook, plan: Plan) -> dict[str, Any]:
+    """As the questions need their rows: identifiers that several rows share (clusters hold whole sets), entry before time."""
+    found = dict(columns)
+    for question in plan.questions[1:]:
+        needs = question.needs
+        for at, name in enumerate(n for n in needs.keys if n in columns):
+            found[name] = _shared(codebook.variables[name], SHARED ** (at + 1))
+        stated = getattr(question.arguments, "formula", None)
+        whole = parse(stated) if isinstance(stated, str) and "~" in stated else needs.formula
+        surv = None if whole is None else whole.surv
+        if surv is not None and surv.entry in columns and surv.time in columns:
+            early, late = (np.asarray(columns[name]).astype(np.float64) for name in (surv.entry, surv.time))
+            found[str(surv.entry)], found[surv.time] = np.minimum(early, late), np.maximum(early, late) + 1.0
+    return found
+
+
+def _shared(variable: Variable, rows: int) -> Any:
+    """Identifiers that so many rows share."""
+    which = np.arange(INVENTED) // rows
+    if variable.levels:
+        return np.array(variable.levels, dtype=object)[which % len(variable.levels)]
+    if variable.type in {"number", "integer"}:
+        return which + (variable.range or (0.0, 0.0))[0]
+    return np.array([f"{one}" for one in which], dtype=object) if variable.type == "category" else which % 2 == 0
 
 
 def _column(variable: Variable, draw: np.random.Generator) -> Any:
