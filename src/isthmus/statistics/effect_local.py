@@ -54,7 +54,7 @@ def fitted(columns: FloatArray, treated: FloatArray, name: str, names: Sequence[
         try:
             step = newton_step((z * (e * (1.0 - e))) @ z.T, z @ (treated - e))
         except linear.Dependent as error:
-            told = _dependent(name, linear.collinear(error, [names[at] for at in kept]))
+            told = _dependent(name, linear.collinear(error, [names[at] for at in kept.tolist()]))
             raise (told if not now.any() else _separated(name)) from error
         if last:
             inverse = np.zeros((size, size))
