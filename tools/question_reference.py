@@ -58,7 +58,12 @@ R: Mapping[str, str] = {
     "cumulative_incidence": "cmprsk::cuminc(d$time, d$cause, d$arm, cencode = '0')",
     "cox": "survival::coxph(survival::Surv(time, event) ~ age + arm + stage, d, ties = 'efron')",
     "fine_gray": "x <- model.matrix(~ age + arm, d)[, -1]\n"
-    "summary(cmprsk::crr(d$time, d$cause, x, failcode = 1, cencode = 0))",
+    "summary(cmprsk::crr(d$time, d$cause, x, failcode = 1, cencode = 0))\n"
+    "# Surv(entry, time, cause)\n"
+    "library(survival)\n"
+    "d$id <- seq_len(nrow(d))\n"
+    "s <- finegray(Surv(entry, time, factor(cause)) ~ age + arm + id, d, id = d$id, etype = '1')\n"
+    "coxph(Surv(fgstart, fgstop, fgstatus) ~ age + arm, s, weights = fgwt, cluster = id, ties = 'breslow')",
     "parametric_survival": "library(survival)\n"
     "summary(survreg(Surv(time, event) ~ age + arm, d, dist = 'weibull'))  # weights, robust, cluster\n"
     "# distribution: piecewise_exponential, cuts: [20, 45, 90]\n"

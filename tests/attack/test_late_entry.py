@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hole_lab import ROWS, TARGET, answered, refused, sites
+from hole_lab import ROWS, STRICT, TARGET, answered, ask, refused, sites
 
 from attack import Attack
 from isthmus.evidence import Weights, weights_of
@@ -10,6 +10,8 @@ from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.formula import design, parse
 from isthmus.statistics.contract import Inputs, Setting
 from isthmus.statistics.cox import STATISTIC, Cox
+from isthmus.statistics.fine_gray import STATISTIC as FINE_GRAY
+from isthmus.statistics.fine_gray import FineGray
 
 ATTACK = Attack(
     "Late entries leave two people in the only risk set",
@@ -61,9 +63,44 @@ def effective(guard: Weights) -> float:
     return guard.total**2 / guard.squares
 
 
+WHY = {"causes": {"1": "a", "2": "b"}, "cause": "a"}
+
+
+def subdistribution(table: dict, others: int = 0) -> dict:
+    """`others` had another event on their first days."""
+    return table | {"WHY": np.where(np.arange(ROWS) < others, "2", "1").astype(object)}
+
+
+def test_so_it_is_of_a_subdistribution_hazard():
+    made = fine_gray_of(subdistribution(alone(sites()[0])))
+    question, setting, rows = made
+    asked = next(FINE_GRAY.flow(question, setting))
+    answer = FINE_GRAY.summarise(question, setting, rows, asked)
+    assert effective(answer.weights) == pytest.approx(2.0)
+    assert FINE_GRAY.evidence(question, setting, rows).supports["rows at risk beside another"] == 2
+
+
+def fine_gray_of(table: dict) -> tuple:
+    book = Codebook(
+        name="lab",
+        variables={n: Variable(type="number", range=(0, 1000)) for n in ("START", "DAYS", "CHOL")}
+        | {"WHY": Variable(type="category", levels=("0", "1", "2"))},
+    )
+    question = FineGray(formula="Surv(START, DAYS, WHY) ~ CHOL", strata=("site",), **WHY)
+    made = design(parse("Surv(START, DAYS, WHY) ~ CHOL"), book, {}, {})
+    levels = {"WHY": ("0", "1", "2")}
+    setting = Setting(sites=1, dictionary=book, levels=levels, conf_level=0.95, design=made)
+    codes = {"WHY": np.searchsorted(levels["WHY"], table["WHY"].astype(str)).astype(np.int32)}
+    inputs = Inputs(ROWS, {n: table[n] for n in ("START", "DAYS")}, codes, design=table["CHOL"][None, :])
+    return question, setting, FINE_GRAY.prepare(question, setting, inputs)
+
+
 def test_through_the_site_they_are_refused(stop):
     tables = [alone(table) for table in sites()]
     assert refused("cox", {"formula": "Surv(START, DAYS, DIED) ~ CHOL", "strata": ["site"]}, tables)
+    compete = [subdistribution(table, 40) for table in tables]
+    gray = {"formula": "Surv(START, DAYS, WHY) ~ CHOL", "strata": ["site"], **WHY}
+    assert "status" in ask("fine_gray", gray, compete, STRICT)  # no answer, or refused: nobody is beside another
     stop("refused")
 
 
@@ -85,6 +122,18 @@ def test_a_risk_set_of_few_between_entries_is_refused(few):
     assert refused("cox", question, tables) is (few in {1, 10})
 
 
+@pytest.mark.parametrize("few", [0, 1, 10, 150])
+def test_nor_is_one_of_a_subdistribution_hazard(few):
+    each, tables = np.arange(ROWS), sites()
+    for table in tables:  # every cell of a step, a fate and an arm is large
+        table["START"], table["DAYS"] = np.zeros(ROWS), 50.0 + 100.0 * (each % 4)
+        table["WHY"] = np.array(["0", "1", "2"])[each // 4 % 3].astype(object)
+        table["ARM"] = np.array(["A", "B"])[each // 12 % 2].astype(object)
+    tables[0] = few_at_risk(tables[0], few)
+    question = {"formula": "Surv(START, DAYS, WHY) ~ ARM", "grid": {"edges": [100, 200, 300, 400]}, **WHY}
+    assert refused("fine_gray", question, tables) is (few in {1, 10})
+
+
 def test_ordinary_late_entries_are_answered():
     tables = sites()
     for seed, table in enumerate(tables):
@@ -93,3 +142,11 @@ def test_ordinary_late_entries_are_answered():
     left = {"formula": "Surv(START, DAYS, DIED) ~ CHOL + ARM"}
     assert answered("cox", {**left, "strata": ["site"]}, tables)
     assert answered("cox", {**left, "grid": {"edges": [150, 1000]}}, tables)
+    for seed, table in enumerate(tables):
+        draw = np.random.default_rng(seed)
+        table["WHY"] = draw.choice(["0", "1", "2"], ROWS, p=[0.3, 0.4, 0.3]).astype(object)
+        table["START"][:40] = 0.0
+        table["DAYS"][:40] = 500.0 + np.arange(40)  # at risk all along
+    left = {"formula": "Surv(START, DAYS, WHY) ~ CHOL + ARM", **WHY}
+    assert answered("fine_gray", {**left, "strata": ["site"]}, tables)
+    assert answered("fine_gray", {**left, "grid": {"edges": [150, 1000]}}, tables)

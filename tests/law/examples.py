@@ -239,6 +239,17 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
             "cause": "relapse",
             "strata": ["region"],
         },
+        {
+            "formula": "Surv(entry, time, cause) ~ age + arm",
+            "causes": {"1": "relapse", "2": "death"},
+            "cause": "relapse",
+        },
+        {
+            "formula": "Surv(entry, time, cause) ~ age",
+            "causes": {"1": "relapse", "2": "death"},
+            "cause": "relapse",
+            "grid": {"every": 25, "to": 150},
+        },
     ],
     "propensity": [
         {"treatment": "treat", "adjust": "age + stage"},
@@ -353,6 +364,12 @@ SITE_STRATA: dict[str, list[dict[str, Any]]] = {
     "fine_gray": [
         {
             "formula": "Surv(time, cause) ~ age + arm",
+            "causes": {"1": "relapse", "2": "death"},
+            "cause": "relapse",
+            "strata": ["site"],
+        },
+        {
+            "formula": "Surv(entry, time, cause) ~ age + arm",
             "causes": {"1": "relapse", "2": "death"},
             "cause": "relapse",
             "strata": ["site"],

@@ -22,8 +22,10 @@ ASKED = {"formula": "Surv(time, cause) ~ x + age + arm", "causes": {"1": "relaps
 def table() -> dict[str, np.ndarray]:
     with (HERE / "survival.csv").open() as file:
         rows = list(csv.DictReader(file))
-    numbers = {name: np.array([float(r[name]) for r in rows]) for name in ("id", "time", "x", "age")}
+    numbers = {name: np.array([float(r[name]) for r in rows]) for name in ("id", "entry", "time", "x", "age")}
     numbers["untied"] = numbers["time"] + numbers["id"] / 1000
+    known = np.append(0.0, np.sort(numbers["untied"]))
+    numbers["met"] = known[np.searchsorted(known, numbers["entry"], side="right") - 1]
     texts = {name: np.array([r[name] for r in rows], dtype=object) for name in ("arm", "cause", "site")}
     texts["half"] = (numbers["id"] % 2).astype(int).astype(str).astype(object)
     return numbers | texts | {"site_": texts["site"]}
@@ -68,6 +70,64 @@ def test_strata_have_their_own_baseline_and_censoring(table, r, name, strata) ->
         assert worst([term["estimate"] for term in found["terms"]], r[name]["finegray"]) < 1e-9
 
 
+LATE = [
+    ("late relapse", "relapse", "entry", []),
+    ("late death", "death", "entry", []),
+    ("late by site", "relapse", "entry", ["site"]),
+    ("late met", "relapse", "met", []),
+    ("late met by site", "relapse", "met", ["site"]),
+]
+
+
+def late(cause: str, entry: str, strata: list[str]) -> dict:
+    formula = ASKED["formula"].replace("time", f"{entry}, untied")
+    return ASKED | {"formula": formula, "cause": cause, "strata": strata, "release": ["vcov"]}
+
+
+@pytest.mark.parametrize(("name", "cause", "entry", "strata"), LATE)
+def test_late_entries_equal_finegray_with_coxph(table, r, name, cause, entry, strata) -> None:
+    found = run("fine_gray", late(cause, entry, strata), table).report
+    compared(found, r[name])
+    assert (found["exactness"], found["error"], found["n"]) == ("exact", "robust", 240)
+
+
+@pytest.mark.parametrize("strata", [[], ["site"]])
+def test_entries_at_the_start_change_nothing_but_the_error(table, strata) -> None:
+    rows = table | {"start": np.zeros(240)}
+    plain = run("fine_gray", ASKED | {"cause": "relapse", "strata": strata}, rows).report
+    asked = ASKED | {"formula": ASKED["formula"].replace("time", "start, time"), "cause": "relapse", "strata": strata}
+    found = run("fine_gray", asked, rows).report
+    for one, other in zip(found["terms"], plain["terms"], strict=True):
+        assert worst(one["estimate"], other["estimate"]) < 1e-9
+
+
+def test_a_grid_takes_an_entry_to_the_start_of_its_bin(table) -> None:
+    edges = np.arange(10.0, 201.0, 10.0)
+    start = np.append(0.0, edges)[np.searchsorted(edges, table["entry"], side="right")]
+    end = edges[np.searchsorted(edges, table["time"], side="left")]
+    binned = table | {"start": start, "end": end}
+    formula = ASKED["formula"]
+    question = ASKED | {"cause": "relapse", "formula": formula.replace("time", "entry, time")}
+    found = run("fine_gray", question | {"grid": {"every": 10, "to": 200}}, table).report
+    again = run("fine_gray", question | {"formula": formula.replace("time", "start, end")}, binned).report
+    assert (found["exactness"], again["exactness"]) == ("grid", "exact")
+    for one, other in zip(found["terms"], again["terms"], strict=True):
+        assert worst([one["estimate"], one["std_error"]], [other["estimate"], other["std_error"]]) < 1e-9
+
+
+@pytest.mark.parametrize("early", [7, 120])
+@pytest.mark.parametrize("strata", [[], ["site"]])
+def test_where_everybody_has_just_entered_there_is_no_answer(table, strata, early) -> None:
+    """Those who leave first, some by the other cause, are gone when the others come: of these nothing else is known."""
+    first = np.arange(240) < early
+    rows = table | {"entry": np.where(first, 0.0, 500.0), "time": table["time"] + np.where(first, 0.0, 600.0)}
+    rows["cause"] = np.where(first & (np.arange(240) % 3 == 0), "2", table["cause"]).astype(object)
+    asked = ASKED | {"formula": ASKED["formula"].replace("time", "entry, time"), "cause": "relapse", "strata": strata}
+    with pytest.raises(Invalid, match="everybody at risk has just entered") as caught:
+        run("fine_gray", asked, rows)
+    assert caught.value.code == "E-TIME"
+
+
 def test_a_grid_is_crr_of_the_binned_rows(table, r) -> None:
     asked = ASKED | {"cause": "relapse", "release": ["vcov"], "grid": {"every": 10, "to": 200}}
     found = run("fine_gray", asked, table).report
@@ -76,13 +136,17 @@ def test_a_grid_is_crr_of_the_binned_rows(table, r) -> None:
 
 
 def test_through_files_gate_and_masks(table, r) -> None:
-    names = ("time", "cause", "x", "age", "arm")
+    names = ("entry", "time", "untied", "cause", "x", "age", "arm")
     parts = {f"s{s}": pa.table({n: table[n][table["site"] == s] for n in names}) for s in "012"}
     asked = {
         "relapse": ASKED | {"cause": "relapse", "release": ["vcov"]},
         "relapse by site": ASKED | {"cause": "relapse", "release": ["vcov"], "strata": ["site"]},
+        "late relapse": late("relapse", "entry", []),
+        "late by site": late("relapse", "entry", ["site"]),
     }
-    found = rehearsed("survival", parts, {name: {"fine_gray": one} for name, one in asked.items()})["analyses"]
+    found = rehearsed("survival", parts, {name: {"fine_gray": one} for name, one in asked.items()}, missing="analysis")[
+        "analyses"
+    ]
     for name in asked:
         compared(found[name], r[name])
 
@@ -104,7 +168,8 @@ def test_through_files_gate_and_masks(table, r) -> None:
             "'flat'",
         ),
         ({"stratum": ["site"]}, {}, "E-UNKNOWN-KEY", "strat"),
-        ({"formula": "Surv(age, time, cause) ~ x"}, {}, "E-FORMULA", "Surv(time, cause)"),
+        ({"formula": "Surv(age, time, cause) ~ x"}, {}, "E-TIME", "'age' must come before"),
+        ({"formula": "Surv(time, time, cause) ~ x"}, {}, "E-FORMULA", "different variables"),
     ],
 )
 def test_what_cannot_be_fitted_says_why(table, change, table_change, code, named) -> None:

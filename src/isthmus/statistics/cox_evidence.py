@@ -18,15 +18,16 @@ ROUNDING = 2.0**-40  # of the largest value: a column constant within each strat
 Marks = list[tuple[str, FloatArray]]
 
 
-def cox_evidence(model: Model, every: Rows, grid: Grid | None) -> Evidence:
+def cox_evidence(model: Model, every: Rows, grid: Grid | None, beside: Any = None) -> Evidence:
     """Facts about one site's rows with a weight, light ones counted for less; `grid` where the baseline is common.
 
-    With late entries and sites as strata, only rows that were at risk at an event beside another row count: of the
-    others the likelihood says nothing, and many of them would hide those few whose risk sets say something.
+    With late entries and sites as strata, only rows that were at risk at an event beside another row count (`beside`,
+    where the risk sets are not Cox's): of the others the likelihood says nothing, and many of them would hide those few
+    whose risk sets say something.
     """
     rows = every
     if model.late and grid is None:
-        kept = cox_blocks.in_company(every)
+        kept = cox_blocks.in_company(every) if beside is None else beside
         rows = Rows(every.columns[:, kept], every.centre, every.told.taken(kept), every.strata)
     own, event = _leverage(rows), rows.event.astype(np.float64)
     columns = rows.columns + rows.centre[:, None]

@@ -7,10 +7,15 @@ among them each site sums its own score and information: exact whatever the floo
 Errors are `crr`'s robust sandwich, with the estimated censoring curves. Where events share their time with censoring,
 `survival::finegray` orders them otherwise.
 
-Result keys: `terms`, `fit` (loglik, loglik_null, score, wald, events), `n`, `events`, `cause`, `strata`, `reference`,
-`conf_level`, `test` (`z`), `error` (`sandwich`), `contrasts`, `tests`, `vcov`; `grid`, `bound` (null) on a grid.
+`Surv(entry, time, cause)`: rows are at risk after their entry, and who had another event stays with weights of censoring
+and of entry (Geskus), as `survival::finegray` with `coxph`; errors are `coxph`'s robust ones over those rows, one cluster
+a person: the weights are taken as known. Where everybody at risk has just entered there is no answer, and the error says so.
 
-Reference: Fine & Gray (1999), JASA 94:496; Zhou, Latouche, Rocha & Fine (2011), Biometrics 67:661.
+Result keys: `terms`, `fit` (loglik, loglik_null, score, wald, events), `n`, `events`, `cause`, `strata`, `reference`,
+`conf_level`, `test` (`z`), `error` (`sandwich`; `robust` with late entries), `contrasts`, `tests`, `vcov`; `grid`, `bound` (null) on a grid.
+
+Reference: Fine & Gray (1999), JASA 94:496; Zhou, Latouche, Rocha & Fine (2011), Biometrics 67:661; Geskus (2011), Biometrics
+67:39.
 """
 
 from __future__ import annotations
@@ -40,7 +45,7 @@ from isthmus.statistics.survival import GridWish
 class FineGray:
     """Arguments of `fine_gray`.
 
-    `formula`: `Surv(time, cause) ~ terms` (with `strata(...)` if liked); `causes`: code -> name; `cause`: the name of
+    `formula`: `Surv(time, cause) ~ terms` or `Surv(entry, time, cause) ~ terms` (with `strata(...)` if liked); `causes`: code -> name; `cause`: the name of
     interest; `strata`: categories, and `site`; `contrasts`: name -> {term: weight}; `tests`: name -> terms tested jointly; `release: [vcov]` shows the covariance matrix.
     """
 
@@ -56,8 +61,11 @@ class FineGray:
 
 def _formula(question: FineGray) -> tuple[Formula, Surv]:
     formula = parse(question.formula)
-    if formula.surv is None or formula.surv.entry is not None:
-        raise Invalid("E-FORMULA", "a fine_gray model has `Surv(time, cause)` on the left", "without an entry")
+    if formula.surv is None:
+        hint = "or `Surv(entry, time, cause)`"
+        raise Invalid("E-FORMULA", "a fine_gray model has `Surv(time, cause)` on the left", hint)
+    if len({formula.surv.entry, formula.surv.time, formula.surv.event}) < 3:
+        raise Invalid("E-FORMULA", "entry, time and cause of `Surv` are different variables")
     if formula.offset or formula.cluster:
         raise Invalid("E-FORMULA", "a fine_gray model takes no offset() or cluster()")
     if not formula.terms:
@@ -79,8 +87,9 @@ def _by_site(question: FineGray) -> bool:
 def _needs(question: FineGray) -> Needs:
     formula, surv = _formula(question)
     named = tuple(name for name in _strata(question) if name != "site")
-    times = () if _by_site(question) else (surv.time,)
-    return Needs(numbers=(surv.time,), categories=(surv.event, *named), formula=formula, times=times)
+    entry = () if surv.entry is None else (surv.entry,)
+    times = () if _by_site(question) else (surv.time, *entry)
+    return Needs(numbers=(surv.time, *entry), categories=(surv.event, *named), formula=formula, times=times)
 
 
 def _rungs(question: FineGray, dictionary: Codebook) -> tuple[Grid, ...]:
@@ -111,6 +120,7 @@ def _model(question: FineGray, setting: Setting) -> Model:
         exactness="exact" if by_site or _grid(setting).recorded else "grid",
         open_rules=setting.open_rules,
         robust=True,
+        late=surv.entry is not None,
     )
 
 
@@ -127,14 +137,23 @@ def _prepare(question: FineGray, setting: Setting, inputs: Inputs) -> FineRows:
     competing = np.array([level in named for level in levels])[code] & ~failed
     centre = inputs.design.mean(axis=1) if inputs.rows else np.zeros(len(inputs.design))
     strata = _strata(question)
+    entry = None if surv.entry is None else inputs.numbers[surv.entry]
+    if entry is not None:
+        survival.check_entries((str(surv.entry), surv.time), entry, time)
     told = Told(time, failed, survival.strata_codes(strata, setting.levels, inputs.codes, inputs.rows))
+    rows = Rows(inputs.design - centre[:, None], centre, told, survival.strata_count(strata, setting.levels))
+    begin = None
     if _by_site(question):
-        step = survival.own_steps(time)
-        steps = int(step.max(initial=0)) + 1
+        every = survival.own_steps(time, entry)
+        step, steps = every[: inputs.rows], int(every.max(initial=0)) + 1
+        begin = None if entry is None else every[inputs.rows :] + 1
     else:
         step, steps = survival.grid_steps(surv.time, time, _grid(setting)), len(_grid(setting).edges)
-    rows = Rows(inputs.design - centre[:, None], centre, told, survival.strata_count(strata, setting.levels))
-    return FineRows(rows, step, competing, steps)
+        begin = None if entry is None else survival.entry_steps(entry, _grid(setting))
+    made = FineRows(rows, step, competing, steps, begin)
+    if entry is not None and _by_site(question) and not fine_gray_site.own_steps(made).sound:
+        raise fine_gray_flow.gap(surv.time)
+    return made
 
 
 def _evidence(question: FineGray, setting: Setting, prepared: FineRows) -> Evidence:
@@ -178,7 +197,8 @@ def _marks(setting: Setting, prepared: FineRows) -> dict[str, Any]:
 
 def _report(question: FineGray, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     fit = {**estimate.values["fit"], "events": size(estimate.counts["events"])}
-    own = {"cause": question.cause, "strata": list(_strata(question)), "error": "sandwich"}
+    late = _formula(question)[1].entry is not None
+    own = {"cause": question.cause, "strata": list(_strata(question)), "error": "robust" if late else "sandwich"}
     return model_body(question, setting, estimate, fit) | own
 
 

@@ -1,4 +1,9 @@
-"""Subdistribution hazards over pooled sums: the censoring curve, Newton's steps, and `crr`'s sandwich."""
+"""Subdistribution hazards over pooled sums: the censoring curve, Newton's steps, and `crr`'s sandwich.
+
+Late entries (Geskus 2011): who had another event at s counts at t by W(t-) / W(s-), W = G H, G the survival of censoring
+and H the distribution of entries, the product-limit curve in reversed time: H(t-) is the product over entries from t on of
+1 - (who enters) / (who is at risk just after).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.model.errors import Refused
+from isthmus.model.errors import Invalid, Refused
 from isthmus.statistics import coordinates, cox_flow, cox_model, linear
 from isthmus.statistics.contract import Flow, Round
 from isthmus.statistics.coordinates import Coordinates
@@ -19,23 +24,40 @@ from isthmus.summary import Field, FloatArray, Layout
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Pooled counts (strata, steps): rows `at_risk`, `events`, `competing`, `censored`; G just `before` each step."""
+    """Pooled counts (strata, steps): rows `at_risk`, `events`, `competing`, `censored`, `entries`; W just `before` each step.
+
+    `rows`: all there are; `sound`: nowhere is everybody at risk another while some stay after another event.
+    """
 
     at_risk: FloatArray
     events: FloatArray
     competing: FloatArray
     censored: FloatArray
+    entries: FloatArray
     before: FloatArray
+    rows: int
+    sound: bool
 
     @classmethod
-    def of(cls, pooled: Any) -> Steps:
+    def of(cls, pooled: Any, late: bool = False) -> Steps:
         """From the first round; G is the Kaplan-Meier curve of censoring, events of a step before its censoring."""
         events, competing, censored = pooled["events"], pooled["competing"], pooled["censored"]
         leaving = events + competing + censored
         risk = np.add.accumulate(leaving[:, ::-1], axis=1)[:, ::-1] + pooled["beyond"][:, None]
+        rows, came, sound = int(risk[:, 0].sum()), np.zeros_like(risk), True
+        if late:
+            came, risk = pooled["entries"][:, :-1], risk - _after(pooled["entries"])
         curve = np.multiply.accumulate(1.0 - censored / np.maximum(risk, 1.0), axis=1)
-        before = np.concatenate([np.ones((len(curve), 1)), curve[:, :-1]], axis=1)
-        return cls(risk, events, competing, censored, np.where(before > 0.0, before, 1.0))
+        ones = np.ones((len(curve), 1))
+        before = np.concatenate([ones, curve[:, :-1]], axis=1)
+        if late:
+            there = np.where(risk > 0.0, 1.0 - came / np.maximum(risk, 1.0), 1.0)  # of those at risk, who was before
+            stay = np.add.accumulate(competing, axis=1) - competing
+            turned = ((there <= 0.0) & (stay > 0.0)) | ((before <= 0.0) & (competing > 0.0))
+            before = before * _onward(np.concatenate([there, ones], axis=1), np.multiply)[:, 1:]
+            sound = not bool(turned.any())
+        before = np.where(before > 0.0, before, 1.0)
+        return cls(risk, events, competing, censored, came, before, rows, sound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +72,14 @@ class RiskSets:
     event_x: FloatArray
 
     @classmethod
-    def of(cls, steps: Steps, pooled: Any) -> RiskSets:
-        """Who leaves then or later, and those who had another event before, weighted by the censoring curve."""
+    def of(cls, steps: Steps, pooled: Any, late: bool = False) -> RiskSets:
+        """Who leaves then or later and has come, and those who had another event before, weighted by the curves."""
         at = []
         stay = [_earlier(pooled[name]) for name in ("c0", "c1")]
         for name, more in zip(("s0", "s1"), stay, strict=True):
             later = np.add.accumulate(pooled[name][..., ::-1], axis=-1)[..., ::-1][..., :-1]
+            if late:
+                later = later - _after(pooled[f"e{name[1]}"])
             at.append(later + steps.before * more)
         s0 = at[0]
         return cls(steps, s0, at[1] / np.where(s0 > 0.0, s0, 1.0), stay[0], stay[1], pooled["event_x"])
@@ -75,6 +99,11 @@ class RiskSets:
         """Cumulated hazard, and cumulated hazard times G, per step and beyond."""
         hazard = self.hazard
         return {"hazard": _upto(hazard), "later": _upto(hazard * self.steps.before), "before": self.steps.before}
+
+    def shared(self) -> dict[str, Any]:
+        """The same of the hazard over the risks: what a row's own risk takes off its information, squared."""
+        each = self.hazard / np.where(self.s0 > 0.0, self.s0, 1.0)
+        return {"hazard": _upto(each), "later": _upto(each * self.steps.before**2)}
 
     def score(self) -> FloatArray:
         """Gradient (p,)."""
@@ -118,9 +147,11 @@ class RiskSets:
 def count_layout(model: Model) -> Layout:
     """First round: counts per step, moments of the columns."""
     names = ("events", "competing", "censored")
+    late = (Field(name="entries", shape=(model.strata, model.steps + 1), kind="histogram"),) if model.late else ()
     return Layout(
         fields=(
             *(Field(name=name, shape=(model.strata, model.steps), kind="histogram") for name in names),
+            *late,
             Field(name="beyond", shape=(model.strata,), kind="count"),
             Field(name="moments", shape=(2, model.size), kind="moment"),
             cox_model.marks_field(model),
@@ -131,7 +162,7 @@ def count_layout(model: Model) -> Layout:
 def risk_layout(model: Model) -> Layout:
     """Sums of risks per step."""
     total = (model.strata, model.steps + 1)
-    pairs = (("s0", "s1"), ("c0", "c1"))
+    pairs = (("s0", "s1"), ("c0", "c1"), *((("e0", "e1"),) if model.late else ()))
     sums = [
         Field(name=name, shape=shape, kind="risk_set")
         for zero, one in pairs
@@ -144,9 +175,11 @@ def fit(model: Model) -> Flow:
     """The whole flow: counts, Newton's steps of two rounds each, the sandwich."""
     place = coordinates.declared(model.design, model.dictionary)
     pooled = yield Round(count_layout(model), {"step": "count", **place.params()})
-    steps, marks = Steps.of(pooled), pooled["marks"]
-    n, deaths = int(steps.at_risk[:, 0].sum()), int(steps.events.sum())
+    steps, marks = Steps.of(pooled, model.late), pooled["marks"]
+    n, deaths = steps.rows, int(steps.events.sum())
     cox_flow.check(model, n, deaths)
+    if not steps.sound:
+        raise gap(model.time)
     place = cox_flow.centred(place, pooled["moments"] / float(n), model)
     sent, latest = [0], list[tuple[RiskSets, FloatArray]]()
 
@@ -155,7 +188,7 @@ def fit(model: Model) -> Flow:
         _check_sequence(model, steps, sent[0])
         base = {"coefficients": coefficients, **here.params()}
         answer = yield Round(risk_layout(model), {"step": "risk", **base, "before": steps.before})
-        sets = RiskSets.of(steps, answer)
+        sets = RiskSets.of(steps, answer, model.late)
         if not sets.sound:
             raise diverged(here, coefficients, coefficients, model.design.names)
         latest[:] = [(sets, coefficients)]
@@ -177,12 +210,20 @@ def _check_sequence(model: Model, steps: Steps, rounds: int) -> None:
     if model.open_rules:
         return
     leaving, need = steps.events + steps.competing + steps.censored, rounds * (model.size + 2) / 2.0
-    if not all(bool(np.all(v[v > 0.0] > need)) for v in (leaving, steps.competing)):
+    late = (steps.entries, steps.at_risk) if model.late else ()
+    if not all(bool(np.all(v[v > 0.0] > need)) for v in (leaving, steps.competing, *late)):
         raise Refused(
             "E-DISCLOSURE",
             "risk sets of one baseline would be shown too often for their size",
             "use a coarser grid or fewer terms",
         )
+
+
+def gap(time: str) -> Invalid:
+    """Everybody at risk has just come, and who was there before has left: nothing says how many these stand for."""
+    hint = "begin the population where somebody is at risk all along, or use cox with the other causes censored"
+    text = f"at a value of {time!r} everybody at risk has just entered: who had another event before has no weight"
+    return Invalid("E-TIME", text, hint)
 
 
 def _summed(values: FloatArray) -> FloatArray:
@@ -202,10 +243,15 @@ def _earlier(values: FloatArray) -> FloatArray:
     return np.concatenate([np.zeros((*made.shape[:-1], 1)), made[..., :-2]], axis=-1)
 
 
-def _onward(values: FloatArray) -> FloatArray:
+def _onward(values: FloatArray, how: np.ufunc = np.add) -> FloatArray:
     """Sums over each step and those after it: censoring at a step weighs its own events too, as `crr` has it."""
-    made: FloatArray = np.add.accumulate(values[..., ::-1], axis=-1)[..., ::-1]
+    made: FloatArray = how.accumulate(values[..., ::-1], axis=-1)[..., ::-1]
     return made
+
+
+def _after(values: FloatArray) -> FloatArray:
+    """Sums over what comes after each step; `values` has one more, beyond the grid."""
+    return _onward(values)[..., 1:]
 
 
 def fit_sites(model: Model) -> Flow:

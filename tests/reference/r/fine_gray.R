@@ -26,8 +26,23 @@ stratified <- function(code, stratum, rows) {
   list(estimate = unname(b), variance = bread %*% meat %*% bread, loglik = total(fits, function(f) f$loglik), loglik_null = null, finegray = unname(coef(fit)))
 }
 untied <- transform(rows, time = time + id / 1000)
+# Late entries: survival::finegray, with one baseline and with sites as strata; `met`: each entry is when another row left.
+weighted <- function(code, rows, stratum = NULL) {
+  parts <- lapply(if (is.null(stratum)) list(seq_len(nrow(rows))) else split(seq_len(nrow(rows)), stratum), function(i) {
+    own <- rows[i, ]
+    own$who <- own$id
+    cbind(finegray(Surv(entry, time, factor(cause, 0:2)) ~ x + age + arm + who, own, id = id, etype = as.character(code)), part = own$site[1])
+  })
+  made <- do.call(rbind, parts)
+  made$part <- if (is.null(stratum)) 1 else made$part
+  fit <- coxph(Surv(fgstart, fgstop, fgstatus) ~ x + age + arm + strata(part), made, weights = fgwt, cluster = who, ties = "breslow", control = coxph.control(eps = 1e-14, toler.chol = 1e-15, iter.max = 100, timefix = FALSE))
+  list(estimate = unname(coef(fit)), variance = unname(fit$var), loglik = fit$loglik[2], loglik_null = fit$loglik[1])
+}
+met <- transform(untied, entry = sapply(entry, function(e) max(0, time[time <= e])))
 found <- list(software = list(R = R.version.string, cmprsk = as.character(packageVersion("cmprsk")), survival = as.character(packageVersion("survival"))),
   relapse = fitted(1, rows$time), death = fitted(2, rows$time), binned = fitted(1, ceiling(rows$time / 10) * 10),
   "relapse by site" = stratified(1, rows$site, rows), "death by site" = stratified(2, rows$site, rows), "relapse by half" = stratified(1, rows$id %% 2, rows),
+  "late relapse" = weighted(1, untied), "late death" = weighted(2, untied), "late by site" = weighted(1, untied, untied$site),
+  "late met" = weighted(1, met), "late met by site" = weighted(1, met, met$site),
   "untied by site" = stratified(1, untied$site, untied), "relapse by site and half" = stratified(1, paste(rows$site, rows$id %% 2), rows))
 write(toJSON(found, digits = 17, auto_unbox = TRUE), "fine_gray.json")
