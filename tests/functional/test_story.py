@@ -22,7 +22,6 @@ def story() -> Any:
     return module
 
 
-@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_from_the_agreement_to_the_evidence(tmp_path: Path) -> None:
     """The tool itself stops at the first command that does not end as the story says, edits of the crate included."""
@@ -32,7 +31,7 @@ def test_from_the_agreement_to_the_evidence(tmp_path: Path) -> None:
     assert "result was released by cleo and cora" in told["verified"]
     for keeper in ("keeper-oxford", "keeper-chicago"):  # in the order in which their sites answered
         assert f"a standing rule of {keeper}" in told["verified"]
-    assert sum(name.startswith("edited data/") for name in told) > 10
+    assert [name for name in told if name.startswith("edited ")] == [f"edited {name}" for name in story().EDITED]
     for heading, lines in LEDGERS.items():
         at = -1
         for line in lines:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,12 +13,13 @@ import sqlalchemy as sa
 
 from isthmus.crypto.keys import SigningKey
 from isthmus.federation.border import ROWS, Border, Crossing, read_register
+from isthmus.federation.hub_border import HubBorder
 from isthmus.federation.messages import Author, BytesPayload, Message, weight
 from isthmus.federation.node import Ledger
 from isthmus.federation.protocol.charter import Step
-from isthmus.federation.store import Store, open_store
+from isthmus.federation.store import RunRow, Store, open_store
 from isthmus.governance.route import Leg
-from isthmus.model.errors import Untrusted
+from isthmus.model.errors import Refused, Untrusted
 from isthmus.summary import Field, Layout
 
 NOW = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
@@ -137,3 +141,31 @@ def test_a_site_whose_register_lacks_what_was_sealed_does_not_start(store: Store
     store.write(sa.delete(ROWS).where(ROWS.c.number == 2))
     with pytest.raises(Untrusted, match="E-ROLLBACK"):
         opened(store)
+
+
+def test_no_result_goes_where_no_flow_lets_it(store: Store) -> None:
+    payload = base64.b64encode(json.dumps({"study": {"dataset": "trial"}}).encode()).decode()
+    row = RunRow(
+        run="sha256:run",
+        number=1,
+        study="sha256:study",
+        created="",
+        state="concluded",
+        note="",
+        request=json.dumps({"payload": payload}).encode(),
+        charter=b"",
+    )
+    ways = {"ada": LEG, "eve": replace(LEG, to_country="FR", flow=None, mechanism=None), "kim": replace(LEG, flow=None)}
+    ledger = Ledger(store, "hub", lambda: NOW)
+    border = HubBorder(store, ledger, lambda: NOW, lambda dataset, whom: ways[whom] if dataset == "trial" else None)
+    with pytest.raises(Refused) as refused:
+        border.given(row, "eve", 10)
+    assert (refused.value.code, "FR" in refused.value.message) == ("E-FLOW", True)
+    border.given(row, "ada", 1000)
+    border.given(row, "kim", 20)  # at home: a mechanism and no flow
+    found = read_register(store, ledger.log.entries())
+    assert [(r["to"], r["message"], r["bytes"], r["to_country"]) for r in found.rows] == [
+        ("ada", "result", 1000, "US"),
+        ("kim", "result", 20, "US"),
+    ]
+    assert found.sealed == 2

@@ -13,6 +13,7 @@ from isthmus.federation.node import Ledger
 from isthmus.federation.request import dataset_of
 from isthmus.federation.store import RunRow, Store
 from isthmus.governance.route import Leg
+from isthmus.model.errors import Refused
 
 
 class HubBorder:
@@ -44,9 +45,13 @@ class HubBorder:
         """Write down that a run's bundle of this many bytes goes to a person; the ledger takes it at once.
 
         Raises:
+            Refused: E-FLOW, the agreement lets no result go to this person's party and country.
             Unavailable: E-DISK; then it may not go.
         """
         way = self._way(dataset_of(json.loads(row.request)), whom)
+        if way is not None and way.flow is None and way.mechanism is None:
+            said = f"no flow of the agreement lets results of this dataset go to {way.receiver} ({way.to_country})"
+            raise Refused("E-FLOW", said, "a new version of the agreement states the flow and its mechanism", "flows")
         self._border.give(
             row.run, Crossing(study=row.study, way=way, step=None), {"message": "result", "bytes": size, "to": whom}
         )

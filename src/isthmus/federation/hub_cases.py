@@ -131,8 +131,11 @@ class HubCases:
     # -- what is shown ---------------------------------------------------------------------------------------------
 
     def beside(self, row: RunRow, seen: Mapping[str, Any]) -> dict[str, Any]:
-        """A status with the review beside it; a result that nobody has released is not `concluded` for who asks."""
-        state = "egress" if self.needed and seen["state"] == "concluded" else seen["state"]
+        """A status with the review beside it; a result that nobody has released is not `concluded` for who asks.
+
+        While some site has not said that it erased the run's secrets, nobody decides on the result yet: it runs.
+        """
+        state = "running" if self.needed and seen["state"] == "concluded" else seen["state"]
         return {**seen, "state": state, "review": self.told(row)}
 
     def told(self, row: RunRow) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from isthmus.governance.admission import RunRequest, barred, without
 from isthmus.governance.agreement import Agreement, DatasetEntry, agreement_digest
 from isthmus.governance.duties import AgreedPurpose, Custody, Duties, Facility
 from isthmus.governance.identifiers import Scan, scan
+from isthmus.governance.reviewers import checkers, country_of_person
 from isthmus.governance.rulepack import Pack
 from isthmus.model.canonical import plain
 from isthmus.model.codebook import Codebook
@@ -164,7 +165,8 @@ def today(now: datetime) -> str:
 def route(agreement: Agreement, dataset: str, askers: Collection[str] | None = None) -> list[dict[str, str]]:
     """Every way that numbers of a study on a dataset take between parties or countries.
 
-    Each site's masked sums go to the hub; pooled sums go from the hub to every site, results to who asks.
+    Each site's masked sums go to the hub; pooled sums go from the hub to every site, results to who asks and, where the
+    agreement has results reviewed, to the output checkers who may look at them first.
 
     Args:
         agreement: its sites, hub and people.
@@ -173,11 +175,10 @@ def route(agreement: Agreement, dataset: str, askers: Collection[str] | None = N
     """
     hub = (agreement.hub.party, agreement.hub.country)
     sites = {(agreement.site(s).party, country_of(agreement, s)) for s in agreement.dataset(dataset).sites}
-    asking = {
-        (p.party, p.standing.country if p.standing else _home(agreement, p.party))
-        for p in agreement.people
-        if "researcher" in p.roles and (askers is None or p.person in askers)
-    }
+    people = [p for p in agreement.people if "researcher" in p.roles and (askers is None or p.person in askers)]
+    if agreement.review is not None and agreement.review.egress:
+        people += checkers(agreement, askers or ())
+    asking = {(p.party, country_of_person(agreement, p)) for p in people}
     legs = [(site, hub, "encrypted_shares") for site in sites]
     legs += [(hub, other, "aggregates") for other in sites | asking]
     found = sorted({(*a, *b, what) for a, b, what in legs if a != b})
@@ -191,13 +192,13 @@ def country_of(agreement: Agreement, site: str) -> str:
     return place.country if place else agreement.site(site).country
 
 
+def _home(agreement: Agreement, party: str) -> str:
+    return next(p.country for p in agreement.parties if p.party == party)
+
+
 def _facility(agreement: Agreement, site: str) -> Facility | None:
     places = (agreement.duties or EMPTY).facilities or ()
     return next((f for f in places if f.facility == agreement.site(site).facility), None)
-
-
-def _home(agreement: Agreement, party: str) -> str:
-    return next(p.country for p in agreement.parties if p.party == party)
 
 
 def _constant(pack: Pack, name: str) -> Any:
