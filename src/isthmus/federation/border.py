@@ -16,6 +16,7 @@ import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -93,7 +94,7 @@ class Border:
         """Write down a file that is given to a person: what it is, whose, and how many bytes. Unavailable: E-DISK."""
         with self._lock:
             named = {"study": crossing.study, "question": "", "kind": "", "statistics": []}
-            self._enter([{"run": run, **named, **what, **_way(crossing)}])
+            self._enter([{"run": run, **named, **what, **_told(crossing.way)}])
 
     def _enter(self, found: Sequence[Mapping[str, Any]]) -> None:
         number, total, head, rows = self._number, self._total, self._head, []
@@ -186,12 +187,13 @@ def _row(message: Message, crossing: Crossing) -> dict[str, Any]:
         "kind": step.kind if step else str(asked.get("kind", "")),
         "statistics": sorted({f.kind for f in step.layout.fields}) if step and message.kind == "masked" else [],
         "bytes": weight(message),
-        **_way(crossing),
+        **_told(crossing.way),
     }
 
 
-def _way(crossing: Crossing) -> dict[str, Any]:
-    return plain(crossing.way) if crossing.way else {}
+@lru_cache(maxsize=64)  # of every message of a run the same
+def _told(way: Leg | None) -> Mapping[str, Any]:
+    return plain(way) if way else {}
 
 
 def _next(head: str, row: bytes) -> str:

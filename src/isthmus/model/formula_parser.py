@@ -6,6 +6,7 @@ import keyword
 import math
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import NoReturn
 
@@ -38,6 +39,7 @@ _TOKEN = re.compile(
 )
 
 
+@lru_cache(maxsize=256)  # every round of a model asks for its formula again
 def parse(text: str) -> Formula:
     """Read a formula.
 
