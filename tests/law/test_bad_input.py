@@ -79,6 +79,7 @@ TROUBLES: dict[str, Callable[[Rows], Rows]] = {
     "no count": all_of("visits", 0.0),
     "weights of zero": all_of("exposure", 0.0),
     "a negative weight": first("exposure", -1.0),
+    "faint weights": put(exposure=lambda r: 1e-9 * r["exposure"]),
     "one weight": put(exposure=lambda r: (np.arange(ROWS) == 5).astype(float)),
     "copies of zero": all_of("copies", 0.0),
     "copies of a half": first("copies", 0.5),
@@ -112,7 +113,8 @@ def outcome(statistic: Any, question: Any, rows: Rows, sites: np.ndarray) -> Any
 
 
 STOPS = (Invalid, Refused)
-NO_COLUMN = {"E-NO-ROWS", "E-TOO-MANY-TERMS"}  # about how many rows there are, whatever the columns hold
+# About how many rows there are, whatever the columns hold; a question has one variable of weights.
+NO_COLUMN = {"E-NO-ROWS", "E-TOO-MANY-TERMS", "E-WEIGHTS"}
 
 
 FIGURES = re.compile(
@@ -172,6 +174,25 @@ WEIGHTED = {
         "weights": {"variable": "exposure", "kind": "precision"},
     }
 }
+WEIGHABLE: list[dict[str, Any]] = [
+    {"cox": {"formula": "Surv(time, event) ~ arm"}},
+    {"cox": {"formula": "Surv(time, event) ~ arm", "strata": ["site"]}},
+    {"parametric_survival": {"formula": "Surv(time, event) ~ arm", "distribution": "weibull"}},
+    {
+        "parametric_survival": {
+            "formula": "Surv(time, event) ~ arm",
+            "distribution": "piecewise_exponential",
+            "cuts": [45],
+        }
+    },
+    {"multinomial": {"formula": "stage ~ arm"}},
+    {"ordinal": {"formula": "stage ~ arm"}},
+]
+FAINT = [WEIGHTED] + [
+    {kind: {**asked, "weights": {"variable": "exposure", "kind": "sampling"}}}
+    for one in WEIGHABLE
+    for kind, asked in one.items()
+]
 TWICE = {"glm": {"formula": "died ~ age + year", "family": "binomial"}}
 KAPLAN = {"kaplan_meier": {"time": "time", "event": "event", "by": "arm"}}
 
@@ -193,6 +214,7 @@ ERRORS: list[tuple[str, dict[str, Any], str, str]] = [
     ("a negative weight", WEIGHTED, "E-WEIGHTS", "exposure"),
     ("weights of zero", WEIGHTED, "E-NO-ROWS", "weight"),
     ("constant outcome", WEIGHTED, "E-OUTCOME", "pressure"),
+    *(("faint weights", asked, "E-WEIGHTS", "weights") for asked in FAINT),
 ]
 
 

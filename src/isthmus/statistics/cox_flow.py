@@ -12,7 +12,7 @@ import numpy as np
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid, Refused
-from isthmus.statistics import coordinates, cox_model, cox_zph, implied, inference, linear, sandwich
+from isthmus.statistics import coordinates, cox_model, cox_zph, implied, inference, linear, sandwich, weighting
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.cox_model import Model
@@ -61,6 +61,7 @@ def fit_sites(model: Model) -> Flow:
             marks.append(pooled["marks"])
             check(model, counts["n"], counts["events"])
             died.append(float(pooled["events" if model.weighting is None else "event_weight"][0]))
+            weighting.check_mean(died[0], counts["events"])
         return At(here, coefficients, float(pooled["loglik"][0]), pooled["score"], pooled["information"], died[0])
 
     found = yield from newton(model, place, evaluate)
@@ -119,6 +120,7 @@ def fit_common(model: Model) -> Flow:
     marks, blocks = pooled["marks"], event_blocks(model.strata, pooled)
     n, deaths = int(pooled["rows"].sum()), int(blocks.deaths.sum())
     check(model, n, deaths)
+    weighting.check_mean(blocks.total, deaths)
     place = centred(place, pooled["moments"] / float(n), model)
     sent = [0]
     latest: list[tuple[RiskSets, FloatArray]] = []

@@ -12,6 +12,7 @@ from isthmus.statistics.cox_sums import Columns
 from isthmus.summary import FloatArray, IntArray
 
 Params = Mapping[str, Any]
+FEW = 15  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One site's rows sorted by (stratum, time): columns (p, n) about the site's own means `centre` (p,).
+    """One site's rows sorted by (stratum, time): columns (p, n) about the site's own `centre` (p,).
 
     `silent`: rows without weight, which are left out. `kept` holds what was derived from the rows on first use: it
     lives and goes with them.
@@ -73,7 +74,7 @@ class Rows:
 
 
 def sorted_rows(design: FloatArray, told: Told, strata: int) -> Rows:
-    """Sort by (stratum, time), events first; centre each column at its mean here (the partial likelihood does not see it)."""
+    """Sort by (stratum, time), events first; centre each column at a usual value (the partial likelihood does not see it)."""
     order = np.lexsort((~told.event, told.time, told.stratum))
     silent = 0
     if told.weight is not None:
@@ -84,9 +85,14 @@ def sorted_rows(design: FloatArray, told: Told, strata: int) -> Rows:
     centre = np.zeros(len(design))
     for j, (line, given) in enumerate(zip(columns, design, strict=True)):
         np.take(given, order, out=line)
-        centre[j] = line.mean() if order.size else 0.0
+        centre[j] = _usual(line) if order.size else 0.0
         line -= centre[j]
     return Rows(columns, centre, told.taken(order), strata, silent)
+
+
+def _usual(line: FloatArray) -> float:
+    """The median of a few rows: a mean would take up one absurd value, and the other rows' digits would be lost in it."""
+    return float(np.median(line[:: 1 + line.size // FEW]))
 
 
 def columns(rows: Rows, params: Params) -> tuple[Columns, FloatArray]:

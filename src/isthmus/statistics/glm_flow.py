@@ -12,7 +12,7 @@ from scipy import special
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
-from isthmus.statistics import coordinates, glm_model, linear, sandwich
+from isthmus.statistics import coordinates, glm_model, linear, sandwich, weighting
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.families import null_deviance
@@ -212,6 +212,7 @@ def check_pooled(model: Model, sums: dict[str, float]) -> None:
     if sums["n"] == 0:
         weighed = "" if model.weighting is None else " and a weight above 0"
         raise Invalid("E-NO-ROWS", f"no row has all variables of this question{weighed}", "look at `excluded`")
+    weighting.check_mean(sums["weight"], sums["n"])
     count = sums["weight"] if model.weighting == "frequency" else sums["n"]
     if count <= model.size:
         raise Invalid("E-TOO-MANY-TERMS", "there are at least as many terms as rows", "use fewer terms")

@@ -234,6 +234,7 @@ def _begin(model: Model) -> Pooled:
         levels = np.rint(pooled["levels"]).astype(np.int64)
         weight = levels.astype(np.float64) if model.errors.weighting is None else pooled["weight"]
         _check(model, levels, weight)
+        weighting.check_mean(float(weight.sum()), float(levels.sum()))
         target = coordinates.recentred(place, pooled["gram"], fixed)
         try:
             linear.cholesky(pooled["gram"])

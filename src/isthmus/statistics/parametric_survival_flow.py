@@ -20,7 +20,7 @@ from isthmus.evidence import Counts, Weights, of_squares, weights_of, worst
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Design
-from isthmus.statistics import coordinates, implied, linear, sandwich
+from isthmus.statistics import coordinates, implied, linear, sandwich, weighting
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.newton import MAX_ROUNDS, STEP, diverged, must_halve
@@ -250,6 +250,7 @@ def fit(model: Model) -> Flow:
     target = coordinates.rotated(target, coordinates.turned(pooled["gram"], place, target))
     rest = float(pooled["square"][0]) - linear.dot(first, pooled["right"])
     weight = float(n) if model.errors.weighting is None else float(pooled["weight"][0])
+    weighting.check_mean(weight, n)
     if model.free > model.size and rest <= PERFECT * float(pooled["square"][0]):
         hint = "exponential has no scale to fit"
         raise Invalid("E-OUTCOME", f"time {model.time!r} follows from the terms: the scale would be 0", hint)

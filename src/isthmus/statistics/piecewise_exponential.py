@@ -232,6 +232,7 @@ def fit(model: Model, cuts: Cuts) -> Flow:
     cox_flow.check(model, n, int(events.sum()))
     _check_intervals(model, cuts, events)
     deaths = events if model.weighting is None else pooled["event_weight"]
+    weighting.check_mean(float(deaths.sum()), float(events.sum()))
     place = cox_flow.centred(place, pooled["moments"] / float(n), model)
     size, sent = model.size, [0]
     state = [_Foretold(place, np.zeros(size), np.log(deaths / pooled["time"]), np.zeros((size, deaths.size)))]

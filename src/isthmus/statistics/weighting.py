@@ -16,6 +16,8 @@ from isthmus.statistics.contract import Inputs
 from isthmus.statistics.sandwich import Errors
 from isthmus.summary import FloatArray
 
+FAINT = 2.0**-19  # mean weight whose square keeps 26 of the 64 fractional bits of a masked sum
+
 
 @record
 class Weighting:
@@ -106,6 +108,17 @@ def check_weights(weighting: Weighting, prior: Any) -> None:
         raise Invalid("E-WEIGHTS", f"weights {weighting.variable!r} must not be negative")
     if weighting.kind == "frequency" and not bool(np.all(prior == np.rint(prior))):
         raise Invalid("E-WEIGHTS", f"frequency weights {weighting.variable!r} must be whole numbers")
+
+
+def check_mean(total: float, rows: float) -> None:
+    """Whether sums of weights, and of their squares in robust errors, keep their digits in the masked sums.
+
+    Raises:
+        Invalid: E-WEIGHTS, they are far below 1.
+    """
+    if rows > 0.0 and 0.0 < total < FAINT * rows:
+        text = "weights are a millionth or less on average: sums of their squares would lose digits"
+        raise Invalid("E-WEIGHTS", text, "multiply them by a constant, so that they are near 1")
 
 
 def with_weights(found: Evidence, prior: FloatArray | None, silent: int) -> Evidence:
