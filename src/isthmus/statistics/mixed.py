@@ -188,12 +188,8 @@ def _summarise(question: Mixed, setting: Setting, prepared: Rows, asked: Round) 
         return mixed_quadrature.summarise(question.family, prepared, question.points, asked)
     if params["step"] == "effects":
         return mixed_effects.summarise(question.family, prepared, asked)
-    theta, found = np.asarray(params["theta"]), mixed_groups.sums(prepared, params)
-    if params["step"] == "grid":
-        each = [mixed_groups.evaluated(found, one) for one in theta]
-        logs, grams = np.array([log for log, _ in each]), np.array([gram for _, gram in each])
-    else:
-        logs, grams = mixed_groups.derivatives(found, theta)
+    found = mixed_groups.sums(prepared, params)
+    logs, grams = (mixed_groups.grid if params["step"] == "grid" else mixed_groups.newton)(found, params)
     weights = weights_of(np.ones(prepared.y.size), plan.model.size)
     values = {"logs": logs, "grams": grams, "powers": found.powers}
     return Answer(filled(asked.layout, {f.name: values[f.name] for f in asked.layout.fields}), weights)

@@ -70,11 +70,12 @@ def summarise(family: str, rows: Rows, asked: Round) -> Answer:
 
 def _gaussian(rows: Rows, asked: Round) -> tuple[FloatArray, FloatArray]:
     found = mixed_groups.sums(rows, asked.params)
-    L = mixed_groups.lower(np.asarray(asked.params["theta"]), found.inner.shape[1])
-    inverse = np.linalg.inv(np.eye(len(L)) + L.T @ found.inner[0] @ L)
+    root = found.root[0]
+    L = mixed_groups.lower(np.asarray(asked.params["theta"]), len(root))
+    inverse = np.linalg.inv(np.eye(len(L)) + L.T @ root.T @ root @ L)
     spread: FloatArray = L @ inverse @ L.T
     away = np.append(-np.asarray(asked.params["coefficients"]), 1.0)
-    return spread @ (found.cross[0] @ away), spread
+    return spread @ root.T @ (found.cross[0] @ away), spread
 
 
 def _mode(family: str, rows: Rows, asked: Round) -> tuple[FloatArray, FloatArray]:

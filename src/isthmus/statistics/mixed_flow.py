@@ -10,24 +10,29 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
-from isthmus.statistics import coordinates, glm_flow, linear, mixed_df, mixed_profile, mixed_start, mixed_steps
+from isthmus.statistics import coordinates, glm_flow, linear, mixed_df, mixed_groups, mixed_profile, mixed_start, mixed_steps
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.glm_flow import Start
 from isthmus.statistics.glm_model import Model
 from isthmus.statistics.mixed_profile import Profile, profile
+from isthmus.statistics.mixed_start import Curve, Range
 from isthmus.statistics.mixed_steps import Turn
 from isthmus.statistics.newton import must_halve
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
 NODES = (20, 9)  # values of theta in the grid round: for an intercept alone, and beside random slopes
-MOST = (8, 15)  # Newton rounds, likewise
+FINER = 12  # in a second one
+SURE = 0.02  # relative change of a root with half of the nodes, below which a second round would tell nothing more
+MOST = (4, 15)  # Newton rounds: for an intercept alone, and beside random slopes
+MOST_LIFT = 2.0**36  # keeps sums of a hundred million rows in the 63 bits above the point
 NEAR = 1e-5  # standard errors of theta: from here the sums follow from their derivatives, to 1e-15
 NEARER = 1e-8  # the same for second derivatives, which nothing carries on
 ZERO = 1e-6  # a root of such a ratio that is rounding: the variance is 0
@@ -85,7 +90,8 @@ class Plan:
     def numbers(self) -> int:
         """Most numbers that leave about the groups."""
         width = self.model.size + 1
-        return (self.nodes + self.most * self.kept) * (width * (width + 1) // 2 + 1) + 2 * len(self.slopes)
+        finer = 0 if self.slopes else FINER
+        return (self.nodes + finer + self.most * self.kept) * (width * (width + 1) // 2 + 1) + 2 * len(self.slopes)
 
 
 def sums_layout(plan: Plan, count: int, *more: Field) -> Layout:
@@ -115,25 +121,60 @@ def fit(plan: Plan) -> Flow:
     """The whole flow."""
     begun, rounds = yield from begin(plan)
     place = mixed_steps.turn(begun.average)
-    now = yield from _first(plan, begun, place)
-    rounds, before, last, jumps = rounds + 1, now, math.inf, 0
+    now, used = yield from _searched(plan, begun, place)
+    rounds, before, last, jumps = rounds + used, now, math.inf, 0 if plan.slopes else -1
     for _ in range(plan.most):
-        theta = place.theta(now)
-        pooled = yield Round(sums_layout(plan, plan.kept), {"step": "newton", "theta": theta, **begun.params})
+        asked = Asked(place, now)
+        pooled = yield Round(sums_layout(plan, plan.kept), {"step": "newton", **asked.params(), **begun.params})
         rounds += 1
-        found = _profile(plan, begun, pooled["logs"], pooled["grams"])
+        logs, grams = asked.plain(pooled, begun.groups)
+        found = _profile(plan, begun, logs, grams)
         if must_halve(found.deviance, last):
             now, jumps = (now + before) / 2.0, -1
             continue
         move = mixed_steps.onward(mixed_steps.here(found, now, place), begun.groups, plan.degrees(begun.n), jumps)
         if move.errors is not None and bool(np.all(np.abs(move.newton) < plan.near * move.errors)):
-            ended = _end(plan, begun, (place, now, move.newton), pooled)
-            freedom = mixed_df.slopes(found, pooled["grams"]) if plan.satterthwaite else None
+            ended = _end(plan, begun, (place, now, move.newton), (logs, grams))
+            freedom = mixed_df.slopes(found, grams) if plan.satterthwaite else None
             return _estimate(plan, begun, replace(ended, freedom=freedom), rounds)
         before, last, now, jumps = now, found.deviance, move.factor, jumps + (jumps >= 0 and move.jumped)
     hint = "does the outcome vary inside groups? use fewer random slopes or simpler terms"
     message = f"no convergence in {plan.most} rounds for outcome {plan.model.outcome!r} by {plan.group!r}"
     raise Invalid("E-CONVERGENCE", message, hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One value of theta, and what makes its sums of a size that 64 fractional bits hold well.
+
+    With a large variance V^-1 leaves of what is between groups as good as nothing, and derivatives by theta even less:
+    sums are multiplied by `lift`, derivatives by `stretch` (m,), before they leave.
+    """
+
+    place: Turn
+    factor: FloatArray
+
+    @property
+    def lift(self) -> float:
+        """1 and the largest variance."""
+        return min(1.0 + float(np.max(linear.total(self.factor**2))), MOST_LIFT)
+
+    @property
+    def stretch(self) -> FloatArray:
+        """Of each entry the standard deviation in its row, where that is above 1."""
+        rows = np.sqrt(np.maximum(linear.total(self.factor**2), 1.0))
+        return np.ldexp(1.0, np.frexp(rows)[1] - 1)[np.tril_indices(len(rows))[0]]
+
+    def params(self) -> dict[str, Any]:
+        """Of a round."""
+        return {"theta": self.place.theta(self.factor), "lift": self.lift, "stretch": self.stretch}
+
+    def plain(self, pooled: Summary, groups: int) -> tuple[FloatArray, FloatArray]:
+        """`logs` and `grams` as they are."""
+        small = 1.0 / mixed_groups.orders(self.stretch)
+        logs, grams = pooled["logs"] * small, pooled["grams"] * (small / self.lift)[:, None, None]
+        logs[0] += len(self.factor) * groups * math.log(self.lift)
+        return logs, grams
 
 
 def begin(plan: Plan) -> Pooled:
@@ -194,25 +235,38 @@ def _average(plan: Plan, place: Coordinates, gram: FloatArray, told: Mapping[str
     return made
 
 
-def _first(plan: Plan, begun: Begun, place: Turn) -> Pooled:
-    """L (q, q), the same variance in every direction, where the deviance between the grid's values is least.
+def _searched(plan: Plan, begun: Begun, place: Turn) -> Pooled:
+    """L (q, q), the same variance in every direction, where the deviance is least, and rounds: one, or two where one leaves doubt.
 
     Raises:
         Invalid: E-COLLINEAR, a slope column varies in one row alone.
     """
-    roots = mixed_start.nodes(plan.nodes)
-    grid = np.array([place.theta(root * np.eye(plan.random)) for root in roots.tolist()])
-    asked = {"step": "grid", "theta": grid, **begun.params}
-    pooled = yield Round(sums_layout(plan, len(grid), *slope_fields(plan)), asked)
-    check_slopes(plan, pooled)
-    found = np.array(
-        [
-            _profile(plan, begun, logs[None], gram[None]).deviance
-            for logs, gram in zip(pooled["logs"], pooled["grams"], strict=True)
-        ]
-    )
-    best = mixed_start.least(roots, found, float(plan.random * begun.groups))
-    return max(best, mixed_steps.NUDGE if plan.slopes else 0.0) * np.eye(plan.random)
+    over, evaluate = Range(0.0, math.inf), partial(profile, n=begun.n, reml=plan.reml)
+    curve, values = yield from _curve(plan, begun, place, (over, plan.nodes, slope_fields(plan)))
+    best, about = mixed_start.least(curve, values, evaluate)
+    if plan.slopes:
+        return max(best, mixed_steps.NUDGE) * np.eye(plan.random), 1
+    other, _ = mixed_start.least(curve.every_other(), values[::2], evaluate)
+    if abs(best - other) <= SURE * best:
+        return best * np.eye(plan.random), 1
+    curve, values = yield from _curve(plan, begun, place, (about, FINER, ()))
+    best, _ = mixed_start.least(curve, values, evaluate)
+    return best * np.eye(plan.random), 2
+
+
+def _curve(plan: Plan, begun: Begun, place: Turn, asked: tuple[Range, int, tuple[Field, ...]]) -> Pooled:
+    """(`Curve`, deviances) of one round."""
+    over, count, more = asked
+    roots = over.nodes(count)
+    each = [Asked(place, root * np.eye(plan.random)) for root in roots.tolist()]
+    told = {"theta": np.array([place.theta(one.factor) for one in each]), "lift": np.array([one.lift for one in each])}
+    pooled = yield Round(sums_layout(plan, count, *more), {"step": "grid", **told, **begun.params})
+    if more:
+        check_slopes(plan, pooled)
+    grams, grows = pooled["grams"] / told["lift"][:, None, None], float(plan.random * begun.groups)
+    logs = pooled["logs"] + grows * np.log(told["lift"])
+    values = [_profile(plan, begun, log[None], gram[None]).deviance for log, gram in zip(logs, grams, strict=True)]
+    return Curve(over, roots, pooled["logs"], grams, grows), np.array(values)
 
 
 def slope_fields(plan: Plan) -> tuple[Field, ...]:
@@ -243,13 +297,15 @@ class _Ended:
     freedom: tuple[FloatArray, FloatArray] | None = None
 
 
-def _end(plan: Plan, begun: Begun, last: tuple[Turn, FloatArray, FloatArray], pooled: Summary) -> _Ended:
+def _end(
+    plan: Plan, begun: Begun, last: tuple[Turn, FloatArray, FloatArray], sums: tuple[FloatArray, FloatArray]
+) -> _Ended:
     """After the last step, from derivatives; what is 0 but for rounding is 0."""
     place, now, newton = last
     after = now + mixed_steps.lower(newton, plan.random)
     after = np.where((np.abs(after) < ZERO) & np.eye(plan.random, dtype=bool), 0.0, after)
     theta, final = place.theta(now), place.theta(after)
-    logs, grams = mixed_profile.moved(pooled["logs"], pooled["grams"], final - theta)
+    logs, grams = mixed_profile.moved(*sums, final - theta)
     return _Ended(final, _profile(plan, begun, logs, grams))
 
 

@@ -1,21 +1,24 @@
 """Linear mixed models at a site: sums by group, and what follows from them at one value of the relative covariance.
 
-Group g has V_g = I + Z_g L L' Z_g', L lower triangular (lme4's theta), Z_g its random columns. With A = Z'Z, B = Z'[X y]
-and K = I + L' A L, log det V = log det K and [X y]' V^-1 [X y] = [X y]'[X y] - (L'B)' K^-1 (L'B): q by q algebra.
+Group g has V_g = I + Z_g L L' Z_g', L lower triangular (lme4's theta), Z_g its random columns. With Z = Q R, T = R L and
+M = I + T T', log det V = log det M and [X y]' V^-1 [X y] = [X y]' (I - Q Q') [X y] + (Q'[X y])' M^-1 (Q'[X y]): q by q
+algebra, in which nothing cancels however large the variances are.
 Reference: Bates, Maechler, Bolker & Walker (2015), J Stat Softw 67(1), section 3.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.statistics.chunks import pieces
+from isthmus.statistics.chunks import CHUNK
 from isthmus.summary import FloatArray
+
+ROUNDING = 1e-24  # of a column's squares in a group: what is left of one that does not vary there
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +45,13 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """`whole` (P, P) of all rows; by group `inner` (G, q, q) Z'Z and `cross` (G, q, P) Z'[X y]; P columns with y.
+    """With Z = Q R by group: `within` (P, P) what Q leaves of [X y], `root` R (G, q, q) upper, `cross` Q'[X y] (G, q, P).
 
-    `powers` (2, q - 1): of the random slopes' columns, sums of squares and of fourth powers.
+    P columns with y. `powers` (2, q - 1): of the random slopes' columns, sums of squares and of fourth powers.
     """
 
-    whole: FloatArray
-    inner: FloatArray
+    within: FloatArray
+    root: FloatArray
     cross: FloatArray
     powers: FloatArray
 
@@ -78,20 +81,54 @@ def _sums(rows: Rows, params: Any, unit: float) -> Sums:
     centre, scale = np.asarray(params["centre"])[:, None], np.asarray(params["scale"])[:, None]
     p, random = len(rows.columns), list(rows.slopes)
     q, groups = 1 + len(random), len(rows.starts)
-    whole, cross = np.zeros((p + 1, p + 1)), np.zeros((groups, q, p + 1))
-    inner = np.zeros((groups, q, q))
-    group, powers = np.repeat(np.arange(groups), rows.sizes), np.zeros((2, len(random)))
-    for piece in pieces(rows.y.size):
-        plain = (rows.columns[:, piece] - centre) / scale
-        z = np.vstack([np.ones((1, plain.shape[1])), plain[random]])
-        w = np.vstack([params["rotation"] @ plain if "rotation" in params else plain, rows.y[None, piece] / unit])
-        whole += w @ w.T
-        powers += np.array([(z[1:] ** 2).sum(axis=1), (z[1:] ** 4).sum(axis=1)])
-        here, first = np.unique(group[piece], return_index=True)
-        for k in range(q):
-            cross[here, k] += np.add.reduceat(w * z[k], first, axis=1).T
-            inner[here, k] += np.add.reduceat(z * z[k], first, axis=1).T
-    return Sums(whole, inner, cross, powers)
+    within, cross = np.zeros((p + 1, p + 1)), np.zeros((groups, q, p + 1))
+    root, powers = np.zeros((groups, q, q)), np.zeros((2, len(random)))
+    for first, last in _spans(rows):
+        here, sizes = slice(first, last), rows.sizes[first:last]
+        at = slice(int(rows.starts[first]), int(rows.starts[first] + sizes.sum()))
+        plain = (rows.columns[:, at] - centre) / scale
+        z = plain[random]
+        own = params["rotation"] @ plain if "rotation" in params else plain
+        powers += np.array([(z**2).sum(axis=1), (z**4).sum(axis=1)])
+        left = np.vstack([z, own, rows.y[None, at] / unit])
+        made = _turned(left, len(random), rows.starts[here] - at.start, sizes)
+        root[here, :, 1:], cross[here] = made[:, :, : q - 1], made[:, :, q - 1 :]
+        root[here, 0, 0] = np.sqrt(sizes)
+        within += left[q - 1 :] @ left[q - 1 :].T
+    return Sums(within, root, cross, powers)
+
+
+def _spans(rows: Rows) -> Iterator[tuple[int, int]]:
+    """Groups that follow one another, to about `CHUNK` rows at a time."""
+    ends = rows.starts + rows.sizes
+    first = 0
+    while first < len(rows.starts):
+        last = max(int(np.searchsorted(ends, rows.starts[first] + CHUNK, side="right")), first + 1)
+        yield first, last
+        first = last
+
+
+def _turned(left: FloatArray, slopes: int, starts: NDArray[np.intp], sizes: NDArray[np.intp]) -> FloatArray:
+    """Q' `left` (G, q, rows of left), Q an orthonormal basis of a group's ones and first `slopes` rows; leaves the rest.
+
+    Gram and Schmidt, one column after the other. A column that does not vary beside those before it has no direction.
+    """
+    made = np.zeros((len(starts), slopes + 1, len(left)))
+    first = np.array([np.einsum("ij,ij->i", left[:slopes], left[:slopes])]) if slopes else np.zeros((1, 0))
+    sums = np.add.reduceat(left, starts, axis=1)
+    made[:, 0] = (sums / np.sqrt(sizes)).T
+    left -= np.repeat(sums / sizes, sizes, axis=1)
+    whole = np.add.reduceat(left[:slopes] ** 2, starts, axis=1) if slopes else first
+    for k in range(slopes):
+        column = left[k].copy()
+        square = np.add.reduceat(column * column, starts)
+        told = square > ROUNDING * (whole[k] + made[:, 0, k] ** 2)
+        size = np.sqrt(np.where(told, square, 1.0))
+        share = np.where(told, np.add.reduceat(left * column, starts, axis=1) / size, 0.0)
+        made[:, k + 1] = share.T
+        left -= np.repeat(share / size, sizes, axis=1) * column
+        left[k] = 0.0
+    return made
 
 
 def lower(theta: FloatArray, size: int) -> FloatArray:
@@ -101,42 +138,69 @@ def lower(theta: FloatArray, size: int) -> FloatArray:
     return made
 
 
+def grid(found: Sums, params: Any) -> tuple[FloatArray, FloatArray]:
+    """(k,) and (k, P, P) at each theta: log det V less q log(lift) a group, and [X y]' V^-1 [X y] times the lift."""
+    each = [evaluated(found, one) for one in np.asarray(params["theta"])]
+    logs, grams = np.array([log for log, _ in each]), np.array([gram for _, gram in each])
+    lift, (groups, q, _) = np.asarray(params["lift"]), found.root.shape
+    return logs - groups * q * np.log(lift), grams * lift[:, None, None]
+
+
+def newton(found: Sums, params: Any) -> tuple[FloatArray, FloatArray]:
+    """The same at one theta, with derivatives times their stretch."""
+    logs, grams = derivatives(found, np.asarray(params["theta"]))
+    lift, stretch = float(params["lift"]), np.asarray(params["stretch"])
+    factors, (groups, q, _) = orders(stretch), found.root.shape
+    logs[0] -= groups * q * np.log(lift)
+    return logs * factors, grams * (lift * factors)[:, None, None]
+
+
+def orders(stretch: FloatArray) -> FloatArray:
+    """(k,) factors of a value, its first and its second derivatives."""
+    pairs = [stretch[i] * stretch[: i + 1] for i in range(len(stretch))]
+    return np.concatenate([np.ones(1), stretch, *pairs])
+
+
 def evaluated(found: Sums, theta: FloatArray) -> tuple[float, FloatArray]:
     """log det V and [X y]' V^-1 [X y] (P, P), summed over this site's groups."""
-    _, _, half, weighted, determinants = _parts(found, theta)
-    return float(np.log(determinants).sum()), found.whole - _gram(half, weighted)
+    _, half, _, log = _parts(found, theta)
+    return log, found.within + _gram(half, half)
 
 
 def derivatives(found: Sums, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The same with first and second derivatives by theta: (k,) and (k, P, P), k = 1 + m + m (m + 1) / 2."""
-    L, inverse, half, weighted, determinants = _parts(found, theta)
-    units = [lower(row, len(L)) for row in np.eye(len(theta))]
-    slope = found.inner @ L
-    turns = [e.T @ slope + np.swapaxes(slope, 1, 2) @ e for e in units]
-    moved = [e.T @ found.cross for e in units]
-    rests = [c - k @ weighted for c, k in zip(moved, turns, strict=True)]
-    logs = [float(np.log(determinants).sum())]
-    grams = [found.whole - _gram(half, weighted)]
-    for k, c, rest in zip(turns, moved, rests, strict=True):
-        logs.append(_trace(inverse, k))
-        grams.append(-_gram(rest, weighted) - _gram(weighted, c))
-    for i, first in enumerate(units):
-        for j, second in enumerate(units[: i + 1]):
-            bend = first.T @ found.inner @ second
-            bend = bend + np.swapaxes(bend, 1, 2)
-            logs.append(_trace(inverse, bend) - _trace(inverse @ turns[i], inverse @ turns[j]))
-            both = _gram(rests[i], inverse @ rests[j])
-            grams.append(_gram(weighted, bend @ weighted) - both - both.T)
+    turned, half, moved, log = _parts(found, theta)
+    entries = list(zip(*np.tril_indices(found.root.shape[1]), strict=True))
+    # C^-1 dM C^-T by entry (r, c) of L is a b' + b a', a column r of C^-1 R and b column c of C^-1 T
+    units = [turned[:, :, r, None] * moved[:, None, :, c] for r, c in entries]
+    slopes = [unit + np.swapaxes(unit, 1, 2) for unit in units]
+    logs, grams = [log], [found.within + _gram(half, half)]
+    for slope in slopes:
+        logs.append(float(np.einsum("gii->", slope)))
+        grams.append(-_gram(half, slope @ half))
+    for i, (r, c) in enumerate(entries):
+        for j, (s, d) in enumerate(entries[: i + 1]):
+            bend = np.zeros_like(slopes[i])
+            if c == d:
+                bend = turned[:, :, r, None] * turned[:, None, :, s]
+                bend = bend + np.swapaxes(bend, 1, 2)
+            both = slopes[i] @ slopes[j]
+            logs.append(float(np.einsum("gii->", bend) - np.einsum("gii->", both)))
+            grams.append(_gram(half, (both + np.swapaxes(both, 1, 2) - bend) @ half))
     return np.array(logs), np.array(grams)
 
 
-def _parts(found: Sums, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-    """L, K^-1, L'B, K^-1 L'B and det K by group."""
-    L = lower(theta, found.inner.shape[1])
-    K = np.eye(len(L)) + L.T @ found.inner @ L
-    inverse: FloatArray = np.asarray(np.linalg.inv(K), dtype=np.float64)
-    half = L.T @ found.cross
-    return L, inverse, half, inverse @ half, np.linalg.det(K)
+def _parts(found: Sums, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, float]:
+    """With T = R L and C C' = I + T T' by group: C^-1 R, C^-1 Q'[X y], C^-1 T, and log det V."""
+    q = found.root.shape[1]
+    T = found.root @ lower(theta, q)
+    C = np.linalg.cholesky(np.eye(q) + T @ np.swapaxes(T, 1, 2))
+    right = np.concatenate([found.root, found.cross, T], axis=2)
+    for i in range(q):
+        right[:, i] /= C[:, i, i, None]
+        right[:, i + 1 :] -= C[:, i + 1 :, i, None] * right[:, i, None]
+    log = 2.0 * float(np.log(np.einsum("gii->gi", C)).sum())
+    return right[:, :, :q], right[:, :, q:-q], right[:, :, -q:], log
 
 
 def _gram(left: FloatArray, right: FloatArray) -> FloatArray:
@@ -144,7 +208,3 @@ def _gram(left: FloatArray, right: FloatArray) -> FloatArray:
     width = left.shape[2]
     made: FloatArray = left.reshape(-1, width).T @ right.reshape(-1, width)
     return made
-
-
-def _trace(left: FloatArray, right: FloatArray) -> float:
-    return float(np.einsum("gij,gji->", left, right))

@@ -1,48 +1,143 @@
-"""Where the search of a linear mixed model begins: few values of theta, and the deviance between them.
+"""Where the search of a linear mixed model begins: few values of theta, and the sums between them.
 
-As a function of the ratio rho of an average group's variance to that of its mean's error, the sums have their poles on
-the negative axis. With t the root of rho, x = (t - 1) / (t + 1) takes all of 0 to infinity to -1 to 1 and the poles to
-the unit circle, so that a polynomial through Chebyshev's nodes in x is close everywhere (Trefethen 2013, chapter 8).
+As functions of the ratio rho of a group's variance to that of its mean's error, the sums have their poles on the
+negative axis. With t the root of rho, x = (t - a) / (t + a) takes all of 0 to infinity to -1 to 1 and the poles to the
+unit circle, whatever the sizes of the groups: a polynomial through Chebyshev's nodes in x is close everywhere, and much
+closer on a part of the range, about its own middle a (Trefethen 2013, chapter 8).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
+from isthmus.statistics import linear
+from isthmus.statistics.mixed_profile import Explained, Profile
 from isthmus.summary import FloatArray
 
-DIGITS = 13  # binary, of theta at the start: the last bits of cos and log differ between machines
-TRIED = 1_001  # values of x between the nodes
+DIGITS = 13  # binary, of a node: the last bits of a cosine differ between machines
+OUTER = 1e3  # beyond the outermost node of an open end, where the sums are as good as at the end itself
+BESIDE = 1e-6  # of a node: there the interpolant's slope has digits enough
+STEPS = 40  # of the search between two nodes
+NEXT = 1.01  # of the last node: nearer there is nothing between
+CLOSE = 1e-12  # relative change of a root at which the search ends
+
+Evaluate = Callable[[FloatArray, FloatArray], Profile]
 
 
-def nodes(count: int) -> FloatArray:
-    """(count,) roots of rho, falling."""
-    x = np.cos((2.0 * np.arange(count) + 1.0) * math.pi / (2.0 * count))
-    return coarse((1.0 + x) / (1.0 - x))
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Roots t from `low` (may be 0) to `high` (may be infinite)."""
+
+    low: float
+    high: float
+
+    @property
+    def middle(self) -> float:
+        """a."""
+        if self.low == 0.0 and math.isinf(self.high):
+            return 1.0
+        if self.low == 0.0 or math.isinf(self.high):
+            return self.high if self.low == 0.0 else self.low
+        return float(np.sqrt(self.low * self.high))
+
+    def turned(self, roots: FloatArray) -> FloatArray:
+        """x."""
+        return (roots - self.middle) / (roots + self.middle)
+
+    def nodes(self, count: int) -> FloatArray:
+        """(count,) rising."""
+        at = coarse(-np.cos((2.0 * np.arange(count) + 1.0) * math.pi / (2.0 * count)))
+        low = -1.0 if self.low == 0.0 else float(self.turned(np.array(self.low)))
+        high = 1.0 if math.isinf(self.high) else float(self.turned(np.array(self.high)))
+        x = 0.5 * ((high + low) + (high - low) * at)
+        return self.middle * (1.0 + x) / (1.0 - x)
 
 
-def least(roots: FloatArray, values: FloatArray, grows: float) -> float:
-    """The root of rho where a deviance with `values` at `roots` is least; it grows by `grows` log(1 + rho).
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Sums at `roots` (k,) rising in `over`: `logs` (k,) of log det V less `grows` log(1 + t^2), `grams` (k, P, P)."""
 
-    The rest of it is interpolated (Berrut & Trefethen 2004).
+    over: Range
+    roots: FloatArray
+    logs: FloatArray
+    grams: FloatArray
+    grows: float
+
+    def every_other(self) -> Curve:
+        """The same through half of the nodes."""
+        return Curve(self.over, self.roots[::2], self.logs[::2], self.grams[::2], self.grows)
+
+    def at(self, root: float) -> tuple[FloatArray, FloatArray]:
+        """Sums and their first derivatives by the root there, with 0 for second ones (Berrut & Trefethen 2004)."""
+        nodes = self.over.turned(self.roots)
+        gap = float(self.over.turned(np.array(root))) - nodes
+        if bool(np.any(gap == 0.0)):
+            return self.at(root * (1.0 + BESIDE))
+        apart = nodes[:, None] - nodes[None] + np.eye(len(nodes))
+        share = 1.0 / (np.multiply.accumulate(apart / np.abs(apart).max(), axis=1)[:, -1] * gap)
+        share = share / np.add.accumulate(share)[-1]
+        turn = 2.0 * self.over.middle / (root + self.over.middle) ** 2
+        made = []
+        for values in (self.logs, self.grams):
+            each = share.reshape(-1, *[1] * (values.ndim - 1))
+            here = np.add.accumulate(each * values)[-1]
+            slope = np.add.accumulate(each * (here - values) / gap.reshape(each.shape))[-1] * turn
+            made.append(np.array([here, slope, np.zeros_like(here)]))
+        made[0][:2] += [self.grows * math.log1p(root**2), self.grows * 2.0 * root / (1.0 + root**2)]
+        return made[0], made[1]
+
+
+def least(curve: Curve, values: FloatArray, evaluate: Evaluate) -> tuple[float, Range]:
+    """The root at which the deviance between nodes is least, by its slope, and the nodes about it.
+
+    `values` (k,) are the deviances at the nodes.
     """
-    smooth = values - grows * np.log1p(roots**2)
-    at = (roots - 1.0) / (roots + 1.0)
-    apart = at[:, None] - at[None]
-    weights = np.array([1.0 / np.prod(np.delete(row, k)) for k, row in enumerate(apart)])
-    x = np.linspace(-1.0, float(at.max()), TRIED)
-    gap = x[:, None] - at
-    share = weights / np.where(gap == 0.0, 1e-300, gap)
-    tried = (1.0 + x) / (1.0 - x)
-    found = (share @ (smooth - smooth.min())) / share.sum(axis=1) + grows * np.log1p(tried**2)
-    best = int(np.argmin(found))
-    if 0 < best < TRIED - 1:
-        before, here, after = found[best - 1 : best + 2]
-        x_best = x[best] + (x[1] - x[0]) * 0.5 * (before - after) / (before - 2.0 * here + after)
-        return float(coarse(np.array([(1.0 + x_best) / (1.0 - x_best)]))[0])
-    return float(coarse(tried[best : best + 1])[0])
+    best, last, over = int(np.argmin(values)), len(values) - 1, curve.over
+    about = Range(
+        float(curve.roots[best - 1]) if best else over.low, float(curve.roots[best + 1]) if best < last else over.high
+    )
+    low = about.low * (1.0 + BESIDE) if about.low else float(curve.roots[0]) / OUTER
+    high = float(curve.roots[-1]) * OUTER if math.isinf(about.high) else about.high * (1.0 - BESIDE)
+
+    def slope(root: float) -> float:
+        try:
+            return float(evaluate(*curve.at(root)).gradient[0])
+        except (Explained, linear.Dependent):
+            return math.nan
+
+    inner = float(curve.roots[-1])
+    while high > inner and math.isnan(slope(high)):  # too far beyond the nodes
+        high = max(float(np.sqrt(high * inner)), inner * (1.0 + BESIDE)) if high > inner * NEXT else inner
+    return _crossing(slope, low, high, about), about
+
+
+def _crossing(slope: Callable[[float], float], low: float, high: float, about: Range) -> float:
+    """Where `slope` turns positive, by false position after Illinois in the logarithm's stead, x."""
+    left, right = slope(low), slope(high)
+    if left >= 0.0:
+        return 0.0 if about.low == 0.0 else low
+    if right <= 0.0:
+        return high
+    a, b = float(about.turned(np.array(low))), float(about.turned(np.array(high)))
+    side, root = 0, low
+    for _ in range(STEPS):
+        x = (left * b - right * a) / (left - right)
+        x = x if a < x < b else 0.5 * (a + b)
+        before, root = root, about.middle * (1.0 + x) / (1.0 - x)
+        here = slope(root)
+        if here == 0.0 or abs(root - before) < CLOSE * root:
+            break
+        if here < 0.0:
+            a, left, right = x, here, right * (0.5 if side < 0 else 1.0)
+            side = -1
+        else:
+            b, right, left = x, here, left * (0.5 if side > 0 else 1.0)
+            side = 1
+    return root
 
 
 def coarse(values: FloatArray) -> FloatArray:
