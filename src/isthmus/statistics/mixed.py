@@ -191,7 +191,7 @@ def _summarise(question: Mixed, setting: Setting, prepared: Rows, asked: Round) 
     found = mixed_groups.sums(prepared, params)
     logs, grams = (mixed_groups.grid if params["step"] == "grid" else mixed_groups.newton)(found, params)
     weights = weights_of(np.ones(prepared.y.size), plan.model.size)
-    values = {"logs": logs, "grams": grams, "powers": found.powers}
+    values = {"logs": logs, "grams": grams, "powers": found.powers, "within": found.within}
     return Answer(filled(asked.layout, {f.name: values[f.name] for f in asked.layout.fields}), weights)
 
 

@@ -29,7 +29,7 @@ from isthmus.statistics.newton import must_halve
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
 NODES = (20, 9)  # values of theta in the grid round: for an intercept alone, and beside random slopes
-FINER = 12  # in a second one
+FINER = 11  # in a second one
 SURE = 0.02  # relative change of a root with half of the nodes, below which a second round would tell nothing more
 MOST = (4, 15)  # Newton rounds: for an intercept alone, and beside random slopes
 MOST_LIFT = 2.0**36  # keeps sums of a hundred million rows in the 63 bits above the point
@@ -91,7 +91,7 @@ class Plan:
         """Most numbers that leave about the groups."""
         width = self.model.size + 1
         finer = 0 if self.slopes else FINER
-        return (self.nodes + finer + self.most * self.kept) * (width * (width + 1) // 2 + 1) + 2 * len(self.slopes)
+        return (1 + self.nodes + finer + self.most * self.kept) * (width * (width + 1) // 2 + 1) + 2 * len(self.slopes)
 
 
 def sums_layout(plan: Plan, count: int, *more: Field) -> Layout:
@@ -213,14 +213,18 @@ def _profile(plan: Plan, begun: Begun, logs: FloatArray, grams: FloatArray) -> P
     try:
         return profile(logs, grams, begun.n, plan.reml)
     except mixed_profile.Explained as error:
-        message = f"the terms and the groups of {plan.group!r} leave nothing of {plan.model.outcome!r} unexplained"
-        raise Invalid("E-OUTCOME", message, "leave the grouping out, or a term that repeats the outcome") from error
+        raise _explained(plan) from error
     except linear.Dependent as error:
         names = plan.model.design.names
         if error.pivot == 0 or not error.others:
             message = f"column {names[error.pivot]!r} does not vary inside groups of {plan.group!r}"
             raise Invalid("E-COLLINEAR", f"{message}, which explain everything else", "leave it out") from error
         raise linear.collinear(error, names) from error
+
+
+def _explained(plan: Plan) -> Invalid:
+    message = f"the terms and the groups of {plan.group!r} leave nothing of {plan.model.outcome!r} unexplained"
+    return Invalid("E-OUTCOME", message, "leave the grouping out, or a term that repeats the outcome")
 
 
 def _average(plan: Plan, place: Coordinates, gram: FloatArray, told: Mapping[str, Any]) -> FloatArray:
@@ -239,34 +243,43 @@ def _searched(plan: Plan, begun: Begun, place: Turn) -> Pooled:
     """L (q, q), the same variance in every direction, where the deviance is least, and rounds: one, or two where one leaves doubt.
 
     Raises:
-        Invalid: E-COLLINEAR, a slope column varies in one row alone.
+        Invalid: E-COLLINEAR, a slope column varies in one row alone; E-OUTCOME, the groups explain everything.
     """
-    over, evaluate = Range(0.0, math.inf), partial(profile, n=begun.n, reml=plan.reml)
-    curve, values = yield from _curve(plan, begun, place, (over, plan.nodes, slope_fields(plan)))
+    evaluate = partial(_profile, plan, begun)
+    curve, values = yield from _curve(plan, begun, place, Range(0.0, math.inf))
     best, about = mixed_start.least(curve, values, evaluate)
-    if plan.slopes:
-        return max(best, mixed_steps.NUDGE) * np.eye(plan.random), 1
-    other, _ = mixed_start.least(curve.every_other(), values[::2], evaluate)
-    if abs(best - other) <= SURE * best:
-        return best * np.eye(plan.random), 1
-    curve, values = yield from _curve(plan, begun, place, (about, FINER, ()))
-    best, _ = mixed_start.least(curve, values, evaluate)
-    return best * np.eye(plan.random), 2
+    used = 1
+    if not plan.slopes:
+        other, _ = mixed_start.least(curve.every_other(), values[::2], evaluate)
+        if not abs(best - other) <= SURE * best:
+            finer, values = yield from _curve(plan, begun, place, about, curve)
+            best, _ = mixed_start.least(finer, values, evaluate)
+            used = 2
+    if math.isinf(best):
+        raise _explained(plan)
+    return max(best, mixed_steps.NUDGE if plan.slopes else 0.0) * np.eye(plan.random), used
 
 
-def _curve(plan: Plan, begun: Begun, place: Turn, asked: tuple[Range, int, tuple[Field, ...]]) -> Pooled:
-    """(`Curve`, deviances) of one round."""
-    over, count, more = asked
-    roots = over.nodes(count)
+def _curve(plan: Plan, begun: Begun, place: Turn, over: Range, known: Curve | None = None) -> Pooled:
+    """(`Curve`, deviances) of one round; `known` is the one before."""
+    roots = over.nodes(FINER if known else plan.nodes)
     each = [Asked(place, root * np.eye(plan.random)) for root in roots.tolist()]
-    told = {"theta": np.array([place.theta(one.factor) for one in each]), "lift": np.array([one.lift for one in each])}
-    pooled = yield Round(sums_layout(plan, count, *more), {"step": "grid", **told, **begun.params})
-    if more:
+    lift = np.array([one.lift for one in each])
+    told = {"step": "grid", "theta": np.array([place.theta(one.factor) for one in each]), "lift": lift}
+    width = plan.model.size + 1
+    more = () if known else (Field(name="within", shape=(width, width), kind="gram"), *slope_fields(plan))
+    pooled = yield Round(sums_layout(plan, len(roots), *more), {**told, **begun.params})
+    if not known:
         check_slopes(plan, pooled)
-    grams, grows = pooled["grams"] / told["lift"][:, None, None], float(plan.random * begun.groups)
-    logs = pooled["logs"] + grows * np.log(told["lift"])
-    values = [_profile(plan, begun, log[None], gram[None]).deviance for log, gram in zip(logs, grams, strict=True)]
-    return Curve(over, roots, pooled["logs"], grams, grows), np.array(values)
+    made = Curve(
+        over,
+        roots,
+        pooled["logs"],
+        pooled["grams"],
+        known.within if known else pooled["within"],
+        float(plan.random * begun.groups),
+    )
+    return made, np.array([_profile(plan, begun, *made.node(k)).deviance for k in range(len(roots))])
 
 
 def slope_fields(plan: Plan) -> tuple[Field, ...]:

@@ -139,15 +139,17 @@ def lower(theta: FloatArray, size: int) -> FloatArray:
 
 
 def grid(found: Sums, params: Any) -> tuple[FloatArray, FloatArray]:
-    """(k,) and (k, P, P) at each theta: log det V less q log(lift) a group, and [X y]' V^-1 [X y] times the lift."""
-    each = [evaluated(found, one) for one in np.asarray(params["theta"])]
-    logs, grams = np.array([log for log, _ in each]), np.array([gram for _, gram in each])
+    """(k,) and (k, P, P) at each theta: log det V less q log(lift) a group, and what `within` leaves of the rest times lift."""
     lift, (groups, q, _) = np.asarray(params["lift"]), found.root.shape
+    logs, grams = np.zeros(len(lift)), np.zeros((len(lift), *found.within.shape))
+    for k, theta in enumerate(np.asarray(params["theta"])):
+        _, half, _, logs[k] = _parts(found, theta)
+        grams[k] = _gram(half, half)
     return logs - groups * q * np.log(lift), grams * lift[:, None, None]
 
 
 def newton(found: Sums, params: Any) -> tuple[FloatArray, FloatArray]:
-    """The same at one theta, with derivatives times their stretch."""
+    """(k,) and (k, P, P) at one theta, with all of the rest, and derivatives times their stretch."""
     logs, grams = derivatives(found, np.asarray(params["theta"]))
     lift, stretch = float(params["lift"]), np.asarray(params["stretch"])
     factors, (groups, q, _) = orders(stretch), found.root.shape
@@ -161,14 +163,8 @@ def orders(stretch: FloatArray) -> FloatArray:
     return np.concatenate([np.ones(1), stretch, *pairs])
 
 
-def evaluated(found: Sums, theta: FloatArray) -> tuple[float, FloatArray]:
-    """log det V and [X y]' V^-1 [X y] (P, P), summed over this site's groups."""
-    _, half, _, log = _parts(found, theta)
-    return log, found.within + _gram(half, half)
-
-
 def derivatives(found: Sums, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The same with first and second derivatives by theta: (k,) and (k, P, P), k = 1 + m + m (m + 1) / 2."""
+    """log det V and [X y]' V^-1 [X y], with first and second derivatives by theta: (k,) and (k, P, P), k = 1 + m + m (m + 1) / 2."""
     turned, half, moved, log = _parts(found, theta)
     entries = list(zip(*np.tril_indices(found.root.shape[1]), strict=True))
     # C^-1 dM C^-T by entry (r, c) of L is a b' + b a', a column r of C^-1 R and b column c of C^-1 T

@@ -14,15 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isthmus.statistics import linear
-from isthmus.statistics.mixed_profile import Explained, Profile
+from isthmus.statistics.mixed_profile import Profile
 from isthmus.summary import FloatArray
 
 DIGITS = 13  # binary, of a node: the last bits of a cosine differ between machines
 OUTER = 1e3  # beyond the outermost node of an open end, where the sums are as good as at the end itself
 BESIDE = 1e-6  # of a node: there the interpolant's slope has digits enough
 STEPS = 40  # of the search between two nodes
-NEXT = 1.01  # of the last node: nearer there is nothing between
 CLOSE = 1e-12  # relative change of a root at which the search ends
 
 Evaluate = Callable[[FloatArray, FloatArray], Profile]
@@ -59,17 +57,27 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Sums at `roots` (k,) rising in `over`: `logs` (k,) of log det V less `grows` log(1 + t^2), `grams` (k, P, P)."""
+    """Sums at `roots` (k,) rising in `over`, as they have ends other than 0 and infinity at both ends of all theta.
+
+    `logs` (k,) of log det V less `grows` log(1 + t^2); `between` (k, P, P) times 1 + t^2; `within` (P, P) beside it.
+    """
 
     over: Range
     roots: FloatArray
     logs: FloatArray
-    grams: FloatArray
+    between: FloatArray
+    within: FloatArray
     grows: float
 
     def every_other(self) -> Curve:
         """The same through half of the nodes."""
-        return Curve(self.over, self.roots[::2], self.logs[::2], self.grams[::2], self.grows)
+        return Curve(self.over, self.roots[::2], self.logs[::2], self.between[::2], self.within, self.grows)
+
+    def node(self, k: int) -> tuple[FloatArray, FloatArray]:
+        """Sums at a node, (1,) and (1, P, P)."""
+        lift = 1.0 + float(self.roots[k]) ** 2
+        log = float(self.logs[k]) + self.grows * math.log(lift)
+        return np.array([log]), (self.within + self.between[k] / lift)[None]
 
     def at(self, root: float) -> tuple[FloatArray, FloatArray]:
         """Sums and their first derivatives by the root there, with 0 for second ones (Berrut & Trefethen 2004)."""
@@ -82,19 +90,22 @@ class Curve:
         share = share / np.add.accumulate(share)[-1]
         turn = 2.0 * self.over.middle / (root + self.over.middle) ** 2
         made = []
-        for values in (self.logs, self.grams):
+        for values in (self.logs, self.between):
             each = share.reshape(-1, *[1] * (values.ndim - 1))
             here = np.add.accumulate(each * values)[-1]
             slope = np.add.accumulate(each * (here - values) / gap.reshape(each.shape))[-1] * turn
-            made.append(np.array([here, slope, np.zeros_like(here)]))
-        made[0][:2] += [self.grows * math.log1p(root**2), self.grows * 2.0 * root / (1.0 + root**2)]
-        return made[0], made[1]
+            made.append((here, slope))
+        (log, log_slope), (gram, gram_slope) = made
+        lift, falls = 1.0 + root**2, 2.0 * root / (1.0 + root**2)
+        logs = np.array([log + self.grows * math.log(lift), log_slope + self.grows * falls, 0.0])
+        grams = np.array([self.within + gram / lift, (gram_slope - falls * gram) / lift, np.zeros_like(gram)])
+        return logs, grams
 
 
 def least(curve: Curve, values: FloatArray, evaluate: Evaluate) -> tuple[float, Range]:
     """The root at which the deviance between nodes is least, by its slope, and the nodes about it.
 
-    `values` (k,) are the deviances at the nodes.
+    `values` (k,) are the deviances at the nodes. Infinite where the deviance falls without end.
     """
     best, last, over = int(np.argmin(values)), len(values) - 1, curve.over
     about = Range(
@@ -104,14 +115,8 @@ def least(curve: Curve, values: FloatArray, evaluate: Evaluate) -> tuple[float, 
     high = float(curve.roots[-1]) * OUTER if math.isinf(about.high) else about.high * (1.0 - BESIDE)
 
     def slope(root: float) -> float:
-        try:
-            return float(evaluate(*curve.at(root)).gradient[0])
-        except (Explained, linear.Dependent):
-            return math.nan
+        return float(evaluate(*curve.at(root)).gradient[0])
 
-    inner = float(curve.roots[-1])
-    while high > inner and math.isnan(slope(high)):  # too far beyond the nodes
-        high = max(float(np.sqrt(high * inner)), inner * (1.0 + BESIDE)) if high > inner * NEXT else inner
     return _crossing(slope, low, high, about), about
 
 
@@ -121,7 +126,7 @@ def _crossing(slope: Callable[[float], float], low: float, high: float, about: R
     if left >= 0.0:
         return 0.0 if about.low == 0.0 else low
     if right <= 0.0:
-        return high
+        return about.high
     a, b = float(about.turned(np.array(low))), float(about.turned(np.array(high)))
     side, root = 0, low
     for _ in range(STEPS):
