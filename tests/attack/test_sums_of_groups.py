@@ -27,11 +27,12 @@ def solved(group: np.ndarray, table: dict, question: dict, sizes: np.ndarray) ->
     made = make(kind, asked, table)
     trace = over(kind, asked, made, group)
     at = next(i for i, request in enumerate(trace.rounds) if request.params["step"] == "grid")
-    squares = np.asarray(trace.rounds[at].params["theta"])[:, 0] ** 2
-    mixture = -squares[:, None] / (1.0 + squares[:, None] * sizes)  # of n_g times the sum of the outcome
-    cells = trace.pooled[at]["grams"][:, 0, -1]  # the intercept's column by the outcome
-    found = np.linalg.lstsq(np.column_stack([np.ones(len(squares)), mixture]), cells, rcond=None)[0]
-    return found[1:] / sizes * float(trace.rounds[at].params["response_scale"])
+    params, pooled = trace.rounds[at].params, trace.pooled[at]
+    squares = np.asarray(params["theta"])[:, 0] ** 2
+    mixture = 1.0 / (1.0 + squares[:, None] * sizes)  # of the sums of the outcome, in the intercept's column
+    cells = pooled["grams"][:, 0, -1] / np.asarray(params["lift"])
+    found = np.linalg.lstsq(mixture, cells, rcond=None)[0]
+    return found * float(params["response_scale"])
 
 
 def test_bare_sums_give_every_sites_mean(leak):

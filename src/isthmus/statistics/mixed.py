@@ -8,7 +8,7 @@ where `release: [site_results]` asks for them and the agreement allows it, with 
 
 A variance that is best at 0 is reported as 0, with `singular: true` (lme4's singular fit). Under restrictive rules
 fewer than 5 groups are refused, and so is a grouping whose own sums would come out of the pooled ones (`mixed_guard`).
-Rounds: one or two for the start, one for a grid of theta, then 1 to 4 steps; 3 to 6 with a random slope.
+Rounds: one or two for the start, one or two for grids of theta, then 1 or 2 steps, at most 6 in all; with a random slope 3 to 6 steps.
 
 Reference: Bates, Maechler, Bolker & Walker (2015), J Stat Softw 67(1).
 """

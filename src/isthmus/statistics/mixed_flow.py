@@ -17,11 +17,20 @@ import numpy as np
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
-from isthmus.statistics import coordinates, glm_flow, linear, mixed_df, mixed_groups, mixed_profile, mixed_start, mixed_steps
+from isthmus.statistics import (
+    coordinates,
+    glm_flow,
+    linear,
+    mixed_df,
+    mixed_profile,
+    mixed_start,
+    mixed_steps,
+)
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.glm_flow import Start
 from isthmus.statistics.glm_model import Model
+from isthmus.statistics.mixed_asked import Asked
 from isthmus.statistics.mixed_profile import Profile, profile
 from isthmus.statistics.mixed_start import Curve, Range
 from isthmus.statistics.mixed_steps import Turn
@@ -30,9 +39,8 @@ from isthmus.summary import Field, FloatArray, Layout, Summary
 
 NODES = (20, 9)  # values of theta in the grid round: for an intercept alone, and beside random slopes
 FINER = 11  # in a second one
-SURE = 0.02  # relative change of a root with half of the nodes, below which a second round would tell nothing more
+SURE = 0.01  # relative change of a root with half of the nodes, below which a second round would tell nothing more
 MOST = (4, 15)  # Newton rounds: for an intercept alone, and beside random slopes
-MOST_LIFT = 2.0**36  # keeps sums of a hundred million rows in the 63 bits above the point
 NEAR = 1e-5  # standard errors of theta: from here the sums follow from their derivatives, to 1e-15
 NEARER = 1e-8  # the same for second derivatives, which nothing carries on
 ZERO = 1e-6  # a root of such a ratio that is rounding: the variance is 0
@@ -143,40 +151,6 @@ def fit(plan: Plan) -> Flow:
     raise Invalid("E-CONVERGENCE", message, hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One value of theta, and what makes its sums of a size that 64 fractional bits hold well.
-
-    With a large variance V^-1 leaves of what is between groups as good as nothing, and derivatives by theta even less:
-    sums are multiplied by `lift`, derivatives by `stretch` (m,), before they leave.
-    """
-
-    place: Turn
-    factor: FloatArray
-
-    @property
-    def lift(self) -> float:
-        """1 and the largest variance."""
-        return min(1.0 + float(np.max(linear.total(self.factor**2))), MOST_LIFT)
-
-    @property
-    def stretch(self) -> FloatArray:
-        """Of each entry the standard deviation in its row, where that is above 1."""
-        rows = np.sqrt(np.maximum(linear.total(self.factor**2), 1.0))
-        return np.ldexp(1.0, np.frexp(rows)[1] - 1)[np.tril_indices(len(rows))[0]]
-
-    def params(self) -> dict[str, Any]:
-        """Of a round."""
-        return {"theta": self.place.theta(self.factor), "lift": self.lift, "stretch": self.stretch}
-
-    def plain(self, pooled: Summary, groups: int) -> tuple[FloatArray, FloatArray]:
-        """`logs` and `grams` as they are."""
-        small = 1.0 / mixed_groups.orders(self.stretch)
-        logs, grams = pooled["logs"] * small, pooled["grams"] * (small / self.lift)[:, None, None]
-        logs[0] += len(self.factor) * groups * math.log(self.lift)
-        return logs, grams
-
-
 def begin(plan: Plan) -> Pooled:
     """The glm's first round or two, with the number of groups."""
     flow = glm_flow.begin(plan.model)
@@ -245,19 +219,17 @@ def _searched(plan: Plan, begun: Begun, place: Turn) -> Pooled:
     Raises:
         Invalid: E-COLLINEAR, a slope column varies in one row alone; E-OUTCOME, the groups explain everything.
     """
-    evaluate = partial(_profile, plan, begun)
+    evaluate = partial(profile, n=begun.n, reml=plan.reml)
     curve, values = yield from _curve(plan, begun, place, Range(0.0, math.inf))
-    best, about = mixed_start.least(curve, values, evaluate)
-    used = 1
+    best, used = mixed_start.least(curve, values, evaluate), 1
     if not plan.slopes:
-        other, _ = mixed_start.least(curve.every_other(), values[::2], evaluate)
-        if not abs(best - other) <= SURE * best:
-            finer, values = yield from _curve(plan, begun, place, about, curve)
-            best, _ = mixed_start.least(finer, values, evaluate)
-            used = 2
-    if math.isinf(best):
+        other = mixed_start.least(curve.every_other(), values[::2], evaluate)
+        if not (best.found and other.found and abs(best.root - other.root) <= SURE * best.root):
+            curve, values = yield from _curve(plan, begun, place, best.about, curve)
+            best, used = mixed_start.least(curve, values, evaluate), 2
+    if math.isinf(best.root):
         raise _explained(plan)
-    return max(best, mixed_steps.NUDGE if plan.slopes else 0.0) * np.eye(plan.random), used
+    return max(best.root, mixed_steps.NUDGE if plan.slopes else 0.0) * np.eye(plan.random), used
 
 
 def _curve(plan: Plan, begun: Begun, place: Turn, over: Range, known: Curve | None = None) -> Pooled:
@@ -265,7 +237,7 @@ def _curve(plan: Plan, begun: Begun, place: Turn, over: Range, known: Curve | No
     roots = over.nodes(FINER if known else plan.nodes)
     each = [Asked(place, root * np.eye(plan.random)) for root in roots.tolist()]
     lift = np.array([one.lift for one in each])
-    told = {"step": "grid", "theta": np.array([place.theta(one.factor) for one in each]), "lift": lift}
+    told: dict[str, Any] = {"step": "grid", "theta": np.array([place.theta(one.factor) for one in each]), "lift": lift}
     width = plan.model.size + 1
     more = () if known else (Field(name="within", shape=(width, width), kind="gram"), *slope_fields(plan))
     pooled = yield Round(sums_layout(plan, len(roots), *more), {**told, **begun.params})

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isthmus.statistics.mixed_profile import Profile
+from isthmus.statistics import linear
+from isthmus.statistics.mixed_profile import Explained, Profile
 from isthmus.summary import FloatArray
 
 DIGITS = 13  # binary, of a node: the last bits of a cosine differ between machines
-OUTER = 1e3  # beyond the outermost node of an open end, where the sums are as good as at the end itself
-BESIDE = 1e-6  # of a node: there the interpolant's slope has digits enough
+INNER, OUTER = 0.1, 1e6  # of the outermost node at 0 and at infinity: the sums there are as good as at the end itself
+BESIDE = 1e-3  # of a node: nearer to it the interpolant's slope has few digits
+WIDE = 2.0  # ratio of the ends of a bracket that is halved first
 STEPS = 40  # of the search between two nodes
 CLOSE = 1e-12  # relative change of a root at which the search ends
 
@@ -102,45 +104,60 @@ class Curve:
         return logs, grams
 
 
-def least(curve: Curve, values: FloatArray, evaluate: Evaluate) -> tuple[float, Range]:
-    """The root at which the deviance between nodes is least, by its slope, and the nodes about it.
+@dataclass(frozen=True, slots=True)
+class Least:
+    """`root` where a deviance is least, infinite where it falls without end; the nodes `about` it; False where the slopes did not say."""
 
-    `values` (k,) are the deviances at the nodes. Infinite where the deviance falls without end.
-    """
+    root: float
+    about: Range
+    found: bool
+
+
+def least(curve: Curve, values: FloatArray, evaluate: Evaluate) -> Least:
+    """Where the deviance is least, by its slope between the nodes about the least of `values` (k,), those at the nodes."""
     best, last, over = int(np.argmin(values)), len(values) - 1, curve.over
-    about = Range(
-        float(curve.roots[best - 1]) if best else over.low, float(curve.roots[best + 1]) if best < last else over.high
-    )
-    low = about.low * (1.0 + BESIDE) if about.low else float(curve.roots[0]) / OUTER
-    high = float(curve.roots[-1]) * OUTER if math.isinf(about.high) else about.high * (1.0 - BESIDE)
+    low = float(curve.roots[best - 1]) if best else over.low
+    high = float(curve.roots[best + 1]) if best < last else over.high
+    about, node = Range(low, high), float(curve.roots[best])
 
     def slope(root: float) -> float:
-        return float(evaluate(*curve.at(root)).gradient[0])
+        try:
+            return float(evaluate(*curve.at(root)).gradient[0])
+        except (Explained, linear.Dependent):  # too few digits there
+            return math.nan
 
-    return _crossing(slope, low, high, about), about
+    left = float(np.sqrt(low * node)) if low else node * INNER
+    right = node * OUTER if math.isinf(high) else float(np.sqrt(node * high))
+    at_left, at_right = slope(left), slope(right)
+    if at_left >= 0.0:
+        if low == 0.0:
+            return Least(0.0, about, True)
+        left, at_left, right, at_right = low * (1.0 + BESIDE), slope(low * (1.0 + BESIDE)), left, at_left
+    elif at_right <= 0.0:
+        if math.isinf(high):
+            return Least(high, about, True)
+        left, at_left, right, at_right = right, at_right, high * (1.0 - BESIDE), slope(high * (1.0 - BESIDE))
+    if not at_left < 0.0 < at_right:
+        return Least(node, about, False)
+    return Least(_crossing(slope, (left, at_left), (right, at_right)), about, True)
 
 
-def _crossing(slope: Callable[[float], float], low: float, high: float, about: Range) -> float:
-    """Where `slope` turns positive, by false position after Illinois in the logarithm's stead, x."""
-    left, right = slope(low), slope(high)
-    if left >= 0.0:
-        return 0.0 if about.low == 0.0 else low
-    if right <= 0.0:
-        return about.high
-    a, b = float(about.turned(np.array(low))), float(about.turned(np.array(high)))
-    side, root = 0, low
+def _crossing(slope: Callable[[float], float], low: tuple[float, float], high: tuple[float, float]) -> float:
+    """Where `slope` turns positive between two (root, slope), by false position after Illinois (Dahlquist & Bjorck 1974)."""
+    (a, left), (b, right) = low, high
+    side, root = 0, a
     for _ in range(STEPS):
-        x = (left * b - right * a) / (left - right)
-        x = x if a < x < b else 0.5 * (a + b)
-        before, root = root, about.middle * (1.0 + x) / (1.0 - x)
+        before, root = root, (left * b - right * a) / (left - right)
+        if b > WIDE * a:
+            root = float(np.sqrt(a * b))
         here = slope(root)
-        if here == 0.0 or abs(root - before) < CLOSE * root:
+        if here == 0.0 or math.isnan(here) or abs(root - before) < CLOSE * root:
             break
         if here < 0.0:
-            a, left, right = x, here, right * (0.5 if side < 0 else 1.0)
+            a, left, right = root, here, right * (0.5 if side < 0 else 1.0)
             side = -1
         else:
-            b, right, left = x, here, left * (0.5 if side > 0 else 1.0)
+            b, right, left = root, here, left * (0.5 if side > 0 else 1.0)
             side = 1
     return root
 

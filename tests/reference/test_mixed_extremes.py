@@ -1,0 +1,47 @@
+"""A random intercept at extreme tables against the optimum in extended precision, and the rounds it takes."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+from mixed_extremes import Exact, Table, cases, table
+from reference_cases import run
+
+from isthmus.model.errors import Invalid
+
+MOST = 4  # rounds after the start, which takes one, or two where columns need new coordinates
+NOTHING = 1e-8  # of the residual variance: below it a variance is compared to this
+
+
+def rounds(rows: Table, method: str) -> int:
+    """After the start, where the answer is right."""
+    question = {"formula": "y ~ x", "group": "group", "reml": method == "reml"}
+    found = run("mixed", question, rows | {"site_": rows["group"] % 3})
+    right, fit = Exact(rows, method == "reml").best(), found.report["fit"]
+    assert fit["sigma2"] == pytest.approx(right.sigma2, rel=1e-9)
+    assert fit["variances"]["(Intercept)"] == pytest.approx(right.variance, rel=1e-7, abs=NOTHING * right.sigma2)
+    slope = found.report["terms"][1]
+    assert abs(slope["estimate"] - right.slope) < 1e-8 * right.error
+    assert slope["std_error"] == pytest.approx(right.error, rel=1e-8)
+    return sum(asked.params["step"] != "start" for asked in found.rounds)
+
+
+def checked(chosen: list[tuple[str, int, float, str]]) -> None:
+    for case in chosen:
+        for method in ("reml", "ml"):
+            if case[0] == "singles" and case[3] == "constant":
+                with pytest.raises(Invalid, match="unexplained"):
+                    rounds(table(*case), method)
+            else:
+                assert rounds(table(*case), method) <= MOST, case
+
+
+def test_six_rounds_are_enough_on_some_extreme_tables() -> None:
+    checked(list(islice(cases(), 3, None, 67)))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("start", range(12))
+def test_six_rounds_are_enough_on_all_extreme_tables(start: int) -> None:
+    checked(list(islice(cases(), start, None, 12)))
