@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize
 
 Table = dict[str, np.ndarray]
 LONG = np.longdouble
@@ -116,3 +117,80 @@ class Exact:
                 ends[0 if self.at(middle)[1] < 0 else 1] = middle
             found.append(self.at(ends[0]))
         return min(found, key=lambda one: one[0])[2]
+
+
+# -- a random slope ---------------------------------------------------------------------------------------------------
+
+SLOPE_SIZES = ("pairs", "even", "wide", "giant", "few", "ladder")
+SPREADS = (  # of intercepts and slopes, and their correlation
+    *((0, 0, 0), (0.3, 0, 0), (0, 0.3, 0), (1, 1, 0), (1, 1, 0.9), (1, 1, -1.0)),
+    *((0.05, 0.05, 0), (100, 1, 0.5), (1, 100, 0.3), (1e3, 1e3, 0), (0.5, 0.02, 0.5), (10, 0.1, -0.8)),
+)
+COLUMNS = ("normal", "groupish", "binary", "time", "skew")
+
+
+def sloped_cases() -> Iterator[tuple[str, int, tuple[float, ...], str]]:
+    """1,440 of them."""
+    return product(SLOPE_SIZES, (5, 12, 40, 200), SPREADS, COLUMNS)
+
+
+def sloped_table(kind: str, groups: int, spread: tuple[float, ...], what: str) -> Table:
+    """y on x by group, with an intercept and a slope of each group's own."""
+    draw = np.random.default_rng([SLOPE_SIZES.index(kind), groups, SPREADS.index(spread), COLUMNS.index(what)])
+    made = {
+        "pairs": np.full(groups, 3),
+        "even": np.full(groups, 20),
+        "wide": np.maximum(1, np.rint(10 ** draw.uniform(0, 3, groups)).astype(int)),
+        "giant": np.append(3000, np.full(groups - 1, 4)),
+        "few": 1 + draw.integers(1, 6, groups),
+        "ladder": np.rint(np.geomspace(2, 2000, groups)).astype(int),
+    }
+    rows = made[kind]
+    group = np.repeat(np.arange(groups), rows)
+    x = draw.normal(size=group.size)
+    if what == "groupish":
+        x = draw.normal(size=groups)[group] + 0.05 * x
+    if what == "binary":
+        x = (draw.random(group.size) < 0.2) * 1.0
+        x[[0, 1, -1]] = 0.0, 1.0, 1.0
+    if what == "time":
+        x = np.concatenate([np.arange(k) % 12 for k in rows]) * 1.0
+    x = np.exp(x) if what == "skew" else x
+    first, second, share = spread
+    effects = draw.normal(size=(groups, 2)) @ np.array([[first, second * share], [0.0, second * np.sqrt(1 - share**2)]])
+    y = 10 + x + effects[group, 0] + effects[group, 1] * x + draw.normal(size=group.size)
+    return {"x": x, "group": group.astype(float), "y": y}
+
+
+def sloped_deviance(rows: Table, fit: dict[str, Any], reml: bool) -> tuple[float, float]:
+    """-2 log-likelihood at a fit's variances, and the least that a search from there finds; by dense algebra of groups."""
+    blocks = [
+        (np.column_stack([np.ones(len(at)), rows["x"][at]]), rows["y"][at])
+        for at in (np.flatnonzero(rows["group"] == g) for g in np.unique(rows["group"]))
+    ]
+    n, p = rows["y"].size, 2
+
+    def deviance(theta: np.ndarray) -> float:
+        lower, total, log = np.array([[theta[0], 0.0], [theta[1], theta[2]]]), np.zeros((3, 3)), 0.0
+        for x, y in blocks:
+            turned = x @ lower
+            core = np.linalg.cholesky(np.eye(2) + turned.T @ turned)
+            both = np.column_stack([x, y])
+            half = np.linalg.solve(core, turned.T @ both)
+            total += both.T @ both - half.T @ half
+            log += 2.0 * np.log(np.diag(core)).sum()
+        root = np.linalg.cholesky(total)
+        degrees = n - p if reml else n
+        rest = root[2, 2] ** 2
+        log += 2.0 * np.log(np.diag(root)[:2]).sum() if reml else 0.0
+        return float(log + degrees * (1.0 + np.log(2.0 * np.pi * rest / degrees)))
+
+    covariance = fit["covariances"]["(Intercept):x"] / fit["sigma2"]
+    first, second = (fit["variances"][name] / fit["sigma2"] for name in ("(Intercept)", "x"))
+    a = np.sqrt(first)
+    b = covariance / a if a > 0 else 0.0
+    theta = np.array([a, b, np.sqrt(max(second - b * b, 0.0))])
+    own = deviance(theta)
+    starts = [theta, np.array([a, 0.0, np.sqrt(second)]) + 0.1]
+    options = {"xatol": 1e-9, "fatol": 1e-10, "maxiter": 400}
+    return own, min(float(minimize(deviance, one, method="Nelder-Mead", options=options).fun) for one in starts)

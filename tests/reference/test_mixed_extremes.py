@@ -5,12 +5,14 @@ from __future__ import annotations
 from itertools import islice
 
 import pytest
-from mixed_extremes import Exact, Table, cases, table
+from mixed_extremes import Exact, Table, cases, sloped_cases, sloped_deviance, sloped_table, table
 from reference_cases import run
 
 from isthmus.model.errors import Invalid
 
 MOST = 4  # rounds after the start, which takes one, or two where columns need new coordinates
+MOST_SLOPED = 33  # all rounds, of which the most extreme tables take as many; most take at most 9
+MOST_ROWS = 600  # of a table whose optimum is searched for again
 NOTHING = 1e-8  # of the residual variance: below it a variance is compared to this
 
 
@@ -45,3 +47,27 @@ def test_six_rounds_are_enough_on_some_extreme_tables() -> None:
 @pytest.mark.parametrize("start", range(12))
 def test_six_rounds_are_enough_on_all_extreme_tables(start: int) -> None:
     checked(list(islice(cases(), start, None, 12)))
+
+
+def sloped(case: tuple[str, int, tuple[float, ...], str], method: str) -> int:
+    """Rounds of a random slope, where no search from its answer finds a better one."""
+    rows = sloped_table(*case)
+    question = {"formula": "y ~ x", "group": "group", "slopes": ["x"], "reml": method == "reml"}
+    found = run("mixed", question, rows | {"site_": rows["group"] % 3}).report
+    if rows["y"].size < MOST_ROWS:
+        own, least = sloped_deviance(rows, found["fit"], method == "reml")
+        assert own - least < 1e-6, (case, method)
+    return found["rounds"]
+
+
+def test_a_random_slope_comes_to_its_end_on_some_extreme_tables() -> None:
+    taken = [sloped(case, method) for case in islice(sloped_cases(), 5, None, 193) for method in ("reml", "ml")]
+    assert max(taken) <= MOST_SLOPED
+    assert sorted(taken)[len(taken) // 2] <= 10
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("start", range(24))
+def test_a_random_slope_comes_to_its_end_on_all_extreme_tables(start: int) -> None:
+    for case in islice(sloped_cases(), start, None, 24):
+        assert max(sloped(case, method) for method in ("reml", "ml")) <= MOST_SLOPED, case

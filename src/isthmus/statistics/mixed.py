@@ -8,7 +8,8 @@ where `release: [site_results]` asks for them and the agreement allows it, with 
 
 A variance that is best at 0 is reported as 0, with `singular: true` (lme4's singular fit). Under restrictive rules
 fewer than 5 groups are refused, and so is a grouping whose own sums would come out of the pooled ones (`mixed_guard`).
-Rounds: one or two for the start, one or two for grids of theta, then 1 or 2 steps, at most 6 in all; with a random slope 3 to 6 steps.
+Rounds: one or two for the start, one or two for grids of theta, then 1 or 2 steps, at most 6 in all; with a random slope two
+grids and 3 to 6 steps, in extreme cases more.
 
 Reference: Bates, Maechler, Bolker & Walker (2015), J Stat Softw 67(1).
 """
@@ -42,8 +43,8 @@ from isthmus.statistics.families import FAMILIES, link_names
 from isthmus.statistics.glm_evidence import glm_evidence
 from isthmus.statistics.glm_model import Model, start_part
 from isthmus.statistics.inference import weighted
-from isthmus.statistics.mixed_flow import Plan
 from isthmus.statistics.mixed_groups import Rows
+from isthmus.statistics.mixed_plan import Plan
 from isthmus.statistics.model_body import model_body
 from isthmus.statistics.show import size
 from isthmus.statistics.summaries import filled

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.statistics import linear, mixed_groups
-from isthmus.statistics.mixed_steps import Turn
+from isthmus.statistics import linear, mixed_steps
+from isthmus.statistics.mixed_steps import Known
 from isthmus.summary import FloatArray, Summary
 
 MOST_LIFT = 2.0**36  # keeps sums of a hundred million rows in the 63 bits above the point
@@ -19,11 +19,11 @@ MOST_LIFT = 2.0**36  # keeps sums of a hundred million rows in the 63 bits above
 class Asked:
     """One value of theta, and what makes its sums of a size that 64 fractional bits hold well.
 
-    With a large variance V^-1 leaves of what is between groups as good as nothing, and derivatives by theta even less:
-    sums are multiplied by `lift`, derivatives by `stretch` (m,), before they leave.
+    With a large variance V^-1 leaves of what is between groups as good as nothing: sums are multiplied by `lift` before
+    they leave. Derivatives are by S with I + D = C S C', C C' what I + D is here, so that they are of the size of the sums.
     """
 
-    place: Turn
+    place: FloatArray
     factor: FloatArray
 
     @property
@@ -32,19 +32,17 @@ class Asked:
         return min(1.0 + float(np.max(linear.total(self.factor**2))), MOST_LIFT)
 
     @property
-    def stretch(self) -> FloatArray:
-        """Of each entry the standard deviation in its row, where that is above 1."""
-        rows = np.sqrt(np.maximum(linear.total(self.factor**2), 1.0))
-        made: FloatArray = np.ldexp(1.0, np.frexp(rows)[1] - 1)
-        return made[np.tril_indices(len(rows))[0]]
+    def theta(self) -> FloatArray:
+        """(m,)."""
+        return mixed_steps.entries(linear.product(self.place, self.factor))
 
     def params(self) -> dict[str, Any]:
         """Of a round."""
-        return {"theta": self.place.theta(self.factor), "lift": self.lift, "stretch": self.stretch}
+        frame = linear.product(self.place, mixed_steps.root(self.factor))
+        return {"theta": self.theta, "lift": self.lift, "frame": frame}
 
-    def plain(self, pooled: Summary, groups: int) -> tuple[FloatArray, FloatArray]:
-        """`logs` and `grams` as they are."""
-        small = 1.0 / mixed_groups.orders(self.stretch)
-        logs, grams = pooled["logs"] * small, pooled["grams"] * (small / self.lift)[:, None, None]
+    def known(self, pooled: Summary, groups: int) -> Known:
+        """The sums as they are."""
+        logs = pooled["logs"].copy()
         logs[0] += len(self.factor) * groups * math.log(self.lift)
-        return logs, grams
+        return Known(self.factor, logs, pooled["grams"] / self.lift)

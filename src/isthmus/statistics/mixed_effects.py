@@ -17,8 +17,8 @@ import numpy as np
 from isthmus.evidence import Counts, weights_of
 from isthmus.statistics import linear, mixed_groups, mixed_modes
 from isthmus.statistics.contract import Answer, Estimate, Flow, Round
-from isthmus.statistics.mixed_flow import Plan
 from isthmus.statistics.mixed_groups import Rows
+from isthmus.statistics.mixed_plan import Plan
 from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
 from isthmus.summary import Field, FloatArray, Layout

@@ -13,10 +13,10 @@ import numpy as np
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
-from isthmus.statistics import glm_flow, linear, mixed_flow, mixed_profile, mixed_steps
+from isthmus.statistics import glm_flow, linear, mixed_flow, mixed_plan, mixed_profile, mixed_steps
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.glm_flow import Start
-from isthmus.statistics.mixed_flow import Begun, Plan
+from isthmus.statistics.mixed_plan import Begun, Plan
 from isthmus.statistics.newton import ABSURD, diverged, must_halve
 from isthmus.summary import Field, FloatArray, Layout
 
@@ -49,9 +49,9 @@ def numbers(plan: Plan) -> int:
 
 def fit(plan: Plan, points: int) -> Flow:
     """The whole flow."""
-    begun, rounds = yield from mixed_flow.begin(plan)
+    begun, rounds = yield from mixed_plan.begin(plan)
     place, names = begun.start.place, plan.model.design.names
-    size, more = plan.model.size, mixed_flow.slope_fields(plan)
+    size, more = plan.model.size, mixed_plan.slope_fields(plan)
     now = before = np.append(begun.start.coefficients, FIRST * np.eye(plan.random)[np.tril_indices(plan.random)])
     last = math.inf
     for _ in range(MOST):
@@ -64,7 +64,7 @@ def fit(plan: Plan, points: int) -> Flow:
         pooled = yield Round(layout(plan, *more), {**asked, **begun.params})
         rounds += 1
         if more:
-            mixed_flow.check_slopes(plan, pooled)
+            mixed_plan.check_slopes(plan, pooled)
             more = ()
         minus2 = -2.0 * float(pooled["loglik"][0])
         if must_halve(minus2, last):

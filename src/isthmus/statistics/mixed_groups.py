@@ -143,60 +143,65 @@ def grid(found: Sums, params: Any) -> tuple[FloatArray, FloatArray]:
     lift, (groups, q, _) = np.asarray(params["lift"]), found.root.shape
     logs, grams = np.zeros(len(lift)), np.zeros((len(lift), *found.within.shape))
     for k, theta in enumerate(np.asarray(params["theta"])):
-        _, half, _, logs[k] = _parts(found, theta)
+        _, half, logs[k] = _parts(found, theta)
         grams[k] = _gram(half, half)
     return logs - groups * q * np.log(lift), grams * lift[:, None, None]
 
 
 def newton(found: Sums, params: Any) -> tuple[FloatArray, FloatArray]:
-    """(k,) and (k, P, P) at one theta, with all of the rest, and derivatives times their stretch."""
-    logs, grams = derivatives(found, np.asarray(params["theta"]))
-    lift, stretch = float(params["lift"]), np.asarray(params["stretch"])
-    factors, (groups, q, _) = orders(stretch), found.root.shape
+    """(k,) and (k, P, P) at one theta, with all of the rest and derivatives in the round's `frame`."""
+    logs, grams = derivatives(found, np.asarray(params["theta"]), np.asarray(params["frame"]))
+    lift, (groups, q, _) = float(params["lift"]), found.root.shape
     logs[0] -= groups * q * np.log(lift)
-    return logs * factors, grams * (lift * factors)[:, None, None]
+    return logs, grams * lift
 
 
-def orders(stretch: FloatArray) -> FloatArray:
-    """(k,) factors of a value, its first and its second derivatives."""
-    pairs = [stretch[i] * stretch[: i + 1] for i in range(len(stretch))]
-    return np.concatenate([np.ones(1), stretch, *pairs])
+def derivatives(found: Sums, theta: FloatArray, frame: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """log det V and [X y]' V^-1 [X y], with first and second derivatives by the lower triangle of S, D = F S F' + constant.
 
-
-def derivatives(found: Sums, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """log det V and [X y]' V^-1 [X y], with first and second derivatives by theta: (k,) and (k, P, P), k = 1 + m + m (m + 1) / 2."""
-    turned, half, moved, log = _parts(found, theta)
-    entries = list(zip(*np.tril_indices(found.root.shape[1]), strict=True))
-    # C^-1 dM C^-T by entry (r, c) of L is a b' + b a', a column r of C^-1 R and b column c of C^-1 T
-    units = [turned[:, :, r, None] * moved[:, None, :, c] for r, c in entries]
-    slopes = [unit + np.swapaxes(unit, 1, 2) for unit in units]
+    (k,) and (k, P, P), k = 1 + m + m (m + 1) / 2.
+    """
+    turned, half, log = _parts(found, theta)
+    turned = turned @ frame
+    slopes = []
+    for r, c in zip(*np.tril_indices(found.root.shape[1]), strict=True):
+        slope = turned[:, :, r, None] * turned[:, None, :, c]
+        slopes.append(slope if r == c else slope + np.swapaxes(slope, 1, 2))
+    sides = [slope @ half for slope in slopes]
     logs, grams = [log], [found.within + _gram(half, half)]
-    for slope in slopes:
+    for slope, side in zip(slopes, sides, strict=True):
         logs.append(float(np.einsum("gii->", slope)))
-        grams.append(-_gram(half, slope @ half))
-    for i, (r, c) in enumerate(entries):
-        for j, (s, d) in enumerate(entries[: i + 1]):
-            bend = np.zeros_like(slopes[i])
-            if c == d:
-                bend = turned[:, :, r, None] * turned[:, None, :, s]
-                bend = bend + np.swapaxes(bend, 1, 2)
-            both = slopes[i] @ slopes[j]
-            logs.append(float(np.einsum("gii->", bend) - np.einsum("gii->", both)))
-            grams.append(_gram(half, (both + np.swapaxes(both, 1, 2) - bend) @ half))
+        grams.append(-_gram(half, side))
+    for i, slope in enumerate(slopes):
+        for j in range(i + 1):
+            logs.append(-float(np.einsum("gij,gji->", slope, slopes[j])))
+            both = _gram(sides[i], sides[j])
+            grams.append(both + both.T)
     return np.array(logs), np.array(grams)
 
 
-def _parts(found: Sums, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, float]:
-    """With T = R L and C C' = I + T T' by group: C^-1 R, C^-1 Q'[X y], C^-1 T, and log det V."""
+def _parts(found: Sums, theta: FloatArray) -> tuple[FloatArray, FloatArray, float]:
+    """With T = R L and C C' = I + T T' by group: C^-1 R, C^-1 Q'[X y], and log det V."""
     q = found.root.shape[1]
     T = found.root @ lower(theta, q)
-    C = np.linalg.cholesky(np.eye(q) + T @ np.swapaxes(T, 1, 2))
-    right = np.concatenate([found.root, found.cross, T], axis=2)
+    C = _root(T)
+    right = np.concatenate([found.root, found.cross], axis=2)
     for i in range(q):
         right[:, i] /= C[:, i, i, None]
         right[:, i + 1 :] -= C[:, i + 1 :, i, None] * right[:, i, None]
     log = 2.0 * float(np.log(np.einsum("gii->gi", C)).sum())
-    return right[:, :, :q], right[:, :, q:-q], right[:, :, -q:], log
+    return right[:, :, :q], right[:, :, q:], log
+
+
+def _root(T: FloatArray) -> FloatArray:
+    """C lower with C C' = I + T T', without the square of T, in which a small variance beside a large one is lost."""
+    q = T.shape[1]
+    if q == 1:
+        return np.sqrt(1.0 + T * T)
+    both = np.concatenate([np.broadcast_to(np.eye(q), T.shape), np.swapaxes(T, 1, 2)], axis=1)
+    made = np.swapaxes(np.linalg.qr(both, mode="r"), 1, 2)
+    turned: FloatArray = made * np.sign(np.einsum("gii->gi", made))[:, None]
+    return turned
 
 
 def _gram(left: FloatArray, right: FloatArray) -> FloatArray:

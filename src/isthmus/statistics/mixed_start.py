@@ -19,7 +19,8 @@ from isthmus.statistics.mixed_profile import Explained, Profile
 from isthmus.summary import FloatArray
 
 DIGITS = 13  # binary, of a node: the last bits of a cosine differ between machines
-INNER, OUTER = 0.1, 1e6  # of the outermost node at 0 and at infinity: the sums there are as good as at the end itself
+INNER, FARTHER = 0.1, 1e3  # of the outermost root at 0 and at infinity: the sums there are as good as at the end itself
+OUTER = (1e1, 1e2, 1e3, 1e4)  # times the last node of a range without end
 BESIDE = 1e-3  # of a node: nearer to it the interpolant's slope has few digits
 WIDE = 2.0  # ratio of the ends of a bracket that is halved first
 STEPS = 40  # of the search between two nodes
@@ -115,10 +116,12 @@ class Least:
 
 def least(curve: Curve, values: FloatArray, evaluate: Evaluate) -> Least:
     """Where the deviance is least, by its slope between the nodes about the least of `values` (k,), those at the nodes."""
+    roots, values = _with_outer(curve, values, evaluate)
     best, last, over = int(np.argmin(values)), len(values) - 1, curve.over
-    low = float(curve.roots[best - 1]) if best else over.low
-    high = float(curve.roots[best + 1]) if best < last else over.high
-    about, node = Range(low, high), float(curve.roots[best])
+    low = float(roots[best - 1]) if best else over.low
+    high = float(roots[best + 1]) if best < last else over.high
+    inner = len(curve.roots) - 1
+    about, node = (Range(low, high) if best < inner else Range(float(roots[inner - 1]), over.high)), float(roots[best])
 
     def slope(root: float) -> float:
         try:
@@ -127,7 +130,7 @@ def least(curve: Curve, values: FloatArray, evaluate: Evaluate) -> Least:
             return math.nan
 
     left = float(np.sqrt(low * node)) if low else node * INNER
-    right = node * OUTER if math.isinf(high) else float(np.sqrt(node * high))
+    right = node * FARTHER if math.isinf(high) else float(np.sqrt(node * high))
     at_left, at_right = slope(left), slope(right)
     if at_left >= 0.0:
         if low == 0.0:
@@ -140,6 +143,20 @@ def least(curve: Curve, values: FloatArray, evaluate: Evaluate) -> Least:
     if not at_left < 0.0 < at_right:
         return Least(node, about, False)
     return Least(_crossing(slope, (left, at_left), (right, at_right)), about, True)
+
+
+def _with_outer(curve: Curve, values: FloatArray, evaluate: Evaluate) -> tuple[FloatArray, FloatArray]:
+    """Roots and deviances, beyond the last node too where the range is open: a second minimum may lie there."""
+    if not math.isinf(curve.over.high):
+        return curve.roots, values
+    outer = float(curve.roots[-1]) * np.array(OUTER)
+    told = []
+    for root in outer.tolist():
+        try:
+            told.append(evaluate(*curve.at(root)).deviance)
+        except (Explained, linear.Dependent):
+            told.append(math.inf)
+    return np.append(curve.roots, outer), np.append(values, told)
 
 
 def _crossing(slope: Callable[[float], float], low: tuple[float, float], high: tuple[float, float]) -> float:

@@ -1,15 +1,18 @@
-"""Steps to the least profiled deviance, in coordinates in which the random columns of an average group are orthonormal.
+"""Steps to the least profiled deviance, from the pooled sums and their derivatives at one covariance.
 
-There D = L L' is the covariance of the random effects over the residual's, and K = (I + D)^-1 is what shrinkage leaves.
-Were all groups alike, the deviance would be a - g log det K + n log(w + tr(B K)): where the first Newton step is long,
-`alike` goes to the least of this, with B, g and w from the slopes. In K the deviance is nearly so, hence `inside` takes
-Newton's step of K, which is good from 0 to any size; near a variance of 0, Newton's step of L, in which it is even.
+Coordinates are those in which the random columns of an average group are orthonormal: D = L L' is the covariance of the
+random effects over the residual's, and K = (I + D)^-1 what shrinkage leaves. Were all groups alike, the sums would be
+linear in K, and log det V a multiple of log det K. So the sums, not the deviance, are continued from where they are
+known, to second order in K, and the deviance that follows from them is made least over L, within a factor of K.
 Everything here runs at every party between two rounds: `linear.py` and elementwise operations only.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -17,112 +20,199 @@ from isthmus.statistics import linear, mixed_profile
 from isthmus.statistics.mixed_profile import Profile
 from isthmus.summary import FloatArray
 
-FLAT = 1e-3  # of a diagonal entry of L: below it K hardly changes with L
-INNER = 0.3  # of each of them: from here steps are of K
-LONG = 0.3  # standard errors: a first step longer than this is not trusted
-LEAST = 0.1  # share of K that one step leaves at least
-CUT = 0.8  # of a step that takes more
-EDGE = 0.999  # of I: K beyond it would leave a variance of nothing or less
-FLOOR = 1e-2  # of D after `alike`, so that every direction can grow
-NUDGE = 0.1  # of L where its slopes are 0 and the deviance is not least
-JUMPS = 3  # of `alike` in one fit; where groups are not alike, more would not help
-MOST_CUTS = 60
+NUDGE = 0.1  # of a diagonal entry of L that is 0 where the deviance falls
+STEPS = 40  # of Newton's method over L on the continued sums; they cost no round
+STILL = 1e-10  # largest change of L relative to its size at which they end
+HALVINGS = 30
+HALF = 0.7
+BARRIERS = (1.0, 0.5, 0.25, 0.0)  # shares of log det K in the deviance that leave the rest of it convex
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """`root` R (q, q) lower, L of the random columns = R L here; `matrix` (m, m) the same for their entries."""
-
-    root: FloatArray
-    matrix: FloatArray
-
-    def theta(self, factor: FloatArray) -> FloatArray:
-        """(m,) entries of R `factor`."""
-        made: FloatArray = linear.product(self.root, factor)[np.tril_indices(len(factor))]
-        return made
-
-
-@dataclass(frozen=True, slots=True)
-class Here:
-    """`factor` L (q, q) and what the deviance does there: `slope` (m,), `bend` (m, m), `rest` with its `falls` (m,)."""
+class Known:
+    """At `factor` L (q, q): `logs` (k,) of log det V and `grams` (k, P, P), with first and second derivatives by entries of S, I + D = C S C'."""
 
     factor: FloatArray
-    slope: FloatArray
-    bend: FloatArray
-    rest: float
-    falls: FloatArray
-
-    @property
-    def least(self) -> float:
-        """Smallest diagonal entry of L, by size."""
-        return float(np.min(np.abs(np.diag(self.factor))))
+    logs: FloatArray
+    grams: FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    """Where to go, the Newton step of L's entries, and their standard errors where the deviance is convex."""
-
-    factor: FloatArray
-    newton: FloatArray
-    errors: FloatArray | None
-    jumped: bool
-
-
-def turn(gram: FloatArray) -> Turn:
-    """From the mean over groups of Z'Z (q, q)."""
+def turn(gram: FloatArray) -> FloatArray:
+    """R (q, q) lower with R R' the inverse of the mean over groups of Z'Z: in its coordinates that mean is I."""
     flipped = gram[::-1, ::-1]
-    root = linear.forward(linear.cholesky(flipped), np.eye(len(gram)))[::-1, ::-1].T  # R R' = gram^-1
-    units = [linear.product(root, unit) for unit in _units(len(gram))]
-    return Turn(np.tril(root), np.array([unit[np.tril_indices(len(gram))] for unit in units]).T)
-
-
-def here(found: Profile, factor: FloatArray, by: Turn) -> Here:
-    """A profile in these coordinates."""
-    slope, falls = (linear.product(by.matrix.T, v) for v in (found.gradient, found.falls))
-    bend = linear.congruence(by.matrix.T, found.curvature)
-    return Here(factor, slope, bend, found.rest, falls)
-
-
-def onward(at: Here, groups: int, degrees: int, jumps: int) -> Move:
-    """The next L; `jumps` are those of `alike` so far, with a step before them none."""
-    newton, errors = mixed_profile.descend(at.slope, at.bend)
-    long = errors is None or bool(np.any(np.abs(newton) > LONG * errors))
-    wanted = jumps == 0 and long
-    found, whole = None, True
-    if at.least > INNER:
-        found, whole = _inside(at)
-        wanted = wanted or not whole
-    if wanted and 0 <= jumps < JUMPS and at.least > FLAT:
-        jumped = _alike(at, groups, degrees)
-        if jumped is not None:
-            return Move(jumped, newton, errors, True)
-    if errors is None and not bool(np.any(newton)):
-        found = NUDGE * np.eye(len(at.factor))
-    if found is None:
-        found = at.factor + lower(newton, len(at.factor))
-    return Move(found, newton, errors, False)
-
-
-def lower(entries: FloatArray, size: int) -> FloatArray:
-    """L (size, size) from its entries row by row."""
-    made = np.zeros((size, size))
-    made[np.tril_indices(size)] = entries
+    made: FloatArray = np.tril(linear.forward(linear.cholesky(flipped), np.eye(len(gram)))[::-1, ::-1].T)
     return made
 
 
-def _units(size: int) -> list[FloatArray]:
-    return [lower(row, size) for row in np.eye(size * (size + 1) // 2)]
+def by_factor(known: Known) -> tuple[FloatArray, FloatArray]:
+    """Values, and first and second derivatives by the entries of L row by row."""
+    factor = known.factor
+    units, inner = lower_units(len(factor)), linear.forward(root(factor), np.eye(len(factor)))
+    first = [entries(linear.congruence(inner, _symmetric(linear.product(unit, factor.T)))) for unit in units]
+    m = len(units)
+    whole = np.zeros((len(known.logs), len(known.logs)))
+    whole[0, 0], whole[1 : m + 1, 1 : m + 1] = 1.0, np.array(first)
+    for at, (i, j) in enumerate(_pairs(m), start=m + 1):
+        bent = linear.congruence(inner, _symmetric(linear.product(units[i], units[j].T)))
+        whole[at, 1 : m + 1] = entries(bent)
+        whole[at, m + 1 :] = _folded(first[i][:, None] * first[j][None])
+    return _mixed(whole, known.logs, known.grams)
 
 
-def _by_covariance(slope: FloatArray, factor: FloatArray) -> FloatArray:
-    """G (q, q), symmetric, the slopes by D behind those by L: slope = the lower triangle of 2 G L."""
-    size = len(factor)
-    half, found = lower(slope, size) / 2.0, np.zeros((size, size))
-    for j in range(size - 1, -1, -1):
-        for i in range(size - 1, j - 1, -1):
-            rest = linear.dot(found[i, j + 1 :], factor[j + 1 :, j])
-            found[i, j] = found[j, i] = (half[i, j] - rest) / factor[j, j]
-    return found
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The deviance from what it is where K = K0, in X = C'K C with C C' = K0^-1 and d = X - 1 (entries of its triangle).
+
+    `slope`'d + d'`bend` d / 2 - `barrier` log det X; `root` C.
+    """
+
+    factor: FloatArray
+    root: FloatArray
+    slope: FloatArray
+    bend: FloatArray
+    barrier: float
+
+    def at(self, factor: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Value, slopes and second derivatives by the entries of L."""
+        kept, units = _kept(factor), lower_units(len(factor))
+        change = entries(linear.congruence(self.root.T, kept) - np.eye(len(factor)))
+        turns = [linear.product(kept, _symmetric(linear.product(unit, factor.T))) for unit in units]
+        moves = np.array([-entries(self._lifted(linear.product(turn, kept))) for turn in turns])
+        steep = self.slope + linear.product(self.bend, change)
+        value = linear.dot(self.slope, change) + linear.dot(change, linear.product(self.bend, change)) / 2.0
+        value += self.barrier * _log_det(factor)
+        gradient = linear.product(moves, steep) + self.barrier * np.array([_trace(turn) for turn in turns])
+        curvature = linear.congruence(moves, self.bend)
+        for i, j in _pairs(len(units)):
+            both, bent = (
+                linear.product(turns[i], turns[j]),
+                linear.product(kept, _symmetric(linear.product(units[i], units[j].T))),
+            )
+            extra = linear.dot(steep, entries(self._lifted(linear.product(_twice(both, turns, i, j) - bent, kept))))
+            extra += self.barrier * (_trace(bent) - _trace(both))
+            curvature[i, j] += extra
+            curvature[j, i] = curvature[i, j]
+        return value, gradient, curvature
+
+    def _lifted(self, change: FloatArray) -> FloatArray:
+        made = linear.congruence(self.root.T, change)
+        return made
+
+
+def _twice(both: FloatArray, turns: list[FloatArray], i: int, j: int) -> FloatArray:
+    return both + linear.product(turns[j], turns[i])
+
+
+def model(known: Known, found: Profile, groups: int, hold: float) -> Model:
+    """From `found`, the profile with derivatives by the entries of S; `hold` a group keeps X near 1 (Stein's loss)."""
+    turned, units = root(known.factor), pairs(len(known.factor))
+    slope, bend = found.gradient, found.curvature.copy()
+    for i, j in _pairs(len(units)):
+        square = entries(_symmetric(linear.product(units[i], units[j])))
+        bend[i, j] += linear.dot(slope, square)
+        bend[j, i] = bend[i, j]
+    traces = np.array([[_trace(linear.product(one, other)) for other in units] for one in units])
+    size = np.sqrt(np.diag(traces))
+    ones = entries(np.eye(len(turned)))
+    values, vectors = linear.eigen(bend / size[:, None] / size[None])
+    barrier = min(max(float(values.min()), 0.0), float(groups))
+    bend = linear.congruence(size[:, None] * vectors, np.diag(np.maximum(values - barrier, 0.0)))
+    barrier += hold * groups
+    return Model(known.factor, turned, barrier * ones - slope, bend, barrier)
+
+
+def onward(made: Model) -> tuple[FloatArray, float]:
+    """L where the model is least, and by how much it is less there."""
+    begun = made.at(made.factor)[0]
+    found = [_descended(made, one) for one in _starts(made.factor)]
+    value, factor = min(found, key=lambda one: one[0])
+    return factor, begun - value
+
+
+def _starts(factor: FloatArray) -> list[FloatArray]:
+    """L; where a variance is near 0, which has no slope in L and hides those of others, also L without it being so."""
+    own = np.diag(factor)
+    if float(np.min(np.abs(own))) >= NUDGE:
+        return [factor]
+    made = [factor, factor + np.diag(np.where(np.abs(own) < NUDGE, NUDGE, own) - own)]
+    spread = np.maximum(np.sqrt(linear.total(factor**2)), NUDGE)
+    return made + [correlated(spread, share) for share in (-HALF, HALF)] if len(factor) > 1 else made
+
+
+def correlated(spread: FloatArray, share: float) -> FloatArray:
+    """L of these standard deviations (q,), all correlated by `share` with the first."""
+    made = np.diag(spread)
+    for k in range(1, len(spread)):
+        made[k, 0], made[k, k] = share * spread[k], math.sqrt(1.0 - share**2) * spread[k]
+    return made
+
+
+def _descended(made: Model, factor: FloatArray) -> tuple[float, FloatArray]:
+    value, slope, bend = made.at(factor)
+    for _ in range(STEPS):
+        step, _ = mixed_profile.descend(slope, bend)
+        share, move = 1.0, lower(step, len(factor))
+        for _ in range(HALVINGS):
+            there = made.at(factor + share * move)
+            if there[0] <= value:
+                break
+            share /= 2.0
+        else:
+            break
+        factor, (value, slope, bend) = factor + share * move, there
+        if float(np.max(np.abs(share * move))) <= STILL * float(np.max(np.abs(factor))):
+            break
+    return value, factor
+
+
+def lower(values: FloatArray, size: int) -> FloatArray:
+    """L (size, size) from its entries row by row."""
+    made = np.zeros((size, size))
+    made[_triangle(size)] = values
+    return made
+
+
+@cache
+def lower_units(size: int) -> tuple[FloatArray, ...]:
+    """Derivatives of L by its entries."""
+    return tuple(lower(row, size) for row in np.eye(size * (size + 1) // 2))
+
+
+@cache
+def pairs(size: int) -> tuple[FloatArray, ...]:
+    """Derivatives of a symmetric matrix by the entries of its lower triangle."""
+    return tuple(unit + unit.T - np.diag(np.diag(unit)) for unit in lower_units(size))
+
+
+def entries(matrix: FloatArray) -> FloatArray:
+    """(m,) of the lower triangle, row by row."""
+    made: FloatArray = matrix[_triangle(len(matrix))]
+    return made
+
+
+@cache
+def _triangle(size: int) -> tuple[Any, Any]:
+    return np.tril_indices(size)
+
+
+def _log_det(factor: FloatArray) -> float:
+    """Of I + D."""
+    return 2.0 * float(linear.total(np.log(np.diag(root(factor)))))
+
+
+def _mixed(whole: FloatArray, logs: FloatArray, grams: FloatArray) -> tuple[FloatArray, FloatArray]:
+    flat = linear.product(whole, grams.reshape(len(grams), -1))
+    return linear.product(whole, logs), flat.reshape(grams.shape)
+
+
+def _pairs(size: int) -> list[tuple[int, int]]:
+    """Of second derivatives, in their order."""
+    return [(i, j) for i in range(size) for j in range(i + 1)]
+
+
+def _folded(both: FloatArray) -> FloatArray:
+    """Weights (m (m + 1) / 2,) of second derivatives from those (m, m) of all pairs."""
+    return np.array([both[i, j] + (both[j, i] if i != j else 0.0) for i, j in _pairs(len(both))])
 
 
 def _grown(factor: FloatArray) -> FloatArray:
@@ -131,78 +221,24 @@ def _grown(factor: FloatArray) -> FloatArray:
     return made
 
 
-def _alike(at: Here, groups: int, degrees: int) -> FloatArray | None:
-    """L where the deviance would be least if all groups had the same random columns; None where that says nothing."""
-    grown = _grown(at.factor)
-    kept = linear.inverse(linear.cholesky(grown))
-    gram = -linear.congruence(grown, _by_covariance(at.falls, at.factor))  # B
-    slope = -linear.congruence(grown, _by_covariance(at.slope, at.factor))
-    weight = _trace(linear.product(degrees * gram / at.rest - slope, kept)) / len(grown) / degrees  # g / n
-    left = at.rest - _trace(linear.product(gram, kept))  # w
-    values, vectors = linear.eigen(gram)
-    if not (float(values.min()) > 0.0 and left > 0.0 and 0.0 < weight < 1.0):
-        return None
-    rest = _balance(left, values, weight)
-    if rest is None:
-        return None
-    share = np.minimum(1.0, weight * rest / values)
-    covariance = linear.product(vectors * np.maximum(1.0 / share - 1.0, FLOOR), vectors.T)
-    return linear.cholesky((covariance + covariance.T) / 2.0)
+def root(factor: FloatArray) -> FloatArray:
+    """C lower with C C' = I + D, whose pivots are at least 1."""
+    rest = _grown(factor)
+    made = np.zeros_like(rest)
+    for j in range(len(rest)):
+        made[j:, j] = rest[j:, j] / math.sqrt(max(float(rest[j, j]), 1.0))
+        made[j, j] = math.sqrt(max(float(rest[j, j]), 1.0))
+        rest = rest - made[:, j][:, None] * made[:, j][None]
+    return made
 
 
-def _balance(left: float, values: FloatArray, weight: float) -> float | None:
-    """The residual r = left + sum of min(values, weight r)."""
-    ordered = np.sort(values)
-    for bound in range(len(ordered) + 1):  # the `bound` smallest are below weight r
-        free = 1.0 - weight * (len(ordered) - bound)
-        if free <= 0.0:
-            continue
-        rest = (left + float(linear.total(ordered[:bound]))) / free
-        if bound == len(ordered) or weight * rest <= ordered[bound]:
-            return rest
-    return None
+def _kept(factor: FloatArray) -> FloatArray:
+    """K."""
+    return linear.inverse(root(factor))
 
 
-def _inside(at: Here) -> tuple[FloatArray | None, bool]:
-    """L after Newton's step of K, None where there is none; and whether the step was taken whole."""
-    size, factor = len(at.factor), at.factor
-    kept = linear.inverse(linear.cholesky(_grown(factor)))
-    by = _by_covariance(at.slope, factor)
-    units = _units(size)
-    changes = [linear.product(unit, factor.T) for unit in units]
-    changes = [change + change.T for change in changes]
-    half = [linear.product(linear.product(by, change), kept) for change in changes]
-    bend = at.bend.copy()
-    for i, first in enumerate(units):
-        for j, second in enumerate(units):
-            twice = linear.product(first, second.T)
-            curved = _trace(linear.product(half[i], changes[j])) + _trace(linear.product(half[j], changes[i]))
-            bend[i, j] += curved - 2.0 * _trace(linear.product(by, twice))
-    try:
-        step = lower(-linear.solve(linear.cholesky(bend), at.slope), size)
-    except linear.Dependent:
-        return None, False
-    change = linear.product(step, factor.T)
-    move = -linear.congruence(kept, change + change.T)
-    share = 1.0
-    for _ in range(MOST_CUTS):
-        if _positive((1.0 - LEAST) * kept + share * move):
-            break
-        share *= CUT
-    after = kept + share * move
-    if not (_positive(after) and _positive(EDGE * np.eye(size) - after)):
-        return None, share == 1.0
-    return linear.cholesky(linear.inverse(linear.cholesky(after)) - np.eye(size)), share == 1.0
-
-
-def _positive(matrix: FloatArray) -> bool:
-    if bool(np.any(np.diag(matrix) <= 0.0)):
-        return False
-    try:
-        linear.cholesky(matrix)
-    except linear.Dependent:
-        return False
-    return True
+def _symmetric(matrix: FloatArray) -> FloatArray:
+    return matrix + matrix.T
 
 
 def _trace(matrix: FloatArray) -> float:

@@ -1,0 +1,97 @@
+"""Where the steps of a linear mixed model begin: one or two rounds of few values of theta, without derivatives."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from isthmus.statistics import mixed_profile, mixed_start, mixed_steps
+from isthmus.statistics.contract import Round
+from isthmus.statistics.mixed_asked import Asked
+from isthmus.statistics.mixed_plan import (
+    FINER,
+    NODES,
+    SHARES,
+    Begun,
+    Plan,
+    Pooled,
+    check_slopes,
+    explained,
+    profile,
+    slope_fields,
+    sums_layout,
+)
+from isthmus.statistics.mixed_start import Curve, Range
+from isthmus.summary import Field, FloatArray
+
+SURE = 0.001  # relative change of a root with half of the nodes, below which a second round would tell nothing more
+
+
+def begin(plan: Plan, begun: Begun, place: FloatArray) -> Pooled:
+    """L (q, q) near where the deviance is least, and rounds.
+
+    Raises:
+        Invalid: E-COLLINEAR, a slope column varies in one row alone; E-OUTCOME, the groups explain everything.
+    """
+    return (yield from (_crossed if plan.slopes else _along)(plan, begun, place))
+
+
+def _along(plan: Plan, begun: Begun, place: FloatArray) -> Pooled:
+    """Of an intercept alone: one round, or two where one leaves doubt."""
+    evaluate = partial(mixed_profile.profile, n=begun.n, reml=plan.reml)
+    curve, values = yield from _curve(plan, begun, place, Range(0.0, math.inf), None)
+    best, used = mixed_start.least(curve, values, evaluate), 1
+    other = mixed_start.least(curve.every_other(), values[::2], evaluate)
+    if not (best.found and other.found and abs(best.root - other.root) <= SURE * best.root):
+        curve, values = yield from _curve(plan, begun, place, best.about, curve)
+        best, used = mixed_start.least(curve, values, evaluate), 2
+    if math.isinf(best.root):
+        raise explained(plan)
+    return best.root * np.eye(1), used
+
+
+def _curve(plan: Plan, begun: Begun, place: FloatArray, over: Range, known: Curve | None) -> Pooled:
+    """(`Curve`, deviances); `known` is the one before."""
+    roots = over.nodes(FINER if known else NODES)
+    factors = [root * np.eye(1) for root in roots.tolist()]
+    logs, between, within = yield from _tried(plan, begun, place, factors, known.within if known else None)
+    made = Curve(over, roots, logs, between, within, float(begun.groups))
+    return made, np.array([profile(plan, begun, *made.node(k)).deviance for k in range(len(roots))])
+
+
+def _crossed(plan: Plan, begun: Begun, place: FloatArray) -> Pooled:
+    """The best of two grids: of standard deviations, then of those and correlations about the best."""
+    scales, about = plan.scales
+    first = [np.diag(one) for one in product(scales, repeat=plan.random)]
+    best, within = yield from _best(plan, begun, place, first, None)
+    spreads = [np.diag(best) * np.array(one) for one in product(about, repeat=plan.random)]
+    second = [mixed_steps.correlated(spread, share) for spread in spreads for share in SHARES]
+    best, _ = yield from _best(plan, begun, place, second, within)
+    return best, 2
+
+
+def _best(plan: Plan, begun: Begun, place: FloatArray, factors: list[FloatArray], within: FloatArray | None) -> Pooled:
+    logs, between, within = yield from _tried(plan, begun, place, factors, within)
+    lift = np.array([Asked(place, factor).lift for factor in factors])
+    logs = logs + plan.random * begun.groups * np.log(lift)
+    grams = within + between / lift[:, None, None]
+    values = [profile(plan, begun, log[None], gram[None]).deviance for log, gram in zip(logs, grams, strict=True)]
+    return factors[int(np.argmin(values))], within
+
+
+def _tried(plan: Plan, begun: Begun, place: FloatArray, factors: list[FloatArray], within: FloatArray | None) -> Pooled:
+    """One round: `logs` and `grams` as sites send them, and what is inside groups, which is asked once."""
+    each = [Asked(place, factor) for factor in factors]
+    theta, lift = np.array([one.theta for one in each]), np.array([one.lift for one in each])
+    width = plan.model.size + 1
+    first = (Field(name="within", shape=(width, width), kind="gram"), *slope_fields(plan)) if within is None else ()
+    told: dict[str, Any] = {"step": "grid", "theta": theta, "lift": lift, **begun.params}
+    pooled = yield Round(sums_layout(plan, len(each), *first), told)
+    if within is None:
+        check_slopes(plan, pooled)
+        within = pooled["within"]
+    return pooled["logs"], pooled["grams"], within
