@@ -26,6 +26,20 @@ def test_frequency_weights_are_no_sum(leak, stop):
     leak("one person's cholesterol out of the degrees of freedom, exactly")
 
 
+@pytest.mark.parametrize("kind", ["multinomial", "ordinal"])
+def test_nor_are_those_of_an_outcome_with_levels(kind):
+    tables = sites()
+    for table in tables:
+        table["W"] = np.full(ROWS, 10.0)
+        table["GRADE"] = np.array(["low", "middle", "high"])[np.digitize(table["CHOL"], [170, 230])].astype(object)
+    tables[0]["W"][TARGET] += tables[0]["CHOL"][TARGET]
+    question = {"formula": "GRADE ~ AGE", "weights": {"variable": "W", "kind": "frequency"}}
+    assert ask(kind, question, tables)["n"] - 30 * ROWS == tables[0]["CHOL"][TARGET]
+    assert refused(kind, question, tables)
+    tables[0]["W"][TARGET] = 10.0
+    assert answered(kind, question, tables)
+
+
 def test_degrees_of_freedom_follow_the_rounded_size():
     tables = [{k: v[: ROWS - i] for k, v in table.items()} for i, table in enumerate(sites())]
     question = {"formula": "HIV ~ AGE", "family": "binomial"}

@@ -131,6 +131,21 @@ def test_a_row_without_weight_does_not_count(table, model) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
+def test_sites_as_clusters(table, model) -> None:
+    """Of twelve sites, each a cluster, as the pooled table clustered by them."""
+    clinic = np.arange(240) % 12
+    together = run("parametric_survival", {**MODELS[model], "cluster": "unit"}, table | {"unit": clinic}).report
+    apart = run("parametric_survival", {**MODELS[model], "cluster": "site"}, table | {"site_": clinic}).report
+    whole = run(
+        "parametric_survival", {**MODELS[model], "cluster": "unit"}, table | {"unit": clinic, "site_": 0 * clinic}
+    )
+    errors = [[term["std_error"] for term in one["terms"]] for one in (apart, whole.report, together)]
+    assert worst(errors[0], errors[1]) < 1e-9
+    assert worst(errors[0], errors[2]) > 1e-3  # a value at three sites is three clusters
+    assert (apart["clusters"], together["clusters"]) == (12, 36)
+
+
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(
     ("change", "code", "named"),
     [

@@ -27,7 +27,8 @@ from isthmus.summary import FloatArray, IntArray
 class FineRows:
     """Rows with their step (n,), `steps` where one lies beyond the grid, and whether they had a competing event.
 
-    `begin` (n,): the first step at which each is at risk, None where the question has no entry. With sites as strata the steps are the site's own distinct times.
+    `begin` (n,): the first step at which each is at risk, None where the question has no entry. With sites as strata the
+    steps are the site's own distinct times.
     """
 
     rows: Rows
