@@ -135,8 +135,11 @@ def whole_sets(rows: Rows, x: Columns, risk: FloatArray, ties: Ties) -> RiskSets
 
 def between(sets: RiskSets, sums: TieSums) -> FloatArray:
     """(p, p) what the means of the risk sets take off the squares, times what `sums` are of those at `sets`."""
+    found: FloatArray = (sets.s1 * sums.second) @ sets.s1.T
+    if not sums.second_f.any():  # no ties, or Breslow's
+        return found
     cross = (sets.s1 * sums.second_f) @ sets.d1.T
-    found: FloatArray = (sets.s1 * sums.second) @ sets.s1.T - cross - cross.T + (sets.d1 * sums.second_ff) @ sets.d1.T
+    found += (sets.d1 * sums.second_ff) @ sets.d1.T - cross - cross.T
     return found
 
 
