@@ -110,6 +110,21 @@ def test_output_checkers_look_at_the_result_and_release_it(made: Alliance) -> No
     assert cli(made, "ada", "results", "show", run).returncode == 0
     out = made.directory / "out"
     assert cli(made, "ada", "results", "export", run, "--out", out, "--quiet").returncode == 0
+    assert cli(made, "hub", "audit", "export", "--out", out / "hub.ledger").returncode == 0
+    bundle = next(out.glob("*.isthmus"))
+    held = cli(
+        made,
+        "ann",
+        "audit",
+        "verify",
+        out / "hub.ledger",
+        bundle,
+        "--agreement",
+        made.directory / "ada" / "agreement.json",
+    )
+    assert held.returncode == 0, held.stderr
+    assert "5 decisions that people signed are entered, and no other vote" in held.stdout
+    assert cli(made, "ann", "audit", "verify", bundle).returncode == 8
     verified = cli(made, "ada", "verify", out / "result.isthmus")
     assert "released by cora and cleo" in verified.stdout.replace("\n", " ")
 

@@ -16,6 +16,7 @@ from isthmus.ledger.exported import (
     Cover,
     Exported,
     Signer,
+    check_decisions,
     check_envelopes,
     check_exports,
     check_keys,
@@ -235,3 +236,15 @@ def test_entries_are_found_by_what_they_say(asked: Search, which: list[int]) -> 
     _, log = grown("hub", [dict(facts) for facts in STORY])
     runs = runs_of(asked.study, log.entries()) if asked.study else frozenset[str]()
     assert [entry.sequence for entry in found(log.entries(), asked, runs)] == which
+
+
+def test_what_people_signed_is_what_the_ledger_names(tmp_path: Path) -> None:
+    """Of one run: an accepted study, signed twice (the last counts), and two votes; a decision of another run beside."""
+    said = [("accept", "a1"), ("accept", "a2"), ("vote", "v1"), ("vote", "v2")]
+    facts = [{"event": "approval", "step": step, "run": "r", "envelope": envelope} for step, envelope in said]
+    facts += [{"event": "approval", "step": "vote", "run": "other", "envelope": "v9"}, {"round": 1}]
+    ledger = exported(tmp_path / "hub.ledger", "hub", grown("hub", facts))
+    assert check_decisions(ledger, "r", ["a2", "v1", "v2"]) == 3
+    for signed in (["a2", "v1"], ["a2", "v1", "v2", "v3"], ["a2", "v1", "v9"]):
+        with pytest.raises(Untrusted, match="E-LEDGER"):
+            check_decisions(ledger, "r", signed)

@@ -81,7 +81,7 @@ def check(file: File, json: Json = False, quiet: Quiet = False) -> int:
     from isthmus.governance.agreement import agreement_digest
     from isthmus.governance.signing import check_signatures
 
-    screen, read = Screen.of(json=json, quiet=quiet), _read(file)
+    screen, read = Screen.of(json=json, quiet=quiet), read_file(file)
     try:
         agreement = check_signatures(read)
     except Untrusted as error:
@@ -115,7 +115,7 @@ def diff(
     from isthmus.governance.difference import differences
 
     screen = Screen.of(json=json, quiet=quiet)
-    found = differences(_read(old).agreement, _read(new).agreement)
+    found = differences(read_file(old).agreement, read_file(new).agreement)
     if screen.json:
         screen.document({"schema": "isthmus/agreement-diff/1", "changes": found})
     for line in found or ["no difference"]:
@@ -135,7 +135,7 @@ def sign(
     from isthmus.sdk.unlock import passphrase
 
     identity = load_identity(key, partial(passphrase, os.environ))
-    signed = sign_agreement(_read(file), identity.key, datetime.now(UTC), _before(previous))  # noqa: TID251 - an entry point
+    signed = sign_agreement(read_file(file), identity.key, datetime.now(UTC), _before(previous))  # noqa: TID251 - an entry point
     file.write_text(write_text(signed), encoding="utf-8")
     screen = Screen.of(json=False, quiet=quiet)
     screen.say(f"Signed by {identity.name}: {file}")
@@ -152,7 +152,7 @@ def show(file: File, json: Json = False, quiet: Quiet = False) -> None:
     from isthmus.sdk.tables import Table
 
     screen = Screen.of(json=json, quiet=quiet)
-    signed = _read(file)
+    signed = read_file(file)
     agreement = signed.agreement
     digest = agreement_digest(agreement)
     if screen.json:
@@ -260,7 +260,8 @@ def _answer(asked: Asked) -> str:
             typer.echo(f"{error.message}: {error.hint}", err=True)
 
 
-def _read(file: Path) -> SignedAgreement:
+def read_file(file: Path) -> SignedAgreement:
+    """A signed or unsigned agreement. Invalid (E-AGREEMENT) for another file, which is said to be terms where it looks so."""
     from isthmus.data.yaml_text import load_yaml
     from isthmus.governance.drafting import read_agreement
     from isthmus.governance.signing import read_signed, unsigned
@@ -295,4 +296,4 @@ def _state(signed: SignedAgreement) -> str:
 
 
 def _before(previous: Path | None) -> Agreement | None:
-    return _read(previous).agreement if previous is not None else None
+    return read_file(previous).agreement if previous is not None else None

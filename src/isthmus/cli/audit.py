@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from isthmus.governance.agreement import Agreement
     from isthmus.ledger.entries import Entry
+    from isthmus.ledger.exported import Exported
 
 Agreed = Annotated[Path | None, typer.Option(help="The signed agreement: keys must be those it names.")]
 Out = Annotated[Path, typer.Option(help="File to write.")]
@@ -109,7 +110,12 @@ def export(
 
 
 def verify(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Exported ledgers, or proofs of an entry.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="Exported ledgers, proofs of an entry, bundles (*.isthmus) beside the hub's."
+        ),
+    ],
     agreement: Agreed = None,
     every_signature: Annotated[
         bool, typer.Option("--every-signature", help="Of people's signatures in entries check all, not up to 1,000.")
@@ -120,7 +126,8 @@ def verify(
     """Check exported ledgers offline, and hold them against each other; exit code 8 when anything does not hold.
 
     Every tree is computed again; heads and checkpoints are signed, and cosigned; two exports of one ledger are one story;
-    and what one party remembers of another's ledger is in it. With the agreement, people's signatures in entries too.
+    and what one party remembers of another's ledger is in it. With the agreement, people's signatures in entries too; with a
+    bundle, what people signed of its run, against the entries that name it.
     """
     screen = Screen.of(json=json, quiet=quiet)
     try:
@@ -176,13 +183,16 @@ def _checked(files: list[Path], agreement: Path | None, most: int | None) -> tup
     from isthmus.federation.ledgers import read_agreed, signer_of
     from isthmus.ledger.exported import check_envelopes, check_exports, check_keys, open_exported
     from isthmus.ledger.proved import is_proof
+    from isthmus.sdk.bundle import SUFFIX
 
     agreed = read_agreed(agreement) if agreement is not None else None
     proofs = [
         file for file in files if file.is_file() and file.stat().st_size < 1 << 20 and is_proof(file.read_bytes())
     ]
-    exports = [open_exported(file) for file in files if file not in proofs]
+    bundles = [file for file in files if file.suffix == SUFFIX]
+    exports = [open_exported(file) for file in files if file not in (*proofs, *bundles)]
     found = [*(_proof(file, agreed) for file in proofs), *check_exports(exports)]
+    found += [_bundle(file, exports) for file in bundles]
     if agreed is not None:
         people = {person.key: bytes.fromhex(person.key) for person in agreed.people}
         for exported in exports:
@@ -192,6 +202,22 @@ def _checked(files: list[Path], agreement: Path | None, most: int | None) -> tup
             found += [f"{exported.origin}: {held} of {of} signatures by people of the agreement"] if of else []
     keys = {exported.cover.owner: fingerprint(bytes.fromhex(exported.cover.key)) for exported in exports}
     return found, keys
+
+
+def _bundle(file: Path, exports: list[Exported]) -> str:
+    """What people signed of a bundle's run stands in the hub's ledger, and the other way round."""
+    from isthmus.governance.approval import PAYLOAD_TYPE
+    from isthmus.ledger.exported import check_decisions
+    from isthmus.model.canonical import digest
+    from isthmus.sdk.bundle import verified
+
+    hub = next((exported for exported in exports if exported.origin == "hub"), None)
+    if hub is None:
+        raise Invalid("E-USAGE", "a bundle is held against the hub's ledger", "give the hub's exported ledger too")
+    held = verified(file.read_bytes(), [])
+    signed = [digest(e) for e in held.bundle.get("approvals", ()) if e["payloadType"] == PAYLOAD_TYPE]
+    number = check_decisions(hub, held.run, signed)
+    return f"hub: run {held.run[7:19]}: {number} decisions that people signed are entered, and no other vote"
 
 
 def _proof(file: Path, agreed: Agreement | None) -> str:

@@ -28,14 +28,13 @@ def revoke(
     tells the hub and through it the other sites, who verify the signature themselves. Sent to another party and laid
     beside its copy, the file has the same effect there without any hub.
     """
+    from isthmus.cli.agreement import read_file
     from isthmus.federation.identity import load_identity
     from isthmus.federation.revocations import beside
     from isthmus.governance.revocation import revoke as signed_revocation
-    from isthmus.governance.signing import read_signed
-    from isthmus.sdk.files import read_text
     from isthmus.sdk.unlock import passphrase
 
-    agreement = read_signed(read_text(file), str(file)).agreement
+    agreement = read_file(file).agreement
     identity = load_identity(key, partial(passphrase, os.environ))
     envelope = signed_revocation(agreement, identity.key, reason, datetime.now(UTC))  # noqa: TID251 - an entry point
     path = beside(file)

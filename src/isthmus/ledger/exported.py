@@ -168,6 +168,29 @@ def check_envelopes(exported: Exported, keys: Mapping[str, bytes], most: int | N
     return len(chosen), len(sealed)
 
 
+def check_decisions(exported: Exported, run: str, signed: Collection[str]) -> int:
+    """People's decisions on a run: what they signed, held against the entries that name it by digest. How many there are.
+
+    Args:
+        exported: the hub's ledger; its tree was checked.
+        run: the run's digest.
+        signed: digests of the envelopes in the run's bundle, whose signatures were checked.
+
+    Raises:
+        Untrusted: E-LEDGER, an envelope without an entry, or a vote in the ledger whose envelope is not in the bundle.
+    """
+    told = [
+        e.facts for e in exported.entries() if e.facts.get("run") == run and isinstance(e.facts.get("envelope"), str)
+    ]
+    entered = {str(facts["envelope"]) for facts in told}
+    votes = {str(facts["envelope"]) for facts in told if facts.get("step") == "vote"}
+    if set(signed) - entered:
+        raise _broken(f"{exported.origin}: a decision in the bundle is not in the ledger")
+    if votes - set(signed):
+        raise _broken(f"{exported.origin}: a vote in the ledger is not in the bundle")
+    return len(set(signed))
+
+
 @record
 class Signer:
     """Who signs a ledger of that name, and its witnesses: names and hex keys of the agreement."""
