@@ -78,3 +78,34 @@ def test_shares_of_none_and_all_have_limits_of_0_and_1() -> None:
         t["term"]: t for t in asked(tables, {"accuracy": {"marker": "TEST", "outcome": "DIED"}}).to_dict()["terms"]
     }
     assert terms["sensitivity"]["conf_low"] == 0.0
+
+
+SURVIVAL = {"treatment": "HIV", "time": "DAYS", "event": "DIED", "adjust": "AGE", "method": "iptw", "at": [1e6]}
+
+
+def test_what_lies_beyond_a_curve_is_said() -> None:
+    body = asked(sites(), {"kaplan_meier": {"time": "DAYS", "event": "DIED", "at": [30, 1e6]}}).to_dict()
+    assert body["warnings"] == ["no figures of all rows at 1e+06: the curve ends before"]
+    body = asked(sites(), {"effect": SURVIVAL}).to_dict()
+    assert any(said.startswith("no estimate of survival") or "1e+06" in said for said in body["warnings"])
+
+
+def test_an_arm_without_events_is_named() -> None:
+    tables = sites()
+    for table in tables:
+        table["DIED"] = table["DIED"] * (1.0 - table["HIV"])
+    error = asked(tables, {"effect": {**SURVIVAL, "at": [30]}}).to_dict()["error"]
+    assert error["message"].startswith("'DIED' by 'HIV': an arm has no event")
+
+
+def test_a_level_without_a_risk_ratio_is_left_out_of_a_meta_analysis() -> None:
+    tables = sites()
+    for table in tables:
+        table["WARD"] = np.array(["a", "b", "c", "d"] * 100).astype(object)
+        table["DIED"] = np.where((table["WARD"] == "d") & (table["HIV"] == 1.0), 0.0, table["DIED"])
+    effect = {"treatment": "HIV", "outcome": "DIED", "adjust": "AGE", "method": "iptw"}
+    body = asked(tables, {"meta": {"by": "WARD", "of": {"effect": effect}, "term": "log odds ratio"}}).to_dict()
+    assert body["left_out"] == {"d": "E-TERM"}
+    assert [row["term"] for row in body["terms"]] == ["a", "b", "c", "pooled"]
+    wrong = asked(tables, {"meta": {"by": "WARD", "of": {"effect": effect}, "term": "log hazard"}}).to_dict()
+    assert wrong["error"]["code"] == "E-TERM"

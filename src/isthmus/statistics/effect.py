@@ -162,11 +162,19 @@ def _joined(found: Evidence, here: Evidence, label: str) -> Evidence:
 
 def _flow(question: Effect, setting: Setting) -> Flow:
     plan = plan_of(question, setting)
-    return (
-        effect_strata.run(plan, question.propensity_strata)
-        if question.method == "stratified"
-        else effect_flow.run(plan)
-    )
+    if question.method == "stratified":
+        return effect_strata.run(plan, question.propensity_strata)
+    return effect_flow.run(plan) if question.time is None else _named(question, effect_flow.run(plan))
+
+
+def _named(question: Effect, flow: Flow) -> Flow:
+    """An error about arms and events names their variables."""
+    try:
+        return (yield from flow)
+    except Invalid as error:
+        told = any(repr(name) in error.message for name in (question.event, question.treatment))
+        message = error.message if told else f"{question.event!r} by {question.treatment!r}: {error.message}"
+        raise Invalid(error.code, message, error.hint) from error
 
 
 def _summarise(question: Effect, setting: Setting, prepared: Rows, asked: Round) -> Answer:

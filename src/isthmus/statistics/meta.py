@@ -40,6 +40,7 @@ from isthmus.summary import Field, IntArray, Layout, Summary
 MODELS: Mapping[str, Statistic] = {"glm": glm.STATISTIC, "cox": cox.STATISTIC, "effect": effect.STATISTIC}
 SITE = "site"
 ALONE = "not compared"  # why a level that no subgroup names is left out
+RISK_RATIOS = ("log ratio", "log odds ratio")  # of `effect` on a 0/1 outcome
 RATIOS = {"logit": "OR", "log": "RR"}  # what exp(coefficient) is called, by link
 
 
@@ -283,10 +284,11 @@ def _model_studies(inner: Inner, question: Meta, setting: Setting, estimate: Est
         own = {name: estimate.counts[f"{at} {name}"] for name in found.counts}
         shown = inner.statistic.report(inner.question, setting, changed(found, counts=own))
         measure = _measure(shown, str(question.term))
-        row = _term(shown["terms"], str(question.term))
-        if row["estimate"] is None or not row["std_error"]:
+        undefined = _undefined(shown, str(question.term))
+        row = None if undefined else _term(shown["terms"], str(question.term))
+        if row is None or row["estimate"] is None or not row["std_error"]:
             without[levels[at]] = "E-TERM"
-        if levels[at] not in without:
+        if row is not None and levels[at] not in without:
             kept[levels[at]] = (row["estimate"], row["std_error"] ** 2)
             sizes[levels[at]] = shown["n"]
     y, v = np.array([*kept.values()], dtype=np.float64).reshape(-1, 2).T
@@ -298,6 +300,14 @@ def _measure(shown: Mapping[str, Any], term: str) -> str | None:
     """What exp(estimate) of the term is called, if it is a ratio."""
     known = {"log hazard ratio": "HR", "log odds ratio": "OR", "log ratio": "RR"}  # of `effect`
     return "HR" if shown["kind"] == "cox" else known.get(term, RATIOS.get(str(shown["fit"].get("link"))))
+
+
+def _undefined(shown: Mapping[str, Any], term: str) -> bool:
+    """Whether it is a ratio of risks that this level has not: in an arm there nobody, or everybody, has the outcome."""
+    rows = {row["term"]: row["estimate"] for row in shown["terms"]}
+    means = [rows.get(name) for name in ("mean[1]", "mean[0]")]
+    shares = all(mean is not None and 0.0 <= mean <= 1.0 for mean in means)
+    return shown["kind"] == "effect" and term in RISK_RATIOS and term not in rows and shares
 
 
 def _term(rows: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 TERMS = {  # kind -> what an estimate that is null lacks
     "rate": "in one of its groups nobody has the event, or there is no person-time",
+    "effect": "the curve of an arm ends before that time",
     "accuracy": "there is nobody whom it is a share of, or nobody in a cell of it",
 }
 CELLS = {  # figure of a cell -> what people call it, and why it may be null
@@ -80,8 +81,11 @@ def _curves(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for curve in body.get("curves", ()):
         group = ", ".join(f"{key} {value}" for key, value in curve.get("group", {}).items()) or "all rows"
         steps = next((curve[name] for name in CURVES if name in curve), ())
+        late = [f"{row['time']:g}" for name in CURVES for row in curve.get(f"{name}_at", ()) if row[name] is None]
         if not curve.get("time"):
             yield f"no curve of {group}", "nobody is in it"
+        elif late:
+            yield f"no figures of {group} at {', '.join(late)}", "the curve ends before"
         elif None in steps:
             yield f"no curve of {group} at {curve['time'][list(steps).index(None)]:g} and later", "nobody is at risk"
 
