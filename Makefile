@@ -9,8 +9,8 @@
 #   make governance  every rule of law on a worked case, on its fault, without each fact
 #   make bench     the timing table, beside statsmodels, scikit-learn, lifelines and R
 #
-# `test-all` needs Chromium, which walks through the console's login, and Node, for an OpenID provider that is not ours;
-# tools/services.sh installs them. `make test` stays a matter of Python packages. PostgreSQL: nothing here needs it yet.
+# `test-all` needs Chromium, which walks through the console's login, Node, for an OpenID provider that is not ours, and R,
+# which runs the lines of the question pages; tools/services.sh installs them. `make test` stays a matter of Python packages. PostgreSQL: nothing here needs it yet.
 
 VENV   ?= .venv
 JOBS   ?= 2
@@ -33,7 +33,7 @@ test: $(DEV)
 	$(PYTEST) -m "not long and not spark and not bench"
 
 test-all: $(DEV)
-	sh tools/services.sh chromium node npm
+	sh tools/services.sh chromium node npm Rscript
 	npm install --silent --no-fund --no-audit --prefix $(VENV)/node oidc-provider@9
 	HYPOTHESIS_PROFILE=explore $(PYTEST) -m "not bench"
 
