@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from governance_alliance import NOW, key_of
 from reviewed_alliance import AGREEMENT, KEEPER, asked, case, envelope, request
 
-from isthmus.federation.hub_cases import APPROVAL, OPEN
+from isthmus.federation.hub_cases import APPROVAL, OPEN, SEEN, VOTE
 from isthmus.federation.hub_review import HubReview
 from isthmus.federation.hub_runs import new_row
 from isthmus.federation.parties import parties_of
 from isthmus.federation.request import charter_of
 from isthmus.federation.store import open_store
-from isthmus.governance.agreement import Agreement
+from isthmus.governance.agreement import Agreement, agreement_digest
+from isthmus.ledger.bundle import SCHEMA, release_statement
 from isthmus.ledger.log import Log, MemoryStore
+from isthmus.model.canonical import canonical, digest
+from isthmus.model.errors import Refused, Untrusted
 
 REQUEST = request()
 SITES = ("boston", "leeds", "oslo")
@@ -42,7 +47,8 @@ class Hub:
             store=self.store, identity=SimpleNamespace(name="hub", key=key_of("hub")), clock=lambda: NOW
         )
         self.runs: dict[str, Any] = {}
-        self.desk = SimpleNamespace(desk=SimpleNamespace(in_force=lambda _now: None))
+        own = agreement_digest(AGREEMENT)
+        self.desk = SimpleNamespace(desk=SimpleNamespace(in_force=lambda _now: None, agreement=own))
 
     async def later(self, _job: str, work: Callable[..., Any], *arguments: Any) -> Any:
         await asyncio.sleep(0)
@@ -108,3 +114,96 @@ def test_a_listing_reads_no_run_that_is_over(tmp_path: Path) -> None:
     assert max(read) <= len(SITES)
     assert made.cases.asked(store.run(run).study)
     assert not made.cases.asked("sha256:" + "0" * 64)
+
+
+def test_what_waits_ends_with_its_version_of_the_agreement(tmp_path: Path) -> None:
+    hub, made, run = review(tmp_path)
+    asyncio.run(made.resume())
+    assert hub.store.run(run).state == "in_review"  # type: ignore[union-attr]
+    hub.desk.desk.agreement = "sha256:of version 2"
+    asyncio.run(made.resume())
+    assert (hub.store.run(run).state, hub.told) == ("refused", ["refused"])  # type: ignore[union-attr]
+    assert hub.ledger.log.entry(0).facts == {"run": run, "code": "E-AGREEMENT-VERSION"}
+
+
+def test_a_site_that_can_make_nothing_of_an_end_is_not_told_again(tmp_path: Path) -> None:
+    hub, made, run = review(tmp_path)
+    hub.store.set_state(run, "rejected")
+    assert [row.run for row in made.cases.untold("leeds")] == [run]
+    asyncio.run(made.declined("leeds", run, Refused("E-SIGNER", "signed by nobody whom the agreement names")))
+    assert made.cases.untold("leeds") == []
+    assert made.cases.kept.get(run, SEEN, "leeds") == "E-SIGNER"
+    assert [row.run for row in made.cases.untold("boston")] == [run]
+
+
+RESULT: dict[str, Any] = {"analyses": {}}
+PARTS: dict[str, Any] = {
+    **{key: {} for key in ("charter", "study", "signatures")},
+    **{key: [] for key in ("agreement", "entries", "inclusion")},
+    **dict.fromkeys(("transcript_digest", "checkpoint", "seal"), ""),
+    "schema": SCHEMA,
+    "mode": "federated",
+    "result": RESULT,
+}
+
+
+def in_egress(folder: Path) -> tuple[Hub, HubReview, str, list[dict[str, Any]]]:
+    """A result on which two output checkers of two countries have voted."""
+    hub, made, run = review(folder)
+    raw = canonical(PARTS)
+    hub.store.finish(run, (raw, raw), "", "egress")
+    votes = [envelope(who, case(REQUEST, digest(RESULT)), "accept", "result") for who in ("cleo", "cora")]
+    for who, vote in zip(("cleo", "cora"), votes, strict=True):
+        made.cases.kept.put(run, VOTE, who, vote)
+    return hub, made, run, votes
+
+
+def signed(site: str, run: str, votes: list[dict[str, Any]], by: str | None = None) -> dict[str, Any]:
+    """What a site answers to votes that hold; `by`: with whose key."""
+    statement = release_statement("federated", run, digest(RESULT), map(digest, votes))
+    answer = {"verdict": "released", "since": NOW.isoformat(), "by": ["cleo", "cora"]}
+    return {"run": run, "answer": answer, "signature": key_of(by or site).sign(statement).hex()}
+
+
+def test_a_result_is_released_by_as_many_sites_as_sign_one(tmp_path: Path) -> None:
+    hub, made, run, votes = in_egress(tmp_path)
+    asyncio.run(made.resume())
+    state = lambda: hub.store.run(run).state  # type: ignore[union-attr]  # noqa: E731
+    for wrong in (signed("leeds", run, votes, by="boston"), signed("leeds", run, votes[:1])):
+        with pytest.raises(Untrusted):
+            asyncio.run(made.answered("leeds", wrong))
+    for site in ("leeds", "leeds", "boston"):
+        asyncio.run(made.answered(site, signed(site, run, votes)))
+        assert state() == "egress"
+    assert {w["whom"] for w in made.cases.told(made.cases.row(run))["waiting"]} == {"the site oslo"}
+    asyncio.run(made.answered("oslo", signed("oslo", run, votes)))
+    assert state() == "released"
+    assert set(json.loads(hub.store.bundle(run) or b"{}")["released"]) == set(SITES)
+    assert steps(hub) == ["vote", "vote", "release"]
+
+
+def test_nothing_is_released_once_the_agreement_has_ended(tmp_path: Path) -> None:
+    hub, made, run, votes = in_egress(tmp_path)
+    revoked = Refused("E-REVOKED", "leeds revoked the agreement")
+
+    def ended(_now: Any) -> None:
+        raise revoked
+
+    hub.desk.desk.in_force = ended
+    for site in SITES:
+        asyncio.run(made.answered(site, signed(site, run, votes)))
+    assert hub.store.run(run).state == "egress"  # type: ignore[union-attr]
+    asyncio.run(made.halt(revoked))
+    assert hub.store.run(run).state == "refused"  # type: ignore[union-attr]
+
+
+def test_sites_that_find_no_votes_stop_a_release_that_cannot_come_any_more(tmp_path: Path) -> None:
+    """All three must sign: the first that does not ends it."""
+    hub, made, run, _ = in_egress(tmp_path)
+    asyncio.run(made.declined("oslo", run, Refused("E-NOT-CHECKED", "a site does not find the votes")))
+    assert hub.store.run(run).state == "refused"  # type: ignore[union-attr]
+    said = [hub.ledger.log.entry(at).facts for at in range(hub.ledger.log.head().size)]
+    assert said == [
+        {"by": "oslo", "what": "release", "code": "E-NOT-CHECKED", "about": run},
+        {"run": run, "code": "E-NOT-CHECKED"},
+    ]

@@ -86,9 +86,13 @@ class HubReview:
             self._show(row)
 
     async def resume(self) -> None:
-        """Take up what was open when the hub stopped."""
+        """Take up what was open when the hub stopped. What was asked for under another version of the agreement ends."""
         for row in self.cases.rows(OPEN):
-            await (self._count(row) if row.state == "egress" else self._agree(row))
+            if json.loads(row.charter)["agreement"] != self._hub.desk.desk.agreement:
+                said = "it was asked for under another version of the agreement"
+                await self.stop(row, Refused("E-AGREEMENT-VERSION", said, "submit it anew under the one in force"))
+            else:
+                await (self._count(row) if row.state == "egress" else self._agree(row))
 
     async def greet(self, site: str) -> None:
         """Show a site that has come what waits for it, and the ledger's head; once it holds that, what people ended meanwhile."""
@@ -135,6 +139,8 @@ class HubReview:
         """A site's rules stop a study in review, or too many sites do not release a result: who asked is told which rule."""
         async with self._turn:
             row = self._hub.means.store.run(run)
+            if row is not None and row.state in (*OVER, "released"):
+                self._kept.put(run, SEEN, site, cause.code)  # it cannot make anything of it: not told again
             if row is None or row.state not in OPEN or site not in sites_of(row):
                 return
             if row.state == "in_review" or await self.releases.withheld(site, row, cause):
