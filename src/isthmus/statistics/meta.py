@@ -40,6 +40,7 @@ from isthmus.summary import Field, IntArray, Layout, Summary
 MODELS: Mapping[str, Statistic] = {"glm": glm.STATISTIC, "cox": cox.STATISTIC, "effect": effect.STATISTIC}
 SITE = "site"
 ALONE = "not compared"  # why a level that no subgroup names is left out
+SLACK = 1e-9  # of a mean of 0 and 1, by rounding
 RISK_RATIOS = ("log ratio", "log odds ratio")  # of `effect` on a 0/1 outcome
 RATIOS = {"logit": "OR", "log": "RR"}  # what exp(coefficient) is called, by link
 
@@ -306,7 +307,7 @@ def _undefined(shown: Mapping[str, Any], term: str) -> bool:
     """Whether it is a ratio of risks that this level has not: in an arm there nobody, or everybody, has the outcome."""
     rows = {row["term"]: row["estimate"] for row in shown["terms"]}
     means = [rows.get(name) for name in ("mean[1]", "mean[0]")]
-    shares = all(mean is not None and 0.0 <= mean <= 1.0 for mean in means)
+    shares = all(mean is not None and -SLACK <= mean <= 1.0 + SLACK for mean in means)
     return shown["kind"] == "effect" and term in RISK_RATIOS and term not in rows and shares
 
 

@@ -27,6 +27,7 @@ CELLS = {  # figure of a cell -> what people call it, and why it may be null
     "value": ("quantiles", "nobody is in it"),
 }
 CURVES = ("survival", "incidence")
+SLACK = 1e-9  # of a mean of 0 and 1, by rounding
 LABELS = ("variable", "level", "prob", "test", "outcome")  # columns of cells that name no group
 
 
@@ -123,4 +124,4 @@ def _figures(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _risks(rows: Sequence[Mapping[str, Any]]) -> bool:
     """Whether the two means look like shares."""
     means = [row["estimate"] for row in rows if row["term"] in {"mean[0]", "mean[1]"}]
-    return len(means) == 2 and all(value is not None and 0.0 <= value <= 1.0 for value in means)
+    return len(means) == 2 and all(value is not None and -SLACK <= value <= 1.0 + SLACK for value in means)
