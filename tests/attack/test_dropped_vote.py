@@ -30,8 +30,10 @@ from isthmus.governance.approval import make_approval, sign_approval
 from isthmus.ledger.bundle import release_statement
 from isthmus.ledger.checkpoint import sign_checkpoint, verify_checkpoint, with_cosignatures
 from isthmus.ledger.log import Log, MemoryStore
+from isthmus.ledger.proved import proof_of
 from isthmus.model.canonical import digest, plain
 from isthmus.model.errors import IsthmusError, Refused, Untrusted
+from isthmus.sdk.connect import entered
 
 ATTACK = Attack(
     "The hub drops an output checker's vote", "sites follow and cosign each head between runs, and release by signature"
@@ -169,3 +171,19 @@ def test_training_is_that_of_the_day_on_which_the_ledger_took_the_vote_in(tmp_pa
         released(tmp_path / "late", old, ledger(*old), ended)
     with pytest.raises(Untrusted):  # entries of a ledger that this site does not hold
         witness(open_store(tmp_path / "other.db")).voted(votes_in(early), OVER.run)
+
+
+def test_a_voter_is_shown_that_the_vote_is_entered_or_believes_nothing() -> None:
+    """A hub that takes a vote and does not enter it has no proof to show for it."""
+    log = ledger(CLEO, ACCEPTS)
+    sites = {site.site: site.key for site in AGREEMENT.sites}
+
+    def answer(index: int, key: Any = HUB) -> dict[str, Any]:
+        note = offered(log, 0, key)["note"]
+        return {"proof": proof_of(log, index, (note, log.head().size), (key.public.hex(), sites)).decode()}
+
+    assert entered(answer(3), CLEO, AGREEMENT) == {"entry": 3, "sites": []}
+    other = envelope("carl", OVER, "accept", "result")
+    for shown, code in ((answer(3), "E-LEDGER"), (answer(0), "E-LEDGER"), ({}, "E-CANONICAL")):
+        assert code_of(lambda shown=shown: entered(shown, other, AGREEMENT)) == code
+    assert code_of(lambda: entered(answer(3, key_of("oslo")), CLEO, AGREEMENT)) == "E-LEDGER"

@@ -107,6 +107,8 @@ def test_output_checkers_look_at_the_result_and_release_it(made: Alliance) -> No
     assert cli(made, "cora", "approve", "accept", run, "--quiet").returncode == 0
     last = cli(made, "cleo", "approve", "accept", run)
     assert "It is now: Released" in last.stdout
+    assert "of the hub's ledger, held by" in last.stdout
+    assert "no site" not in last.stdout
     assert cli(made, "ada", "results", "show", run).returncode == 0
     out = made.directory / "out"
     assert cli(made, "ada", "results", "export", run, "--out", out, "--quiet").returncode == 0

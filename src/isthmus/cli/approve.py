@@ -120,6 +120,9 @@ def _decide(run: str, choice: Choice, reason: str, screen: Screen) -> None:
         screen.document({"schema": "isthmus/decided/1", "run": name, "decision": choice, "review": review})
         return
     screen.say(f"Signed: {_DONE[choice]} {_short(name)}. It is now: {review['state']}.")
+    if "entered" in review:
+        sites = ", ".join(review["entered"]["sites"]) or "no site yet"
+        screen.say(f"Entry {review['entered']['entry']} of the hub's ledger, held by {sites}.", style="dim")
     if review["waiting"]:
         screen.say(f"Waiting for {waiting(review)}", style="dim")
 

@@ -94,7 +94,7 @@ class HubClient:
         return self._one({"what": "case", "run": run})
 
     def decide(self, envelope: Mapping[str, Any]) -> dict[str, Any]:
-        """Hand in a signed approval (`governance.approval.sign_approval`); gives `{run, review}`.
+        """Hand in a signed approval (`governance.approval.sign_approval`); gives `{run, review}`, of a vote also `proof`.
 
         Raises:
             Refused, Invalid, Untrusted: it does not hold, or cannot be given now.

@@ -182,7 +182,9 @@ class HubReview:
     # -- decisions of people ---------------------------------------------------------------------------------------
 
     async def decided(self, person: Party, envelope: Mapping[str, Any]) -> dict[str, Any]:
-        """Take in a signed decision; gives the review after it. One that is refused is written down.
+        """Take in a signed decision; gives the review after it, and of a vote the proof that it is entered.
+
+        One that is refused is written down.
 
         Raises:
             Refused, Untrusted, Invalid: the approval does not hold, or cannot be given now.
@@ -194,7 +196,9 @@ class HubReview:
             await self._refused(person.name, "approval", error.code)
             raise
         await self.releases.patiently(run)
-        return {"run": run, "review": self.cases.told(self.cases.row(run))}
+        said = {"run": run, "review": self.cases.told(self.cases.row(run))}
+        index = self._kept.get(run, ENTERED, person.name)
+        return said if index is None else {**said, "proof": (await self.witnesses.proof(int(index))).decode()}
 
     async def _decided(self, person: Party, envelope: Mapping[str, Any]) -> str:
         self._hub.desk.desk.in_force(self._hub.means.clock())

@@ -6,6 +6,7 @@ signature alone until the next one.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 from isthmus.federation.store import Mark, Store
 from isthmus.ledger.checkpoint import sign_checkpoint, verify_checkpoint, with_cosignatures
 from isthmus.ledger.log import head_of
+from isthmus.ledger.proved import proof_of
 from isthmus.model.errors import Invalid
 
 if TYPE_CHECKING:
     from isthmus.federation.hub import HubNode
 
+PATIENCE = 2.0  # seconds to wait for a cosignature of an entry that was just made
+GLANCE = 0.05
 COSIGNED = "cosigned"  # in the store: the newest head that a site cosigned between runs, with all cosignatures of it
 
 
@@ -75,6 +79,27 @@ class Witnesses:
             return False
         await self._hub.worker.run("cosigned", self._keep, site, str(line), self.held(site))
         return True
+
+    async def proof(self, index: int) -> bytes:
+        """The proof that an entry is in this ledger (`ledger.proved`), under a head that sites cosigned where one comes soon."""
+        for _ in range(int(PATIENCE / GLANCE)):
+            if self._kept_size() > index:
+                break
+            await asyncio.sleep(GLANCE)
+        return await self._hub.worker.run("proof", self._proof, index)
+
+    def _kept_size(self) -> int:
+        kept = self._hub.means.store.fact(COSIGNED)
+        return int(json.loads(kept)["size"]) if kept else 0
+
+    def _proof(self, index: int) -> bytes:
+        log, key = self._hub.ledger.log, self._hub.means.identity.key
+        size, note = self._kept_size(), kept_note(self._hub.means.store)
+        if note is None or size <= index:
+            size = log.head().size
+            note = sign_checkpoint(log.origin, log.head(), key)
+        witnesses = {site: public.hex() for site, public in self._keys.items()}
+        return proof_of(log, index, (note, size), (key.public.hex(), witnesses))
 
     def _offer(self, old: int) -> dict[str, Any]:
         log = self._hub.ledger.log

@@ -193,14 +193,20 @@ class Client:
     def decide(self, run: str, choice: Choice, reason: str = "") -> dict[str, Any]:
         """Sign a decision on a study, or on the result that this client fetches and verifies; gives the review after it.
 
+        Of a vote on a result, `entered` says its entry in the hub's ledger, and the sites that cosigned a head with it.
+
         Raises:
-            Refused, Invalid, Untrusted: it does not hold, or cannot be given now.
+            Refused, Invalid, Untrusted: it does not hold, or cannot be given now; E-LEDGER, the hub does not show that
+                the vote is in its ledger.
         """
         run = self.named(run)
         shown = self._case(run)
-        if choice != "withdraw" and kind_of(shown) == "result":
+        vote = choice != "withdraw" and kind_of(shown) == "result"
+        if vote:
             shown = {**shown, "result": held_in_review(self.bundle(run), run).result}
-        return dict(self._me.client.decide(decision(self._me, shown, choice, reason, _now()))["review"])
+        signed = decision(self._me, shown, choice, reason, _now())
+        answer = self._me.client.decide(signed)
+        return {**answer["review"], **({"entered": entered(answer, signed, self._me.agreement)} if vote else {})}
 
     def wait(self, run: str) -> Result:
         """Block until the run ends, then its result.
@@ -210,6 +216,25 @@ class Client:
         """
         ended(list(self.watch(run))[-1])
         return self.result(run)
+
+
+def entered(answer: Mapping[str, Any], vote: Mapping[str, Any], agreement: Agreement) -> dict[str, Any]:
+    """Where a vote is in the hub's ledger, and which sites cosigned that: `{entry, sites}`.
+
+    Raises:
+        Untrusted: E-LEDGER, the hub proves no entry of this very vote; E-SIGNATURE, or not by its own key.
+        Invalid: no proof at all.
+    """
+    from isthmus.federation.ledgers import signer_of
+    from isthmus.ledger.exported import check_keys
+    from isthmus.ledger.proved import check_proof
+    from isthmus.model.canonical import digest
+
+    entry, checkpoint, key, witnesses = check_proof(str(answer.get("proof", "")).encode())
+    check_keys("hub", (key, witnesses), signer_of(agreement, "hub"))
+    if (checkpoint.origin, entry.facts.get("step"), entry.facts.get("envelope")) != ("hub", "vote", digest(dict(vote))):
+        raise Untrusted("E-LEDGER", "the hub does not show that the vote is in its ledger", "tell the other parties")
+    return {"entry": entry.sequence, "sites": list(checkpoint.cosigners)}
 
 
 def _another_run() -> Untrusted:
