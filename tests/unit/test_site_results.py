@@ -10,14 +10,16 @@ from governance_alliance import CODEBOOK, NOW, draft, key_of
 
 import isthmus
 from isthmus import strict
+from isthmus.federation.outputs import Terms, outputs
 from isthmus.federation.request import charter_of, plan_of
-from isthmus.federation.script import Script
+from isthmus.federation.script import Ended, Script
 from isthmus.governance.admission import RunRequest, admit_at_hub, sign_request
 from isthmus.governance.agreement import agreement_digest
 from isthmus.model.errors import Invalid, Refused
 from isthmus.model.rules import OPEN
 from isthmus.model.study import Purpose, Study
 from isthmus.statistics.catalogue import CATALOGUE
+from isthmus.statistics.contract import Estimate
 from isthmus.summary import Summary
 
 PURPOSE = Purpose(duo="DUO:0000007", text="a trial")
@@ -117,3 +119,17 @@ def test_a_release_that_is_not_allowed_refuses_its_analysis_alone() -> None:
     assert {name: why.code for name, why in plan.refused.items()} == {"m": "E-RELEASE"}
     plan = planned("meta", (), {"n": {"glm": {"formula": "died ~ age", "family": "binomial"}}})
     assert {name: why.code for name, why in plan.refused.items()} == {"m": "E-SITE-RESULTS"}
+
+
+def test_each_sites_answer_is_an_output_of_its_own_for_people_and_law() -> None:
+    """The egress gate looks at what one site answers as at any other output; a refused one shows nothing."""
+    agreement = draft(releases=("site_results",), analyses=("meta", "glm", "mixed", "validate_model"))
+    script = validated(barred="oslo")
+    script.outcomes["m at leeds"] = Ended(Estimate("validate_model", "grid", 900, rounds=7, parameters=2))
+    refused, shown = {"kind": "validate_model", "status": "refused"}, {"kind": "validate_model", "disclosure": []}
+    answers = {"boston": refused, "leeds": shown, "oslo": refused}
+    terms = Terms(agreement, script.plan.rules, {}, {"validate_model": "ROC"}, (), "dr ada")
+    found = outputs(script, {"sites": list(SITES), "analyses": {"m": {**refused, "sites": answers}}}, terms)
+    assert list(found) == ["m at leeds"]
+    assert found["m at leeds"]["sites"] == 1
+    assert found["m at leeds"]["released"] == ["site_results"]
