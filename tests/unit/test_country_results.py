@@ -147,13 +147,15 @@ def test_the_text_shows_countries() -> None:
 def test_a_lost_site_ends_the_questions_that_tell_countries_apart_alone() -> None:
     book = Codebook(name="d", variables={"AGE": Variable(type="number", range=(0, 120))})
     for where, left in ((None, {"population", "n"}), ("country = 'GB' OR AGE > 1", set())):
-        asks = {"n": {"count": {}}, "by": {"count": {"by": ["country"]}}}
+        asks = {"n": {"count": {}}, "by": {"count": {"by": ["country"]}}, "made": {"count": {"by": ["here"]}}}
         population = None if where is None else {"where": where}
-        record = isthmus.Study(title="t", dataset="d", analyses=asks, population=population).record
+        derive = {"here": "CASE WHEN country = 'GB' THEN NULL WHEN AGE > 40 THEN 1 ELSE 0 END"}
+        record = isthmus.Study(title="t", dataset="d", analyses=asks, population=population, derive=derive).record
         places = {site: Place(site, country) for site, country in HOME.items()}
         known = dictionary(record, book, ("GB", "US"))
         script = Script(make_plan("run", record, known, STATED, {}, len(places), None, places))
         vote = script.vote_step()
+        assert "here is missing" in {question.name for question, _ in script.plan.words}
         words = {f.name: np.zeros(f.shape, dtype=f.dtype) for f in vote.layout.fields}
         script.learn(vote, Summary(vote.layout, words), tuple(site for site in HOME if site != "tampa"))
         assert {question.name for question in script.order()} == left

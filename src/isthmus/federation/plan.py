@@ -75,7 +75,7 @@ class Plan:
     @cached_property
     def conditions(self) -> tuple[str, ...]:
         """Filters of single analyses, each once, and where what is behind a derived variable is missing."""
-        missing = (is_missing(name) for q in self.lacking for name in q.behind)
+        missing = (is_missing(name) for q in self.lacking for name in q.behind if name != COUNTRY)
         return tuple(dict.fromkeys((*(text for q in self.questions for text in q.where), *missing)))
 
     def question(self, name: str) -> Question:
@@ -191,8 +191,6 @@ def make_plan(  # noqa: PLR0913 - everything public about a run
             refused[a.name] = why
     if not asked:
         raise next(iter(refused.values()))
-    apart = [q.name for q in asked if COUNTRY in reading.each[q.name]]
-    apart += [POPULATION] if COUNTRY in reading.common else []
     setting = Setting(
         sites=sites, dictionary=dictionary, levels={}, conf_level=study.conf_level, open_rules=not restricts(rules)
     )
@@ -201,6 +199,9 @@ def make_plan(  # noqa: PLR0913 - everything public about a run
     groups = _groups(asked, known) if study.groups and withheld is None else ()
     questions = (everyone, *asked)
     lacking = () if privacy is not None or study.impute else tuple(_lacking(asked, study, dictionary, setting))
+    apart = [q.name for q in asked if COUNTRY in reading.each[q.name]]
+    apart += [q.name for q in lacking if COUNTRY in q.behind]
+    apart += [POPULATION] if COUNTRY in reading.common else []
     sites_own = tuple(at for q in asked if q.needs.each_site for at in _at_each(q, known))
     return Plan(
         name, study, dictionary, rules, whose, questions, privacy, known, groups, sites_own, lacking, withheld, refused,
@@ -222,9 +223,8 @@ def _lacking(asked: Sequence[Question], study: Study, whole: Codebook, setting: 
     for name in dict.fromkeys(n for q in asked for n in q.reads if n in derived):
         key = f"{name} is missing"
         base = replace(setting, levels={key: ("no", "yes")})
-        behind = tuple(n for n in derived[name].names if n != COUNTRY)
-        needs = Needs(categories=(key,))
-        yield Question(key, CATALOGUE["count"], Count(by=(key,)), needs, base, (None,), lacks=name, behind=behind)
+        statistic, needs, behind = CATALOGUE["count"], Needs(categories=(key,)), derived[name].names
+        yield Question(key, statistic, Count(by=(key,)), needs, base, (None,), lacks=name, behind=behind)
 
 
 def is_missing(name: str) -> str:

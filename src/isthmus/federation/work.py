@@ -31,7 +31,7 @@ from isthmus.disclosure.gate import (
 from isthmus.disclosure.site import consider, reasons_in_words, shows, weigh
 from isthmus.disclosure.traces import Floors, RowSet, set_of
 from isthmus.federation import selected
-from isthmus.federation.plan import POPULATION, VOTE, Plan, is_missing
+from isthmus.federation.plan import COUNTRY, POPULATION, VOTE, Plan, is_missing
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.protocol.context import packing
 from isthmus.federation.question import Question
@@ -170,10 +170,8 @@ class SiteWork:
         )
         agrees, asked = dict[tuple[str, int], bool](), list[Asked]()
         alone = {question.of: question for question in self.plan.sites if question.site == self.site}
-        for question in (
-            *self.plan.questions,
-            *self.plan.lacking,
-        ):  # one after another: both need the question's inputs
+        every = (*self.plan.questions, *self.plan.lacking)
+        for question in every:  # one after another: both need the question's inputs
             yes = [self._agrees(question, rung) for rung in range(len(question.rungs))]
             if any(yes):
                 sets = self._asked(question, [rung for rung, agreed in enumerate(yes) if agreed], rows)
@@ -203,7 +201,7 @@ class SiteWork:
         return Floors(people, min(people, self.rules.minimum_count_site or 1))
 
     def _key(self, question: Question) -> str:
-        """Equal for the same question on the same snapshot; the answer of this site's country is one more."""
+        """Equal for the same question on the same snapshot; the answer of this site, or of its country, is one more."""
         return digest([question.digest, self._snapshot, *question.whose])
 
     def _asked(self, question: Question, rungs: Sequence[int], rows: Enrolled) -> Asked:
@@ -231,7 +229,8 @@ class SiteWork:
     def _gone(self, question: Question, ids: NDArray[np.uint32]) -> tuple[RowSet, ...]:
         """Who lacks a derived variable, and each column behind it: numbers of those are told, so the sets may not be near."""
         frame = self._frame()
-        masks = (frame.missing(question.lacks), *(frame.filter(is_missing(name)) for name in question.behind))
+        columns = (frame.filter(is_missing(name)) for name in question.behind if name != COUNTRY)
+        masks = (frame.missing(question.lacks), *columns)
         return tuple(RowSet("cells", False, set_of(ids[mask])) for mask in masks if mask.any())
 
     def _positions(self) -> NDArray[np.intp]:
