@@ -74,7 +74,7 @@ class _Way:
     base: Known | None = None
     least: float = math.inf
     hoped: float = 0.0
-    hold: float = 0.0
+    hold: float = HOLD
 
     def gone(self, here: Known, deviance: float) -> _Way:
         """After a step that was no loss."""

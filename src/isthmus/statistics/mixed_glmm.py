@@ -20,9 +20,11 @@ from isthmus.statistics.mixed_plan import Begun, Plan
 from isthmus.statistics.newton import ABSURD, diverged, must_halve
 from isthmus.summary import Field, FloatArray, Layout
 
-MOST = 20  # rounds of Newton's method
+MOST = (20, 40)  # rounds of Newton's method: for an intercept alone, and beside random slopes
+FLAT, NUDGE = 0.1, 0.3  # a diagonal entry of L so near 0, where the likelihood rises to both sides, goes so far
 NEAR = 1e-7  # standard errors: after a step this small the next would be below 1e-13
 FIRST = 0.5  # diagonal of L to begin at, of log odds or log rates
+SLOW = 0.01  # of -2 log-likelihood: a step that gains less crawls
 FARTHEST = 1.0  # largest change of a standardised coefficient, or of theta, in one step
 ENDLESS = 5.0  # of L, where no end was found: log odds that differ by 20 between ordinary groups
 ZERO = 1e-5  # theta that is 0 but for rounding
@@ -44,7 +46,7 @@ def layout(plan: Plan, *more: Field) -> Layout:
 def numbers(plan: Plan) -> int:
     """Most numbers that leave about the groups."""
     size = plan.model.size + plan.angles
-    return MOST * (1 + size + size * (size + 1) // 2) + 2 * len(plan.slopes)
+    return MOST[plan.random > 1] * (1 + size + size * (size + 1) // 2) + 2 * len(plan.slopes)
 
 
 def fit(plan: Plan, points: int) -> Flow:
@@ -53,8 +55,8 @@ def fit(plan: Plan, points: int) -> Flow:
     place, names = begun.start.place, plan.model.design.names
     size, more = plan.model.size, mixed_plan.slope_fields(plan)
     now = before = np.append(begun.start.coefficients, FIRST * np.eye(plan.random)[np.tril_indices(plan.random)])
-    last = math.inf
-    for _ in range(MOST):
+    last, rotated = math.inf, False
+    for _ in range(MOST[plan.random > 1]):
         asked: dict[str, Any] = {
             "step": "quadrature",
             "coefficients": now[:size],
@@ -73,10 +75,30 @@ def fit(plan: Plan, points: int) -> Flow:
         move, errors = mixed_profile.descend(-2.0 * pooled["score"], -2.0 * pooled["bend"], FARTHEST)
         if errors is not None and bool(np.all(np.abs(move) < NEAR * errors)):
             return _estimate(plan, begun, now + move, -pooled["bend"], (minus2, rounds, points))
+        slow = last - minus2 < SLOW
         before, last, now = now, minus2, now + np.clip(move, -FARTHEST, FARTHEST)
+        for k in _saddles(plan, before, pooled["bend"]):
+            now[k] = math.copysign(NUDGE, before[k])
+        if slow and not rotated and abs(float(now[size])) < FLAT:
+            now[size:], rotated = _rotated(plan, now[size:]), True
         if bool(np.any(np.abs(place.raw(now[:size]) * place.scale)[1:] > ABSURD)):
             break
     raise _no_end(plan, begun.start, now, before, names)
+
+
+def _saddles(plan: Plan, here: FloatArray, bend: FloatArray) -> list[int]:
+    """Positions of diagonal entries of L near 0 to both sides of which the likelihood rises."""
+    rows, columns = np.tril_indices(plan.random)
+    at = plan.model.size + np.flatnonzero(rows == columns)
+    return [int(k) for k in at if abs(float(here[k])) < FLAT and float(bend[k, k]) > 0.0]
+
+
+def _rotated(plan: Plan, theta: FloatArray) -> FloatArray:
+    """The same standard deviations with slopes along the intercept: beside an intercept of 0 nothing tells L's columns apart."""
+    factor = mixed_steps.lower(theta, plan.random)
+    for row in factor[1:]:
+        row[0], row[1:] = math.copysign(float(np.sqrt(linear.total(row**2))), row[0]), 0.0
+    return mixed_steps.entries(factor)
 
 
 def _no_end(plan: Plan, start: Start, now: FloatArray, before: FloatArray, names: tuple[str, ...]) -> Invalid:

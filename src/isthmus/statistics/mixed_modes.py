@@ -19,6 +19,8 @@ from isthmus.statistics.mixed_groups import Rows
 from isthmus.summary import FloatArray
 
 STEPS = 60  # of Newton's method to the modes
+HALVINGS = 30  # of a step that leads down
+ROUNDING = 1e-12  # of h
 TINY = 1e-9  # change of a mode after which the next is below 1e-16: Newton squares it
 
 
@@ -76,19 +78,32 @@ def case(base: str, rows: Rows, asked: Round) -> Case:
 def modes(found: Case) -> tuple[FloatArray, FloatArray, Row]:
     """(q, G) modes, (G, q, q) minus the second derivatives there, and the rows there."""
     turned = found.factor.T @ found.z  # a (q, n)
-    size = len(turned)
-    mode = np.zeros((size, found.groups))
+    mode = np.zeros((len(turned), found.groups))
+    here, height = _at(found, turned, mode)
     for _ in range(STEPS):
-        here = row(found.base, found.y, found.eta + _effects(turned, mode, found))
         curve = curvature(found, turned, here.weight)
         slope = found.added(turned * here.gap) - mode
         step = np.linalg.solve(curve, slope.T[:, :, None])[:, :, 0].T
         longest = np.abs(step).max(axis=0)
-        mode += step / np.maximum(longest, 1.0)
+        step /= np.maximum(longest, 1.0)
+        there, reached = here, height
+        for _ in range(HALVINGS):
+            there, reached = _at(found, turned, mode + step)
+            lost = reached < height - ROUNDING * (1.0 + np.abs(height))
+            if not bool(lost.any()):
+                break
+            step[:, lost] /= 2.0
+        mode, here, height = mode + step, there, reached
         if float(longest.max()) < TINY:
             break
-    here = row(found.base, found.y, found.eta + _effects(turned, mode, found))
     return mode, curvature(found, turned, here.weight), here
+
+
+def _at(found: Case, turned: FloatArray, mode: FloatArray) -> tuple[Row, FloatArray]:
+    """Rows at the groups' effects, and h (G,)."""
+    here = row(found.base, found.y, found.eta + _effects(turned, mode, found))
+    height: FloatArray = found.added(here.likely) - 0.5 * (mode**2).sum(axis=0)
+    return here, height
 
 
 def _effects(turned: FloatArray, mode: FloatArray, found: Case) -> FloatArray:

@@ -13,7 +13,7 @@ import numpy as np
 from isthmus.statistics import linear
 from isthmus.summary import FloatArray
 
-RIDGES = (0.0, 0.1, 1.0, 2.0, 4.0, 20.0, 100.0)  # tried in turn until the second derivatives are positive
+RIDGES = (0.0, 1e-3, 1e-2, 0.1, 1.0, 2.0, 4.0, 20.0, 100.0)  # tried in turn until the second derivatives are positive
 PERFECT = 1e-11  # residual over outcome, sums of squares: below this nothing is left to divide
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from isthmus.statistics import mixed_profile, mixed_start, mixed_steps
+from isthmus.statistics import linear, mixed_profile, mixed_start, mixed_steps
 from isthmus.statistics.contract import Round
 from isthmus.statistics.mixed_asked import Asked
 from isthmus.statistics.mixed_plan import (
@@ -79,8 +79,18 @@ def _best(plan: Plan, begun: Begun, place: FloatArray, factors: list[FloatArray]
     lift = np.array([Asked(place, factor).lift for factor in factors])
     logs = logs + plan.random * begun.groups * np.log(lift)
     grams = within + between / lift[:, None, None]
-    values = [profile(plan, begun, log[None], gram[None]).deviance for log, gram in zip(logs, grams, strict=True)]
-    return factors[int(np.argmin(values))], within
+    values = [_deviance(plan, begun, log[None], gram[None]) for log, gram in zip(logs, grams, strict=True)]
+    best = int(np.argmin(values))
+    if math.isinf(values[best]):
+        profile(plan, begun, logs[best : best + 1], grams[best : best + 1])  # raises
+    return factors[best], within
+
+
+def _deviance(plan: Plan, begun: Begun, logs: FloatArray, grams: FloatArray) -> float:
+    try:
+        return mixed_profile.profile(logs, grams, begun.n, plan.reml).deviance
+    except (mixed_profile.Explained, linear.Dependent):  # an extreme theta
+        return math.inf
 
 
 def _tried(plan: Plan, begun: Begun, place: FloatArray, factors: list[FloatArray], within: FloatArray | None) -> Pooled:
