@@ -155,6 +155,15 @@ def test_few_groups_need_open_rules() -> None:
     assert caught.value.code == "E-GROUPS"
 
 
+@pytest.mark.parametrize("sites", range(2, 13))
+def test_fewer_than_five_sites_as_groups_are_an_answer_with_a_warning(sites: int) -> None:
+    table = rows()
+    body = ask(table, (table["group"] % sites).astype(int), group="site").report
+    assert body["fit"]["groups"] == sites
+    assert body["rounds"] <= 6
+    assert any("fewer than 5 groups" in warning for warning in body.get("warnings", ())) == (sites < 5)
+
+
 def test_misspelt_slopes_and_countries_are_refused() -> None:
     for more, code in (
         ({"slopes": ["z"]}, "E-FORMULA"),

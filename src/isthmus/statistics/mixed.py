@@ -4,7 +4,7 @@
 unless `reml: false`. `family` binomial or poisson: as `lme4::glmer` (`mixed_glmm`), with slopes at `points: 1`. Result keys: `terms` (Wald z; with `df: satterthwaite` t, each
 with its df), `fit` (sigma2, variances, covariances, icc, loglik, aic, reml,
 singular, groups, converged), `n`, `reference`, `conf_level`, `test`, `contrasts`, `tests`, `vcov`; `effects` of single sites (`site`, `term`, `estimate`, `std_error`, `n`), as `lme4::ranef`,
-where `release: [site_results]` asks for them and the agreement allows it, with `warnings`.
+where `release: [site_results]` asks for them and the agreement allows it; `warnings` of these, and of fewer than 5 groups.
 
 A variance that is best at 0 is reported as 0, with `singular: true` (lme4's singular fit). Under restrictive rules
 fewer than 5 groups are refused, and so is a grouping whose own sums would come out of the pooled ones (`mixed_guard`).
@@ -36,6 +36,7 @@ from isthmus.statistics import (
     mixed_glmm,
     mixed_groups,
     mixed_guard,
+    mixed_plan,
     mixed_quadrature,
 )
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
@@ -56,6 +57,7 @@ MOST_POINTS = 25  # as lme4 recommends at most
 
 
 WARNING = "effects are results of single sites; with few sites their variance is little more than a guess"
+FEW = f"fewer than {mixed_plan.FEWEST} groups: their variance is little more than a guess"
 
 
 @record
@@ -218,9 +220,14 @@ def _report(question: Mixed, setting: Setting, estimate: Estimate) -> dict[str, 
         "converged": True,
     }
     body = model_body(question, setting, estimate, fit) | {"group": question.group, "error": "model"}
+    warnings = []
     if SITE_RESULTS in question.release:
         fit["groups"] = len(setting.levels[SITE])
-        body |= {"effects": mixed_effects.shown(labels, setting.levels[SITE], estimate), "warnings": [WARNING]}
+        body |= {"effects": mixed_effects.shown(labels, setting.levels[SITE], estimate)}
+        warnings = [WARNING]
+    if fit["groups"] is not None and fit["groups"] < mixed_plan.FEWEST:
+        warnings.append(FEW)
+    body |= {"warnings": warnings} if warnings else {}
     return body if question.df is None else body | _with_df(question, setting, estimate)
 
 

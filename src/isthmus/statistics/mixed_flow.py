@@ -28,6 +28,10 @@ SHORT = 1.0  # standard errors: a step of L that is no longer is Newton's
 SMALL = 0.3  # a variance whose deviance is nearer to a parabola of the variance than of its root
 POOR, GOOD = 0.25, 0.75  # shares of what a step was to gain: below the one the next is held, above the other less so
 HOLD, FIRMER = 0.05, 4.0  # a group, at first; and the factor of more
+RELATIVE, LOOSE = (
+    1e-4,
+    1e-3,
+)  # of a standard deviation: Newton's step squares it, and the model's of a small one does better
 ZERO = 1e-6  # a root of such a ratio that is rounding: the variance is 0
 
 
@@ -46,25 +50,39 @@ def fit(plan: Plan) -> Flow:
         sums = mixed_steps.by_factor(here)
         found = profile(plan, begun, *sums)
         newton, errors = mixed_profile.descend(found.gradient, found.curvature)
+        small = plan.random == 1 and abs(float(now[0, 0])) < SMALL
+        if small:
+            newton = mixed_steps.entries(_onward(plan, begun, here, 0.0)[0] - now)
         if must_halve(found.deviance, way.least):
             way = replace(way, hold=max(FIRMER * way.hold, HOLD))
-        elif errors is not None and bool(np.all(np.abs(newton) < plan.near * errors)):
+        elif errors is not None and _near(plan, now, (newton, errors), LOOSE if small else RELATIVE):
             ended = _end(plan, begun, (place, now, newton), sums)
             freedom = mixed_df.slopes(found, sums[1]) if plan.satterthwaite else None
             return _estimate(plan, begun, replace(ended, freedom=freedom), rounds)
         else:
             way = way.gone(here, found.deviance)
-            small = plan.random == 1 and abs(float(now[0, 0])) < SMALL
-            if errors is not None and bool(np.all(np.abs(newton) < SHORT * errors)) and not small:
+            if errors is not None and bool(np.all(np.abs(newton) < SHORT * errors)):
                 now, way = now + mixed_steps.lower(newton, plan.random), replace(way, hoped=0.0)
                 continue
-        base = way.base or here
-        by_covariance = profile(plan, begun, base.logs, base.grams)
-        now, hoped = mixed_steps.onward(mixed_steps.model(base, by_covariance, begun.groups, way.hold))
+        now, hoped = _onward(plan, begun, way.base or here, way.hold)
         way = replace(way, hoped=hoped)
     hint = "does the outcome vary inside groups? use fewer random slopes or simpler terms"
     message = f"no convergence in {plan.most} rounds for outcome {plan.model.outcome!r} by {plan.group!r}"
     raise Invalid("E-CONVERGENCE", message, hint)
+
+
+def _onward(plan: Plan, begun: Begun, base: Known, hold: float) -> tuple[FloatArray, float]:
+    """The next L, and what the step to it is to gain."""
+    found = profile(plan, begun, base.logs, base.grams)
+    return mixed_steps.onward(mixed_steps.model(base, found, begun.groups, hold))
+
+
+def _near(plan: Plan, now: FloatArray, step: tuple[FloatArray, FloatArray], relative: float) -> bool:
+    """Whether Newton's step of L leaves nothing: in standard errors, and, since those grow without end towards 0, by size."""
+    newton, errors = step
+    own = np.diag(mixed_steps.lower(newton, plan.random))
+    small = np.abs(own) < np.maximum(relative * np.abs(np.diag(now)), ZERO)
+    return bool(np.all(np.abs(newton) < plan.near * errors)) and bool(np.all(small))
 
 
 @dataclass(frozen=True, slots=True)
