@@ -155,6 +155,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
             "df": "satterthwaite",
         },
         {"formula": "pressure ~ age + arm", "group": "practice"},
+        {"formula": "pressure ~ age + arm", "group": "practice", "slopes": ["age"], "reml": False},
         {"formula": "died ~ age + arm", "group": "practice", "family": "binomial", "points": 5},
         {"formula": "falls ~ age + arm", "group": "practice", "family": "poisson", "points": 1},
         {"formula": "died ~ age + arm", "group": "practice", "family": "binomial", "points": 1, "slopes": ["age"]},
