@@ -2,8 +2,8 @@
 
 Coordinates are those in which the random columns of an average group are orthonormal: D = L L' is the covariance of the
 random effects over the residual's, and K = (I + D)^-1 what shrinkage leaves. Were all groups alike, the sums would be
-linear in K, and log det V a multiple of log det K. So the sums, not the deviance, are continued from where they are
-known, to second order in K, and the deviance that follows from them is made least over L, within a factor of K.
+linear in K, and log det V a multiple of log det K. So the deviance is modelled as such a multiple and a convex parabola
+of K, and the model made least over L, where a variance of 0 is no edge.
 Everything here runs at every party between two rounds: `linear.py` and elementwise operations only.
 """
 
@@ -21,11 +21,12 @@ from isthmus.statistics.mixed_profile import Profile
 from isthmus.summary import FloatArray
 
 NUDGE = 0.1  # of a diagonal entry of L that is 0 where the deviance falls
-STEPS = 40  # of Newton's method over L on the continued sums; they cost no round
+STEPS = 40  # of Newton's method over L on the model; they cost no round
 STILL = 1e-10  # largest change of L relative to its size at which they end
 HALVINGS = 30
-HALF = 0.7
-BARRIERS = (1.0, 0.5, 0.25, 0.0)  # shares of log det K in the deviance that leave the rest of it convex
+HALF = 0.7  # a correlation to begin at, with either sign
+LOG_TWO, ROOT_HALF = 0.6931471805599453, 0.7071067811865476
+TERMS = 12  # of the series of a logarithm: the last is below 2**-60
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,7 @@ class Model:
         return value, gradient, curvature
 
     def _lifted(self, change: FloatArray) -> FloatArray:
-        made = linear.congruence(self.root.T, change)
-        return made
+        return linear.congruence(self.root.T, change)
 
 
 def _twice(both: FloatArray, turns: list[FloatArray], i: int, j: int) -> FloatArray:
@@ -197,7 +197,18 @@ def _triangle(size: int) -> tuple[Any, Any]:
 
 def _log_det(factor: FloatArray) -> float:
     """Of I + D."""
-    return 2.0 * float(linear.total(np.log(np.diag(root(factor)))))
+    return 2.0 * sum(_log(pivot) for pivot in np.diag(root(factor)).tolist())
+
+
+def _log(value: float) -> float:
+    """With the same bits on every machine, since steps are compared by it: 2 artanh of what is left of a power of two."""
+    fraction, exponent = math.frexp(value)
+    z = (fraction - ROOT_HALF) / (fraction + ROOT_HALF)
+    square, power, added = z * z, z, 0.0
+    for k in range(TERMS):
+        added += power / (2 * k + 1)
+        power *= square
+    return 2.0 * added + (exponent - 0.5) * LOG_TWO
 
 
 def _mixed(whole: FloatArray, logs: FloatArray, grams: FloatArray) -> tuple[FloatArray, FloatArray]:
