@@ -67,15 +67,20 @@ def test_a_random_slope_comes_to_its_end_on_some_extreme_tables() -> None:
     assert sorted(taken)[len(taken) // 2] <= 10
 
 
+def not_ended(case: tuple[str, int, tuple[float, ...], str], method: str) -> bool:
+    try:
+        taken = sloped(case, method)
+    except Invalid as error:
+        return "no convergence" in error.message
+    assert taken <= MOST_SLOPED, case
+    return False
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("start", range(24))
 def test_a_random_slope_comes_to_its_end_on_nearly_all_extreme_tables(start: int) -> None:
     lost = 0
     for case in islice(sloped_cases(), start, None, 24):
         for method in ("reml", "ml"):
-            try:
-                assert sloped(case, method) <= MOST_SLOPED, case
-            except Invalid as error:
-                assert error.code == "E-CONVERGENCE"
-                lost += 1
+            lost += not_ended(case, method)
     assert lost <= FEW_LOST
