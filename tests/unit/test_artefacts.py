@@ -304,10 +304,16 @@ def test_transfers_show_each_way_with_its_mechanism() -> None:
 
 def test_transfers_show_what_left_by_day() -> None:
     line = {"day": "2026-11-23", "study": "sha256:" + "a" * 64, "sender": "uk", "from_country": "GB", "receiver": "us"}
-    line |= {"to_country": "US", "flow": "sums-to-hub", "mechanism": "not_restricted", "statistics": ["sum"]}
+    line |= {
+        "to_country": "US",
+        "flow": "sums-to-hub",
+        "mechanism": "not_restricted",
+        "rule": "XB-10",
+        "statistics": ["sum"],
+    }
     (left,) = rows("transfers", "Left this site", replace(worked(), crossed=({**line, "messages": 7, "bytes": 12345},)))
     assert left == (
-        "23 Nov 2026", "a" * 12, "uk (GB)", "us (US)", "sum", "sums-to-hub", "not restricted", "7", "12,345",
+        "23 Nov 2026", "a" * 12, "uk (GB)", "us (US)", "sum", "sums-to-hub", "not restricted", "XB-10", "7", "12,345",
     )  # fmt: skip
     assert "NOT what this node's ledger sealed" in to_text(document("transfers", replace(worked(), crossed=None)))
 

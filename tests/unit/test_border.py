@@ -18,7 +18,8 @@ from isthmus.federation.messages import Author, BytesPayload, Message, weight
 from isthmus.federation.node import Ledger
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.store import RunRow, Store, open_store
-from isthmus.governance.route import Leg
+from isthmus.governance.route import RULE, Leg
+from isthmus.governance.rulepack import own_pack
 from isthmus.model.errors import Refused, Untrusted
 from isthmus.summary import Field, Layout
 
@@ -144,7 +145,8 @@ def test_a_site_whose_register_lacks_what_was_sealed_does_not_start(store: Store
 
 
 def test_no_result_goes_where_no_flow_lets_it(store: Store) -> None:
-    payload = base64.b64encode(json.dumps({"study": {"dataset": "trial"}}).encode()).decode()
+    study = {"dataset": "trial", "analyses": {"death": {"cox": {}}, "risk": {"glm": {}}, "arms": {"cox": {}}}}
+    payload = base64.b64encode(json.dumps({"study": study}).encode()).decode()
     row = RunRow(
         run="sha256:run",
         number=1,
@@ -169,3 +171,39 @@ def test_no_result_goes_where_no_flow_lets_it(store: Store) -> None:
         ("kim", "result", 20, "US"),
     ]
     assert found.sealed == 2
+    first, second = found.rows
+    assert (first["question"], first["kind"], first["statistics"]) == ("death, risk, arms", "cox, glm", ["estimate"])
+    assert (first["rule"], second["rule"]) == ("XB-10", None)
+
+
+def test_a_message_with_pooled_sums_says_of_what(store: Store) -> None:
+    border, ledger = opened(store)
+    other = replace(
+        STEP, question="risk", kind="glm", layout=Layout(fields=(Field(name="n", shape=(2,), kind="cells"),))
+    )
+    crossing = Crossing("sha256:study", LEG, None, {"c1": STEP, "c2": other})
+    asked = {"descriptor": {"question": "next", "kind": "cox"}, "sums": [{"context": "c1"}, {"context": "c2"}]}
+    border.cross([AUTHOR.say("round", asked), AUTHOR.say("sum", {"sum": {"context": "c2"}})], crossing)
+    border.cross([AUTHOR.say("round", asked | {"sums": []})], crossing)
+    both, one, none = read_register(store, ledger.log.entries()).rows
+    assert (both["question"], both["pooled"]) == ("next", ["death", "risk"])
+    assert both["statistics"] == ["cells", "count", "score"]
+    assert (one["question"], one["kind"], one["pooled"], one["statistics"]) == ("risk", "glm", ["risk"], ["cells"])
+    assert (none["statistics"], "pooled" in none) == ([], False)
+
+
+def test_an_answer_in_review_is_a_row_that_the_ledger_takes(store: Store) -> None:
+    border, ledger = opened(store)
+    border.answered("sha256:run", Crossing("sha256:study", LEG, None), {"answer": {"verdict": "waiting"}}, new=True)
+    found = read_register(store, ledger.log.entries())
+    (row,) = found.rows
+    assert (row["message"], row["kind"], row["statistics"]) == ("reviewed", "review", ["decision"])
+    assert (row["bytes"], row["rule"], row["to_country"], found.sealed) == (32, "XB-10", "US", 1)
+    border.answered("sha256:run", Crossing("sha256:study", LEG, None), {"answer": {"verdict": "waiting"}}, new=False)
+    assert len(read_register(store, ledger.log.entries()).rows) == 2  # said again: no entry for it
+
+
+def test_the_rule_of_a_row_is_the_packs_rule_on_flows() -> None:
+    rule = next(r for r in own_pack().rules if r.id == RULE)
+    assert (rule.gate, rule.severity) == ("run", "deny")
+    assert "a.flows.exists" in rule.requires

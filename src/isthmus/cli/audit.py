@@ -167,15 +167,16 @@ def border(config: ConfigFile = None, json: Json = False, quiet: Quiet = False) 
             f"{line['sender'] or 'here'} {line['from_country']} -> {line['receiver'] or 'hub'} {line['to_country']}",
             line["flow"] or "none",
             line["mechanism"] or "none stated",
+            line["rule"] or "none needed",
             ", ".join(line["statistics"]) or "none",
             str(line["messages"]),
             str(line["bytes"]),
         )
         for line in lines
     )
-    headings = ("Day", "Study", "Direction", "Flow", "Mechanism", "Statistics, masked", "Messages", "Bytes")
+    headings = ("Day", "Study", "Direction", "Flow", "Mechanism", "Rule", "Statistics", "Messages", "Bytes")
     note = f"{register.sealed} of {len(register.rows)} messages are sealed in the {node}'s ledger, and hold"
-    screen.table(Table(title=f"What left this {node}", headings=headings, rows=rows, labels=6, notes=(note,)))
+    screen.table(Table(title=f"What left this {node}", headings=headings, rows=rows, labels=7, notes=(note,)))
 
 
 def _checked(files: list[Path], agreement: Path | None, most: int | None) -> tuple[list[str], dict[str, str]]:

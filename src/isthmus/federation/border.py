@@ -5,8 +5,8 @@ the agreement permits it by which mechanism. A masked reply's row is durable bef
 entry; rows of signatures and shares, which carry no statistic, outlive the process at once and a power cut with the next
 durable write. Each row's head is SHA-256 over the head before and the row, and the site's
 ledger takes the head (entry `border`) when a run ends and when the site starts: a row that is changed or lost shows.
-A hub's rows are its messages to sites, and every result that it gives to a person. Control documents (hello, heartbeat,
-done ...) carry no number of a study and are not rows.
+A hub's rows are its messages to sites, and every result that it gives to a person; what a site answers to a study in
+review is a row as well. Other control documents (hello, heartbeat, done ...) carry no word on a study's data and are none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -27,13 +27,13 @@ from isthmus.federation.node import Ledger
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.store import Store
 from isthmus.federation.tables import METADATA, NAMES, ORDER
-from isthmus.governance.route import Leg
+from isthmus.governance.route import RULE, Leg
 from isthmus.ledger.entries import Entry, timestamp
-from isthmus.model.canonical import plain
+from isthmus.model.canonical import canonical, plain
 from isthmus.model.errors import Untrusted
-from isthmus.model.record import record
 
 EVENT = "border"
+DECISION = "decision"  # what an answer in review holds: a verdict, who gave it, why, and rules by outcome
 ROWS = sa.Table(
     "border",
     METADATA,
@@ -44,13 +44,21 @@ ROWS = sa.Table(
 )
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Crossing:
-    """What of a message is known beside it: its run's study and way, the step it answers."""
+    """What of a message is known beside it.
+
+    Attributes:
+        study: of its run.
+        way: that it takes.
+        step: that it answers.
+        opened: context of a pooled sum that it may carry -> the step whose sum that is.
+    """
 
     study: str
     way: Leg | None
     step: Step | None
+    opened: Mapping[str, Step] = field(default_factory=dict)
 
 
 class Border:
@@ -91,10 +99,24 @@ class Border:
             self._enter([_row(message, way) for message, way in leaving if message.signature not in known])
 
     def give(self, run: str, crossing: Crossing, what: Mapping[str, Any]) -> None:
-        """Write down a file that is given to a person: what it is, whose, and how many bytes. Unavailable: E-DISK."""
+        """Write down what leaves and is no message of the protocol: what it is, and how many bytes. Unavailable: E-DISK.
+
+        Args:
+            run: whose.
+            crossing: its study and way.
+            what: `message`, `question`, `kind`, `statistics`, `bytes`, and `to` where a person takes it.
+        """
         with self._lock:
-            named = {"study": crossing.study, "question": "", "kind": "", "statistics": []}
-            self._enter([{"run": run, **named, **what, **_told(crossing.way)}])
+            self._enter([{"run": run, "study": crossing.study, **what, **_told(crossing.way)}])
+
+    def answered(self, run: str, crossing: Crossing | None, said: Mapping[str, Any], *, new: bool) -> None:
+        """Write down what a site says of a study in review; the ledger takes it at once where it is `new`."""
+        if crossing is None:
+            return
+        what = {"message": "reviewed", "question": "", "kind": "review", "statistics": [DECISION]}
+        self.give(run, crossing, {**what, "bytes": len(canonical(said))})
+        if new:
+            self.seal({"run": run})
 
     def _enter(self, found: Sequence[Mapping[str, Any]]) -> None:
         number, total, head, rows = self._number, self._total, self._head, []
@@ -145,7 +167,7 @@ class Register:
         return [{**line, "statistics": sorted(line["statistics"])} for line in found.values()]
 
 
-_SHOWN = ("study", "sender", "from_country", "receiver", "to_country", "flow", "mechanism")
+_SHOWN = ("study", "sender", "from_country", "receiver", "to_country", "flow", "mechanism", "rule")
 
 
 def read_register(store: Store, ledger: Iterable[Entry]) -> Register:
@@ -177,23 +199,35 @@ def _stored(store: Store) -> Iterator[tuple[int, int, bytes, str]]:
 
 
 def _row(message: Message, crossing: Crossing) -> dict[str, Any]:
-    step, asked = crossing.step, message.header.get("descriptor")
+    step, asked, pooled = crossing.step, message.header.get("descriptor"), _pooled(message, crossing.opened)
+    if step is None and message.kind == "sum" and pooled:
+        step = pooled[0]
     asked = asked if isinstance(asked, Mapping) else {}  # a round of the hub says what it asks
+    carried = [step] if step and message.kind == "masked" else pooled
     return {
         "run": message.run,
         "study": crossing.study,
         "message": message.kind,
         "question": step.question if step else str(asked.get("question", "")),
         "kind": step.kind if step else str(asked.get("kind", "")),
-        "statistics": sorted({f.kind for f in step.layout.fields}) if step and message.kind == "masked" else [],
+        "statistics": sorted({f.kind for each in carried for f in each.layout.fields}),
+        **({"pooled": sorted({each.question for each in pooled})} if pooled else {}),
         "bytes": weight(message),
         **_told(crossing.way),
     }
 
 
+def _pooled(message: Message, opened: Mapping[str, Step]) -> list[Step]:
+    """Whose pooled sums a message of the hub carries: those of a round, or the one of a `sum`."""
+    if not opened:
+        return []
+    told = [message.header["sum"]] if "sum" in message.header else message.header.get("sums", ())
+    return [opened[each["context"]] for each in told if each["context"] in opened]
+
+
 @lru_cache(maxsize=64)  # of every message of a run the same
 def _told(way: Leg | None) -> Mapping[str, Any]:
-    return plain(way) if way else {}
+    return {**plain(way), "rule": RULE if way.flow is not None else None} if way else {}
 
 
 def _next(head: str, row: bytes) -> str:

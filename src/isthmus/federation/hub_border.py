@@ -10,10 +10,13 @@ from isthmus.federation.control import Clock
 from isthmus.federation.hub_runs import HeldRun
 from isthmus.federation.messages import Message
 from isthmus.federation.node import Ledger
-from isthmus.federation.request import dataset_of
+from isthmus.federation.protocol.hub_states import opened
+from isthmus.federation.request import asked_of, dataset_of
 from isthmus.federation.store import RunRow, Store
 from isthmus.governance.route import Leg
 from isthmus.model.errors import Refused
+
+ESTIMATE = "estimate"  # what a result holds: estimates and gated counts, never a sum
 
 
 class HubBorder:
@@ -36,9 +39,9 @@ class HubBorder:
 
     def out(self, held: HeldRun, leaving: Sequence[tuple[str, Message]]) -> None:
         """Write down messages of a run to sites before they leave. Unavailable: E-DISK; then none may leave."""
-        study = held.charter.study
+        study, known = held.charter.study, opened(held.run.state)
         self._border.cross_each(
-            [(message, Crossing(study=study, way=self._to(held, site), step=None)) for site, message in leaving]
+            [(message, Crossing(study, self._to(held, site), None, known)) for site, message in leaving]
         )
 
     def given(self, row: RunRow, whom: str, size: int) -> None:
@@ -52,9 +55,8 @@ class HubBorder:
         if way is not None and way.flow is None and way.mechanism is None:
             said = f"no flow of the agreement lets results of this dataset go to {way.receiver} ({way.to_country})"
             raise Refused("E-FLOW", said, "a new version of the agreement states the flow and its mechanism", "flows")
-        self._border.give(
-            row.run, Crossing(study=row.study, way=way, step=None), {"message": "result", "bytes": size, "to": whom}
-        )
+        what = {"message": "result", **asked_of(json.loads(row.request)), "statistics": [ESTIMATE]}
+        self._border.give(row.run, Crossing(row.study, way, None), {**what, "bytes": size, "to": whom})
         self._border.seal({"run": row.run})
 
     def over(self, run: str) -> None:

@@ -72,7 +72,19 @@ def plan_of(charter: Charter, request: RunRequest, agreement: Agreement, book: C
 
 def dataset_of(request: Mapping[str, Any]) -> str:
     """The dataset a request speaks of, before it is verified; only to choose what to check it against."""
+    return str(_study(request).get("dataset", ""))
+
+
+def asked_of(request: Mapping[str, Any]) -> dict[str, str]:
+    """Every `question` of a request that the hub has admitted, and their `kind`s, in words of the border register."""
+    analyses = _study(request).get("analyses", {})
+    kinds = dict.fromkeys(kind for asked in analyses.values() for kind in asked)
+    return {"question": ", ".join(analyses), "kind": ", ".join(kinds)}
+
+
+def _study(request: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
-        return str(json.loads(base64.b64decode(str(request.get("payload", ""))))["study"]["dataset"])
+        study = json.loads(base64.b64decode(str(request.get("payload", ""))))["study"]
     except (ValueError, KeyError, TypeError):
-        return ""
+        return {}
+    return study if isinstance(study, dict) else {}

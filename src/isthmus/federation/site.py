@@ -178,6 +178,7 @@ class SiteNode:
         if self._link is not None:
             said = {"run": asked.run, "answer": plain(heard.answer), "rule": heard.rule}
             signed = {"signature": self._means.identity.key.sign(heard.release).hex()} if heard.release else {}
+            self._border.answered(asked.run, heard.crossing, said | signed, new=heard.new)
             self._link.say("reviewed", said | signed)
 
     def _seated(self, name: str, request: dict[str, Any]) -> SiteRun:

@@ -11,15 +11,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
+from isthmus.federation.border import Crossing
 from isthmus.federation.config import Config
 from isthmus.federation.law import Asked
 from isthmus.federation.plan import study_needs
+from isthmus.federation.request import dataset_of
 from isthmus.federation.review_store import SqlReviews
 from isthmus.federation.store import Store
 from isthmus.governance.admission import RunRequest, asker, open_request
 from isthmus.governance.agreement import Agreement
 from isthmus.governance.approval import Case, Decided, check_approval, read_approval
 from isthmus.governance.reviewed import Reviewed, roster_parties, unreleased
+from isthmus.governance.route import way_out
 from isthmus.governance.standing_rules import Proposal, Told, questions, read_rule, uncovered
 from isthmus.ledger.bundle import release_statement
 from isthmus.model.canonical import digest, plain
@@ -66,6 +69,7 @@ class Heard:
         forged: codes of approvals that do not hold.
         rule: the standing rule that covers the study.
         release: what this site signs to release the result.
+        crossing: the study, and the way that the answer takes.
     """
 
     answer: Answer
@@ -73,6 +77,7 @@ class Heard:
     forged: tuple[str, ...]
     rule: Mapping[str, Any] | None = None
     release: bytes | None = None
+    crossing: Crossing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,8 @@ class SiteReviewer:
 
     def consider(self, shown: Shown, now: datetime) -> Heard:
         """What this site says of a study; a decision that ends it is kept even where the site would not take part."""
-        if case_of(shown.request, self.review.agreement).run != shown.run:
+        case = case_of(shown.request, self.review.agreement)
+        if case.run != shown.run:
             raise Untrusted("E-RUN", "the hub names the run otherwise than its request does")
         forged = self.review.take(shown, now)
         found = self.review.ended(shown.request, now)
@@ -141,7 +147,8 @@ class SiteReviewer:
             said = f" ({', '.join(forged)})" if forged else ""
             raise Refused("E-NOT-CHECKED", f"the votes do not release the result{said}", "ask the output checkers")
         found = found or self.review.answer(self.admitted(shown.request, now), now)
-        return replace(found, forged=forged)
+        way = way_out(self.review.agreement, self.review.site, dataset_of(shown.request))
+        return replace(found, forged=forged, crossing=Crossing(case.study, way, None))
 
     def remember(self, run: str, answer: Answer) -> None:
         """Keep an answer that the ledger has taken."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from isthmus.governance.agreement import Agreement
 
 AT_HOME = "within one party and country"
+RULE = "XB-10"  # of the rule pack: nothing moves between parties unless the agreement names that flow
 _ENDS = ("sender", "from_country", "receiver", "to_country")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from isthmus.federation.messages import Message, check_signature
-from isthmus.federation.protocol.charter import HubWork
+from isthmus.federation.protocol.charter import HubWork, Step
 from isthmus.federation.protocol.conclude import Outcome, check_signed, outcome_of
 from isthmus.federation.protocol.context import Binding, Entry
 from isthmus.federation.protocol.hub_rounds import HubRounds, Kept, Outgoing
@@ -29,6 +29,7 @@ class Signing:
         trusted: rounds whose sum the sites took from the hub.
         anchor: size of the last ledger head that t sites signed over.
         closing: the messages that let a site conclude.
+        opened: context of each sum -> what it is the sum of.
         signatures: on the hub's outcome.
         disputed: sites that computed another one.
     """
@@ -39,6 +40,7 @@ class Signing:
     trusted: tuple[tuple[str, int], ...]
     anchor: int
     closing: tuple[Message, ...]
+    opened: Mapping[str, Step]
     signatures: dict[str, bytes] = field(default_factory=dict)
     disputed: set[str] = field(default_factory=set)
 
@@ -143,7 +145,8 @@ class Ending:
         outcome = outcome_of(rounds.binding, author.key, rounds.entries, result)
         sums = [author.say("sum", {"sum": b.sum, "previous": rounds.previous}, b.body) for b in rounds.unsent]
         closing = (*sums, author.say("conclude", {"previous": rounds.previous}))
-        return Signing(survivors, outcome, tuple(rounds.entries), tuple(rounds.trusted), rounds.anchor.size, closing)
+        entries, trusted = tuple(rounds.entries), tuple(rounds.trusted)
+        return Signing(survivors, outcome, entries, trusted, rounds.anchor.size, closing, rounds.opened)
 
     def result(self, state: object, message: Message) -> tuple[Outgoing, End]:
         """Take a site's signature on its result.

@@ -59,6 +59,7 @@ class HubRounds:
         self.entries: list[Entry] = []
         self.trusted: list[tuple[str, int]] = []
         self.unsent: list[Block] = []
+        self.opened: dict[str, Step] = {}  # context of an opened sum -> what it is the sum of
         self.previous: dict[str, Any] | None = None
         self.anchor = head  # the last head that t sites signed over; before the first round, the one to be signed
         self.binding = binding
@@ -272,6 +273,7 @@ class HubRounds:
         if not by_replies(block.turn):
             self.trusted.append((step.question, step.round))
         self.unsent.append(block)
+        self.opened[block.turn.name] = step
         self.previous, self.bound = quorum, survivors
         self._fixed, self._reveals = None, {}
         self.anchor, self._head = self._head, head

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from isthmus.federation.messages import Message
+from isthmus.federation.protocol.charter import Step
 from isthmus.federation.protocol.hub_end import Concluded, Signing, Witnessing
 from isthmus.federation.protocol.hub_phases import Asking, Finished
 from isthmus.federation.protocol.hub_rounds import HubRounds
@@ -78,6 +79,17 @@ def progress_of(state: HubState, awaited: tuple[str, ...], late: bool) -> Progre
         return Progress(stage, "", 0, opened, awaited, late)
     step = (phase if isinstance(phase, Asking) else phase.asked).turn.step
     return Progress(type(phase).__name__.lower(), step.question, step.round, opened, awaited, late)
+
+
+def opened(state: HubState) -> Mapping[str, Step]:
+    """Context of each sum that was opened -> what it is the sum of; of a run that says sums still."""
+    match state:
+        case Running(rounds=held) | Witnessing(signed=held):
+            return held.opened
+        case Signing():
+            return state.opened
+        case _:
+            return {}
 
 
 def left_behind(state: HubState, site: str) -> bool:
