@@ -297,6 +297,22 @@ def test_pairs_against_all_of_them() -> None:
     assert found["fit"]["concordance"] == pytest.approx(concordance, rel=1e-12)
 
 
+def test_the_error_of_a_concordance_against_all_pairs_where_the_highest_are_censored() -> None:
+    table = patients()
+    table["e"] = np.where(np.abs(table["x"]) > 0.6, 0.0, table["e"])
+    asked = {"formula": "Surv(t, e) ~ x", "strata": ["site"], "concordance": True}
+    found = report("cox", asked, table, SITES)
+    eta, each = table["x"] * found["terms"][0]["estimate"], np.zeros((90, 3))
+    for i, j in product(range(90), range(90)):
+        later = table["t"][j] > table["t"][i] or (table["t"][j] == table["t"][i] and not table["e"][j])
+        if table["e"][i] and later and SITES[i] == SITES[j]:
+            each[[i, j], int(np.sign(eta[j] - eta[i]))] += 1.0
+    total = each.sum() / 2.0
+    somers = (each[:, -1].sum() - each[:, 1].sum()) / 2.0 / total
+    moved = (each[:, -1] - each[:, 1] - somers * each.sum(axis=1)) / (2.0 * total)
+    assert found["fit"]["concordance_error"] == pytest.approx(np.sqrt(moved @ moved), rel=1e-12)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_only_rows_at_risk_beside_another_count(seed) -> None:
     draw = np.random.default_rng(seed)

@@ -119,8 +119,8 @@ def _beyond(place: Any, rank: Any, weight: FloatArray, asked: tuple[Any, Any], s
 
 def _suffix(rank: Any, weight: FloatArray, start: Any, limit: Any) -> FloatArray:
     """Weights of the rows from position `start` on whose rank is below `limit`: blocks of powers of two, each sorted."""
-    size, width = len(rank), int(rank.max()) + 2
     limit = np.broadcast_to(limit, start.shape)
+    size, width = len(rank), 1 + max(int(rank.max()), int(limit.max(initial=0)))  # no limit reaches into the next block
     found, at = np.zeros(len(start)), start + 1  # counted from 1, so that block sizes follow from the lowest bit
     place = np.arange(1, size + 1)
     for bit in range(size.bit_length()):
