@@ -163,6 +163,19 @@ def test_cells_show_their_names_first_and_counts_before_rates() -> None:
     assert [row[0] for row in test.rows] == ["df", "p value"]
 
 
+def test_rows_left_out_and_why_no_country_has_results_are_printed() -> None:
+    odd = RESULT["analyses"]["odd"]
+    assert tables.of("m", LOGISTIC)[0].notes == tables.of("m", LOGISTIC | {"excluded": {"age": 0}})[0].notes
+    for body in (LOGISTIC, odd, CURVES, RESULT["analyses"]["difference"]):
+        notes = tables.of("m", body | {"excluded": {"age": 1200, "bmi": None, "sex": 0}})[0].notes
+        assert "rows without a value, left out: age 1,200, bmi not told" in notes
+    why = {"code": "E-COUNTRY", "message": "two countries are needed", "hint": "add a <site>"}
+    told = Result(RESULT | {"groups": {"by": "country", "countries": [], "withheld": why}})
+    assert "no results of single countries: E-COUNTRY two countries are needed (add a <site>)" in told.summary()
+    assert "add a &lt;site&gt;" in told._repr_html_()
+    assert "single countries" not in Result(RESULT | {"groups": {"by": "country", "countries": ["GB"]}}).summary()
+
+
 def test_incidences_keep_their_cause_and_print_without_a_figure() -> None:
     steps = {"time": [1.0, 2.0], "at_risk": [9, 7], "events": [2, 1], "censored": [0, 6]}
     limits = {"std_error": [0.1, 0.1], "conf_low": [0.1, 0.2], "conf_high": [0.4, 0.5]}

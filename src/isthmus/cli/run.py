@@ -95,6 +95,8 @@ def show_result(screen: Screen, body: dict[str, Any]) -> None:
 
     screen.say(str(body.get("title", "")), style="bold")
     screen.say(text.origin(body), style="dim")
+    if why := text.withheld(body):
+        screen.say(why)
     screen.say()
     for name, analysis in body["analyses"].items():
         show.analysis(screen, name, analysis, body)

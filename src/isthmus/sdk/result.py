@@ -161,7 +161,8 @@ class Result(Mapping[str, AnalysisResult]):
 
     def summary(self) -> str:
         """Every analysis as text."""
-        head = f"{self._body.get('title', '')}\n{text.origin(self._body)}"
+        lines = (str(self._body.get("title", "")), text.origin(self._body), text.withheld(self._body))
+        head = "\n".join(line for at, line in enumerate(lines) if line or at == 0)
         return "\n\n".join([head, *(analysis.summary() for analysis in self._analyses.values())])
 
     def _repr_html_(self) -> str:

@@ -47,6 +47,13 @@ def figures(body: Mapping[str, Any]) -> tuple[str, ...]:
     return ("; ".join(known),) if known else ()
 
 
+def lost(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Rows that were left out because a variable has no value, by variable; `not told` where rules hide the number."""
+    found = {name: rows for name, rows in (body.get("excluded") or {}).items() if rows != 0}
+    told = [f"{name} {'not told' if rows is None else significant(rows)}" for name, rows in found.items()]
+    return (f"rows without a value, left out: {', '.join(told)}",) if told else ()
+
+
 def standing(body: Mapping[str, Any]) -> tuple[str, ...]:
     """Primary or exploratory, and how many outcomes were tried."""
     tried = [f"one of {body['outcomes']} outcomes tried"] if body.get("outcomes") else []

@@ -108,12 +108,13 @@ def _whole(name: str, body: Mapping[str, Any]) -> list[Table]:
         ("cells", _cells),
     )
     first, *more = next((build(name, body) for key, build in builders if key in body), [_scalars(name, body)])
-    if body["kind"] == "meta":
-        return [first, *more]
     from isthmus.sdk import table_parts
 
+    lost = table_parts.lost(body)
+    if body["kind"] == "meta":
+        return [replace(first, notes=(*first.notes, *lost)), *more]
     warned = tuple(warning for warning in body.get("warnings", ()) if warning not in first.notes)
-    told = (*first.notes, *warned, *table_parts.figures(body), *table_parts.standing(body))
+    told = (*first.notes, *lost, *warned, *table_parts.figures(body), *table_parts.standing(body))
     counted = _cells(name, body) if body["kind"] in _COUNTED_TOO else []
     return [replace(first, notes=told), *counted[:1], *table_parts.parts(name, body), *more]
 
@@ -353,5 +354,8 @@ def _size(body: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _refusal(name: str, body: Mapping[str, Any], error: Mapping[str, str]) -> Table:
+    from isthmus.sdk import table_parts
+
     rows = tuple((key, str(error[key])) for key in ("code", "message", "hint") if error.get(key))
-    return Table(title=f"{title(name, body)} - {body['status']}", headings=("", ""), rows=rows, labels=2)
+    heading = f"{title(name, body)} - {body['status']}"
+    return Table(title=heading, headings=("", ""), rows=rows, labels=2, notes=table_parts.lost(body))

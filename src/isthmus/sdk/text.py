@@ -46,6 +46,16 @@ def origin(body: Mapping[str, Any]) -> str:
     return f"{body.get('mode', '')}, {len(sites)} sites ({', '.join(sites)}), rows that left a site: {rows}"
 
 
+def withheld(body: Mapping[str, Any]) -> str:
+    """Why no country has results of its own where the study asks for them; empty where they have, or it does not."""
+    why = body.get("groups", {}).get("withheld")
+    if not why:
+        return ""
+    hint = f" ({why['hint']})" if why.get("hint") else ""
+    return f"no results of single countries: {why['code']} {why['message']}{hint}"
+
+
 def heading(body: Mapping[str, Any]) -> str:
-    """Title and origin as HTML."""
-    return f"<h3>{escape(str(body.get('title', '')))}</h3><p>{escape(origin(body))}</p>"
+    """Title, origin and what was withheld as HTML."""
+    lines = "".join(f"<p>{escape(line)}</p>" for line in (origin(body), withheld(body)) if line)
+    return f"<h3>{escape(str(body.get('title', '')))}</h3>{lines}"
