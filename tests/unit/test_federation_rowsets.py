@@ -24,6 +24,7 @@ BOOK = Codebook(
     variables={
         "age": Variable(type="number", range=(0, 100)),
         "w": Variable(type="number", range=(0, 9)),
+        "dead": Variable(type="integer", range=(0, 1)),
         "arm": Variable(type="category", levels=("A", "B")),
         "sex": Variable(type="category", levels=("F", "M")),
     },
@@ -72,6 +73,17 @@ def test_a_histogram_has_bins_of_every_rung_that_may_be_chosen() -> None:
     asked = question(histogram={"variable": "age", "grid": {"edges": [0, 30, 60, 100]}})
     found = sets(asked, numbers={"age": AGE})
     assert found[1:] == [("cells", list(range(low, high))) for low, high in ((0, 30), (30, 60), (60, 100))]
+
+
+def test_intervals_of_a_hazard_are_parts_by_event_and_by_entry() -> None:
+    told = {"formula": "Surv(w, age, dead) ~ arm", "distribution": "piecewise_exponential", "cuts": [30, 60]}
+    asked, dead = question(parametric_survival=told), (np.arange(ROWS) % 3 == 0).astype(np.float64)
+    found = sets(asked, numbers={"w": AGE - 10.0, "age": AGE, "dead": dead}, design=ARM[None, :] * 1.0)
+    for low, high in ((0, 31), (31, 61), (61, 100)):  # who leaves at a cut is in the interval before it
+        assert ("cells", list(range(low, high))) in found
+        assert ("cells", [i for i in range(low, high) if i % 3 == 0]) in found
+    for low, high in ((0, 40), (40, 70), (70, 100)):  # who enters at a cut is in the one after
+        assert ("cells", list(range(low, high))) in found
 
 
 def test_parts_below_the_floor_and_beyond_the_most_are_not_kept() -> None:

@@ -142,7 +142,7 @@ def _parts(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator
 
 
 def _bins(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[Marks]:
-    """Bins of the grids of `rungs`, or between stated thresholds; where an outcome or event splits them, also each class."""
+    """Bins of the grids of `rungs`, or between stated thresholds or cuts; each class too, where an outcome splits them."""
     classes = [numbers == 1.0 for numbers in inputs.numbers.values() if two_values(numbers) == (0.0, 1.0)]
     for cell in _cut(question, rungs, inputs):
         for bins in (cell == at for at in np.unique(cell)):
@@ -152,7 +152,7 @@ def _bins(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[
 
 def _cut(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[NDArray[np.intp]]:
     """(rows,) bin of each row, for every variable that is cut and every grid it may be cut on."""
-    told = question.arguments
+    told, cuts = question.arguments, getattr(question.arguments, "cuts", ())
     surv = None if question.needs.formula is None else question.needs.formula.surv
     time = getattr(told, "time", None if surv is None else surv.time)
     names = question.needs.times or tuple(
@@ -161,7 +161,9 @@ def _cut(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[N
     numbers = inputs.numbers
     if isinstance(told, ValidateModel) and told.prediction is None:  # cut where the equation's risk passes a threshold
         names, numbers = (RISK,), {RISK: risks(told, question.base, inputs)}
-    stated = getattr(told, "thresholds", None) or (getattr(told, "threshold", None),)
+    if cuts and surv is not None:  # of a hazard: where rows leave, and where late ones enter
+        names = tuple(name for name in (surv.time, surv.entry) if name)
+    stated = cuts or getattr(told, "thresholds", None) or (getattr(told, "threshold", None),)
     edges = tuple(edge for edge in stated if edge is not None)
     chosen = [question.rungs[rung] for rung in rungs] + [Grid(edges, recorded=False) if edges else None]
     for grid in (one for one in chosen if one is not None and not one.recorded):
