@@ -61,6 +61,16 @@ def test_an_agreement_that_no_site_takes_is_said_to_be_one(tmp_path, capsys):
     assert run("agreement", "check", file, "--json") == 5
 
 
+def test_an_agreement_under_which_no_study_runs_is_said_to_be_one(tmp_path, capsys):
+    people = {"erin": {"country": "US", "training_expires": "2020-01-01", "covered_person": False}}
+    file = signed_file(tmp_path / "a.yaml", people=people)
+    assert run("agreement", "check", file) == 5
+    said = capsys.readouterr().out
+    assert "GOV-03 (erin)" in said
+    assert "no study runs: GOV-03" in said
+    assert run("agreement", "check", file, "--json") == 5
+
+
 def test_check_shows_a_draft_what_it_lacks_before_anybody_signs(tmp_path, capsys):
     file = tmp_path / "a.yaml"
     file.write_text(write_text(unsigned(worked_agreement(duties=DUTIES | {"flows": DUTIES["flows"][:1]}))))

@@ -20,8 +20,16 @@ from isthmus.model.errors import Invalid
 from isthmus.strict import parse
 
 PACK = own_pack()
+TODAY = "2026-11-22"
 TEMPLATES = ("uk-us-academic", "uk-us-company", "one-country")
-DAYS = {"expires": "2027-06-30", "until": "2027-06-30", "evidence_until": "2038-01-01", "data_until": "2027-09-30"}
+DAYS = {
+    "expires": "2027-06-30",
+    "training_expires": "2027-06-30",
+    "iso27001_expires": "2027-06-30",
+    "until": "2027-06-30",
+    "evidence_until": "2038-01-01",
+    "data_until": "2027-09-30",
+}
 
 
 def filled(name: str, claims: bool) -> dict:
@@ -60,14 +68,85 @@ def test_a_template_without_its_claims_is_unknown_and_with_them_holds(name):
     bare, whole = agreement_of(filled(name, claims=False)), agreement_of(filled(name, claims=True))
     found = {gate: decide(PACK, gate, {"a": agreement_facts(bare, PACK, Known())}) for gate in ("agreement",)}
     assert "unknown" in {v.outcome for v in found["agreement"].verdicts}
-    cells, verdicts = matrix(whole, PACK, Known())
+    cells, verdicts = matrix(whole, PACK, signed(whole), TODAY)
     assert not [(v.rule.id, v.outcome, v.missing) for v in verdicts]
     assert {c.final for c in cells} == {"passes"}
     assert {c.destination for c in cells} == ({"GB"} if name == "one-country" else {"GB", "US"})
 
 
+def signed(agreement) -> Known:
+    return Known(parties=frozenset(p.party for p in agreement.parties))
+
+
+def judged(day: str = TODAY, **changed):
+    agreement = worked_agreement(**changed)
+    return matrix(agreement, PACK, signed(agreement), day)
+
+
+def held(uk: dict | None = None, us: dict | None = None) -> dict:
+    entry = worked_terms()["datasets"][0]
+    return {"datasets": [entry | {"custody": [UK | (uk or {}), US | (us or {})]}]}
+
+
+def party(name: str, **stated) -> dict:
+    parties = worked_terms()["parties"]
+    return {"parties": parties | {name: parties[name] | stated}}
+
+
+def person(**stated) -> dict:
+    return {"people": {"erin": worked_terms()["people"]["erin"] | stated}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        (held(uk={"section_251": UK["section_251"] | {"expires": "2020-01-01"}}), "UK-NHS-02"),
+        (held(uk={"opt_out_applied": False}), "UK-NHS-03"),
+        (party("uk", dspt={"status": "not_met", "expires": "2027-06-30"}), "UK-NHS-04"),
+        (held(us={"deidentification": US["deidentification"] | {"identifiers_found": ["(G)"]}}), "US-HIP-02"),
+        (held(us={"deidentification": US["deidentification"] | {"age90_ok": False}}), "US-HIP-03"),
+        (held(us={"identifiability": "hipaa_lds"}), "US-HIP-06"),
+        (held(us={"ethics": US["ethics"] | {"irb": "none"}}), "US-CR-01"),
+        (held(us={"ethics": US["ethics"] | {"expires": "2026-11-01"}}), "US-CR-01"),
+        (party("us", covered_person=True), "US-DSP-01"),
+        (person(covered_person=True), "US-DSP-01"),
+        (person(training_expires="2026-11-01"), "GOV-03"),
+        (person(training_expires=None), "GOV-03"),
+        ({"duties": DUTIES | {"approvals": []}}, "GOV-02"),
+        ({"duties": {k: v for k, v in DUTIES.items() if k != "facilities"}}, "GOV-05"),
+        (held(uk={"duo": UK["duo"] | {"until": "2026-11-01"}}), "DUO-07"),
+    ],
+)
+def test_every_rule_whose_facts_the_agreement_holds_is_judged(changed, rule):
+    cells, verdicts = judged(**changed)
+    assert rule in {v.rule.id for v in verdicts}
+    assert {c.final for c in cells} == {"stops"}
+    assert all(rule in c.open for c in cells)
+
+
+def test_who_is_asked_about_is_named():
+    cells, _ = judged(**person(training_expires="2026-11-01"))
+    assert cells[0].of == {"GOV-03": ("erin",)}
+    controls = [f | {"controls": f["controls"] | {"mfa": f["country"] == "US"}} for f in DUTIES["facilities"]]
+    cells, _ = judged(duties=DUTIES | {"facilities": controls})
+    assert cells[0].of == {"GOV-05": ("trust",)}
+
+
+def test_today_counts_and_what_has_not_begun_is_judged_on_its_first_day():
+    assert not judged(day="2026-01-01")[1]
+    assert {v.rule.id for v in judged(day="2027-07-01")[1]} >= {"DUO-07", "UK-NHS-02", "GOV-03"}
+
+
+def test_what_only_a_run_shows_is_not_missing():
+    """Its columns where the agreement narrows none, its visas, its output."""
+    entry = {k: v for k, v in worked_terms()["datasets"][0].items() if k != "variables"}
+    cells, verdicts = judged(datasets=[entry])
+    assert not verdicts
+    assert {c.final for c in cells} == {"passes"}
+
+
 def test_a_cell_names_basis_and_what_is_missing():
-    cells, verdicts = matrix(worked_agreement(), PACK, Known())
+    cells, verdicts = judged()
     assert [(c.dataset, c.purpose, c.destination, c.final) for c in cells] == [
         ("statins", "statins-over-75", "GB", "passes"),
         ("statins", "statins-over-75", "US", "passes"),
@@ -80,13 +159,13 @@ def test_a_cell_names_basis_and_what_is_missing():
 
 def test_a_fault_shows_only_where_it_is():
     flows = [DUTIES["flows"][0] | {"personal": True}, DUTIES["flows"][1]]  # out of the UK, to the US
-    cells, verdicts = matrix(worked_agreement(duties=DUTIES | {"flows": flows}), PACK, Known())
+    cells, verdicts = judged(duties=DUTIES | {"flows": flows})
     assert {c.destination: c.open for c in cells} == {"GB": (), "US": ("XB-01",)}
     assert [v.rule.id for v in verdicts] == ["XB-01"]
 
 
 def test_an_agreement_without_duties_has_a_matrix_of_what_is_missing():
-    cells, verdicts = matrix(draft(), PACK, Known())
+    cells, verdicts = matrix(draft(), PACK, Known(), TODAY)
     assert {c.purpose for c in cells} == {"not stated"}
     assert {c.final for c in cells} == {"stops"}
     assert {v.missing for v in verdicts} >= {"subjects", "flows"}

@@ -75,34 +75,45 @@ def new(  # noqa: PLR0913 - one per option
 def check(file: File, json: Json = False, quiet: Quiet = False) -> int:
     """Check that it is consistent and signed by every party, and show what the rules of law say of it.
 
-    What the rules say is shown of a draft too, before anybody has signed it.
+    What the rules say is shown of a draft too, before anybody has signed it. Exit code 5 when no site takes it, or no study
+    could run under it today.
     """
-    from isthmus.cli.law import law_document, say_law, taken
+    from isthmus.cli.law import law, law_document, say_law, stopped, taken
     from isthmus.governance.agreement import agreement_digest
+    from isthmus.governance.facts import today
     from isthmus.governance.signing import check_signatures
 
     screen, read = Screen.of(json=json, quiet=quiet), read_file(file)
+    day = today(datetime.now(UTC))  # noqa: TID251 - an entry point
     try:
         agreement = check_signatures(read)
     except Untrusted as error:
         if error.code == "E-AGREEMENT-UNSIGNED" and not screen.json and not screen.quiet:
-            say_law(screen, read.agreement)
+            say_law(screen, law(read.agreement, day))
         raise
+    found = law(agreement, day)
     if screen.json:
         rules = {entry.dataset: _effective(agreement, entry.dataset) for entry in agreement.datasets}
         digest = agreement_digest(agreement)
-        law = law_document(agreement)
-        body = {"schema": "isthmus/agreement-check/1", "agreement": digest, "signed": True, "rules": rules, "law": law}
+        said = law_document(found)
+        body = {"schema": "isthmus/agreement-check/1", "agreement": digest, "signed": True, "rules": rules, "law": said}
         screen.document(body)
     refused = taken(agreement)
     if not screen.json and not screen.quiet:
         _say_rules(screen, agreement)
-        say_law(screen, agreement)
+        say_law(screen, found)
     screen.say(f"ok  consistent, signed by all {len(agreement.parties)} parties", style="green")
     if refused is None:
-        return int(Exit.DONE)
+        return _runs(screen, stopped(found))
     screen.say(f"No site takes it: {refused.message} ({refused.where})", style="bold")
     return int(refused.exit)
+
+
+def _runs(screen: Screen, stopping: tuple[str, ...]) -> int:
+    if not stopping:
+        return int(Exit.DONE)
+    screen.say(f"Sites take it, and no study runs: {', '.join(stopping)}", style="bold")
+    return int(Exit.REFUSED)
 
 
 def diff(

@@ -8,7 +8,10 @@ from isthmus.cli.screen import Screen
 
 if TYPE_CHECKING:
     from isthmus.governance.agreement import Agreement
+    from isthmus.governance.matrix import Cell
     from isthmus.governance.verdicts import RuleRefused, Verdict
+
+    Law = tuple[tuple[Cell, ...], tuple[Verdict, ...]]
 
 _FINAL = {"stops": "stops", "asks": "asks a person", "warns": "warns", "passes": "passes"}
 NOTICE = (
@@ -17,15 +20,21 @@ NOTICE = (
 )
 
 
-def law_document(agreement: Agreement) -> dict[str, Any]:
-    """The matrix and the open rules, for programs."""
+def law(agreement: Agreement, day: str) -> Law:
+    """The matrix and the open rules as if every party had signed; `day` is today, YYYY-MM-DD."""
     from isthmus.governance.facts import Known
     from isthmus.governance.matrix import matrix
+    from isthmus.governance.rulepack import own_pack
+
+    return matrix(agreement, own_pack(), Known(parties=frozenset(p.party for p in agreement.parties)), day)
+
+
+def law_document(found: Law) -> dict[str, Any]:
+    """The matrix and the open rules, for programs."""
     from isthmus.governance.rulepack import own_pack, pack_digest
     from isthmus.model.canonical import plain
 
-    pack = own_pack()
-    cells, verdicts = matrix(agreement, pack, Known(parties=frozenset(p.party for p in agreement.parties)))
+    cells, verdicts = found
     rules = [
         {
             "rule": v.rule.id,
@@ -37,7 +46,7 @@ def law_document(agreement: Agreement) -> dict[str, Any]:
         }
         for v in verdicts
     ]
-    return {"pack": pack_digest(pack), "notice": NOTICE, "matrix": plain(cells), "open": rules}
+    return {"pack": pack_digest(own_pack()), "notice": NOTICE, "matrix": plain(cells), "open": rules}
 
 
 def taken(agreement: Agreement) -> RuleRefused | None:
@@ -55,23 +64,34 @@ def taken(agreement: Agreement) -> RuleRefused | None:
     return None
 
 
-def say_law(screen: Screen, agreement: Agreement) -> None:
+def stopped(found: Law) -> tuple[str, ...]:
+    """The rules that stop every study today: none where a cell remains in which one could run."""
+    cells, verdicts = found
+    if any(c.final != "stops" for c in cells):
+        return ()
+    return tuple(v.rule.id for v in verdicts if v.stops)
+
+
+def say_law(screen: Screen, found: Law) -> None:
     """The matrix dataset x purpose x destination, then each open rule once."""
-    from isthmus.governance.facts import Known
-    from isthmus.governance.matrix import matrix
     from isthmus.governance.rulepack import own_pack
     from isthmus.sdk.tables import Table
 
-    pack = own_pack()
-    cells, verdicts = matrix(agreement, pack, Known(parties=frozenset(p.party for p in agreement.parties)))
+    cells, verdicts = found
     rows = tuple(
-        (c.dataset, c.purpose, c.destination, c.basis, _FINAL[c.final], " ".join(c.open) or "nothing") for c in cells
+        (c.dataset, c.purpose, c.destination, c.basis, _FINAL[c.final], ", ".join(_named(c)) or "nothing")
+        for c in cells
     )
     headings = ("Dataset", "Purpose", "To", "Legal basis", "Rules", "Missing or not kept")
-    screen.table(Table(title=f"Law: {pack.title}", headings=headings, rows=rows, labels=6, notes=(NOTICE,)))
+    screen.table(Table(title=f"Law: {own_pack().title}", headings=headings, rows=rows, labels=6, notes=(NOTICE,)))
     for verdict in verdicts:
         screen.say(f"{verdict.rule.id}  {_state(verdict)}. {verdict.rule.why}")
         screen.say(f"    {verdict.rule.severity}; {verdict.rule.citation}", style="dim")
+
+
+def _named(cell: Cell) -> list[str]:
+    """Its open rules, and for whom where they ask about researchers and sites."""
+    return [rule + (f" ({', '.join(cell.of[rule])})" if rule in cell.of else "") for rule in cell.open]
 
 
 def _state(verdict: Verdict) -> str:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from isthmus.governance.admission import RunRequest, barred, without
-from isthmus.governance.agreement import Agreement, DatasetEntry, agreement_digest
+from isthmus.governance.agreement import Agreement, DatasetEntry, Person, agreement_digest
 from isthmus.governance.duties import AgreedPurpose, Custody, Duties, Facility
 from isthmus.governance.identifiers import Scan, scan
 from isthmus.governance.reviewers import checkers, country_of_person
@@ -109,20 +109,25 @@ def study_facts(request: RunRequest, asking: Asking, agreement: Agreement, site:
         "columns": sorted(set(reads) - {"site", "country", *(study.derive or {})}),
         "generative": False,  # the catalogue is closed, and no kind in it generates
         "rho": _rho(study),
-        "requester": {
-            "person": person.person,
-            "party": person.party,
-            "named": True,
-            "visas": list(asking.visas),
-            **(plain(person.standing) if person.standing else {}),
-        },
-        "approvers": sorted(p.person for p in agreement.custodians(agreement.site(site).party)),
+        "requester": {**requester_facts(person), "visas": list(asking.visas)},
+        "approvers": approvers(agreement, site),
         "purpose": {
             **purpose_facts(study.purpose.duo, study.purpose.disease or ANY, agreement.duties),
             "commercial": study.purpose.commercial,
         },
         "route": route(agreement, study.dataset, frozenset({person.person})),
     }
+
+
+def requester_facts(person: Person) -> dict[str, Any]:
+    """Of a researcher whom the agreement names: what it says of them."""
+    standing = plain(person.standing) if person.standing else {}
+    return {"person": person.person, "party": person.party, "named": True, **standing}
+
+
+def approvers(agreement: Agreement, site: str) -> list[str]:
+    """The custodians who decide at a site."""
+    return sorted(p.person for p in agreement.custodians(agreement.site(site).party))
 
 
 def site_facts(agreement: Agreement, site: str, rules: Rules) -> dict[str, Any]:

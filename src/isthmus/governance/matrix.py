@@ -1,22 +1,35 @@
 """Dataset x purpose x destination: the legal basis, and the rules that do not pass there.
 
-A cell judges the agreement's rules on the facts of one dataset, one purpose and the flows into one country, with the
-rules on purpose and route that a study for it would meet. A study may meet more: its asker, columns and dates.
+A cell judges every rule whose facts the agreement and the day hold, on one dataset, one purpose and the flows into one
+country: of the agreement, of a run and of operations, for each researcher who may ask and each site that would decide. The
+study is the widest that keeps to the agreement: all its question kinds and columns, nothing commercial. What only a real
+study or its output shows is judged when it runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
 from typing import Any
 
-from isthmus.governance.agreement import Agreement
+from isthmus.governance.agreement import Agreement, DatasetEntry, Person, agreement_digest
 from isthmus.governance.duties import AgreedPurpose
-from isthmus.governance.facts import ANY, Known, agreement_facts, purpose_facts, route
+from isthmus.governance.facts import (
+    ANY,
+    Known,
+    agreement_facts,
+    approvers,
+    purpose_facts,
+    requester_facts,
+    route,
+    signature_facts,
+    site_facts,
+)
 from isthmus.governance.rulepack import Pack, Rule
 from isthmus.governance.verdicts import Final, Verdict, verdicts, worst
 from isthmus.model.record import record
 
-OF_A_STUDY = ("DUO-01", "DUO-05", "XB-10")  # rules of the run gate that a purpose and a route decide
+AT_A_RUN = {"visas"}  # missing here, and not because the agreement left it out
 UNSTATED = "not stated"
 
 
@@ -28,6 +41,7 @@ class Cell:
         basis: what the controllers state, and the mechanisms of the flows into the country.
         final: the worst verdict.
         open: rules that fail or are unknown.
+        of: rule -> the researchers and sites for which it is open, where it asks about them.
     """
 
     dataset: str
@@ -36,12 +50,21 @@ class Cell:
     basis: str
     final: Final
     open: tuple[str, ...]
+    of: Mapping[str, tuple[str, ...]]
 
 
-def matrix(agreement: Agreement, pack: Pack, known: Known) -> tuple[tuple[Cell, ...], tuple[Verdict, ...]]:
-    """Every cell, and each verdict that is open in one of them, once."""
+def matrix(agreement: Agreement, pack: Pack, known: Known, day: str) -> tuple[tuple[Cell, ...], tuple[Verdict, ...]]:
+    """Every cell, and each verdict that is open in one of them, once.
+
+    Args:
+        agreement: signed or not.
+        pack: the rules.
+        known: whose signatures count.
+        day: today, YYYY-MM-DD; an agreement that has not begun is judged on its first day.
+    """
     facts = agreement_facts(agreement, pack, known)
-    rules = tuple(r for r in pack.rules if r.gate == "agreement" or r.id in OF_A_STUDY)
+    shared = {"sig": signature_facts(known.parties), "now": max(day, agreement.starts)}
+    rules = _by_whom(pack)
     stated = (agreement.duties.purposes if agreement.duties else None) or (None,)
     cells: list[Cell] = []
     seen: dict[str, Verdict] = {}
@@ -50,24 +73,77 @@ def matrix(agreement: Agreement, pack: Pack, known: Known) -> tuple[tuple[Cell, 
         for purpose in stated:
             for country in _destinations(entry.dataset, legs, facts):
                 inside = _restricted(facts, entry.dataset, country)
-                asked = _asked(agreement, entry.dataset, purpose, [x for x in legs if x["to_country"] == country])
-                found = _open(pack, rules, {"a": inside, "s": asked})
-                seen |= {v.rule.id: v for v in found if v.rule.id not in seen}
+                study = _study(agreement, entry, purpose, [x for x in legs if x["to_country"] == country])
+                found = list(_open(pack, rules, {**shared, "a": inside}, _asked(agreement, entry, study)))
+                for verdict, _ in found:
+                    seen.setdefault(verdict.rule.id, verdict)
                 cells.append(
                     Cell(
                         dataset=entry.dataset,
                         purpose=purpose.purpose if purpose else UNSTATED,
                         destination=country,
                         basis="; ".join(_basis(inside)) or UNSTATED,
-                        final=worst(found),
-                        open=tuple(v.rule.id for v in found),
+                        final=worst([verdict for verdict, _ in found]),
+                        open=_in_order(pack, {verdict.rule.id for verdict, _ in found}),
+                        of=_whose(found),
                     )
                 )
-    return tuple(cells), tuple(seen.values())
+    return tuple(cells), tuple(seen[rule] for rule in _in_order(pack, set(seen)))
 
 
-def _open(pack: Pack, rules: Iterable[Rule], facts: Mapping[str, Any]) -> list[Verdict]:
-    return [v for v in verdicts(pack, rules, facts) if v.outcome in {"fail", "unknown"}]
+Scope = tuple[bool, bool]  # whether a rule asks about the researcher, about the site
+Whom = tuple[str, ...]
+Asked = Mapping[Scope, list[tuple[Whom, dict[str, Any]]]]
+
+
+def _by_whom(pack: Pack) -> dict[Scope, list[Rule]]:
+    """The rules by whether they ask about the researcher and about the site; those on outputs wait for one."""
+    found: dict[Scope, list[Rule]] = {}
+    for rule in (r for r in pack.rules if r.gate != "egress"):
+        text = f"{rule.applies} {rule.requires}"
+        found.setdefault(("s.requester" in text, "site." in text or "s.approvers" in text), []).append(rule)
+    return found
+
+
+def _asked(agreement: Agreement, entry: DatasetEntry, study: dict[str, Any]) -> Asked:
+    """For each scope, who it is about and the facts `s` and `site` then."""
+    people: list[Person] = [p for p in agreement.people if "researcher" in p.roles]
+    by_person = [((p.person,), {"requester": requester_facts(p)}) for p in people]
+    by_site = [
+        ((site,), {"approvers": approvers(agreement, site)}, site_facts(agreement, site, agreement.disclosure))
+        for site in entry.sites
+    ]
+    return {
+        (False, False): [((), {"s": study})],
+        (True, False): [(whom, {"s": {**study, **asker}}) for whom, asker in by_person],
+        (False, True): [(whom, {"s": {**study, **keepers}, "site": site}) for whom, keepers, site in by_site],
+        (True, True): [
+            ((*who, *whom), {"s": {**study, **asker, **keepers}, "site": site})
+            for (who, asker), (whom, keepers, site) in product(by_person, by_site)
+        ],
+    }
+
+
+def _open(
+    pack: Pack, rules: Mapping[Scope, Iterable[Rule]], facts: Mapping[str, Any], asked: Asked
+) -> Iterator[tuple[Verdict, Whom]]:
+    for scope, judged in rules.items():
+        for whom, more in asked[scope]:
+            for verdict in verdicts(pack, judged, {**facts, **more}):
+                if verdict.outcome in {"fail", "unknown"} and verdict.missing not in AT_A_RUN:
+                    yield verdict, whom
+
+
+def _whose(found: Iterable[tuple[Verdict, Whom]]) -> dict[str, tuple[str, ...]]:
+    names: dict[str, dict[str, None]] = {}
+    for verdict, whom in found:
+        if whom:
+            names.setdefault(verdict.rule.id, {}).update(dict.fromkeys(whom))
+    return {rule: tuple(whom) for rule, whom in names.items()}
+
+
+def _in_order(pack: Pack, ids: set[str]) -> tuple[str, ...]:
+    return tuple(rule.id for rule in pack.rules if rule.id in ids)
 
 
 def _destinations(dataset: str, legs: Iterable[Mapping[str, str]], facts: Mapping[str, Any]) -> list[str]:
@@ -82,13 +158,26 @@ def _restricted(facts: Mapping[str, Any], dataset: str, country: str) -> dict[st
     return inside
 
 
-def _asked(
-    agreement: Agreement, dataset: str, purpose: AgreedPurpose | None, legs: list[dict[str, str]]
+def _study(
+    agreement: Agreement, entry: DatasetEntry, purpose: AgreedPurpose | None, legs: list[dict[str, str]]
 ) -> dict[str, Any]:
-    asked: dict[str, Any] = {"dataset": dataset, "route": legs}
+    """The facts `s` of the widest study that keeps to the agreement, but for who asks it and who decides."""
+    digest = agreement_digest(agreement)
+    study: dict[str, Any] = {
+        "dataset": entry.dataset,
+        "study": digest,  # one of the right form; there is no study yet
+        "agreement": digest,
+        "signed": True,
+        "kinds": sorted(agreement.analyses),
+        "columns": sorted(entry.variables or ()),
+        "generative": False,
+        "rho": float(min(entry.privacy.per_person, entry.privacy.per_project)) if entry.privacy else 0.0,
+        "route": legs,
+    }
     if purpose is not None:
-        asked["purpose"] = purpose_facts(purpose.duo, purpose.disease or ANY, agreement.duties)
-    return asked
+        stated = purpose_facts(purpose.duo, purpose.disease or ANY, agreement.duties)
+        study["purpose"] = {**stated, "commercial": False}
+    return study
 
 
 def _basis(facts: Mapping[str, Any]) -> Iterator[str]:
