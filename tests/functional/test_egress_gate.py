@@ -16,8 +16,11 @@ from test_revocation import NODES, entries, start
 from toy_fleet import follow
 
 from isthmus.federation.agreed import connect
+from isthmus.federation.grounds import decisions, judged_again
 from isthmus.federation.launch import Fleet
 from isthmus.governance.duties import Judgement
+from isthmus.governance.rulepack import own_pack
+from isthmus.governance.signing import read_signed
 
 ANALYSES = {
     "people": {"count": {"by": ["arm"]}},
@@ -86,7 +89,14 @@ def test_every_rule_on_outputs_is_judged_before_a_site_signs(fleet: Fleet, tmp_p
         assert all(set(found) <= {"pass", "n/a"} for found in rules), rules
         kept = {name for found in rules for name in found["pass"]}
         assert {"OUT-01", "OUT-02", "OUT-04", "OUT-05", "OUT-06", "OUT-08", "OUT-09", "OUT-13"} <= kept
-        assert "smallest" not in str(entry)  # digests and ids, no fact
+        seen = {told["read"]["o"]["smallest"] for told in entry["decisions"]}
+        assert seen <= {0, 10, 11, 21}  # thresholds of rules, no count
+        path = made.directory / site / "agreement.json"
+        signed = read_signed(path.read_text(), "agreement").agreement
+        for each in decisions(entry):
+            again = judged_again(each, signed, own_pack())
+            assert again.whole
+            assert {v.rule.id for v in again.verdicts if v.outcome == "pass"} == set(each["rules"]["pass"])
 
 
 @pytest.mark.parametrize("failing", [True, False])

@@ -96,9 +96,12 @@ def test_a_site_tells_its_decisions(ran: Alliance, capsys: pytest.CaptureFixture
     lines = shown(ran, "leeds", "decisions", capsys)["parts"][0]["rows"]
     taken = [["agreement", "admitted"], ["run", "admitted"], ["egress", "signed"]]
     assert [line[3:5] for line in lines if line[3] != "operations"] == taken
+    whole = [p for p in shown(ran, "leeds", "decisions", capsys)["parts"] if ": run, run" in p["title"]]
+    assert [row[1] for row in whole[0]["rows"]] == [row[4] for row in whole[0]["rows"]]  # judged again from the ledger
+    assert "are those of the digest" in whole[0]["notes"][0]
     (left,) = [p for p in shown(ran, "leeds", "transfers", capsys)["parts"] if p["title"] == "Left this site"]
     assert {line[2] for line in left["rows"]} == {"leeds (GB)"}
-    assert all(int(line[7]) > 0 for line in left["rows"])
+    assert all(int(line[8]) > 0 for line in left["rows"])
     satre = shown(ran, "leeds", "satre", capsys)
     items = {row[0]: row[2] for part in satre["parts"] if part["title"][0].isdigit() for row in part["rows"]}
     assert items["1.1.02"] == "met in part by evidence"

@@ -13,9 +13,11 @@ from governance_alliance import NOW, draft, key_of, signed_by_all
 from governance_worked import worked_agreement
 from made_bundle import made_bundle, request
 
+from isthmus.federation.grounds import by_text, grounds
 from isthmus.governance.agreement import Agreement, Questions, Review, agreement_digest
 from isthmus.governance.rulepack import own_pack, pack_digest
 from isthmus.governance.signing import sign_agreement, unsigned
+from isthmus.governance.verdicts import decide, recorded
 from isthmus.ledger.bundle import read_bundle
 from isthmus.ledger.entries import Entry, timestamp
 from isthmus.model.canonical import digest, plain
@@ -211,10 +213,31 @@ def test_decisions_show_rules_pack_and_what_failed() -> None:
     assert [line[4] for line in taken] == ["admitted", "declined"]
     assert taken[1][6] == "XB-01"
     assert rows("decisions", "Rule packs", told()) == [(pack_digest(own_pack()), "comes with this installation")]
-    ((rule, citation, why),) = rows("decisions", "Rules that failed", told())
-    assert rule == "XB-01"
-    assert "UK GDPR Art 44A" in citation
-    assert why
+    lines = {line[0]: line for line in rows("decisions", "Entry 1: agreement", told())}
+    assert (lines["XB-01"][1], lines["XB-01"][4]) == ("fail", "not judged")
+    assert "UK GDPR Art 44A" in lines["XB-01"][2]
+    assert "28 CFR 202" in lines["XB-11"][2]  # of one that passes, too
+    assert "a.flows" in lines["XB-11"][3]
+    assert "The hub judges no rule" in to_text(document("decisions", replace(told(), entries=())))
+
+
+def test_a_decision_is_judged_again_from_its_entry() -> None:
+    agreement = worked_agreement()
+    text = by_text(agreement, own_pack())
+    seen = dict(text) | {"revoked": True}
+    made = recorded(decide(own_pack(), "agreement", {"a": seen}), {})
+    read = grounds(agreement, text, {"a": seen})
+    taken = replace(worked(), entries=(entry("decision", 0, verdict="admitted", **made, read=read),))
+    lines = rows("decisions", "Entry 0: agreement", taken)
+    assert len(lines) > 10
+    assert all(line[1] == line[4] and line[2] and line[3] for line in lines)
+    kept = dict(rows("decisions", "Entry 0: facts", taken))
+    assert kept["a/agreement"] == f'"{agreement_digest(agreement)}"'
+    assert (kept["a/known/revoked"], kept["rule pack"]) == ("true", pack_digest(own_pack()))
+    assert "are those of the digest" in to_text(document("decisions", taken))
+    forged = read | {"a": read["a"] | {"known": {}}}
+    other = replace(worked(), entries=(entry("decision", 0, verdict="admitted", **made, read=forged),))
+    assert "NOT those of the digest" in to_text(document("decisions", other))
 
 
 def test_decisions_at_egress_stand_output_by_output() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from governance_alliance import NOW, card_of, draft, key_of
+from governance_alliance import NOW, card_of, draft, key_of, signed_by_all
 from hypothesis import given
 from hypothesis import strategies as st
 from made_bundle import RESULTS, made_bundle
@@ -18,11 +18,13 @@ from rocrate.rocrate import ROCrate
 
 from isthmus.cli.app import main
 from isthmus.crypto.envelope import sign_envelope
+from isthmus.crypto.keys import fingerprint
 from isthmus.federation.identity import Identity
+from isthmus.governance.agreement import Agreement
 from isthmus.governance.approval import Case, make_approval, sign_approval
 from isthmus.governance.standing_rules import PAYLOAD_TYPE as STANDING
 from isthmus.ledger.bundle import read_bundle
-from isthmus.model.canonical import canonical
+from isthmus.model.canonical import canonical, plain
 from isthmus.model.errors import Invalid, IsthmusError, Untrusted
 from isthmus.sdk.bundle import verified, verify
 from isthmus.sdk.crate.bag import bagged, check_bag, read_bag, write_folder, write_zip, zipped
@@ -378,6 +380,34 @@ def test_exported_and_verified_on_the_command_line(tmp_path: Path, capsys: pytes
     assert "data/outputs/death.csv" in capsys.readouterr().err
     shutil.rmtree(tmp_path / "crate")
     assert run("verify", str(tmp_path / "crate")) == 3
+
+
+def agreement_file(path: Path, agreement: Agreement) -> str:
+    path.write_text(json.dumps(plain(signed_by_all(agreement))))
+    return str(path)
+
+
+@pytest.mark.parametrize("form", ["bundle", "crate"])
+def test_a_file_is_held_to_the_agreement_that_its_reader_trusts(
+    form: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever makes up an agreement can sign everything under it: only the reader's own tells."""
+    (tmp_path / "run.isthmus").write_bytes(BUNDLE)
+    place = str(tmp_path / "run.isthmus" if form == "bundle" else folder)
+    assert run("verify", place) == 0
+    shown = capsys.readouterr().out
+    custodian = next(p for p in draft().people if "custodian" in p.roles)
+    assert (
+        f"key of custodian {custodian.person} ({custodian.party}): {fingerprint(bytes.fromhex(custodian.key))}" in shown
+    )
+    assert "compare the custodians' below with the parties, or give --agreement" in shown
+    assert run("verify", place, "--agreement", agreement_file(tmp_path / "ours.json", draft())) == 0
+    shown = capsys.readouterr().out
+    assert "it stands under the agreement that was given" in shown
+    assert "key of custodian" not in shown
+    other = agreement_file(tmp_path / "other.json", replace(draft(), title="Another alliance"))
+    assert run("verify", place, "--agreement", other) == 8
+    assert "E-AGREEMENT-OTHER" in capsys.readouterr().err
 
 
 def test_a_result_without_a_bundle_makes_no_crate(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Where the rules of law stand in a site's way: when it takes an agreement, while it operates, when it admits a study.
 
-Every decision is written to the site's ledger with the pack's digest: rules by outcome, no facts. What they rest on is
-public to the parties (agreement, study, route), so a refusal names its rule.
+Every decision is written to the site's ledger with the pack's digest, rules by outcome, and the facts by `grounds`, so that
+each verdict can be judged again. They are public to the parties (agreement, study, route), so a refusal names its rule.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from isthmus.federation.config import Config
+from isthmus.federation.grounds import by_text, grounds, of_output
 from isthmus.federation.node import Ledger
 from isthmus.federation.outputs import Terms
 from isthmus.federation.reach import Reach
@@ -41,6 +42,7 @@ class Law:
         revocations: of the agreement, as this site knows them.
         reach: whom its studies reached before.
         cache: the last decision of each gate.
+        text: the facts that follow from the agreement alone.
     """
 
     pack: Pack
@@ -50,6 +52,10 @@ class Law:
     revocations: Revocations
     reach: Reach
     cache: MutableMapping[str, Decision] = field(default_factory=dict)
+    text: Mapping[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", by_text(self.agreement, self.pack))
 
     def take(self, store: Store, ledger: Ledger, now: datetime) -> None:
         """Decide on the agreement, write that down, and refuse what the rules refuse.
@@ -63,7 +69,7 @@ class Law:
         judged = self.agreement.judged()
         refused = _refusal(decision, judged)
         entry = {"agreement": agreement_digest(self.agreement), "verdict": "declined" if refused else "admitted"}
-        entry |= recorded(decision, judged)
+        entry |= self._told(decision, facts)
         said = canonical(entry).decode()
         if store.fact(DECIDED) != said:
             ledger.append("decision", entry)
@@ -85,7 +91,7 @@ class Law:
         decision, judged = decide(self.pack, "operations", facts, self.cache), self.agreement.judged()
         refused = _refusal(decision, judged)
         entry = {"agreement": agreement_digest(self.agreement), "verdict": "stopped" if refused else "allowed"}
-        return entry | recorded(decision, judged), refused
+        return entry | self._told(decision, facts), refused
 
     def _known(self, codebooks: Mapping[str, Codebook] | None = None) -> Known:
         return Known(parties=self.parties, codebooks=codebooks, revoked=self.revocations.standing)
@@ -107,8 +113,15 @@ class Law:
         }
         decision = decide(self.pack, "run", facts, self.cache)
         judged = self.agreement.judged()
-        check_decision(decision, judged)
-        return recorded(decision, judged)
+        agreed = site_facts(self.agreement, self.site, shared_rules(self.agreement, study.dataset).rules)
+        own = [name for name, value in facts["site"].items() if value != agreed.get(name)]
+        entry = self._told(decision, facts, own)
+        check_decision(decision, judged, entry)
+        return entry
+
+    def _told(self, decision: Decision, facts: Mapping[str, Any], own: Collection[str] = ()) -> dict[str, Any]:
+        read = grounds(self.agreement, self.text, facts, own)
+        return {**recorded(decision, self.agreement.judged()), "read": read}
 
     def egress(
         self, asked: Asked, made: Callable[[Terms], Mapping[str, Mapping[str, Any]]], now: datetime
@@ -132,12 +145,18 @@ class Law:
         judged = self._judged_outputs()
         alike: dict[str, list[str]] = {}
         decisions: dict[str, Decision] = {}
+        kinds: dict[str, Mapping[str, Any]] = {}
         for name, output in made(self._terms(asked, rules)).items():
             seen = facts_digest(output)
             alike.setdefault(seen, []).append(name)
+            kinds[seen] = output
             decisions[seen] = decisions.get(seen) or decide(self.pack, "egress", {**known, "o": dict(output)})
-        told = [{"outputs": alike[seen], **recorded(each, judged)} for seen, each in decisions.items()]
-        entry = {"gate": "egress", "pack": pack_digest(self.pack), "decisions": told}
+        told = [
+            {"outputs": alike[seen], **recorded(each, judged), "read": of_output(kinds[seen])}
+            for seen, each in decisions.items()
+        ]
+        read = grounds(self.agreement, self.text, known)
+        entry = {"gate": "egress", "pack": pack_digest(self.pack), "decisions": told, "read": read}
         for decision in decisions.values():
             check_decision(decision, judged, entry)
         return entry

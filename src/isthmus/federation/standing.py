@@ -48,7 +48,7 @@ class Standing:
         if self._desk.operate is None:
             return
         entry, self._ruled = self._desk.operate(self._clock())
-        said = canonical({name: part for name, part in entry.items() if name != "facts"}).decode()
+        said = canonical({name: part for name, part in entry.items() if name not in {"facts", "read"}}).decode()
         if self._store.fact(OPERATED) != said:
             self._ledger.append("decision", entry)
             self._store.set_fact(OPERATED, said)

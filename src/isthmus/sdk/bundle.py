@@ -17,32 +17,75 @@ if TYPE_CHECKING:
 SUFFIX = ".isthmus"
 
 
-def verify(source: str | Path | bytes, keys: Mapping[str, str] | None = None) -> dict[str, Any]:
+def verify(
+    source: str | Path | bytes, keys: Mapping[str, str] | None = None, agreement: str | Path | None = None
+) -> dict[str, Any]:
     """Check a bundle or an evidence crate offline: every signature, the ledger's proof, every byte.
 
     Args:
         source: a bundle file or its bytes; or a crate, its folder or ZIP file.
         keys: site -> hex key as you hold them; without them the keys are those of the bundle's own agreement: compare
             `fingerprints` with the parties.
+        agreement: file of the signed agreement as you trust it; the bundle must stand under it. Without it the agreement is
+            the bundle's own, and whoever made one up could have signed it: compare `custodians` with the parties.
 
     Returns:
-        `mode`, `run`, `study`, `signers`, `fingerprints`, and `checked`: what was checked, in words; of a crate also `crate`,
-        and `look`: what was not.
+        `mode`, `run`, `study`, `signers`, `fingerprints`, `custodians` (name -> fingerprint), `checked`: what was checked, in
+        words, and `look`: what was not; of a crate also `crate`.
 
     Raises:
-        Untrusted: a signature, proof or file of a crate that does not hold.
+        Untrusted: a signature, proof or file of a crate that does not hold; E-AGREEMENT-OTHER, it stands under another agreement.
         Invalid: not a bundle.
         Unavailable: E-FILE.
     """
     from isthmus.ledger.verify import pinned_keys
 
     checks = [pinned_keys(keys)] if keys is not None else []
+    checks += [_under(agreement)] if agreement is not None else []
     if not isinstance(source, bytes) and _is_crate(Path(source)):
-        from isthmus.sdk.crate.make import check_crate, in_words
+        from isthmus.sdk.crate.make import check_crate
+        from isthmus.sdk.crate.make import in_words as of_crate
 
         crate = check_crate(Path(source), checks)
-        return _facts(crate.held) | in_words(crate)
-    return _facts(verified(read_bytes(source), checks))
+        told = of_crate(crate)
+        return _facts(crate.held) | told | _trusted(crate.held, agreement, told)
+    held = verified(read_bytes(source), checks)
+    return _facts(held) | _trusted(held, agreement, {"checked": in_words(held), "look": []})
+
+
+def _under(file: str | Path) -> Check:
+    """A check that a bundle stands under the agreement of a file, which every party signed."""
+    from isthmus.federation.ledgers import read_agreed
+    from isthmus.governance.agreement import agreement_digest
+
+    trusted = agreement_digest(read_agreed(Path(file)))
+
+    def check(held: Verified) -> None:
+        if held.agreement != trusted:
+            hint = "ask which agreement, and which version, the run was made under; without --agreement nothing is held to yours"
+            raise Untrusted("E-AGREEMENT-OTHER", "the file stands under another agreement than the one given", hint)
+
+    return check
+
+
+def _trusted(held: Verified, agreement: str | Path | None, told: Mapping[str, Any]) -> dict[str, Any]:
+    """On what the trust in the keys rests, in words: the reader's own agreement, or what has to be compared."""
+    from isthmus.crypto.keys import fingerprint
+    from isthmus.federation.audit import agreed
+
+    if held.mode != "federated":
+        return {"custodians": {}, "checked": told["checked"], "look": told["look"]}
+    _, own = agreed(held)
+    custodians = {
+        f"{person.person} ({party.party})": fingerprint(bytes.fromhex(person.key))
+        for party in own.parties
+        for person in own.custodians(party.party)
+    }
+    if agreement is not None:
+        said = "it stands under the agreement that was given: the keys are those that its parties signed"
+        return {"custodians": custodians, "checked": [said, *told["checked"]], "look": told["look"]}
+    said = "the keys are those of the agreement in the file: compare the custodians' below with the parties, or give --agreement"
+    return {"custodians": custodians, "checked": told["checked"], "look": [*told["look"], said]}
 
 
 def _is_crate(path: Path) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from isthmus.sdk.artefacts import forms, people, registers, satre, system
+from isthmus.sdk.artefacts import decisions, forms, people, registers, satre, system
 from isthmus.sdk.artefacts.pages import Document, Part
 from isthmus.sdk.artefacts.told import Told
 
@@ -25,7 +25,7 @@ ARTEFACTS: Mapping[str, Artefact] = MappingProxyType(
         "agreement": Artefact("Signed agreement", "SATRE 1.4.01; ISO 27001 A.5.31; 21 CFR 11", people.agreement),
         "projects": Artefact("Register of projects", "SATRE 1.4.06, 2.2.14, 5.3.01", registers.projects),
         "public": Artefact("Page for the public", "SATRE 1.7.02, 1.4.07", registers.public),
-        "decisions": Artefact("Decision records", "SATRE 1.1.02; 28 CFR 202.1101", registers.decisions),
+        "decisions": Artefact("Decision records", "SATRE 1.1.02; 28 CFR 202.1101", decisions.decisions),
         "releases": Artefact("Release records", "SATRE 3.3.04 to 3.3.09; CMS data use agreement", registers.releases),
         "ledger": Artefact(
             "Verification of the ledger", "SATRE 2.5.03; 45 CFR 164.312(b); 21 CFR 11.10(e)", system.ledger

@@ -10,11 +10,9 @@ from isthmus.sdk.artefacts.told import Asked, Told
 from isthmus.sdk.artefacts.words import UNSTATED, day, moment, plainly, yes
 
 if TYPE_CHECKING:
-    from isthmus.governance.rulepack import Rule
     from isthmus.governance.verdicts import Verdict
 
 _DOJ = "28 CFR 202"
-_ASKED = ("fail", "unknown")
 
 RELEASED = "released"
 
@@ -56,54 +54,6 @@ def public(told: Told) -> Iterator[Part]:
     yield _purposes(told)
     held = ((e.dataset, _holders(told, e.dataset, parties)) for e in told.agreement.datasets)
     yield listed("Data that studies may ask about", ("Dataset", "Held by"), held, "Rows stay where they are.")
-
-
-def by_rules(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The decisions by rules in an entry: one, or at egress one for each kind of output."""
-    return [each for each in (facts, *facts.get("decisions", ())) if "rules" in each]
-
-
-def _about(facts: Mapping[str, Any], decision: Mapping[str, Any]) -> str:
-    from isthmus.ledger.words import short
-
-    if "run" not in facts:
-        return f"agreement {short(facts.get('agreement'))}"
-    return f"run {short(facts['run'])}" + (f": {', '.join(decision['outputs'])}" if "outputs" in decision else "")
-
-
-def decisions(told: Told) -> Iterator[Part]:
-    """Each decision of this node: rules by verdict, pack, facts, and who decided where a rule asks for a person."""
-    from isthmus.governance.rulepack import own_pack, pack_digest
-    from isthmus.ledger.words import in_words, short
-
-    taken = [(e, each) for e in told.of("decision") for each in by_rules(e.facts)]
-    open_rules = {rule for _, each in taken for verdict in _ASKED for rule in each["rules"].get(verdict, ())}
-    rows = (
-        (
-            moment(e.time),
-            str(e.sequence),
-            _about(e.facts, each),
-            str(each.get("gate")),
-            str(e.facts.get("verdict")),
-            ", ".join(f"{v} {len(r)}" for v, r in each["rules"].items()),
-            " ".join(rule for verdict in _ASKED for rule in each["rules"].get(verdict, ())) or "none",
-            short(each.get("facts")),
-        )
-        for e, each in taken
-    )
-    headings = ("Time (UTC)", "Entry", "About", "Gate", "Verdict", "Rules", "Failed or unknown", "Facts")
-    yield listed("Decisions by the rules of law", headings, rows, "Facts: the first digits of their digest.")
-    own = pack_digest(own_pack())
-    packs = sorted({str(each.get("pack")) for _, each in taken})
-    here = ((pack, "comes with this installation" if pack == own else "another; keep its file") for pack in packs)
-    yield listed("Rule packs decided by", ("Digest", "Where it is"), here)
-    known = {rule.id: rule for rule in own_pack().rules}
-    yield listed("Rules that failed or were unknown", ("Rule", "Citation", "Why"), _rules(open_rules, known))
-    judged = ((rule, said) for rule, said in told.agreement.judged().items())
-    yield listed("Decided by a person, as every custodian signed", ("Rule", "Who, when and why"), judged)
-    others = (e for e in told.of("decision", "approval", "refusal") if not by_rules(e.facts))
-    rest = ((moment(e.time), str(e.sequence), in_words(e)) for e in others)
-    yield listed("Other decisions", ("Time (UTC)", "Entry", "What"), rest)
 
 
 def releases(told: Told) -> Iterator[Part]:
@@ -234,12 +184,6 @@ def _holders(told: Told, dataset: str, parties: Mapping[str, str]) -> str:
     held = next((d for d in told.agreement.datasets if d.dataset == dataset), None)
     sites = held.sites if held else ()
     return ", ".join(sorted({parties[told.agreement.site(site).party] for site in sites})) or UNSTATED
-
-
-def _rules(ids: set[str], known: Mapping[str, Rule]) -> Iterator[tuple[str, str, str]]:
-    for name in sorted(ids):
-        rule = known.get(name)
-        yield (name, rule.citation, rule.why) if rule else (name, "of a consortium's own pack", "see its file")
 
 
 def outputs(bundle: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
