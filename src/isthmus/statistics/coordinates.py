@@ -80,6 +80,15 @@ def turn(columns: FloatArray, params: Mapping[str, Any]) -> FloatArray:
     return np.asarray(params["rotation"]) @ z if "rotation" in params else z
 
 
+def response(
+    y: FloatArray, offset: FloatArray | None, params: Mapping[str, Any]
+) -> tuple[FloatArray, FloatArray | None]:
+    """Outcome and offset (rows,) as a round's parameters state them: about `response_centre`, less the offset, if there is one."""
+    if "response_centre" not in params:
+        return y, offset
+    return (y if offset is None else y - offset) - float(params["response_centre"]), None
+
+
 def declared(design: Design, dictionary: Codebook) -> Coordinates:
     """The first coordinates: middle and half width of what the codebook declares, else 0 and 1.
 
@@ -91,7 +100,7 @@ def declared(design: Design, dictionary: Codebook) -> Coordinates:
         if found is None or column.indicator or not found[1] > found[0]:
             continue
         scale[j] = power_of_two((found[1] - found[0]) / 2.0)
-        centre[j] = _coarse((found[0] + found[1]) / 2.0, scale[j])
+        centre[j] = coarse((found[0] + found[1]) / 2.0, scale[j])
     return Coordinates(centre, scale, design.intercept)
 
 
@@ -114,7 +123,7 @@ def recentred(old: Coordinates, gram: FloatArray, fixed: FloatArray) -> Coordina
             scale[j] = old.scale[j] * UNSEEN_SCALE
             continue
         scale[j] = old.scale[j] * power_of_two(math.sqrt(max(spread, 2.0**-40 * gram[j, j] / total)))
-        centre[j] = _coarse(old.centre[j] + mean * old.scale[j], scale[j]) if old.intercept else 0.0
+        centre[j] = coarse(old.centre[j] + mean * old.scale[j], scale[j]) if old.intercept else 0.0
     return Coordinates(centre, scale, old.intercept)
 
 
@@ -156,10 +165,11 @@ def variable_scale(name: str, dictionary: Codebook) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = variable.range
     scale = power_of_two((high - low) / 2.0)
-    return _coarse((low + high) / 2.0, scale), scale
+    return coarse((low + high) / 2.0, scale), scale
 
 
-def _coarse(value: float, scale: float) -> float:
+def coarse(value: float, scale: float) -> float:
+    """The multiple of `scale` / `FINE` next to `value`."""
     step = scale / FINE
     return float(np.rint(value / step)) * step
 

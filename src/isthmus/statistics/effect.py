@@ -216,6 +216,7 @@ def _summarise_fit(plan: Plan, prepared: Rows, asked: Round) -> Answer:
     if asked.params["step"] == "start":
         values, guard = start_part(model, rows, asked.params)
         return Answer(filled(asked.layout, values), guard)
+    rows = glm_kernel.centred(rows, asked.params)
     totals = glm_kernel.newton_sums(model.family, rows, asked.params)
     values = {"gram": totals.gram, "score": totals.score, "deviance": totals.deviance}
     values |= glm_flow.null_part(model, rows, asked.params)

@@ -20,8 +20,9 @@ from isthmus.statistics import coordinates, effect_hazard, effect_survival, glm_
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.effect_site import ARMS
 from isthmus.statistics.effect_survival import Wish
-from isthmus.statistics.glm_flow import Fitted, Pooled, Start
+from isthmus.statistics.glm_flow import Fitted, Pooled
 from isthmus.statistics.glm_model import Model
+from isthmus.statistics.glm_start import Start
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
 NOUGHT = 1e-12  # a difference this small is rounding: overlap weights balance means exactly
@@ -197,7 +198,7 @@ def fitted(model: Model, name: str) -> Pooled:
     """One model, its rounds and parameters tagged with `name`: a `Fit`."""
     start, used = yield from _tagged(glm_flow.begin(model), name)
     fitted = yield from _tagged(glm_flow.score(model, start, used), name)
-    stated = {"coefficients": fitted.coefficients, "response_scale": start.unit, **start.place.params()}
+    stated = {"coefficients": fitted.coefficients, **start.response(), **start.place.params()}
     return Fit(start, fitted, {f"{name}{key}": value for key, value in stated.items()})
 
 

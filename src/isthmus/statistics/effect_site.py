@@ -53,7 +53,8 @@ def turned(columns: FloatArray, params: Params, prefix: str) -> FloatArray:
 def predictor(columns: FloatArray, params: Params, prefix: str) -> FloatArray:
     """Linear predictor (n,) of that fit."""
     found: FloatArray = np.asarray(params[f"{prefix}coefficients"]) @ turned(columns, params, prefix)
-    return found * float(params.get(f"{prefix}response_scale", 1.0))
+    scale, centre = (float(params.get(f"{prefix}response_{name}", d)) for name, d in (("scale", 1.0), ("centre", 0.0)))
+    return found * scale + centre
 
 
 def scored(rows: Rows, estimand: Estimand, params: Params) -> Score:

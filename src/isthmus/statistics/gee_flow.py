@@ -22,8 +22,8 @@ from isthmus.model.errors import Invalid
 from isthmus.statistics import coordinates, glm_flow, linear, sandwich
 from isthmus.statistics.contract import Answer, Estimate, Flow, Round
 from isthmus.statistics.families import LARGEST_ETA
-from isthmus.statistics.glm_flow import Start
 from isthmus.statistics.glm_model import Model
+from isthmus.statistics.glm_start import Start
 from isthmus.statistics.newton import STEP, diverged, largest_step, newton_step
 from isthmus.statistics.summaries import filled
 from isthmus.summary import Field, FloatArray, Layout
@@ -80,11 +80,12 @@ def summarise(model: Model, rows: Rows, asked: Round) -> Answer:
     params, size = asked.params, model.size
     z = coordinates.turn(rows.columns, params)
     eta = np.asarray(params["coefficients"]) @ z
-    if rows.offset is not None:
-        eta = eta + rows.offset / float(params["response_scale"])
+    y, offset = coordinates.response(rows.y, rows.offset, params)
+    if offset is not None:
+        eta = eta + offset / float(params["response_scale"])
     mu, variance = _mean(model.family.base, eta)
     root = np.sqrt(variance)
-    e = (rows.y / float(params["response_scale"]) - mu) / root
+    e = (y / float(params["response_scale"]) - mu) / root
     z *= root
     alpha, sizes = float(params["alpha"]), rows.sizes
     share = alpha / (1.0 + (sizes - 1.0) * alpha)
@@ -169,7 +170,7 @@ def _updated(secant: FloatArray, moved: FloatArray, change: FloatArray) -> Float
 
 def _params(start: Start, step: str, at: FloatArray) -> dict[str, Any]:
     stated: dict[str, Any] = {"step": step, "coefficients": at[:-1], "alpha": float(at[-1])}
-    return {**stated, "response_scale": start.unit, **start.place.params()}
+    return {**stated, **start.response(), **start.place.params()}
 
 
 def _alpha(cluster: str, model: Model, products: float, pairs: float) -> float:
@@ -194,7 +195,7 @@ def _estimate(
     alpha, phi, clusters = moments
     n, unit = int(start.sums["n"]), start.unit
     values = {
-        "estimates": start.place.raw(now) * unit,
+        "estimates": start.raw(now),
         "vcov": start.place.covariance(linear.congruence(inverse, meat)) * unit**2,
         "alpha": alpha,
         "scale": phi * unit**2,

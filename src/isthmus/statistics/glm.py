@@ -184,21 +184,22 @@ def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) ->
     step = asked.params["step"]
     if step == NEGATIVE:
         return negative_binomial.summarise(model, prepared, asked)
+    rows = glm_kernel.centred(prepared, asked.params)
     if step == "meat" and model.cluster is not None:
-        values, guard = glm_cluster.meat(model, prepared, asked.params)
+        values, guard = glm_cluster.meat(model, rows, asked.params)
         return Answer(filled(asked.layout, values), guard)
     if step == "start":
         values, guard = start_part(model, prepared, asked.params)
         return Answer(filled(asked.layout, values), guard)
     if step == "meat":
         frequency = 1 if model.weighting == "frequency" else 0
-        totals = glm_kernel.meat_sums(model.family, prepared, {**asked.params, "frequency": frequency})
+        totals = glm_kernel.meat_sums(model.family, rows, {**asked.params, "frequency": frequency})
         values["meat"] = totals.gram
     else:
-        totals = glm_kernel.newton_sums(model.family, prepared, asked.params)
+        totals = glm_kernel.newton_sums(model.family, rows, asked.params)
         values |= {"gram": totals.gram, "score": totals.score, "deviance": totals.deviance}
         values |= {"correction": totals.correction, "pearson": totals.pearson}
-        values |= glm_flow.null_part(model, prepared, asked.params)
+        values |= glm_flow.null_part(model, rows, asked.params)
     weights = totals.weights()
     if step == "meat":
         weights = replace(weights, parameters=math.ceil(weights.parameters / SQUARED))

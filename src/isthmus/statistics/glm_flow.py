@@ -18,6 +18,7 @@ from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.families import null_deviance
 from isthmus.statistics.glm_kernel import Params, Rows, null_sums
 from isthmus.statistics.glm_model import Model
+from isthmus.statistics.glm_start import Start, outcome_place, rescaled, response_params
 from isthmus.statistics.implied import implied_cells
 from isthmus.statistics.newton import MAX_ROUNDS, STEP, Step, diverged, largest_step, must_halve, newton_step
 from isthmus.summary import FloatArray, Summary
@@ -27,17 +28,6 @@ OBSERVE = 0.1  # standard errors: from a step this small on, observed informatio
 ROUNDED = 1e-13  # the same for a deviance of ratios, over the weights: differences of logarithms keep half the digits
 CONSTANT = 1e-28  # null deviance over the sum of squares: below this the outcome differs from its mean by rounding
 Pooled = Generator[Round, Summary, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """After the first round: coordinates, coefficients there, and the pooled sums of the outcome."""
-
-    place: Coordinates
-    coefficients: FloatArray
-    unit: float
-    sums: dict[str, float]
-    marks: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +80,10 @@ def begin(model: Model) -> Pooled:
     """The first round or two: (`Start`, rounds)."""
     place = coordinates.declared(model.design, model.dictionary)
     place = place if model.design.intercept else place.uncentred()
-    _, unit = coordinates.variable_scale(model.outcome, model.dictionary)
-    unit = unit if model.family.base == "gaussian" else 1.0
+    about, unit = outcome_place(model)
     fixed = np.array([column.indicator for column in model.design.columns])
     for attempt in (1, 2):
-        params = {"step": "start", "response_scale": unit, **place.params()}
+        params = {"step": "start", **response_params(about, unit), **place.params()}
         pooled = yield Round(glm_model.start_layout(model), params)
         sums = {name: float(pooled[name][0]) for name in SCALARS}
         check_pooled(model, sums)
@@ -111,7 +100,7 @@ def begin(model: Model) -> Pooled:
         first = place.moved(linear.solve(lower, pooled["right"]), turned)
         if model.family.bounded and model.design.intercept:
             first = _at_mean(model, turned, sums)
-        return _rescale(Start(turned, first, unit, sums, pooled["marks"]), model), attempt
+        return rescaled(Start(turned, first, unit, sums, pooled["marks"], about), model), attempt
     raise Invalid("E-COLLINEAR", "no start")
 
 
@@ -126,19 +115,8 @@ def _at_mean(model: Model, place: Coordinates, sums: dict[str, float]) -> FloatA
     return first
 
 
-def _rescale(start: Start, model: Model) -> Start:
-    """Gaussian: measure the outcome in a power of two near its standard deviation from now on."""
-    if model.family.base != "gaussian":
-        return start
-    size = math.sqrt(max(start.sums["square"] / start.sums["weight"], 0.0))
-    unit = start.unit * coordinates.power_of_two(size)
-    change = start.unit / unit
-    sums = {**start.sums, "response": start.sums["response"] * change, "square": start.sums["square"] * change**2}
-    return replace(start, unit=unit, coefficients=start.coefficients * change, sums=sums)
-
-
 def _params(start: Start, step: str, coefficients: FloatArray) -> dict[str, Any]:
-    return {"step": step, "response_scale": start.unit, "coefficients": coefficients, **start.place.params()}
+    return {"step": step, **start.response(), "coefficients": coefficients, **start.place.params()}
 
 
 def score(model: Model, start: Start, used: int) -> Pooled:
@@ -284,7 +262,7 @@ def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | Non
     loglik = _loglik(model, start, fitted.deviance * unit**2, count) if model.family.likelihood else None
     parameters = model.size + (1 if model.family.estimated else 0)
     values = {
-        "estimates": start.place.raw(fitted.coefficients) * unit,
+        "estimates": start.raw(fitted.coefficients),
         "vcov": covariance * spread,
         "df_residual": df,
         "test": "t" if model.family.estimated and meat is None else "z",
@@ -318,7 +296,7 @@ def _nothing(model: Model, start: Start) -> float:
     """Null deviance of an outcome that differs from its mean by rounding."""
     sums = start.sums
     if model.family.base == "gaussian":
-        return CONSTANT * sums["square"]
+        return CONSTANT * (sums["square"] + sums["weight"] * ((start.about or 0.0) / start.unit) ** 2)
     size = sums["response"] / sums["weight"] if model.family.base == "inverse_gaussian" else 1.0  # its unit is 1 / y
     return ROUNDED * sums["weight"] / size
 

@@ -7,13 +7,14 @@ weights and multiplied by their own transpose (numpy calls `syrk`), so the worki
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.evidence import Weights, of_squares, worst
+from isthmus.statistics import coordinates
 from isthmus.statistics.chunks import CHUNK, Guard, pieces
 from isthmus.statistics.families import POSITIVE_OUTCOME, Family, Work, saturated_sum
 from isthmus.summary import FloatArray
@@ -74,6 +75,12 @@ class Totals:
         if self.third.total > 0.0:
             each.append(of_squares(self.third.weights(0)))
         return each[0] if len(each) == 1 else worst(each)
+
+
+def centred(rows: Rows, params: Params) -> Rows:
+    """The rows with the outcome of a gaussian model about the constant of the round, if there is one."""
+    y, offset = coordinates.response(rows.y, rows.offset, params)
+    return replace(rows, y=y, offset=offset)
 
 
 def start_sums(family: Family, rows: Rows, params: Params) -> Totals:

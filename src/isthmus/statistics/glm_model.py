@@ -13,7 +13,7 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.formula import Design
 from isthmus.statistics import coordinates, implied
 from isthmus.statistics.families import Family
-from isthmus.statistics.glm_kernel import Rows, outcome_sums, start_sums
+from isthmus.statistics.glm_kernel import Rows, centred, outcome_sums, start_sums
 from isthmus.summary import Field, FloatArray, Layout
 
 
@@ -37,6 +37,11 @@ class Model:
     def size(self) -> int:
         """Number of columns."""
         return len(self.design.columns)
+
+    @property
+    def about(self) -> bool:
+        """Whether the outcome may be measured about a constant: an intercept takes it up."""
+        return self.family.base == "gaussian" and self.design.intercept
 
     @property
     def null_needs_rounds(self) -> bool:
@@ -88,9 +93,10 @@ def start_part(
     model: Model, rows: Rows, params: Mapping[str, Any], family: Family | None = None
 ) -> tuple[dict[str, Any], Weights]:
     """A site's part of `start_layout`, and its weights; `family` where the first step is not of the model's own."""
-    totals = start_sums(family or model.family, rows, params)
+    about = centred(rows, params)
+    totals = start_sums(family or model.family, about, params)
     values = {"gram": totals.gram, "right": totals.score, "marks": implied_columns(model, rows)}
-    return values | outcome_sums(model.family, rows, float(params["response_scale"])), totals.weights()
+    return values | outcome_sums(model.family, about, float(params["response_scale"])), totals.weights()
 
 
 def outcome_range(model: Model) -> tuple[float, float]:

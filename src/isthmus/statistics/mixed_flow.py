@@ -136,7 +136,7 @@ def _estimate(plan: Plan, begun: Begun, ended: _Ended, rounds: int) -> Estimate:
     loglik = -0.5 * (logs + degrees * (1.0 + math.log(2.0 * math.pi * residual)))
     parameters = p + plan.angles + 1
     values: dict[str, Any] = {
-        "estimates": place.raw(here.coefficients) * unit,
+        "estimates": begun.start.raw(here.coefficients),
         "vcov": place.covariance(here.inverse) * residual,
         "random": linear.product(relative, relative.T) * residual,
         "sigma2": residual,

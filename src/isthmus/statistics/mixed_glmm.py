@@ -15,7 +15,7 @@ from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
 from isthmus.statistics import glm_flow, linear, mixed_flow, mixed_plan, mixed_profile, mixed_steps
 from isthmus.statistics.contract import Estimate, Flow, Round
-from isthmus.statistics.glm_flow import Start
+from isthmus.statistics.glm_start import Start
 from isthmus.statistics.mixed_plan import Begun, Plan
 from isthmus.statistics.newton import ABSURD, diverged, must_halve
 from isthmus.summary import Field, FloatArray, Layout

@@ -68,16 +68,16 @@ def sorted_rows(
 
 def sums(rows: Rows, params: Any) -> Sums:
     """In the coordinates that `params` states; made once for a fit."""
-    unit = float(params["response_scale"])
+    about, unit = float(params.get("response_centre", 0.0)), float(params["response_scale"])
     stated = [np.asarray(params[k]).tobytes() for k in ("centre", "scale", "rotation") if k in params]
-    name = b"".join([*stated, np.float64(unit).tobytes()])
+    name = b"".join([*stated, np.array([about, unit]).tobytes()])
     if name not in rows.kept:
         rows.kept.clear()
-        rows.kept[name] = _sums(rows, params, unit)
+        rows.kept[name] = _sums(rows, params, about, unit)
     return rows.kept[name]
 
 
-def _sums(rows: Rows, params: Any, unit: float) -> Sums:
+def _sums(rows: Rows, params: Any, about: float, unit: float) -> Sums:
     centre, scale = np.asarray(params["centre"])[:, None], np.asarray(params["scale"])[:, None]
     p, random = len(rows.columns), list(rows.slopes)
     q, groups = 1 + len(random), len(rows.starts)
@@ -90,7 +90,7 @@ def _sums(rows: Rows, params: Any, unit: float) -> Sums:
         z = plain[random]
         own = params["rotation"] @ plain if "rotation" in params else plain
         powers += np.array([(z**2).sum(axis=1), (z**4).sum(axis=1)])
-        left = np.vstack([z, own, rows.y[None, at] / unit])
+        left = np.vstack([z, own, (rows.y[None, at] - about) / unit])
         made = _turned(left, len(random), rows.starts[here] - at.start, sizes)
         root[here, :, 1:], cross[here] = made[:, :, : q - 1], made[:, :, q - 1 :]
         root[here, 0, 0] = np.sqrt(sizes)

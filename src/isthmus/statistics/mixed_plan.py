@@ -12,8 +12,8 @@ from isthmus.model.errors import Invalid
 from isthmus.statistics import coordinates, glm_flow, linear, mixed_profile
 from isthmus.statistics.contract import Round
 from isthmus.statistics.coordinates import Coordinates
-from isthmus.statistics.glm_flow import Start
 from isthmus.statistics.glm_model import Model
+from isthmus.statistics.glm_start import Start
 from isthmus.statistics.mixed_profile import Profile
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
@@ -121,7 +121,7 @@ def begin(plan: Plan) -> Pooled:
         except StopIteration as stop:
             start, used = stop.value
             _check(plan, n, groups)
-            params = {"response_scale": start.unit, **start.place.params()}
+            params = {**start.response(), **start.place.params()}
             return Begun(start, n, groups, params, _average(plan, start.place, pooled["gram"], told) / groups), used
 
 

@@ -24,9 +24,9 @@ from isthmus.statistics import coordinates, glm_flow, linear
 from isthmus.statistics.chunks import pieces
 from isthmus.statistics.contract import Answer, Estimate, Flow, Round
 from isthmus.statistics.families import LARGEST_ETA
-from isthmus.statistics.glm_flow import Start
 from isthmus.statistics.glm_kernel import Rows
 from isthmus.statistics.glm_model import Model
+from isthmus.statistics.glm_start import Start
 from isthmus.statistics.newton import MAX_ROUNDS, STEP, diverged, must_halve
 from isthmus.statistics.summaries import filled
 from isthmus.summary import Field, FloatArray, Layout, Summary

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from isthmus.model.errors import Invalid
-from isthmus.statistics import coordinates, glm_flow, glm_model, linear, penalised_path
+from isthmus.statistics import coordinates, glm_flow, glm_model, glm_start, linear, penalised_path
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.families import FAMILIES, null_deviance
-from isthmus.statistics.glm_flow import Start
 from isthmus.statistics.glm_model import Model
+from isthmus.statistics.glm_start import Start
 from isthmus.statistics.penalised_path import MOST_ROUNDS, Path, Penalty, Point, minimise, moved, unsettled
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
@@ -73,11 +73,14 @@ def _begin(model: Model) -> Generator[Round, Summary, Sums]:
     plain = replace(model, family=FAMILIES["gaussian", "identity"])
     fixed = np.array([column.indicator for column in model.design.columns])
     place = coordinates.declared(model.design, model.dictionary)
-    unit = coordinates.variable_scale(model.outcome, model.dictionary)[1] if model.family.base == "gaussian" else 1.0
-    pooled = yield _asked(plain, place, unit)
+    about, unit = glm_start.outcome_place(model)
+    pooled = yield _asked(plain, place, about, unit)
     glm_flow.check_pooled(model, {name: float(pooled[name][0]) for name in glm_flow.SCALARS})
+    sums = {name: float(pooled[name][0]) for name in glm_flow.SCALARS}
+    if about is not None:
+        about = coordinates.coarse(about + sums["response"] / sums["weight"] * unit, unit)
     place = coordinates.recentred(place, pooled["gram"], fixed)
-    pooled = yield _asked(plain, place, unit)
+    pooled = yield _asked(plain, place, about, unit)
     gram, sums = pooled["gram"], {name: float(pooled[name][0]) for name in glm_flow.SCALARS}
     try:
         linear.cholesky(gram)
@@ -86,12 +89,13 @@ def _begin(model: Model) -> Generator[Round, Summary, Sums]:
     n = sums["n"]
     size = np.sqrt(np.diag(gram) / n - np.square(gram[0] / n))
     size[0] = 1.0
-    start = Start(place, np.zeros(model.size), unit, sums, pooled["marks"])
+    start = Start(place, np.zeros(model.size), unit, sums, pooled["marks"], about)
     return Sums(start, n, size, gram / n / np.outer(size, size), pooled["right"] / n / size)
 
 
-def _asked(plain: Model, place: Coordinates, unit: float) -> Round:
-    return Round(glm_model.start_layout(plain), {"step": "start", "response_scale": unit, **place.params()})
+def _asked(plain: Model, place: Coordinates, about: float | None, unit: float) -> Round:
+    params = {"step": "start", **glm_start.response_params(about, unit), **place.params()}
+    return Round(glm_model.start_layout(plain), params)
 
 
 def _variance(sums: Sums) -> float:
@@ -144,7 +148,7 @@ def _newton(path: Path[Model], sums: Sums, made: list[Penalty]) -> Generator[Rou
 
 def _estimate(path: Path[Model], sums: Sums, chosen: tuple[float, ...], points: list[Point], rounds: int) -> Estimate:
     start, model = sums.start, path.model
-    raw = [start.place.raw(point.now / sums.size) * start.unit for point in points]
+    raw = [start.raw(point.now / sums.size) for point in points]
     unit = start.unit**2
     values = {
         "lambdas": chosen,
