@@ -34,7 +34,7 @@ from isthmus.model.formula import Formula, parse
 from isthmus.model.record import record
 from isthmus.statistics import glm_cluster, glm_flow, glm_kernel, negative_binomial, sandwich, weighting
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
-from isthmus.statistics.families import FAMILIES, POSITIVE_OUTCOME, Family, link_names, null_deviance
+from isthmus.statistics.families import FAMILIES, POSITIVE_OUTCOME, Family, link_names
 from isthmus.statistics.glm_evidence import glm_evidence
 from isthmus.statistics.glm_kernel import Rows
 from isthmus.statistics.glm_model import Model, start_part
@@ -218,9 +218,7 @@ def _fit_shown(question: Glm, setting: Setting, estimate: Estimate) -> dict[str,
     if (n, events) == (parts["n"], parts["events"]):
         return fit
     family = _family(question)
-    possible = events > 0.0 and (events < n or family.base == "poisson")
-    null = null_deviance(family, n, events, parts["logs"] - events) if possible else math.nan
-    fit["null_deviance"] = null
+    null = fit["null_deviance"] = glm_flow.null_shown(family, parts, estimate.counts)
     if estimate.parameters == constant == 1:  # the mean alone: the fit is the null model
         change = (null - parts["null"]) / 2.0
         fit["deviance"] = null

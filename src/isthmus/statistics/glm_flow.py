@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from isthmus.model.errors import Invalid
 from isthmus.statistics import coordinates, glm_model, linear, sandwich, weighting
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
-from isthmus.statistics.families import null_deviance
+from isthmus.statistics.families import Family, null_deviance
 from isthmus.statistics.glm_kernel import Params, Rows, null_sums
 from isthmus.statistics.glm_model import Model
 from isthmus.statistics.glm_start import Start, outcome_place, rescaled, response_params
@@ -279,7 +279,7 @@ def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | Non
             "dispersion": dispersion,
             "converged": True,
         },
-        "null_parts": _null_parts(model, start, fitted.null * unit**2),
+        "null_parts": null_parts(model, start, fitted.null * unit**2),
     }
     return Estimate(
         kind="glm",
@@ -342,9 +342,18 @@ def _implied(model: Model, marks: FloatArray, count: int) -> dict[str, Counts]:
     return found | implied_cells(model.design, marks, (count, events))
 
 
-def _null_parts(model: Model, start: Start, null: float) -> dict[str, float] | None:
+def null_parts(model: Model, start: Start, null: float) -> dict[str, float] | None:
     """What the deviance of the common mean follows from, where it has a closed form in counts that are shown."""
     if model.null_needs_rounds or model.family.base not in {"binomial", "poisson"} or model.weighting is not None:
         return None
     sums = start.sums
     return {"n": sums["n"], "events": sums["response"], "logs": sums["saturated"] + sums["response"], "null": null}
+
+
+def null_shown(family: Family, parts: Mapping[str, float], counts: Mapping[str, Counts]) -> float:
+    """The deviance of the common mean, from the counts that the gate left: an exact one would give them back. Else NaN."""
+    n, events = (float(counts[name].values[0]) for name in ("n", "events"))
+    if (n, events) == (parts["n"], parts["events"]):
+        return parts["null"]
+    possible = events > 0.0 and (events < n or family.base == "poisson")
+    return null_deviance(family, n, events, parts["logs"] - events) if possible else math.nan

@@ -10,7 +10,7 @@ Result keys: `fit`: `statistic` (chi-square), `df`, `p_value`, `observed` and `e
 `groups`), `groups`, `rho`; `n`, `events`; `grid` and `bound` where `exactness` is `grid` (no order of events and censoring
 inside the steps moves the statistic by more; null where the steps are too wide to say). `observed` are counts; with
 rho above 0 `expected` is weighted, and so is `weighted_observed` (null where rules restrict: a small rho would give
-the counts that were rounded).
+the counts that were rounded). Where rules round, `expected` is scaled to the rounded `events`: it adds up to them.
 
 Reference: Harrington & Fleming (1982), Biometrika 69:553.
 """
@@ -279,7 +279,7 @@ def _flow(question: LogRank, setting: Setting) -> Flow:
         "groups": Counts("size", pooled.rows.astype(np.int64)),
     }
     values = {"statistic": statistic, "df": df, "expected": pooled.expected, "bound": bound}
-    values |= {"weighted": pooled.weighted}
+    values |= {"weighted": pooled.weighted, "total": events}
     return Estimate(kind="log_rank", exactness="exact" if exact else "grid", n=n, rounds=1, counts=found, values=values)
 
 
@@ -287,7 +287,9 @@ def _report(question: LogRank, setting: Setting, estimate: Estimate) -> dict[str
     found, observed = estimate.values, np.asarray(estimate.counts["observed"].values)
     hidden = not bool(np.all(np.isfinite(observed)))  # the test and what it expects would give the lost cell back
     statistic = math.nan if hidden else found["statistic"]
-    expected = np.full(observed.size, math.nan) if hidden else found["expected"]
+    events = float(estimate.counts["events"].values[0])
+    scale = 1.0 if events == found["total"] else events / found["total"]  # they add up to the total, which was rounded
+    expected = np.full(observed.size, math.nan) if hidden else found["expected"] * scale
     body: dict[str, Any] = {
         "kind": estimate.kind,
         "exactness": estimate.exactness,

@@ -7,6 +7,8 @@ times or a grid.
 Result keys: `cells`, one per penalty and term (`lambda`, `term`, `estimate`; 0 where the lasso left it out), `fit`
 (`family`, `alpha`, `null_deviance`, `path`: per penalty `lambda`, `df` (terms in the model), `deviance`, `dev_ratio`),
 `n`, `events`, `reference`; of Cox models also `strata`, and `grid` on a grid. A penalised estimate has no standard error.
+Where rules round the counts, the null deviance of a binomial or Poisson model follows from the rounded ones, and the
+deviances of the path are in proportion to it.
 
 `folds: K` adds `cv.glmnet`'s choice of a penalty (`fit`: `lambda_min`, `lambda_1se`, `cv` with `folds`, `measure`, and the `path` of
 mean and standard error of what is left out): mean squared error of a gaussian outcome, else deviance per row (Cox:
@@ -35,6 +37,7 @@ from isthmus.model.record import record
 from isthmus.statistics import (
     cox_common,
     cox_rows,
+    glm_flow,
     glm_kernel,
     lockstep,
     penalised_cox,
@@ -296,9 +299,18 @@ def _cells(question: Penalised, setting: Setting, rows: cox_rows.Rows) -> Any:
     return cox_common.cells(rows, cox_model(_survival(question), setting).time, setting.grid)
 
 
+def _null_shown(question: Penalised, estimate: Estimate) -> float:
+    """The null deviance from the counts that the gate left, where they decide it."""
+    null, parts = float(estimate.values["null"]), estimate.values.get("null_parts")
+    if parts is None or "events" not in estimate.counts:
+        return null
+    return glm_flow.null_shown(FAMILIES[question.family, link_names(question.family)[0]], parts, estimate.counts)
+
+
 def _report(question: Penalised, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     found, names = estimate.values, setting.design.names if setting.design is not None else ()
-    null = found["null"]
+    null, shown = found["null"], _null_shown(question, estimate)
+    scale = 1.0 if shown == null else shown / null
     points = zip(found["lambdas"], found["used"], found["deviance"], strict=True)
     body: dict[str, Any] = {
         "kind": estimate.kind,
@@ -313,9 +325,14 @@ def _report(question: Penalised, setting: Setting, estimate: Estimate) -> dict[s
         "fit": {
             "family": question.family,
             "alpha": question.alpha,
-            "null_deviance": number(null),
+            "null_deviance": number(shown),
             "path": [
-                {"lambda": lam, "df": df, "deviance": number(dev), "dev_ratio": number(1.0 - dev / null if df else 0.0)}
+                {
+                    "lambda": lam,
+                    "df": df,
+                    "deviance": number(dev * scale),
+                    "dev_ratio": number(1.0 - dev / null if df else 0.0),
+                }
                 for lam, df, dev in points
             ],
         },

@@ -150,12 +150,14 @@ def _estimate(path: Path[Model], sums: Sums, chosen: tuple[float, ...], points: 
     start, model = sums.start, path.model
     raw = [start.raw(point.now / sums.size) for point in points]
     unit = start.unit**2
+    null = _null(model, sums) * unit
     values = {
         "lambdas": chosen,
         "coefficients": np.array(raw),
         "used": [int(np.count_nonzero(point.now[1:])) for point in points],
         "deviance": [point.deviance * unit for point in points],
-        "null": _null(model, sums) * unit,
+        "null": null,
+        "null_parts": glm_flow.null_parts(model, start, null),
     }
     n = int(sums.n)
     counts = glm_flow.counts(model, start, n)

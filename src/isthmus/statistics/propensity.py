@@ -35,6 +35,7 @@ from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Ne
 from isthmus.statistics.cutting import Cut
 from isthmus.statistics.effect_question import Effect
 from isthmus.statistics.effect_site import Estimand, Rows
+from isthmus.statistics.families import FAMILIES
 from isthmus.statistics.inference import term_rows
 from isthmus.statistics.show import count, number, size
 
@@ -87,7 +88,7 @@ def _flow(question: Propensity, setting: Setting) -> Flow:
     told = {
         "vcov": place.covariance(last.inverse),
         "deviance": last.deviance,
-        "null": last.null,
+        "null": glm_flow.null_parts(plan.propensity, found.start, last.null),
         "edges": at.grid.edges,
     }
     counts = glm_flow.counts(plan.propensity, found.start, made.n) | {"scores": Counts("cells", at.counts)}
@@ -124,7 +125,7 @@ def _report(question: Propensity, setting: Setting, estimate: Estimate) -> dict[
             "estimand": question.estimand,
             "link": "logit",
             "deviance": number(found["deviance"]),
-            "null_deviance": number(found["null"]),
+            "null_deviance": number(glm_flow.null_shown(FAMILIES["binomial", "logit"], found["null"], estimate.counts)),
             "converged": True,
             **effect_report.weights(setting, estimate),
         },
