@@ -176,6 +176,65 @@ def test_rows_left_out_and_why_no_country_has_results_are_printed() -> None:
     assert "single countries" not in Result(RESULT | {"groups": {"by": "country", "countries": ["GB"]}}).summary()
 
 
+def test_a_log_rank_test_has_its_groups(result: Result) -> None:
+    found = result["difference"]
+    assert found.tidy().to_pylist()[0] == {"group": "ZDV", "observed": 180, "expected": 120.5}
+    assert tables.of("difference", found.to_dict())[1].rows[0] == ("ZDV", "180", "120.5")
+    weighted = found.to_dict() | {
+        "fit": {"groups": ["A"], "observed": [9], "expected": [8.5], "weighted_observed": [7.5]}
+    }
+    assert frames.tidy(weighted, exponentiate=False).column_names[-1] == "weighted_observed"
+
+
+def test_a_roc_curve_tidies_to_its_steps_and_glances_at_its_area() -> None:
+    curve = {"sensitivity": [0.5, 1.0], "specificity": [1.0, 0.0], "threshold": [2.0, None]}
+    body = common("roc") | {"fit": {"auc": 0.75}, "curve": curve}
+    assert frames.tidy(body, exponentiate=False).to_pylist()[0] == {
+        "threshold": 2.0,
+        "sensitivity": 0.5,
+        "specificity": 1.0,
+    }
+    assert frames.glance(body).to_pylist()[0]["auc"] == 0.75
+
+
+def test_a_calibration_prints_its_score_and_observed_over_expected() -> None:
+    fit = {"observed": 90, "expected": 100.0, "observed_expected": 0.9, "brier": 0.125, "brier_null": 0.25}
+    body = common("calibration") | {"terms": LOGISTIC["terms"], "fit": fit, "cells": []}
+    assert tables.of("m", body)[0].notes[-1] == "Brier score = 0.125; observed / expected = 0.9"
+
+
+def test_estimates_come_before_their_limits_and_tests() -> None:
+    numbers = {"conf_high": 0.4, "conf_low": 0.1, "df": 98, "estimate": 0.2, "p_value": 1e-9, "statistic": 3.5}
+    for kind in ("correlation", "spearman"):
+        table = tables.of("m", common(kind) | {"cells": [{**numbers, "first": "age", "second": "bmi"}]})[0]
+        assert table.headings == (
+            "first",
+            "second",
+            *("estimate", "conf low", "conf high", "statistic", "df", "p value"),
+        )
+        assert table.rows[0][-1] == "<0.001"
+    cell = {"arm": "A", "conf_high": 3.0, "conf_low": 1.0, "events": 9, "n": 90, "person_time": 450.0, "rate": 2.0}
+    body = common("rate") | {"cells": [cell | {"standardised": 2.5, "standardised_low": 1.5, "standardised_high": 3.5}]}
+    names = ("arm", "n", "events", "person_time", "rate", "conf_low", "conf_high")
+    names += ("standardised", "standardised_low", "standardised_high")
+    assert tables.of("m", body)[0].headings == tuple(name.replace("_", " ") for name in names)
+    assert frames.tidy(body, exponentiate=False).column_names == list(names)
+
+
+def test_models_of_levels_print_odds_ratios() -> None:
+    intercept, age, arm = LOGISTIC["terms"]
+    ordinal = {"terms": [{**intercept, "term": "low|high"}, age, arm], "levels": {"low": 900, "high": 1240}}
+    multinomial = {"terms": [{**t, "term": f"high: {t['term']}"} for t in (intercept, age, arm)], "levels": {}}
+    for kind, more in (("ordinal", ordinal), ("multinomial", multinomial)):
+        body = common(kind) | more
+        table = tables.of("m", body)[0]
+        assert table.headings[:2] == ("Term", "OR")
+        assert table.rows[2][1:3] == ("0.50", "0.39 to 0.63")
+        assert [row.label for row in figures.forest_figure("m", body, {}).rows] == [
+            t["term"] for t in more["terms"][1:]
+        ]
+
+
 def test_incidences_keep_their_cause_and_print_without_a_figure() -> None:
     steps = {"time": [1.0, 2.0], "at_risk": [9, 7], "events": [2, 1], "censored": [0, 6]}
     limits = {"std_error": [0.1, 0.1], "conf_low": [0.1, 0.2], "conf_high": [0.4, 0.5]}

@@ -52,9 +52,10 @@ def _curve_name(body: Mapping[str, Any]) -> str:
 
 
 def forest_figure(name: str, body: Mapping[str, Any], context: Mapping[str, Any]) -> ForestFigure:
-    """Terms of a model but its intercept, which is no effect."""
+    """Terms of a model but its intercepts and thresholds, which are no effects."""
     ratio = frames.ratio(body)
-    rows = [t for t in body["terms"] if t["term"] != "(Intercept)"]
+    thresholds = len(body["levels"]) - 1 if body["kind"] == "ordinal" else 0  # they come first
+    rows = [t for t in body["terms"][thresholds:] if not str(t["term"]).endswith("(Intercept)")]
     pooled = body["kind"] == "meta"
     return ForestFigure(
         title=tables.title(name, body),

@@ -11,12 +11,16 @@ from isthmus.model.errors import Invalid
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RATIOS = {"logit": "OR", "log": "RR", "cox": "HR", "fine_gray": "SHR", "conditional_logistic": "OR", "rate": "RR"}
+RATIOS = {"logit": "OR", "log": "RR", "cox": "HR", "fine_gray": "SHR", "conditional_logistic": "OR", "rate": "RR"} | {
+    "multinomial": "OR",
+    "ordinal": "OR",
+}
 # The order of columns, whatever order the result's JSON has (a bundle's keys are sorted); others come first.
 _ORDER = (
     *("n", "count", "percent", "row_percent", "column_percent", "missing", "mean", "sd"),
     *("estimate", "std_error", "statistic", "df", "p_value"),
-    *("time", "at_risk", "events", "censored", "survival", "incidence", "cumulative_hazard", "conf_low", "conf_high"),
+    *("time", "at_risk", "events", "censored", "survival", "incidence", "cumulative_hazard", "person_time", "rate"),
+    *("conf_low", "conf_high", "standardised", "standardised_low", "standardised_high"),
 )
 _EXPONENTIATED = ("estimate", "conf_low", "conf_high")
 _COUNTS = ("time", "at_risk", "events", "censored")
@@ -24,13 +28,17 @@ _STEPS = (*_COUNTS, "survival", "incidence", "std_error", "cumulative_hazard", "
 
 
 def tidy(body: Mapping[str, Any], *, exponentiate: bool) -> pa.Table:
-    """Terms, steps of curves, cells, or the figures of a test, one per row."""
+    """Terms, steps of curves, cells, steps of a ROC curve, groups of a log-rank test, or the figures of a test, one per row."""
     if "terms" in body:
         return _table([_exponential(t) for t in body["terms"]] if exponentiate else body["terms"])
     if "curves" in body:
         return _table(curve_rows(body["curves"]))
     if "cells" in body:
         return _table(body["cells"])
+    if "curve" in body:
+        return _table(_zipped(body["curve"]))
+    if body["kind"] == "log_rank" and body["fit"].get("groups"):
+        return _table(group_rows(body["fit"]))
     return glance(body)
 
 
@@ -63,6 +71,16 @@ def curve_rows(curves: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             for values in zip(*(curve[name] for name in known), strict=True)
         )
     return rows
+
+
+def group_rows(fit: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row per group of a log-rank test: events observed and expected, and weighted where the test weighs and they are told."""
+    told = {key: fit[key] for key in ("observed", "expected", "weighted_observed") if fit.get(key) is not None}
+    return _zipped({"group": fit["groups"], **told})
+
+
+def _zipped(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def ratio(body: Mapping[str, Any]) -> str | None:

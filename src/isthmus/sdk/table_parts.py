@@ -21,7 +21,7 @@ _SHOWN = {  # key of `fit` -> as people call it
     "theta": "theta",
     "alpha": "correlation",
 }
-_WITH_FIGURES = ("validate_model", "cox", "effect", "mixed", "gee", "glm")
+_WITH_FIGURES = ("validate_model", "calibration", "cox", "effect", "mixed", "gee", "glm")
 
 
 def parts(name: str, body: Mapping[str, Any]) -> list[Table]:
@@ -32,7 +32,8 @@ def parts(name: str, body: Mapping[str, Any]) -> list[Table]:
         ("zph", _zph),
         ("net_benefit", _net_benefit),
     )
-    return [build(name, body) for key, build in builders if body.get(key)]
+    compared = [_expected(name, body)] if body["kind"] == "log_rank" and body["fit"].get("groups") else []
+    return [*compared, *(build(name, body) for key, build in builders if body.get(key))]
 
 
 def figures(body: Mapping[str, Any]) -> tuple[str, ...]:
@@ -59,6 +60,14 @@ def standing(body: Mapping[str, Any]) -> tuple[str, ...]:
     tried = [f"one of {body['outcomes']} outcomes tried"] if body.get("outcomes") else []
     told = [*([str(body["standing"])] if body.get("standing") else []), *tried]
     return ("; ".join(told),) if told else ()
+
+
+def _expected(name: str, body: Mapping[str, Any]) -> Table:
+    """Events of each group beside those expected, as R's `survdiff` prints them."""
+    rows = frames.group_rows(body["fit"])
+    headings = tuple(key.replace("_", " ").capitalize() for key in rows[0])
+    made = tuple(tuple(significant(value) for value in row.values()) for row in rows)
+    return Table(title=f"{name}: events by group", headings=headings, rows=made)
 
 
 def _contrasts(name: str, body: Mapping[str, Any]) -> Table:

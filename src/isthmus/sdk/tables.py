@@ -70,7 +70,12 @@ _OWN_TITLE = {
 _COUNTED_TOO = ("rate", "rmst")  # their groups' own figures, beside what compares them
 _MANY_STEPS = 12
 LIFE_TABLE = "Life table"
-_COUNTED = ("threshold", "prob", "value", "from", "to", "count", "n", "percent")
+# The order of a cell's numbers, whatever order the result's JSON has; others come after.
+_COUNTED = (
+    *("threshold", "prob", "value", "from", "to", "count", "n", "events", "observed", "person_time", "percent"),
+    *("estimate", "rate", "share", "std_error", "conf_low", "conf_high", "statistic", "df", "p_value"),
+    *("standardised", "standardised_low", "standardised_high"),
+)
 _FIRST = ("statistic", "df", "p_value")
 
 
@@ -334,7 +339,7 @@ def _cells(name: str, body: Mapping[str, Any]) -> list[Table]:
     words = list(dict.fromkeys(key for cell in body["cells"] for key, value in cell.items() if isinstance(value, str)))
     rest = {key for cell in body["cells"] for key in cell} - set(words)
     names = [*words, *(k for k in _COUNTED if k in rest), *sorted(rest - set(_COUNTED))]
-    rows = tuple(tuple(significant(cell.get(key)) for key in names) for cell in body["cells"])
+    rows = tuple(tuple(_figure(key, cell.get(key)) for key in names) for cell in body["cells"])
     headings = tuple(name.replace("_", " ") for name in names)
     table = Table(title=title(name, body), headings=headings, rows=rows, labels=len(words), notes=_size(body))
     return [table, _scalars(name, body)] if body.get("fit") else [table]
@@ -344,8 +349,12 @@ def _scalars(name: str, body: Mapping[str, Any]) -> Table:
     found = body.get("fit", {})
     names = [*(k for k in _FIRST if k in found), *(k for k in found if k not in _FIRST)]
     fit = {k: found[k] for k in names if not isinstance(found[k], (list, dict))}
-    rows = tuple((k.replace("_", " "), p_value(v) if k == "p_value" else significant(v)) for k, v in fit.items())
+    rows = tuple((k.replace("_", " "), _figure(k, v)) for k, v in fit.items())
     return Table(title=title(name, body), headings=("", "Value"), rows=rows, notes=_size(body))
+
+
+def _figure(key: str, value: Any) -> str:
+    return p_value(value) if key == "p_value" else significant(value)
 
 
 def _size(body: Mapping[str, Any]) -> tuple[str, ...]:
