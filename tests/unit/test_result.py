@@ -235,6 +235,17 @@ def test_models_of_levels_print_odds_ratios() -> None:
         ]
 
 
+def test_the_ratio_of_an_intercept_far_from_the_data_is_as_large_as_can_be_said() -> None:
+    assert [tables.effect(value, "OR") for value in (800.0, 26.5, 13.0, -3.0)] == [
+        "inf",
+        "3.2e+11",
+        "442413.39",
+        "0.05",
+    ]
+    body = LOGISTIC | {"terms": [{**LOGISTIC["terms"][0], "estimate": 800.0}]}
+    assert frames.tidy(body, exponentiate=True)["estimate"].to_pylist() == [math.inf]
+
+
 def test_incidences_keep_their_cause_and_print_without_a_figure() -> None:
     steps = {"time": [1.0, 2.0], "at_risk": [9, 7], "events": [2, 1], "censored": [0, 6]}
     limits = {"std_error": [0.1, 0.1], "conf_low": [0.1, 0.2], "conf_high": [0.4, 0.5]}

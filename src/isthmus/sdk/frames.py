@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ _ORDER = (
     *("time", "at_risk", "events", "censored", "survival", "incidence", "cumulative_hazard", "person_time", "rate"),
     *("conf_low", "conf_high", "standardised", "standardised_low", "standardised_high"),
 )
+LARGEST = math.log(sys.float_info.max)
 _EXPONENTIATED = ("estimate", "conf_low", "conf_high")
 _COUNTS = ("time", "at_risk", "events", "censored")
 _STEPS = (*_COUNTS, "survival", "incidence", "std_error", "cumulative_hazard", "conf_low", "conf_high")
@@ -92,7 +94,12 @@ def ratio(body: Mapping[str, Any]) -> str | None:
 
 
 def _exponential(term: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: math.exp(v) if k in _EXPONENTIATED and v is not None else v for k, v in term.items()}
+    return {k: exponential(v) if k in _EXPONENTIATED and v is not None else v for k, v in term.items()}
+
+
+def exponential(value: float) -> float:
+    """exp of it; infinite where no number is so large, as of an intercept far from the data."""
+    return math.exp(value) if value < LARGEST else math.inf
 
 
 def _scalar(value: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -244,11 +243,11 @@ def _term(term: Mapping[str, Any], ratio: str | None) -> tuple[str, ...]:
 
 
 def effect(value: float | None, ratio: str | None) -> str:
-    """A coefficient, or with `ratio` exp of it with two decimals (two digits below 0.1)."""
+    """A coefficient, or with `ratio` exp of it with two decimals (two digits below 0.1 and from a million on)."""
     if value is None or ratio is None:
         return significant(value, 3)
-    shown = math.exp(value)
-    return f"{shown:.2f}" if shown >= 0.1 else f"{shown:.2g}"
+    shown = frames.exponential(value)
+    return f"{shown:.2f}" if 0.1 <= shown < 1e6 else f"{shown:.2g}"
 
 
 def _fit_notes(body: Mapping[str, Any]) -> tuple[str, ...]:
