@@ -64,8 +64,13 @@ CURVES = common("kaplan_meier", "grid") | {
 }
 LOG_RANK = common("log_rank", "grid") | {
     "fit": {
-        "statistic": 49.19, "df": 3, "p_value": 1.2e-10, "groups": ["ZDV", "ddI", "ZDV+ddI", "ZDV+Zal"], "rho": 0.0,
-        "observed": [180, 115, 105, 120], "expected": [120.5, 134.25, 133.5, 131.75],
+        "statistic": 49.19,
+        "df": 3,
+        "p_value": 1.2e-10,
+        "groups": ["ZDV", "ddI", "ZDV+ddI", "ZDV+Zal"],
+        "rho": 0.0,
+        "observed": [180, 115, 105, 120],
+        "expected": [120.5, 134.25, 133.5, 131.75],
     }
 }
 REFUSED = {

@@ -12,6 +12,7 @@ import pytest
 
 import isthmus
 from isthmus.model.rules import OPEN
+from isthmus.statistics.unsaid import WITHIN, of_clusters
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "attack"))
 from hole_lab import patients, sites
@@ -109,3 +110,47 @@ def test_a_level_without_a_risk_ratio_is_left_out_of_a_meta_analysis() -> None:
     assert [row["term"] for row in body["terms"]] == ["a", "b", "c", "pooled"]
     wrong = asked(tables, {"meta": {"by": "WARD", "of": {"effect": effect}, "term": "log hazard"}}).to_dict()
     assert wrong["error"]["code"] == "E-TERM"
+
+
+@pytest.mark.parametrize(
+    "analysis",
+    [
+        {"glm": {"formula": "DIED ~ AGE + BMI + HIV", "family": "binomial", "cluster": "FAMILY"}},
+        {"cox": {"formula": "Surv(DAYS, DIED) ~ AGE + cluster(FAMILY)", "strata": ["site"]}},
+        {"gee": {"formula": "DIED ~ AGE", "family": "binomial", "cluster": "FAMILY", "correlation": "independence"}},
+    ],
+)
+def test_clustered_errors_say_that_clusters_are_counted_within_sites(analysis: dict[str, Any]) -> None:
+    body = asked(in_families(20), analysis).to_dict()
+    assert body.get("clusters", body["fit"].get("clusters")) == 40
+    assert body["warnings"] == [WITHIN]
+
+
+def test_where_no_cluster_can_be_at_two_sites_there_is_nothing_to_say_of_it() -> None:
+    terms = [{"term": "age", "std_error": 0.5}]
+    assert of_clusters({"clusters": 9, "terms": terms}, several=False) == []
+    plain = asked(in_families(20), {"glm": {"formula": "DIED ~ AGE", "family": "binomial"}})
+    assert "warnings" not in plain.to_dict()
+
+
+def test_no_more_clusters_than_coefficients_are_a_warning() -> None:
+    """Four clusters: with three coefficients the covariance has full rank, with four it has not."""
+    for terms, singular in (("AGE + BMI", False), ("AGE + BMI + HIV", True)):
+        glm = {"formula": f"DIED ~ {terms}", "family": "binomial", "cluster": "FAMILY", "release": ["vcov"]}
+        body = asked(in_families(2), {"glm": glm}).to_dict()
+        assert body["clusters"] == 4
+        variance = np.array(body["vcov"])
+        scale = np.sqrt(np.diag(variance))
+        smallest = np.linalg.eigvalsh(variance / np.outer(scale, scale))[0]
+        assert (smallest < 1e-9) == singular
+        few = "errors of 4 coefficients from 4 clusters: with fewer than 5 their covariance is singular"
+        assert [said for said in body["warnings"] if said.startswith(few)] == body["warnings"][1:]
+        assert len(body["warnings"]) == 1 + singular
+
+
+def in_families(count: int) -> list[dict[str, Any]]:
+    """Two sites, each with so many families, by the same identifiers."""
+    found = [patients(seed) for seed in (1, 2)]
+    for table in found:
+        table["FAMILY"] = np.array([f"f{at % count}" for at in range(len(table["AGE"]))])
+    return found

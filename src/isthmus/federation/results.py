@@ -24,7 +24,7 @@ from isthmus.model.study import Study, study_digest
 from isthmus.statistics import precision
 from isthmus.statistics.catalogue import analyses
 from isthmus.statistics.contract import Estimate
-from isthmus.statistics.unsaid import words
+from isthmus.statistics.unsaid import of_clusters, words
 
 SIZE = "n of the analysis"
 
@@ -156,7 +156,8 @@ def _report(question: Question, script: Script, estimate: Estimate, excluded: Ma
     lost = _loss(question, script, int(gated.counts[SIZE].values[0]), excluded)
     blanked = any(f.rule == "minimum_count" and f.status != "Passed" for f in gated.findings)
     null = words(body, suppressed=blanked)
-    told = [*lost, *null, *body.get("warnings", ())]
+    grouped = of_clusters(body, several=setting.sites > 1 and bool(question.needs.keys))
+    told = [*lost, *null, *grouped, *body.get("warnings", ())]
     warned = {"warnings": told} if told else {}
     return round_numbers(head | _privacy(question, estimate, plan) | body | warned, plan.rules.digits)
 

@@ -1,4 +1,4 @@
-"""Why figures of a result are null: `warnings`, so that nothing is missing without a word.
+"""Why figures of a result are null, and what clustered errors stand on: `warnings`, so that nothing is missing without a word.
 
 A figure may be null because nobody has the event, a group is empty or nothing varies. Whoever reads the counts beside it
 can see that; here it is said. Where counts were suppressed the cause may be a count that is not shown, which is said too, and
@@ -26,6 +26,7 @@ CELLS = {  # figure of a cell -> what people call it, and why it may be null
     "mean_rank": ("mean rank", "nobody is in it"),
     "value": ("quantiles", "nobody is in it"),
 }
+WITHIN = "clusters are counted within sites: the same identifier at two sites is two clusters"
 CURVES = ("survival", "incidence")
 SLACK = 1e-9  # of a mean of 0 and 1, by rounding
 LABELS = ("variable", "level", "prob", "test", "outcome")  # columns of cells that name no group
@@ -41,6 +42,27 @@ def words(body: Mapping[str, Any], *, suppressed: bool = False) -> list[str]:
     said = [*_terms(body), *_cells(body), *_curves(body), *_tests(body), *_figures(body)]
     hidden = ", or a count behind it is not shown" if suppressed else ""
     return [f"{what}: {why}{hidden}" for what, why in dict.fromkeys(said)]
+
+
+def of_clusters(body: Mapping[str, Any], *, several: bool) -> list[str]:
+    """What to say of errors that are summed over clusters.
+
+    The scores of all clusters add to 0, so their squares have a rank of one less than there are clusters: with no more of
+    these than coefficients the covariance is singular. Judged by the number that is shown.
+
+    Args:
+        body: the result of one analysis, as its kind reports it.
+        several: whether clusters are named by an identifier at two sites or more.
+    """
+    clusters = body.get("clusters", body.get("fit", {}).get("clusters"))
+    if clusters is None:
+        return []
+    size = sum(row.get("std_error") is not None for row in body.get("terms", ()))
+    few = f"errors of {size} coefficients from {clusters} clusters: with fewer than {size + 1} their covariance is singular"
+    return [
+        *([WITHIN] if several else []),
+        *([f"{few}, and an error may be far too small"] if clusters <= size else []),
+    ]
 
 
 def _terms(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
