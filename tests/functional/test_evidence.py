@@ -144,6 +144,31 @@ def test_the_crate_of_a_real_bundle_holds(ran: Alliance, tmp_path: Path, capsys:
     assert run("verify", str(out)) == 8
 
 
+@pytest.mark.parametrize("who", ["hub", "leeds"])
+def test_a_node_s_own_entries_on_the_run_go_with_the_crate(
+    ran: Alliance, tmp_path: Path, capsys: pytest.CaptureFixture[str], who: str
+) -> None:
+    source, out = str(ran.directory / "run.isthmus"), tmp_path / "evidence"
+    assert run("results", "export", source, "--crate", str(out), "--config", str(ran.config(who))) == 0
+    shown = capsys.readouterr().out.replace("\n", " ")
+    absent = [name for name in ("hub", "boston", "leeds", "oxford") if name != who]
+    assert f"Nothing of the ledgers of {', '.join(absent)}" in shown
+    assert "audit export" in shown
+    assert run("verify", str(out), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert any(f"{who}.jsonl" in line for line in told["checked"])
+    assert any(", ".join(absent) in line for line in told["look"])
+    record = json.loads((out / "data" / "decisions.json").read_text())
+    found = record["ledgers"][f"ledgers/{who}.jsonl"]
+    assert list(record["absent"]) == absent
+    gates = {entry["facts"].get("gate") for entry in found}
+    assert {"agreement", "run", "egress"} <= gates if who == "leeds" else "decision" in {e["event"] for e in found}
+    held = out / "data" / "ledgers" / f"{who}.jsonl"
+    assert all(json.loads(line)["entry"]["event"] != "round" for line in held.read_text().splitlines())
+    held.write_text(held.read_text().replace('"decision"', '"approval"', 1))
+    assert run("verify", str(out)) == 8
+
+
 def test_a_site_s_own_ledger_goes_with_the_crate(
     ran: Alliance, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

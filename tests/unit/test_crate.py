@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ from isthmus.governance.agreement import Agreement
 from isthmus.governance.approval import Case, make_approval, sign_approval
 from isthmus.governance.standing_rules import PAYLOAD_TYPE as STANDING
 from isthmus.ledger.bundle import read_bundle
+from isthmus.ledger.checkpoint import sign_checkpoint
+from isthmus.ledger.log import Log, MemoryStore
+from isthmus.ledger.proved import proof_of
 from isthmus.model.canonical import canonical, plain
 from isthmus.model.errors import Invalid, IsthmusError, Untrusted
 from isthmus.sdk.bundle import verified, verify
@@ -352,6 +355,39 @@ def test_the_bill_of_materials_has_versions_and_licences(files: dict[str, bytes]
     assert not {"pytest", "ruff", "lifelines"} & set(found)
     stated = {part.name: part.licence for part in components()}
     assert [name for name, licence in stated.items() if "GPL" in licence] == []
+
+
+def excerpt(key: str = "hub", *, change: Callable[[dict[str, Any]], None] = lambda facts: None) -> bytes:
+    """The hub's entries on the run, one of them changed before they were entered."""
+    log, held = Log(MemoryStore(), "hub", lambda: NOW), verified(BUNDLE, [])
+    for step in ("ask", "approve"):
+        facts = {"run": held.run, "step": step, "by": "custodian of oslo-health"}
+        change(facts)
+        log.append("approval", facts)
+    note = (sign_checkpoint("hub", log.head(), key_of(key)), 2)
+    return b"".join(proof_of(log, index, note, (key_of(key).public.hex(), {})) + b"\n" for index in (0, 1))
+
+
+def test_the_exporting_nodes_entries_go_with_the_crate_and_the_rest_is_said_to_be_absent(tmp_path: Path) -> None:
+    made = make_crate(BUNDLE, NOW, signed_by(), excerpt=excerpt())
+    told = json.loads(made["data/decisions.json"])
+    assert [entry["facts"]["step"] for entry in told["ledgers"]["ledgers/hub.jsonl"]] == ["ask", "approve"]
+    assert list(told["absent"]) == ["boston", "leeds", "oslo"]
+    assert all("--ledger FILE" in how for how in told["absent"].values())
+    write_folder(made, tmp_path / "crate")
+    shown = verify(tmp_path / "crate")
+    assert any("in their owners' ledgers: hub.jsonl" in line for line in shown["checked"])
+    assert any("nothing of the ledgers of boston, leeds, oslo" in line for line in shown["look"])
+    assert next(iter(json.loads(make_crate(BUNDLE, NOW)["data/decisions.json"])["absent"])) == "hub"
+
+
+def test_entries_of_another_run_or_under_another_key_go_into_no_crate() -> None:
+    with pytest.raises(Untrusted, match="not about this run"):
+        make_crate(BUNDLE, NOW, excerpt=excerpt(change=lambda facts: facts.update(run="sha256:" + "0" * 64)))
+    with pytest.raises(Untrusted, match="its keys are not those"):
+        make_crate(BUNDLE, NOW, excerpt=excerpt("a stranger"))
+    with pytest.raises(Untrusted, match="stands twice"):
+        make_crate(BUNDLE, NOW, excerpt=excerpt() * 2)
 
 
 # ---- on the command line

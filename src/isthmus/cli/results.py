@@ -13,6 +13,7 @@ import typer
 
 from isthmus.cli.run import Json, Quiet, exit_code, pairs, show_result
 from isthmus.cli.screen import Screen
+from isthmus.cli.serve import ConfigFile
 from isthmus.model.errors import Invalid
 
 Source = Annotated[
@@ -102,27 +103,33 @@ def export(  # noqa: PLR0913 - one per option
         list[Path] | None,
         typer.Option(help="An exported ledger to go with the crate, for a site's own decisions (repeat)."),
     ] = None,
+    config: ConfigFile = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Write result.json, a CSV per analysis, an SVG where there is a figure, and the signed bundle where there is one.
 
     With --crate, write a Five Safes RO-Crate 0.4 that holds these and the agreement, decisions, disclosure record, proofs and SBOM.
+    At the hub or a site (isthmus.toml) its own ledger's entries on the run go with it. A site's decisions stand in its ledger
+    alone: --ledger adds it, and what is absent is said.
     """
     from isthmus.sdk.bundle import bundle_of
 
     screen, raw = Screen.of(json=json, quiet=quiet), bundle_of(source)
+    absent: dict[str, str] = {}
     if crate is None:
         files = _write_result(source, raw, out)
     elif raw is None:
         raise Invalid("E-CRATE", "a crate is made of a signed bundle", "give a bundle (*.isthmus), or a run at the hub")
     else:
-        _write_crate(raw, crate, key, ledger or [])
-        files = [crate]
+        absent, files = _write_crate(raw, crate, key, ledger or [], config), [crate]
     if screen.json:
-        screen.document({"schema": "isthmus/export/1", "files": [str(f) for f in files]})
+        screen.document({"schema": "isthmus/export/1", "files": [str(f) for f in files], "absent": absent})
     for file in files:
         screen.say(str(file))
+    if absent:
+        said = f"Nothing of the ledgers of {', '.join(absent)} is in it, and with them their decisions. To add one: "
+        screen.say(said + next(iter(absent.values())), style="yellow")
 
 
 def _write_result(source: str, raw: bytes | None, out: Path) -> list[Path]:
@@ -136,18 +143,38 @@ def _write_result(source: str, raw: bytes | None, out: Path) -> list[Path]:
     return files
 
 
-def _write_crate(raw: bytes, out: Path, key: Path | None, ledgers: list[Path]) -> None:
+def _write_crate(raw: bytes, out: Path, key: Path | None, ledgers: list[Path], config: Path | None) -> dict[str, str]:
+    """Write the crate; node -> how to add its ledger, of those that are not in it."""
     from isthmus.federation.identity import load_identity
     from isthmus.sdk.bundle import read_bytes
-    from isthmus.sdk.crate.bag import write_folder, write_zip
+    from isthmus.sdk.crate.bag import PAYLOAD, write_folder, write_zip
+    from isthmus.sdk.crate.contents import DECISIONS
     from isthmus.sdk.crate.make import make_crate
     from isthmus.sdk.unlock import passphrase
 
     now = datetime.now(UTC)  # noqa: TID251 - an entry point
     given = [read_bytes(file) for file in ledgers]
     signer = load_identity(key, partial(passphrase, os.environ)) if key is not None else None
-    files = make_crate(raw, now, signer, given)
+    files = make_crate(raw, now, signer, given, _excerpt(raw, config, now))
     (write_zip if out.suffix == ".zip" else write_folder)(files, out)
+    return dict(jsonlib.loads(files[PAYLOAD + DECISIONS])["absent"])
+
+
+def _excerpt(raw: bytes, config: Path | None, now: datetime) -> bytes:
+    """The entries on the bundle's run in the ledger of the hub or site whose isthmus.toml is here; none elsewhere."""
+    from isthmus.federation.config import find_config, read_config
+    from isthmus.federation.ledgers import open_ledgers
+    from isthmus.sdk.bundle import verified
+
+    path = config or find_config(Path.cwd(), os.environ)
+    if path is None:
+        return b""
+    tables = read_config(path, os.environ).tables
+    if tables.hub is None and tables.site is None:
+        return b""
+    held = verified(raw, [])
+    with open_ledgers(path, os.environ) as ledgers:
+        return ledgers.excerpt(held.run, held.agreement, now)
 
 
 def dump(body: dict[str, object]) -> str:

@@ -85,14 +85,28 @@ class Ledgers:
         Raises:
             Invalid: E-PROOF, no such entry; and as `export`.
         """
+        return next(self._proofs([index], now))
+
+    def excerpt(self, run: str, agreement: str, now: datetime) -> bytes:
+        """Each entry on a run, and each decision on its agreement, with its proof, a line each; empty where there is none.
+
+        Raises:
+            Invalid, Untrusted, Unavailable: as `export`.
+        """
+        found = [e.sequence for e in self.entries(self.own) if concerns(e, run, agreement)]
+        return b"".join(proof + b"\n" for proof in self._proofs(found, now)) if found else b""
+
+    def _proofs(self, indices: Sequence[int], now: datetime) -> Iterator[bytes]:
         identity = self._identity()
         log = Log(Glance(self.store.leaves(self.own)), self.own, lambda: now)
-        note, size = sign_checkpoint(self.own, log.head(), identity.key), log.head().size
+        keys, whole = (identity.key.public.hex(), self._witnesses()), log.head().size
+        notes = [(sign_checkpoint(self.own, log.head(), identity.key), whole)]
         for held in self._notes():
-            head = verify_checkpoint(held, identity.key.public, {}).head
-            if index < head.size <= log.head().size:
-                note, size = held, head.size
-        return proof_of(log, index, (note, size), (identity.key.public.hex(), self._witnesses()))
+            size = verify_checkpoint(held, identity.key.public, {}).head.size
+            notes += [(held, size)] if size <= whole else []
+        for index in indices:
+            covering = [note for note in notes[1:] if index < note[1]]
+            yield proof_of(log, index, covering[-1] if covering else notes[0], keys)
 
     def _notes(self) -> Iterator[str]:
         """The cosigned checkpoint of every run that concluded, oldest first; a site has none."""
@@ -106,6 +120,13 @@ class Ledgers:
     def _witnesses(self) -> dict[str, str]:
         agreement = agreed_in(self.config, self.place)
         return {site.site: site.key for site in agreement.sites} if self.own == "hub" else {}
+
+
+def concerns(entry: Entry, run: str, agreement: str) -> bool:
+    """Whether an entry is about a run, but for the rounds of it, or decides on its agreement alone."""
+    if "run" in entry.facts:
+        return entry.facts["run"] == run and entry.event not in {"round", "history"}
+    return entry.event in {"decision", "revocation"} and entry.facts.get("agreement") == agreement
 
 
 class Glance:

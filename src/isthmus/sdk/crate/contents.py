@@ -36,13 +36,13 @@ DESCRIBED: Mapping[str, str] = {
     WORKFLOW: "the study as a Workflow RO-Crate",
     "request.json": "the study as the researcher signed it",
     "agreement.json": "the agreement, with the signature of every party",
-    DECISIONS: "what the rules of law say of the agreement, and the decisions in the hub's ledger of this run",
+    DECISIONS: "what the rules of law say of the agreement, the decisions on this run in the ledgers at hand, and whose are absent",
     DISCLOSURE: "every disclosure rule that was applied, whose it is, and what it found: SATRE 3.3.09",
     APPROVALS: "people's signed approvals, where the agreement asks for them",
     "proof.json": "the ledger's checkpoint, its cosignatures, and proofs of inclusion",
     SBOM: "the software of the machine that exported this, as CycloneDX",
     README: "what lies where, and how to check it",
-    LEDGERS: "whole ledgers of sites or the hub, as `isthmus audit export` wrote and signed them, where they were given",
+    LEDGERS: "entries on the run in the ledger of whoever exported this, with proofs (.jsonl); whole ledgers where they were given",
     OUTPUTS: "the result: JSON, a table for each analysis, figures",
 }
 _HEAD = """The evidence of one run of Isthmus: a Five Safes RO-Crate 0.4 in a BagIt bag.
@@ -161,8 +161,7 @@ def disclosure_record(run: Story) -> dict[str, Any]:
 def decision_record(run: Story, ledgers: Mapping[str, bytes]) -> dict[str, Any]:
     """What the rules of law say of the signed agreement, and the decisions on this run in the ledgers at hand.
 
-    The verdicts on the study stand in each site's own ledger: where the crate has no export of it, `isthmus audit evidence
-    decisions` at the site shows them.
+    The verdicts on the study and on its outputs stand in each site's own ledger: whose is not in the crate is `absent`.
     """
     from isthmus.governance.facts import Known, agreement_facts
     from isthmus.governance.rulepack import own_pack, pack_digest
@@ -170,7 +169,8 @@ def decision_record(run: Story, ledgers: Mapping[str, bytes]) -> dict[str, Any]:
 
     entries = [e for e in run.held.bundle["entries"] if e["event"] in DECIDING]
     told: dict[str, Any] = {"schema": "isthmus/decision-record/1", **_package(run), "ledger": entries}
-    told["ledgers"] = {path: list(_decisions(run, raw)) for path, raw in ledgers.items()}
+    told["ledgers"] = {path: list(_decisions(run, path, raw)) for path, raw in ledgers.items()}
+    told["absent"] = dict.fromkeys(absent(run, ledgers), _HOW)
     pack = own_pack()
     agreed = run.agreement.duties.rule_pack if run.agreement.duties else None
     if agreed not in {None, pack_digest(pack)}:
@@ -184,10 +184,22 @@ def decision_record(run: Story, ledgers: Mapping[str, bytes]) -> dict[str, Any]:
     return told | {"law": {**recorded(decision, run.agreement.judged()), "verdicts": verdicts}}
 
 
-def _decisions(run: Story, ledger: bytes) -> Iterator[Any]:
-    """The decisions on this run, and on its agreement, in an exported ledger."""
-    for line in ledger.splitlines()[1:]:
-        entry = json.loads(line)
+def absent(run: Story, ledgers: Mapping[str, bytes]) -> list[str]:
+    """The hub, and the sites of the run, of whose ledger nothing is among these."""
+    nodes = [run.agreement.hub.hub, *sorted(member["site"] for member in run.held.bundle["charter"]["roster"])]
+    held = {path.removeprefix(LEDGERS).rpartition(".")[0] for path in ledgers}
+    return [name for name in nodes if name not in held]
+
+
+_HOW = "`isthmus audit export --out FILE` there, then `isthmus results export --crate ... --ledger FILE`"
+
+
+def _decisions(run: Story, path: str, ledger: bytes) -> Iterator[Any]:
+    """The decisions on this run, and on its agreement, in an exported ledger or an excerpt."""
+    lines = ledger.splitlines()
+    whole = path.endswith(".ledger")
+    for line in lines[1:] if whole else lines:
+        entry = json.loads(line) if whole else json.loads(line)["entry"]
         about = {"run": run.held.run} if "run" in entry["facts"] else {"agreement": run.held.agreement}
         if entry["event"] in DECIDING and about.items() <= entry["facts"].items():
             yield entry

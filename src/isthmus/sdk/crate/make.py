@@ -14,8 +14,8 @@ from isthmus.model.errors import Invalid, Untrusted
 from isthmus.model.record import record
 from isthmus.sdk.crate import preview
 from isthmus.sdk.crate.bag import INFO, PAYLOAD, bagged, broken, check_bag, read_bag
-from isthmus.sdk.crate.contents import BUNDLE, LEDGERS, SBOM, Story, contents, copied, story, written
-from isthmus.sdk.crate.ledgers import by_owner, check_ledgers
+from isthmus.sdk.crate.contents import BUNDLE, LEDGERS, SBOM, Story, absent, contents, copied, story, written
+from isthmus.sdk.crate.ledgers import EXCERPT, by_owner, check_ledgers, own_entries
 from isthmus.sdk.crate.metadata import NAME, Made, identifier, metadata_of
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class Checked:
         remade: whether every file was made again from the bundle and is the same. Where another version of the code made
             the crate, only parts of the bundle were; tables, figures and records rest on the manifests and the signature.
         signer: who signed the export, and of which party; None where nobody did.
-        ledgers: exported ledgers in it, each signed by its owner and whole.
+        ledgers: exported ledgers and excerpts in it, each signed by its owner.
+        absent: nodes of the run of whose ledger nothing is in it.
         held: its bundle.
     """
 
@@ -47,11 +48,16 @@ class Checked:
     remade: bool
     signer: tuple[str, str] | None
     ledgers: tuple[str, ...]
+    absent: tuple[str, ...]
     held: Verified
 
 
 def make_crate(
-    raw: bytes, now: datetime, identity: Identity | None = None, ledgers: Sequence[bytes] = ()
+    raw: bytes,
+    now: datetime,
+    identity: Identity | None = None,
+    ledgers: Sequence[bytes] = (),
+    excerpt: bytes = b"",
 ) -> dict[str, bytes]:
     """Every file of the crate of a bundle, which is verified first.
 
@@ -60,6 +66,7 @@ def make_crate(
         now: when it is exported.
         identity: signs the export, when given; someone of the agreement.
         ledgers: exported ledgers of nodes of the agreement, to go with it.
+        excerpt: the exporting node's own entries on the run, as `Ledgers.excerpt` gives them; not beside its whole ledger.
 
     Raises:
         Untrusted, Invalid: the bundle or a ledger does not hold. Invalid: E-CRATE.
@@ -69,6 +76,8 @@ def make_crate(
 
     run, time = story(verified(raw, [])), now.isoformat(timespec="seconds")
     given = by_owner(ledgers)
+    own = {p: e for p, e in own_entries(run, excerpt).items() if p.replace(EXCERPT, ".ledger") not in given}
+    given = dict(sorted({**given, **own}.items()))
     check_ledgers(run, given)
     payload = _payload(run, raw, written(bill(now)), given)
     info = _info(run, _made(payload[SBOM]))
@@ -119,6 +128,7 @@ def check_crate(place: Path, checks: list[Any]) -> Checked:
         remade=same,
         signer=signer,
         ledgers=tuple(ledgers),
+        absent=tuple(absent(run, ledgers)),
         held=run.held,
     )
 
@@ -130,8 +140,13 @@ def in_words(crate: Checked) -> dict[str, Any]:
     checked = [f"every one of its {crate.files} files is listed in its manifests, and is as listed"]
     look = []
     if crate.ledgers:
-        names = ", ".join(path.removeprefix(LEDGERS) for path in crate.ledgers)
-        checked.append(f"ledgers that go with it are whole, and signed by their owners: {names}")
+        names = [path.removeprefix(LEDGERS) for path in crate.ledgers]
+        if whole := ", ".join(name for name in names if not name.endswith(EXCERPT)):
+            checked.append(f"ledgers that go with it are whole, and signed by their owners: {whole}")
+        if parts := ", ".join(name for name in names if name.endswith(EXCERPT)):
+            checked.append(f"entries on the run that go with it are in their owners' ledgers: {parts}")
+    if crate.absent:
+        look.append(f"nothing of the ledgers of {', '.join(crate.absent)} is in it: their decisions are theirs to show")
     if crate.remade:
         checked.append("every file was made again from the signed bundle and the SBOM, and is the same to the byte")
     else:

@@ -39,6 +39,7 @@ _FORMATS = {
     "txt": "text/plain",
     "isthmus": "application/json",
     "ledger": "application/jsonl",
+    "jsonl": "application/jsonl",
 }
 
 
