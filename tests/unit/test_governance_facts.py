@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from governance_alliance import FLOOR, draft
-from governance_worked import DUTIES, UK, US, worked_agreement, worked_terms
+from governance_worked import DOCUMENT, DUTIES, UK, US, worked_agreement, worked_terms
 
 from isthmus.governance.admission import RunRequest
 from isthmus.governance.agreement import agreement_digest
@@ -263,3 +263,66 @@ def test_what_makes_no_sense_is_refused_with_its_place(change, where):
 def test_old_agreements_keep_their_digest():
     """Parts that are left out are not in the canonical form."""
     assert "duties" not in write_text(draft(disclosure=FLOOR))
+
+
+def custody(uk: dict[str, Any] | None = None, us: dict[str, Any] | None = None) -> dict[str, Any]:
+    entry = worked_terms()["datasets"][0]
+    return {"datasets": [entry | {"custody": [UK | (uk or {}), US | (us or {})]}]}
+
+
+@pytest.mark.parametrize("name", ["subjects", "categories", "origins"])
+def test_an_empty_list_switches_no_rule_off(name):
+    with pytest.raises(Invalid) as caught:
+        worked_agreement(**custody(us={name: []}))
+    assert caught.value.code == "E-AGREEMENT"
+    assert caught.value.where == f"datasets.statins.custody.{name}"
+
+
+@pytest.mark.parametrize("subjects", [["DE"], ["GB", "FR"]])
+def test_people_of_a_country_whose_law_is_not_here_stop_the_agreement(subjects):
+    assert outcomes(facts(worked_agreement(**custody(uk={"subjects": subjects}))))["XB-11"] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("approvals", "outcome"),
+    [
+        ([("information_governance", "us", "erin")], "fail"),
+        ([("information_governance", "us", "erin"), ("information_governance", "uk", "bob")], "pass"),
+        ([], "fail"),
+    ],
+)
+def test_what_the_requester_approved_does_not_count(approvals, outcome):
+    stated = [{"role": r, "party": p, "person": who, "date": "2026-06-21"} for r, p, who in approvals]
+    assert outcomes(facts(worked_agreement(duties=DUTIES | {"approvals": stated})))["GOV-02"] == outcome
+
+
+def test_a_custodian_who_asks_has_not_said_yes_for_their_party():
+    found = facts(WORKED)
+    found["s"]["requester"]["person"] = "carol"
+    assert outcomes(found)["GOV-02"] == "fail"
+
+
+def assessed(**changed: Any) -> dict[str, Any]:
+    sums = DUTIES["flows"][0]
+    return DUTIES | {"flows": [sums | {"identifiability_assessment": DOCUMENT | changed}, DUTIES["flows"][1]]}
+
+
+def test_an_assessment_that_says_no_is_none():
+    found = outcomes(facts(worked_agreement(duties=assessed(outcome="not_ok"))))
+    assert (found["XB-08"], found["XB-09"], found["GOV-08"]) == ("fail", "fail", "fail")
+
+
+@pytest.mark.parametrize(("day", "outcome"), [("1990-01-01", "fail"), ("2023-06-30", "fail"), ("2023-07-02", "pass")])
+def test_an_old_assessment_is_for_a_person(day, outcome):
+    assert outcomes(facts(worked_agreement(duties=assessed(date=day))))["GOV-08"] == outcome
+    others = DUTIES | {"assessments": DUTIES["assessments"] | {"harm": DOCUMENT | {"date": day}}}
+    assert outcomes(facts(worked_agreement(duties=others)))["GOV-08"] == outcome
+
+
+@pytest.mark.parametrize(("checked", "outcome"), [("2026-06-01", "pass"), ("2019-11-01", "fail")])
+def test_a_listing_is_looked_up_every_year(checked, outcome):
+    listed = {"active": True, "uk_extension": True, "non_hr": True, "checked": checked}
+    parties = worked_terms()["parties"]
+    flows = [DUTIES["flows"][0] | {"mechanism": "uk_us_data_bridge"}, DUTIES["flows"][1]]
+    made = worked_agreement(parties=parties | {"us": parties["us"] | {"dpf": listed}}, duties=DUTIES | {"flows": flows})
+    assert outcomes(facts(made))["XB-02"] == outcome

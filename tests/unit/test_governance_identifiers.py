@@ -115,3 +115,25 @@ def test_a_zip_code_needs_the_census_by_which_small_areas_were_found(census, out
     assert (
         outcomes(book(), deidentification=said | {"zip3_census": "2000"})["US-HIP-03"] == "pass"
     )  # no ZIP code at all
+
+
+@pytest.mark.parametrize("identifiability", ["hipaa_safe_harbor", "anonymous_ico", "synthetic", "identifiable"])
+def test_what_is_called_de_identified_is_scanned_whatever_else_it_is_called(identifiability):
+    shown = book(ssn=Variable(type="integer"), age=Variable(type="integer", range=(0, 120)))
+    found = outcomes(shown, identifiability=identifiability)
+    assert (found["US-HIP-02"], found["US-HIP-03"]) == ("fail", "fail")
+    assert outcomes(book(), identifiability=identifiability)["US-HIP-02"] == "pass"
+
+
+def test_de_identified_without_a_statement_is_unknown():
+    entry = {k: v for k, v in US.items() if k != "deidentification"} | {"identifiability": "anonymous_ico"}
+    agreement = worked_agreement(datasets=[worked_terms()["datasets"][0] | {"custody": [UK, entry]}])
+    facts = {**worked_case(), "a": agreement_facts(agreement, PACK, Known())}
+    found = {v.rule.id: v.outcome for v in verdicts(PACK, PACK.rules, facts)}
+    assert (found["US-HIP-02"], found["US-HIP-03"]) == ("unknown", "unknown")
+
+
+@pytest.mark.parametrize("identifiability", ["identifiable", "pseudonymised", "hipaa_lds"])
+def test_what_is_identifiable_is_not_de_identified(identifiability):
+    assert outcomes(book(), identifiability=identifiability)["US-HIP-01"] == "fail"
+    assert outcomes(book(), identifiability=identifiability, hipaa_path="waiver")["US-HIP-01"] == "pass"

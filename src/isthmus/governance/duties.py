@@ -29,6 +29,7 @@ Category = Literal[
     "ethnicity",
     "criminal",
     "sud_part2",
+    "other",
 ]
 Origin = Literal[
     "nhs_confidential",
@@ -165,7 +166,8 @@ class Custody:
 
     Attributes:
         controller: a party whose site holds the dataset.
-        subjects: countries whose people are in it.
+        subjects: countries whose people are in it; at least one.
+        categories: at least one; `other` where it is none of the special ones.
         people_us: how many people of the United States, for the bulk thresholds of 28 CFR 202.205.
         article_6: lawful basis under UK GDPR, as `6(1)(e)`; `none` where UK law does not apply.
         article_9: condition for special categories, as `9(2)(j)`, or `none`.

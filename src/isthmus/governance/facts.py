@@ -8,13 +8,13 @@ kind gives, who approved by signing, how many people of the United States are in
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from isthmus.governance.admission import RunRequest, barred, without
 from isthmus.governance.agreement import Agreement, DatasetEntry, Person, agreement_digest
-from isthmus.governance.duties import AgreedPurpose, Custody, Duties, Facility
+from isthmus.governance.duties import AgreedPurpose, Assessments, Custody, Duties, Facility
 from isthmus.governance.identifiers import Scan, scan
 from isthmus.governance.reviewers import checkers, country_of_person
 from isthmus.governance.rulepack import Pack
@@ -81,6 +81,7 @@ def agreement_facts(agreement: Agreement, pack: Pack, known: Known) -> dict[str,
             {"kind": kind, **({"statbarn": statbarns[kind]} if kind in statbarns else {})}
             for kind in agreement.analyses
         ],
+        "documents": list(_documents(agreement, duties)),
         "disclosure": plain(agreement.disclosure),
         "approvals": [*_by_signature(agreement, known.parties), *plain(duties.approvals or ())],
         **_stated(agreement, duties),
@@ -264,6 +265,20 @@ def _seen(stated: dict[str, Any], found: Scan) -> dict[str, Any]:
     elif stated.get("zip3_census") == "none":
         del seen["zip3_census"]  # there is one
     return seen
+
+
+def _documents(agreement: Agreement, duties: Duties) -> Iterator[dict[str, str]]:
+    """Every document that the agreement points to, by what it is about: its day and outcome."""
+    stated = {f.name: getattr(duties.assessments, f.name) for f in fields(Assessments)} if duties.assessments else {}
+    for flow in duties.flows or ():
+        stated[f"flow {flow.flow}"] = flow.identifiability_assessment
+        stated[f"test of {flow.flow}"] = flow.test
+    for entry in agreement.datasets:
+        for held in entry.custody or ():
+            stated[f"{entry.dataset} of {held.controller}"] = held.anonymisation_test
+    for what, document in stated.items():
+        if document is not None:
+            yield {"what": what, "date": document.date, "outcome": document.outcome}
 
 
 def in_reach(agreement: Agreement, datasets: Collection[str]) -> Reached:

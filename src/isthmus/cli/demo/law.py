@@ -67,7 +67,7 @@ def invented_custody(cast: Cast) -> tuple[Custody, ...]:
         "origins": ["cohort"],
         "people_us": 1000,
         "confidence_basis": "not_confidential",
-        "hipaa_path": "deidentified",
+        "hipaa_path": "not_phi",
         "ethics": {"committee": "none", "irb": "exempt", "expires": cast.expires},
         "duo": {"permission": "DUO:0000042", "modifiers": [], "until": cast.expires},
         "territory": ["GB", "US"],
