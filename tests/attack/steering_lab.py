@@ -64,4 +64,4 @@ def unguarded(monkeypatch: Any) -> None:
         monkeypatch.setattr(module, "weigh", lambda _weights, rules: Considered(rules=rules, verdicts=()))
 
 
-SHARE = f"'rule': 'maximum_weight_share', 'limit': '{STRICT['maximum_weight_share']}'"
+SHARE = f"maximum_weight_share {STRICT['maximum_weight_share']}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,15 @@ def fleet():
         yield opened
 
 
+def settle(path: Path, run: str) -> None:
+    """Wait until the hub has sealed its border register over the run: a result fetched before would be sealed with it."""
+    store, end = open_store(path), time.monotonic() + 30.0
+    while store.rows(sa.text("SELECT state FROM runs WHERE run = :run").bindparams(run=run))[0][0] != "concluded":
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    store.close()
+
+
 def held(fleet: Fleet, folder: Path, refusing: str) -> dict[str, Any]:
     """Traffic, log, remembered ledger heads, tables and files of the hub; every site says hello again at the end."""
     with Alliance(fleet, folder, SITES).start(**{refusing: {"refuse": True}}) as alliance:
@@ -30,6 +40,7 @@ def held(fleet: Fleet, folder: Path, refusing: str) -> dict[str, Any]:
             states = list(client.watch(client.submit(toy_request(1, rounds=2, size=50))))
         last = states[-1]
         assert last["state"] == "concluded"
+        settle(folder / "hub" / "state.db", last["run"])
         result = alliance.bundle(last["run"])
         assert result["refused"] is True
         for site in SITES:
