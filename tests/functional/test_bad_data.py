@@ -13,6 +13,7 @@ from isthmus.model.canonical import plain
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.errors import Invalid
 from isthmus.model.rules import OPEN
+from stated_rules import STRICT
 
 BOOK = Codebook(name="d", variables={"x": Variable(type="category", levels=("a", "b")), "y": Variable(type="number")})
 STUDY = isthmus.Study(title="t", dataset="d", analyses={"g": {"glm": {"formula": "y ~ x", "family": "gaussian"}}})
@@ -57,6 +58,15 @@ def test_one_analysis_that_cannot_be_done_says_why_and_spoils_no_other(code: str
     assert answers["wrong"]["status"] == "failed"
     assert answers["wrong"]["error"]["code"] == code
     assert answers["right"]["n"] == 2 * ROWS
+
+
+@pytest.mark.parametrize("rules", [plain(OPEN), STRICT], ids=["open", "strict"])
+def test_where_rules_restrict_it_does_not_say_at_which_site(rules: dict[str, Any]) -> None:
+    tables = {"leeds": made(), "oxford": made(), "boston": made()}
+    study = isthmus.Study(title="t", dataset="d", analyses={"wrong": WRONG["E-NOT-FINITE"], "right": {"count": {}}})
+    found = isthmus.rehearse(study, tables, rules=rules).to_dict()["analyses"]["wrong"]["error"]
+    assert found["code"] == "E-NOT-FINITE"
+    assert ("where" in found) == (rules is not STRICT)
 
 
 @pytest.mark.parametrize("value", [np.inf, -1e61])

@@ -20,7 +20,7 @@ from isthmus.data.dictionary import dictionary
 from isthmus.data.inference import infer
 from isthmus.data.source import Source, open_source
 from isthmus.disclosure.budget import Account, MemoryPurse, check_privacy
-from isthmus.disclosure.rules import check_rules
+from isthmus.disclosure.rules import check_rules, restricts
 from isthmus.federation.hub_work import HubWork
 from isthmus.federation.memory import Network
 from isthmus.federation.places import Place
@@ -215,18 +215,20 @@ def candid(
 ) -> dict[str, Any]:
     """On files of one's own, a refusal whose cause is the data says so; between parties the constant text stands.
 
+    Where rules restrict, as they would between parties, it does not say at which site.
+
     `met`: per site, what it met in the rounds of a question.
     """
     if all(answer.get("status") != "refused" for answer in body["analyses"].values()):
         return body
-    plan = staged.plan("")
+    plan, hidden = staged.plan(""), restricts(staged.rules)
     for site in staged.sources:
         found = site_work(staged, plan, site, lambda _question, _reason: None).check()
         for name, fault in {**(met or {}).get(site, {}), **found}.items():
             answer = body["analyses"].get(name)
             if answer is not None and answer.get("status") == "refused":
-                where = Invalid(fault.code, fault.message, fault.hint, f"site {site}")
-                answer |= {"status": "failed", "error": where.to_dict()}
+                told = Invalid(fault.code, fault.message, fault.hint, "" if hidden else f"site {site}")
+                answer |= {"status": "failed", "error": told.to_dict()}
     return body
 
 
