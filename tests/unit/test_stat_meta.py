@@ -113,6 +113,26 @@ def test_a_term_that_few_people_have_in_one_level_is_refused() -> None:
     assert refused("meta", MODEL, tables)
 
 
+CLUSTERED = [
+    {"glm": {"formula": "DIED ~ HIV + AGE", "family": "binomial", "cluster": "FAMILY"}},
+    {"cox": {"formula": "Surv(DAYS, DIED) ~ HIV + AGE + cluster(FAMILY)", "strata": ["site"]}},
+]
+
+
+@pytest.mark.parametrize("of", CLUSTERED)
+def test_errors_of_each_level_are_clustered_as_those_of_its_model_alone(of) -> None:
+    tables = placed()
+    for table in tables:
+        table["FAMILY"] = np.array([f"f{at % 60}" for at in range(len(table["AGE"]))], dtype=object)
+    ((kind, model),) = of.items()
+    rows = {row["term"]: row for row in ask("meta", {"by": "PLACE", "of": of, "term": "HIV"}, tables)["terms"]}
+    for place in ("north", "south"):
+        alone = ask(kind, {**model, "where": f"PLACE = '{place}'"}, tables)
+        (own,) = (row for row in alone["terms"] if row["term"] == "HIV")
+        for key in ("estimate", "std_error"):
+            assert rows[place][key] == pytest.approx(own[key], rel=1e-9)
+
+
 def test_figures_that_cannot_be_pooled() -> None:
     for figures in ({"a": (0.1, 0.1)}, {"a": (0.1, 0.1), "b": (0.2, 0.0)}, {"a": (0.1,), "b": (0.2, 0.1)}):
         with pytest.raises(Invalid, match="E-META"):

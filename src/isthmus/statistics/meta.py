@@ -150,6 +150,7 @@ def _subset(inputs: Inputs, keep: Any) -> Inputs:
         numbers={name: values[keep] for name, values in inputs.numbers.items()},
         codes={name: codes[keep] for name, codes in inputs.codes.items()},
         design=None if inputs.design is None else np.ascontiguousarray(inputs.design[:, keep]),
+        keys={name: keys[keep] for name, keys in inputs.keys.items()},
     )
 
 
