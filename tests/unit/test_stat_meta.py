@@ -113,17 +113,24 @@ def test_a_term_that_few_people_have_in_one_level_is_refused() -> None:
     assert refused("meta", MODEL, tables)
 
 
+def in_families(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of the same identifiers at each site."""
+    for table in tables:
+        table["FAMILY"] = np.array([f"f{at % 60}" for at in range(len(table["AGE"]))], dtype=object)
+    return tables
+
+
 CLUSTERED = [
     {"glm": {"formula": "DIED ~ HIV + AGE", "family": "binomial", "cluster": "FAMILY"}},
     {"cox": {"formula": "Surv(DAYS, DIED) ~ HIV + AGE + cluster(FAMILY)", "strata": ["site"]}},
+    {"gee": {"formula": "DIED ~ HIV + AGE", "family": "binomial", "cluster": "FAMILY"}},
+    {"parametric_survival": {"formula": "Surv(DAYS, DIED) ~ HIV + cluster(FAMILY)", "distribution": "weibull"}},
 ]
 
 
 @pytest.mark.parametrize("of", CLUSTERED)
 def test_errors_of_each_level_are_clustered_as_those_of_its_model_alone(of) -> None:
-    tables = placed()
-    for table in tables:
-        table["FAMILY"] = np.array([f"f{at % 60}" for at in range(len(table["AGE"]))], dtype=object)
+    tables = in_families(placed())
     ((kind, model),) = of.items()
     rows = {row["term"]: row for row in ask("meta", {"by": "PLACE", "of": of, "term": "HIV"}, tables)["terms"]}
     for place in ("north", "south"):
@@ -131,6 +138,25 @@ def test_errors_of_each_level_are_clustered_as_those_of_its_model_alone(of) -> N
         (own,) = (row for row in alone["terms"] if row["term"] == "HIV")
         for key in ("estimate", "std_error"):
             assert rows[place][key] == pytest.approx(own[key], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        *CLUSTERED[:2],
+        {"gee": {**CLUSTERED[2]["gee"], "correlation": "independence"}},
+        {"parametric_survival": {"formula": "Surv(DAYS, DIED) ~ HIV", "distribution": "weibull"}},
+    ],
+)
+def test_a_level_of_few_people_is_refused_whatever_its_model(of) -> None:
+    stated = {"by": "PLACE", "of": of, "term": "HIV"}
+    assert answered("meta", stated, in_families(placed()))
+    assert refused("meta", stated, in_families(placed(few=8)))
+
+
+def test_ratios_of_a_gee_are_named() -> None:
+    found = ask("meta", {"by": "PLACE", "of": CLUSTERED[2], "term": "HIV"}, in_families(placed()))
+    assert found["fit"]["measure"] == "OR"
 
 
 def test_figures_that_cannot_be_pooled() -> None:

@@ -28,7 +28,7 @@ from isthmus.evidence import Counts, Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.record import record
-from isthmus.statistics import cox, effect, glm, lockstep, tables
+from isthmus.statistics import cox, effect, gee, glm, lockstep, parametric_survival, tables
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.meta_pooling import Interval
 from isthmus.statistics.meta_report import How, Studies, Ways, body, of_tables
@@ -37,7 +37,10 @@ from isthmus.statistics.part import with_part
 from isthmus.statistics.show import count, size
 from isthmus.summary import Field, IntArray, Layout, Summary
 
-MODELS: Mapping[str, Statistic] = {"glm": glm.STATISTIC, "cox": cox.STATISTIC, "effect": effect.STATISTIC}
+MODELS: Mapping[str, Statistic] = {
+    own.kind: own
+    for own in (glm.STATISTIC, cox.STATISTIC, effect.STATISTIC, gee.STATISTIC, parametric_survival.STATISTIC)
+}
 SITE = "site"
 ALONE = "not compared"  # why a level that no subgroup names is left out
 SLACK = 1e-9  # of a mean of 0 and 1, by rounding
