@@ -27,7 +27,11 @@ def test_a_stratum_of_two_tells_who_is_positive(leak, stop):
     assert refused("log_rank", question, paired(1.0))
     assert refused("log_rank", question, paired(0.0))
     assert refused("cox", {"formula": "Surv(T, HIV) ~ ARM", "strata": ["site", "S"]}, paired(1.0))
-    stop("refused, for log-rank and Cox")
+    apart = {"formula": "HIV ~ ARM", "family": "gaussian", "strata": ["site", "S"]}
+    assert abs(ask("glm", apart, paired(1.0))["terms"][0]["estimate"]) == pytest.approx(1.0)
+    assert refused("glm", apart, paired(1.0))
+    assert refused("glm", apart, paired(0.0))
+    stop("refused, for log-rank, Cox and glm")
     leak("chi-square 1.0: who of two is positive")
 
 
@@ -38,6 +42,29 @@ def test_a_number_that_is_constant_but_for_one_person_of_a_stratum():
         table["Z"] = np.where(table["BMI"] < 27, 150.0, 250.0)
     tables[0]["Z"][TARGET] = tables[0]["CHOL"][TARGET]
     assert refused("cox", {"formula": "Surv(DAYS, DIED) ~ Z", "strata": ["site", "S"]}, tables)
+    assert refused("glm", {"formula": "DIED ~ Z", "family": "binomial", "strata": ["site", "S"]}, tables)
+    assert answered("glm", {"formula": "DIED ~ Z", "family": "binomial"}, sites_with_numbers())
+
+
+def sites_with_numbers():
+    tables = sites()
+    for table in tables:
+        table["Z"] = np.where(table["BMI"] < 27, 150.0, 250.0)
+    return tables
+
+
+@pytest.mark.parametrize(("family", "outcome"), [("binomial", "DIED"), ("gaussian", "BMI"), ("poisson", "HIV")])
+@pytest.mark.parametrize("strata", [["site"], ["site", "ARM"]])
+def test_ordinary_strata_of_a_glm_are_answered(family, outcome, strata):
+    assert answered("glm", {"formula": f"{outcome} ~ AGE", "family": family, "strata": strata}, sites())
+
+
+def test_sites_without_an_event_leave_no_site_alone():
+    """Two of three sites say nothing: what is left would be the third's own result."""
+    tables = sites()
+    for table in tables[1:]:
+        table["DIED"] = np.zeros(ROWS)
+    assert refused("glm", {"formula": "DIED ~ AGE", "family": "binomial", "strata": ["site"]}, tables)
 
 
 def test_ordinary_strata_are_answered():

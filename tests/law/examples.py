@@ -358,6 +358,11 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
 }
 GROUPED = ("mixed", "gee", "conditional_logistic")  # kinds whose groups lie inside a site
 SITE_STRATA: dict[str, list[dict[str, Any]]] = {
+    "glm": [
+        {"formula": "died ~ age + arm", "family": "binomial", "strata": ["site"]},
+        {"formula": "falls ~ age + arm", "family": "poisson", "offset": "exposure", "strata": ["site", "region"]},
+        {"formula": "pressure ~ age + stage + strata(site)", "family": "gaussian", "robust": "HC1", "strata": []},
+    ],
     "log_rank": [
         {"time": "time", "event": "event", "by": "arm", "strata": ["site"]},
         {"time": "time", "event": "event", "by": "arm", "strata": ["site", "region"], "rho": 0.5},
@@ -461,6 +466,7 @@ def site_cases() -> list[tuple[str, Statistic, Any, Any]]:
             pooled = {k: v.replace("site", "clinic") if isinstance(v, str) else v for k, v in stated.items()}
             pooled["strata"] = ["clinic" if s == "site" else s for s in stated["strata"]]
             pooled.pop("concordance", None)  # within sites alone
+            pooled["strata"] += ["site"] if kind == "glm" else []  # the one site of the table
             statistic = CATALOGUE[kind]
             found.append(
                 (

@@ -9,7 +9,8 @@ estimated and errors are the model's, else `z`), `error` (`model`, `HC0` to `HC3
 Definitions are those of R's `glm`: dispersion is Pearson's statistic over n - p; `loglik` and `aic` of families whose
 dispersion is estimated use deviance / n and count it as a parameter; intervals are Wald. HC0 to HC3 are `sandwich`'s
 (MacKinnon & White 1985): HC1 has the factor n / (n - p), HC2 and HC3 take each row's leverage at its own site. `cluster` is `vcovCL` without small-sample factor, clusters inside a site (`sandwich`). Weights say what they are: `frequency` (a row stands for w rows), `precision` (R's `weights`), `sampling`
-(as precision, robust errors always).
+(as precision, robust errors always). `strata` with `site` give each site an intercept that no result shows
+(`glm_sites.py`): R's `factor(site)`, whose terms count in `aic` and degrees of freedom.
 
 Every round sends score, information and deviance at coefficients that each party derives from the sums before;
 scoring starts from R's starting values (from the common mean where a link is not defined everywhere) and ends when the
@@ -30,9 +31,18 @@ import numpy as np
 from isthmus.evidence import SQUARED, Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Formula, parse
+from isthmus.model.formula import Formula, Surv, parse
 from isthmus.model.record import record
-from isthmus.statistics import glm_cluster, glm_flow, glm_kernel, negative_binomial, sandwich, weighting
+from isthmus.statistics import (
+    glm_cluster,
+    glm_flow,
+    glm_kernel,
+    glm_sites,
+    negative_binomial,
+    sandwich,
+    survival,
+    weighting,
+)
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.families import FAMILIES, POSITIVE_OUTCOME, Family, link_names
 from isthmus.statistics.glm_evidence import glm_evidence
@@ -51,7 +61,7 @@ class Glm:
     """Arguments of `glm`.
 
     `formula`: `outcome ~ terms`; `offset`: a variable added to the linear predictor; `cluster`: a variable whose values
-    group the rows of a site, or `site` with 10 sites or more; `contrasts`: name -> {term: weight}; `tests`: name ->
+    group the rows of a site, or `site` with 10 sites or more; `strata`: `site`, for an intercept of each site, and what else has one within it; `contrasts`: name -> {term: weight}; `tests`: name ->
     terms tested jointly; `release: [vcov]` shows the covariance matrix.
     """
 
@@ -71,6 +81,7 @@ class Glm:
     offset: str | None = None
     robust: Literal["HC0", "HC1", "HC2", "HC3"] | None = None
     cluster: str | None = None
+    strata: tuple[str, ...] = ()
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
     release: tuple[Literal["vcov"], ...] = ()
@@ -80,16 +91,24 @@ def _formula(question: Glm) -> Formula:
     formula = parse(question.formula)
     if formula.response is None or formula.surv is not None:
         raise Invalid("E-FORMULA", "a glm has one outcome on the left", "write `outcome ~ terms`")
-    if formula.strata:
-        raise Invalid("E-FORMULA", "a glm takes no strata()", "add the variable as a term")
+    strata = _strata(question, formula)
+    if strata and "site" not in strata:
+        raise Invalid("E-FORMULA", "strata of a glm hold `site`", "add the variable as a term")
+    if strata and not formula.intercept:
+        raise Invalid("E-FORMULA", "strata are the intercepts of a glm", "leave `- 1` out")
     _cluster(question, formula)
     known = ("log",) if question.family == NEGATIVE else link_names(question.family)
     if question.link not in {None, *known}:
         raise Invalid("E-LINK", f"{question.family} has no link {question.link!r}", "links: " + ", ".join(known))
     stated = (question.weights, question.robust, _cluster(question, formula))
-    if question.family == NEGATIVE and any(one is not None for one in stated):
-        raise Invalid("E-FORMULA", f"{NEGATIVE} takes no weights, robust or cluster", "leave them out")
+    if question.family == NEGATIVE and (strata or any(one is not None for one in stated)):
+        raise Invalid("E-FORMULA", f"{NEGATIVE} takes no weights, robust, cluster or strata", "leave them out")
     return formula
+
+
+def _strata(question: Glm, formula: Formula) -> tuple[str, ...]:
+    """What has an intercept of its own that no result shows."""
+    return tuple(dict.fromkeys((*question.strata, *formula.strata)))
 
 
 def _cluster(question: Glm, formula: Formula) -> str | None:
@@ -125,6 +144,7 @@ def _model(question: Glm, setting: Setting) -> Model:
         offset=bool(_offsets(question, formula)),
         robust=question.robust or ("HC0" if kind == "sampling" else None),
         cluster=_cluster(question, formula),
+        strata=_strata(question, formula),
     )
 
 
@@ -132,7 +152,12 @@ def _needs(question: Glm) -> Needs:
     formula = _formula(question)
     numbers = (str(formula.response), *_offsets(question, formula), *weighting.read(question.weights))
     keys = weighting.keys(_cluster(question, formula))
-    return Needs(numbers=tuple(dict.fromkeys(numbers)), formula=formula, keys=keys)
+    strata = _strata(question, formula)
+    if strata:  # coded as if there were an intercept, which no column shows: as of a `Surv`
+        name = str(formula.response)
+        formula = replace(formula, response=None, surv=Surv(time=name, event=name), intercept=True)
+    within = tuple(name for name in strata if name != "site")
+    return Needs(numbers=tuple(dict.fromkeys(numbers)), categories=within, formula=formula, keys=keys)
 
 
 def _rungs(question: Glm, dictionary: Codebook) -> tuple[Grid, ...]:
@@ -148,7 +173,9 @@ def _prepare(question: Glm, setting: Setting, inputs: Inputs) -> Rows:
     prior = weighting.prior_of(question.weights, inputs)
     offsets = [inputs.numbers[name] for name in _offsets(question, formula)]
     total = None if not offsets else np.sum(np.array(offsets), axis=0)
-    return Rows(inputs.design, y, prior, total, weighting.clusters_of(inputs))
+    strata = _strata(question, formula)
+    stratum = survival.strata_codes(strata, setting.levels, inputs.codes, inputs.rows) if strata else None
+    return Rows(inputs.design, y, prior, total, weighting.clusters_of(inputs), stratum)
 
 
 def check_outcome(family: str, name: str, y: Any) -> None:
@@ -169,12 +196,14 @@ def check_outcome(family: str, name: str, y: Any) -> None:
 
 def _evidence(question: Glm, setting: Setting, prepared: Rows) -> Evidence:
     model = _model(question, setting)
-    return glm_evidence(model, prepared)
+    return glm_sites.evidence(model, prepared) if model.strata else glm_evidence(model, prepared)
 
 
 def _flow(question: Glm, setting: Setting) -> Flow:
     model = _model(question, setting)
     sandwich.check(model.cluster, setting.sites)
+    if model.strata:
+        return glm_sites.fit(model)
     return negative_binomial.fit(model) if question.family == NEGATIVE else glm_flow.fit(model)
 
 
@@ -189,18 +218,22 @@ def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) ->
         values, guard = glm_cluster.meat(model, rows, asked.params)
         return Answer(filled(asked.layout, values), guard)
     if step == "start":
-        values, guard = start_part(model, prepared, asked.params)
+        values, guard = (glm_sites.start_part if model.strata else start_part)(model, prepared, asked.params)
         return Answer(filled(asked.layout, values), guard)
     if step == "meat":
         frequency = 1 if model.weighting == "frequency" else 0
-        totals = glm_kernel.meat_sums(model.family, rows, {**asked.params, "frequency": frequency})
+        params = {**asked.params, "frequency": frequency}
+        told, params = glm_sites.profiled(model, rows, params) if model.strata else (rows, params)
+        totals = glm_kernel.meat_sums(model.family, told, params)
         values["meat"] = totals.gram
     else:
-        totals = glm_kernel.newton_sums(model.family, rows, asked.params)
+        params = dict(asked.params)
+        told, params = glm_sites.profiled(model, rows, params) if model.strata else (rows, params)
+        totals = glm_kernel.newton_sums(model.family, told, params)
         values |= {"gram": totals.gram, "score": totals.score, "deviance": totals.deviance}
         values |= {"correction": totals.correction, "pearson": totals.pearson}
         values |= glm_flow.null_part(model, rows, asked.params)
-    weights = totals.weights()
+    weights = glm_sites.guard(totals.weights(), rows) if model.strata else totals.weights()
     if step == "meat":
         weights = replace(weights, parameters=math.ceil(weights.parameters / SQUARED))
     return Answer(filled(asked.layout, values), weights)
@@ -210,7 +243,7 @@ def _fit_shown(question: Glm, setting: Setting, estimate: Estimate) -> dict[str,
     """The fit with what counts alone decide, from the counts that the gate left: exact ones would come back from it."""
     fit: dict[str, Any] = dict(estimate.values["fit"])
     parts, n = estimate.values["null_parts"], float(estimate.counts["n"].values[0])
-    constant = 1 if setting.design is not None and setting.design.intercept else 0
+    constant = 1 if _model(question, setting).intercept else 0
     fit |= {"df_residual": int(n) - estimate.parameters, "df_null": int(n) - constant}
     if parts is None or "events" not in estimate.counts:
         return fit

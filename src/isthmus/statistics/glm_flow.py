@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,9 +42,9 @@ class Fitted:
     rounds: int
 
 
-def fit(model: Model) -> Flow:
+def fit(model: Model, start_from: Callable[[Model], Pooled] | None = None) -> Flow:
     """The whole flow: start, scoring until the step is below 1e-10 standard errors, the sandwich where asked."""
-    start, rounds = yield from begin(model)
+    start, rounds = yield from (start_from or begin)(model)
     fitted = yield from score(model, start, rounds)
     if model.robust is None and model.cluster is None:
         return _estimate(model, start, fitted, None)
@@ -64,7 +64,7 @@ def _powers(model: Model, fitted: Fitted) -> dict[str, Any]:
 def _small_sample(model: Model, start: Start) -> float:
     """HC1's n / (n - p)."""
     count = _rows(model, start)
-    return count / (count - model.size) if model.robust == "HC1" else 1.0
+    return count / (count - _parameters(model, start)) if model.robust == "HC1" else 1.0
 
 
 def null_part(model: Model, rows: Rows, params: Params) -> dict[str, Any]:
@@ -167,9 +167,14 @@ def _rows(model: Model, start: Start) -> float:
     return start.sums["weight"] if model.weighting == "frequency" else start.sums["n"]
 
 
+def _parameters(model: Model, start: Start) -> int:
+    """Coefficients, and intercepts that are profiled out."""
+    return model.size + int(start.sums.get("strata", 0.0))
+
+
 def _dispersion(model: Model, start: Start, statistic: float) -> float:
     """Pearson's `statistic` (a gaussian's deviance) over the degrees of freedom."""
-    return statistic / (_rows(model, start) - model.size) if model.family.estimated else 1.0
+    return statistic / (_rows(model, start) - _parameters(model, start)) if model.family.estimated else 1.0
 
 
 def _rounding(model: Model, start: Start) -> float:
@@ -192,7 +197,7 @@ def check_pooled(model: Model, sums: dict[str, float]) -> None:
         raise Invalid("E-NO-ROWS", f"no row has all variables of this question{weighed}", "look at `excluded`")
     weighting.check_mean(sums["weight"], sums["n"])
     count = sums["weight"] if model.weighting == "frequency" else sums["n"]
-    if count <= model.size:
+    if count <= model.size + sums.get("strata", 0.0):
         raise Invalid("E-TOO-MANY-TERMS", "there are at least as many terms as rows", "use fewer terms")
     if model.family.base != "gaussian" and not sums["response"] > 0.0:
         raise Invalid("E-NO-EVENTS", f"outcome {name} is 0 in every row", "nothing can be fitted to it")
@@ -223,7 +228,7 @@ class _NullModel:
         if not model.null_needs_rounds and not gaussian:
             found = null_deviance(model.family, sums["weight"], sums["response"], sums["saturated"])
             return cls(True, False, 0.0, found, True, 0.0)
-        free = model.design.intercept
+        free = model.intercept
         mean = sums["response"] / sums["weight"]
         first = (mean if gaussian or model.family.bounded else 0.0) if free else 0.0
         first = model.family.predictor(first) if model.family.bounded and free else first
@@ -252,7 +257,7 @@ class _NullModel:
 def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | None) -> Estimate:
     count = _rows(model, start)
     unit = start.unit
-    df = count - model.size
+    df = count - _parameters(model, start)
     dispersion = fitted.dispersion * unit**2
     if model.family.estimated and model.design.intercept and not fitted.null > _nothing(model, start):
         raise Invalid("E-OUTCOME", f"outcome {model.outcome!r} has one value only", "nothing can be fitted to it")
@@ -260,7 +265,7 @@ def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | Non
     covariance = start.place.covariance(inner)
     spread = dispersion if meat is None else unit**2
     loglik = _loglik(model, start, fitted.deviance * unit**2, count) if model.family.likelihood else None
-    parameters = model.size + (1 if model.family.estimated else 0)
+    parameters = _parameters(model, start) + (1 if model.family.estimated else 0)
     values = {
         "estimates": start.raw(fitted.coefficients),
         "vcov": covariance * spread,
@@ -273,7 +278,7 @@ def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | Non
             "deviance": fitted.deviance * unit**2,
             "null_deviance": fitted.null * unit**2,
             "df_residual": int(df),
-            "df_null": int(count) - (1 if model.design.intercept else 0),
+            "df_null": int(count) - (1 if model.intercept else 0),
             "loglik": loglik,
             "aic": None if loglik is None else 2.0 * parameters - 2.0 * loglik,
             "dispersion": dispersion,
@@ -288,7 +293,7 @@ def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | Non
         rounds=fitted.rounds,
         counts=counts(model, start, int(count)),
         values=values,
-        parameters=model.size,
+        parameters=_parameters(model, start),
     )
 
 

@@ -24,13 +24,14 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One site's rows: `columns` (p, rows), outcome `y`; prior weights, offset, clusters where the question has them."""
+    """One site's rows: `columns` (p, rows), outcome `y`; prior weights, offset, clusters, strata where the question has them."""
 
     columns: FloatArray
     y: FloatArray
     prior: FloatArray | None
     offset: FloatArray | None
     cluster: NDArray[np.int32] | None = None
+    stratum: NDArray[np.intp] | None = None
 
     @property
     def size(self) -> int:

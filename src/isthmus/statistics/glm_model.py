@@ -21,7 +21,8 @@ from isthmus.summary import Field, FloatArray, Layout
 class Model:
     """Public facts.
 
-    `weighting`: kind of prior weights or None; `offset`: whether there is one; `cluster`: what errors are clustered by.
+    `weighting`: kind of prior weights or None; `offset`: whether there is one; `cluster`: what errors are clustered by;
+    `strata`: `site`, and what else has an intercept within a site (`glm_sites`).
     """
 
     family: Family
@@ -32,6 +33,7 @@ class Model:
     offset: bool
     robust: str | None
     cluster: str | None = None
+    strata: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -39,14 +41,19 @@ class Model:
         return len(self.design.columns)
 
     @property
+    def intercept(self) -> bool:
+        """Whether there is one, shown or profiled out."""
+        return self.design.intercept or bool(self.strata)
+
+    @property
     def about(self) -> bool:
-        """Whether the outcome may be measured about a constant: an intercept takes it up."""
-        return self.family.base == "gaussian" and self.design.intercept
+        """Whether the outcome may be measured about a constant: an intercept takes it up, shown or not."""
+        return self.family.base == "gaussian" and self.intercept
 
     @property
     def null_needs_rounds(self) -> bool:
         """Whether the null deviance has no closed form in the outcome's sums."""
-        return self.offset or not self.design.intercept
+        return self.offset or not self.intercept
 
 
 def start_layout(model: Model) -> Layout:

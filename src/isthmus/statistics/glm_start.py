@@ -35,7 +35,7 @@ class Start:
     def raw(self, coefficients: FloatArray) -> FloatArray:
         """Coefficients of the columns and the outcome as they are."""
         made = self.place.raw(coefficients) * self.unit
-        if self.about is not None:
+        if self.about is not None and self.place.intercept:
             made[0] += self.about
         return made
 
@@ -66,7 +66,8 @@ def rescaled(start: Start, model: Model) -> Start:
         )
         moved = (about - (start.about or 0.0)) / start.unit
         mean, square = mean - moved, variance + (mean - moved) ** 2
-        first[0] -= moved if start.place.rotation is None else moved / float(start.place.rotation[0, 0])
+        if start.place.intercept:
+            first[0] -= moved if start.place.rotation is None else moved / float(start.place.rotation[0, 0])
     unit = start.unit * coordinates.power_of_two(math.sqrt(square))
     change = start.unit / unit
     sums = {**start.sums, "response": weight * mean * change, "square": weight * square * change**2}

@@ -78,9 +78,7 @@ def check(cluster: str | None, sites: int) -> None:
         Invalid: E-CLUSTER.
     """
     if cluster == SITE and sites < FEWEST_SITES:
-        hint = (
-            "take `site` as strata of a cox model, a term for the site in a glm, or cluster by a variable inside sites"
-        )
+        hint = "take `strata: [site]` in a cox model or a glm, or cluster by a variable inside sites"
         raise Invalid("E-CLUSTER", f"errors clustered by site need {FEWEST_SITES} sites or more", hint)
     if cluster == "country":
         raise Invalid("E-CLUSTER", "a cluster lies inside one site, and a country need not", "take it as a term")
