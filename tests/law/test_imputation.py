@@ -401,6 +401,7 @@ def test_bad_times_end_in_an_error_that_names_them(trouble: str, strata: list[st
     [
         ({"table_one": {"variables": ["age"]}}, {}, "table_one"),
         ({"glm": LOGISTIC | {"weights": {"variable": "smoker", "kind": "frequency"}}}, {}, "stands for several"),
+        ({"glm": LOGISTIC | {"strata": ["site"]}}, {}, "no strata"),
         ({"cox": {"formula": "Surv(age, died) ~ smoker", "zph": "log"}}, {}, "zph"),
         (WHOLE_PATH, {"seed": None}, "seed"),
         (WHOLE_PATH, {"impute": {"m": 1}}, "`m` is 2 to 100"),
