@@ -61,8 +61,9 @@ class Glm:
     """Arguments of `glm`.
 
     `formula`: `outcome ~ terms`; `offset`: a variable added to the linear predictor; `cluster`: a variable whose values
-    group the rows of a site, or `site` with 10 sites or more; `strata`: `site`, for an intercept of each site, and what else has one within it; `contrasts`: name -> {term: weight}; `tests`: name ->
-    terms tested jointly; `release: [vcov]` shows the covariance matrix.
+    group the rows of a site, or `site` with 10 sites or more; `strata`: `site`, for an intercept of each site, and
+    categories whose levels have one each within it; `contrasts`: name -> {term: weight}; `tests`: name -> terms tested
+    jointly; `release: [vcov]` shows the covariance matrix.
     """
 
     formula: str

@@ -259,7 +259,7 @@ def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | Non
     unit = start.unit
     df = count - _parameters(model, start)
     dispersion = fitted.dispersion * unit**2
-    if model.family.estimated and model.design.intercept and not fitted.null > _nothing(model, start):
+    if model.family.estimated and model.intercept and not fitted.null > _nothing(model, start):
         raise Invalid("E-OUTCOME", f"outcome {model.outcome!r} has one value only", "nothing can be fitted to it")
     inner = fitted.inverse if meat is None else linear.congruence(fitted.inverse, meat)
     covariance = start.place.covariance(inner)
