@@ -162,7 +162,7 @@ def test_an_agreement_needs_terms_and_cards(tmp_path, capsys):
 def test_diff_speaks_plainly(tmp_path, capsys):
     old, new = signed_file(tmp_path / "1.yaml"), signed_file(tmp_path / "2.yaml", analyses=["glm"])
     assert run("agreement", "diff", old, new) == 0
-    assert capsys.readouterr().out.strip() == "analyses: crosstab removed"
+    assert capsys.readouterr().out.strip() == "analyses: crosstab removed (stricter)"
     assert run("agreement", "diff", old, old) == 0
     assert "no difference" in capsys.readouterr().out
     assert run("agreement", "diff", old, new, "--json") == 0

@@ -181,15 +181,59 @@ def test_differences_are_sentences():
         duties=DUTIES | {"flows": DUTIES["flows"][:1], "rule_pack": "sha256:" + "b" * 64},
     )
     assert differences(old, new) == [
-        "dataset statins: variables: mi removed",
+        "dataset statins: variables: mi removed (stricter)",
         "dataset statins: custody of uk: article 6: 6(1)(f), was 6(1)(e)",
-        "analyses: crosstab removed",
+        "analyses: crosstab removed (stricter)",
         "disclosure: minimum count: 20, was 11 (stricter)",
         "disclosure: digits: 6, was 4 (weaker)",
-        "flows: results-to-uk removed",
+        "flows: results-to-uk removed (stricter)",
         f"rule pack: stated now: sha256:{'b' * 64}",
     ]
     assert differences(old, old) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            held(us={"people_us": 9000}),
+            "people us: 9000, was 61000 (stricter)",
+        ),
+        (held(us={"people_us": 62000}), "people us: 62000, was 61000 (weaker)"),
+        (
+            held(us={"people_us": 120000}),
+            "people us: 120000, was 61000 (weaker: from now on bulk data for a category of 28 CFR 202.205)",
+        ),
+        (held(uk={"duo": UK["duo"] | {"modifiers": ["DUO:0000021"]}}), "modifiers: DUO:0000045 removed (weaker)"),
+        (
+            held(us={"duo": US["duo"] | {"modifiers": ["DUO:0000046"]}}),
+            "modifiers: DUO:0000046 added (stricter)",
+        ),
+        (held(uk={"territory": ["GB", "US"]}), "territory: US added (weaker)"),
+        ({"releases": ["site_results"]}, "releases: site_results added (weaker)"),
+        ({"analyses": ["glm", "crosstab", "cox"]}, "analyses: cox added (weaker)"),
+        (party("us", covered_person=True), "covered person: True, was False (weaker)"),
+        (
+            {"duties": DUTIES | {"flows": [DUTIES["flows"][0] | {"personal": True}, DUTIES["flows"][1]]}},
+            "personal: True, was False (weaker)",
+        ),
+        (
+            {"duties": DUTIES | {"flows": [DUTIES["flows"][0] | {"onward_ban": False}, DUTIES["flows"][1]]}},
+            "onward ban: False, was True (weaker)",
+        ),
+        (
+            {"two_party": False, "disclosure": worked_terms()["disclosure"] | {"minimum_sites": 3}},
+            "two party: False, was True (stricter)",
+        ),
+    ],
+)
+def test_a_difference_says_which_way_it_goes(changed, said):
+    assert any(line.endswith(said) for line in differences(worked_agreement(), worked_agreement(**changed)))
+
+
+def test_two_parties_alone_are_weaker():
+    old = worked_agreement()
+    assert differences(replace(old, two_party=False), old) == ["two party: True, was False (weaker)"]
 
 
 def test_another_key_is_a_difference_without_its_digits():

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from isthmus.governance.agreement import Agreement
+from isthmus.governance.rulepack import own_pack
 from isthmus.model.canonical import plain
 
 # What names an entry of a list, the first that it has; other lists are sets of words.
@@ -31,6 +32,15 @@ _QUIET = {"certificate", "tls"}  # changed together with a key, or with the mach
 _LESS = ("maximum_", "parameters_per_row", "digits", "dominance.k", "rho", "total", "each", "per_")  # less is stricter
 _MORE = ("egress", "minimum_", "round_to", "dominance.p", "dominance.n", "colluders")
 
+# Words that open when they are added to a list, and close when they leave it; those of `modifiers` the other way round.
+_OPENING = {"releases", "analyses", "variables", "territory", "regions", "institutions", "projects", "users"}
+_OPENING |= {"purposes", "flows", "passport_issuers"}
+_CLOSING = {"modifiers"}
+# Statements by which less is asked for, and those by which less is promised.
+_WEAKER_TRUE = {"two_party", "personal", "covered_person", "individual_decisions", "opt_out_exempt"}
+_WEAKER_FALSE = {"onward_ban", "opt_out_applied", "no_actual_knowledge", "zip3_ok", "age90_ok", "one_per_country"}
+_WEAKER_FALSE |= {"sensitive_flagged", "mandatory_met", "federation_met", "mfa", "encrypt_rest", "auto_logoff"}
+_WEAKER_FALSE |= {"egress_default_deny", "clipboard_block", "isolation"}
 _TEXTS = {"barred": " (stricter)", "allowed": " (weaker)", "custodians": " (stricter)"}
 
 
@@ -55,7 +65,7 @@ def _compare(old: Any, new: Any, place: str) -> Iterator[str]:
 
 def _one(old: Any, new: Any, place: str) -> Iterator[str]:
     if old is None and new is not None:
-        yield f"{_words(place)}: stated now{_value(new)}"
+        yield f"{_words(place)}: stated now{_value(new)}{_of_statement(new, place)}"
     elif new is None and old is not None:
         yield f"{_words(place)}: no longer stated{_value(old, 'was')}"
     else:
@@ -68,10 +78,10 @@ def _lists(old: list[Any], new: list[Any], place: str) -> Iterator[str]:
     within = place.rpartition(".")[0]
     for name in before:
         if name not in after:
-            yield f"{_words(place)}: {name} removed"
+            yield f"{_words(place)}: {name} removed{_of_list(place, _CLOSING, _OPENING)}"
     for name, value in after.items():
         if name not in before:
-            yield f"{_words(place)}: {name} added"
+            yield f"{_words(place)}: {name} added{_of_list(place, _OPENING, _CLOSING)}"
         elif isinstance(value, Mapping):
             told = f"{kind} {name.translate(_NAMED)}"
             yield from _compare(before[name], value, f"{within}.{told}" if within else told)
@@ -98,13 +108,37 @@ def _changed(old: Any, new: Any, place: str) -> str:
 
 def _direction(old: Any, new: Any, place: str) -> str:
     last = place.rpartition("disclosure.")[2] if "disclosure." in place else place.rpartition(".")[2]
+    if isinstance(new, bool):
+        return _of_statement(new, place)
     if not isinstance(old, int | float) or not isinstance(new, int | float) or isinstance(old, bool):
         return _TEXTS.get(str(new), "") or (" (weaker)" if old == "custodians" else "")
+    if last == "people_us":
+        return _of_people(old, new)
     if last.startswith(_LESS):
         return " (stricter)" if new < old else " (weaker)"
     if last.startswith(_MORE):
         return " (stricter)" if new > old else " (weaker)"
     return ""
+
+
+def _of_statement(new: Any, place: str) -> str:
+    """What a yes or no does; nothing for other values and other statements."""
+    last = place.rpartition(".")[2]
+    if not isinstance(new, bool) or last not in _WEAKER_TRUE | _WEAKER_FALSE:
+        return ""
+    return " (weaker)" if new is (last in _WEAKER_TRUE) else " (stricter)"
+
+
+def _of_list(place: str, weaker: set[str], stricter: set[str]) -> str:
+    last = place.rpartition(".")[2]
+    return " (weaker)" if last in weaker else " (stricter)" if last in stricter else ""
+
+
+def _of_people(old: float, new: float) -> str:
+    """More people of the United States in reach, and whether that alone passes a threshold of the rule pack."""
+    passed = any(old < least <= new for least in own_pack().values()["bulk"].values())
+    more = " (weaker)" if new > old else " (stricter)"
+    return " (weaker: from now on bulk data for a category of 28 CFR 202.205)" if passed else more
 
 
 def _words(place: str) -> str:
