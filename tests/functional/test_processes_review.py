@@ -142,17 +142,17 @@ def check_held(made: Alliance) -> None:
 
 
 def check_egress(made: Alliance, run: str) -> None:
-    """Only output checkers and the auditor see the result; two of two countries release it; votes are sealed."""
+    """Only output checkers see the result; two of two countries release it, to the auditor too; votes are sealed."""
     ada, cleo, cora, ann = (person(made, name) for name in ("ada", "cleo", "cora", "ann"))
     with ada.client as researcher, cleo.client as first, cora.client as second, ann.client as auditor:
-        with pytest.raises(Waiting, match="not released"):
-            researcher.bundle(run)
+        for early in (researcher, auditor):
+            with pytest.raises(Waiting, match="not released"):
+                early.bundle(run)
         raw = second.bundle(run)
-        assert auditor.bundle(run) == raw
         assert result_in_review(raw)["death"].tidy()
-        with pytest.raises(Untrusted) as early:
+        with pytest.raises(Untrusted) as unchecked:
             verify(raw)
-        assert early.value.code == "E-NOT-CHECKED"
+        assert unchecked.value.code == "E-NOT-CHECKED"
         decide(made, "cleo", run, kind="result")
         for who in (first, second, auditor, researcher):
             assert [d for d in who.case(run)["review"]["decisions"] if d["kind"] == "result"] == []
@@ -167,6 +167,7 @@ def check_egress(made: Alliance, run: str) -> None:
         assert last["state"] == "released"
         assert {d["by"] for d in last["review"]["decisions"] if d["kind"] == "result"} == {"cleo", "cora"}
         released = researcher.bundle(run)
+        assert auditor.bundle(run) == released
         checked = verify(released)["checked"]
     check_forged(made, run, released, raw)
     assert any("released by cleo and cora" in line for line in checked)

@@ -24,7 +24,7 @@ from isthmus.governance.agreement import Agreement, agreement_digest
 from isthmus.ledger.bundle import SCHEMA, release_statement
 from isthmus.ledger.log import Log, MemoryStore
 from isthmus.model.canonical import canonical, digest
-from isthmus.model.errors import Refused, Untrusted
+from isthmus.model.errors import IsthmusError, Refused, Untrusted
 
 REQUEST = request()
 SITES = ("boston", "leeds", "oslo")
@@ -180,6 +180,21 @@ def test_a_result_is_released_by_as_many_sites_as_sign_one(tmp_path: Path) -> No
     assert state() == "released"
     assert set(json.loads(hub.store.bundle(run) or b"{}")["released"]) == set(SITES)
     assert steps(hub) == ["vote", "vote", "release"]
+
+
+@pytest.mark.parametrize("role", ["auditor", "manager", "researcher"])
+def test_nobody_but_an_output_checker_fetches_a_result_before_its_release(tmp_path: Path, role: str) -> None:
+    hub, made, run, _ = in_egress(tmp_path)
+    who: Any = SimpleNamespace(name="ann", roles=(role,))
+    checker: Any = SimpleNamespace(name="cora", roles=("output_checker",))
+    made.cases.require_fetch(checker, made.cases.row(run))
+    for state, code in (("egress", "E-NOT-RELEASED"), ("rejected", "E-REJECTED"), ("withdrawn", "E-WITHDRAWN")):
+        hub.store.set_state(run, state)
+        with pytest.raises(IsthmusError) as caught:
+            made.cases.require_fetch(who, made.cases.row(run))
+        assert caught.value.code == code
+    hub.store.set_state(run, "released")
+    made.cases.require_fetch(who, made.cases.row(run))
 
 
 def test_nothing_is_released_once_the_agreement_has_ended(tmp_path: Path) -> None:
