@@ -73,9 +73,25 @@ def forged(_made: Alliance) -> Callable[[dict[str, Any]], None]:
 
 
 def another_meaning(made: Alliance) -> Callable[[dict[str, Any]], None]:
+    return resigned(made, meaning="has received this agreement")
+
+
+def no_time(made: Alliance) -> Callable[[dict[str, Any]], None]:
+    return resigned(made, time="banana")
+
+
+def before_the_key(made: Alliance) -> Callable[[dict[str, Any]], None]:
+    return resigned(made, time="2019-01-01T00:00:00+00:00")
+
+
+def after_the_key(made: Alliance) -> Callable[[dict[str, Any]], None]:
+    return resigned(made, time="2099-01-01T00:00:00+00:00")
+
+
+def resigned(made: Alliance, **said_otherwise: str) -> Callable[[dict[str, Any]], None]:
     def change(signed: dict[str, Any]) -> None:
         said = json.loads(base64.b64decode(signed["signatures"][0]["payload"]))
-        said["predicate"]["meaning"] = "has received this agreement"
+        said["predicate"] |= said_otherwise
         key = made.custodians[said["predicate"]["party"]].key
         signed["signatures"][0] = sign_envelope(PAYLOAD_TYPE, canonical(said), [(key.public.hex(), key)])
 
@@ -107,8 +123,11 @@ def stranger(made: Alliance) -> Callable[[dict[str, Any]], None]:
         (another_meaning, "E-SIGNATURE", "GOV-01"),
         (another_character, "E-SIGNATURE", "GOV-01"),
         (stranger, "E-SIGNER", "GOV-04"),
+        (no_time, "E-SIGNATURE", "GOV-01"),
+        (before_the_key, "E-CLOCK", "US-FDA-01"),
+        (after_the_key, "E-CLOCK", "US-FDA-01"),
     ],
-    ids=["missing", "forged", "meaning", "character", "stranger"],
+    ids=["missing", "forged", "meaning", "character", "stranger", "no time", "too early", "expired"],
 )
 def test_an_agreement_that_not_every_party_signed_as_it_stands(
     tmp_path: Path, change: Callable[[Alliance], Callable[[dict[str, Any]], None]], code: str, rule: str

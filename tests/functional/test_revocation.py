@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 
 from isthmus.cli.app import app
 from isthmus.crypto.envelope import sign_envelope
-from isthmus.federation.agreed import Researcher, connect, site_setup
+from isthmus.federation.agreed import Researcher, connect, hub_setup, site_setup
 from isthmus.federation.identity import load_identity
 from isthmus.federation.launch import Fleet
-from isthmus.federation.revocations import beside
+from isthmus.federation.revocations import beside, revocation_beside
 from isthmus.federation.site import SiteNode
 from isthmus.federation.store import open_store
 from isthmus.governance.agreement import Agreement, agreement_digest
@@ -181,14 +181,40 @@ def test_a_site_keeps_a_revocation_whose_file_is_gone(tmp_path: Path) -> None:
     again.means.store.close()
 
 
-def test_show_and_doctor_say_that_it_is_revoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_check_and_doctor_say_that_it_is_revoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = alliance(tmp_path)
+    file = str(made.directory / "leeds" / "agreement.json")
+    before = CliRunner().invoke(app, ["agreement", "check", file])
+    assert "ok  consistent" in before.output
+    assert "No site takes it" not in before.output
     revoke(made, "leeds", "leeds")
-    shown = CliRunner().invoke(app, ["agreement", "show", str(made.directory / "leeds" / "agreement.json")])
+    after = CliRunner().invoke(app, ["agreement", "check", file])
+    assert "No site takes it: leeds revoked the agreement (keeper-leeds): consent was withdrawn" in after.output
+    told = json.loads(CliRunner().invoke(app, ["agreement", "check", file, "--json"]).output)["refused"]
+    assert (told["code"], "rule DUO-07: DUO:0000025 TS" in told["hint"]) == ("E-REVOKED", True)
+    shown = CliRunner().invoke(app, ["agreement", "show", file])
     assert "Revoked by leeds (keeper-leeds): consent was withdrawn" in shown.output
     monkeypatch.chdir(made.directory / "leeds")
     examined = CliRunner().invoke(app, ["doctor", "--json"])
-    assert "leeds revoked it: consent was withdrawn" in examined.output
+    (found,) = [c for c in json.loads(examined.output)["checks"] if c["what"] == "agreement"]
+    assert found["state"] == "failed"
+    assert "E-REVOKED: leeds revoked it: consent was withdrawn" in found["note"]
+
+
+def test_a_revocation_from_the_network_is_laid_beside_the_agreement_too(tmp_path: Path) -> None:
+    """So that who looks at the file is not told that all is well: here on a hub that heard of it from a site."""
+    made = alliance(tmp_path)
+    revoke(made, "leeds", "leeds")
+    envelope = json.loads(beside(made.directory / "leeds" / "agreement.json").read_text())
+    file = made.directory / "hub" / "agreement.json"
+    beside(file).write_text('{"not": "a revocation"}')
+    setup = hub_setup(made.config("hub"), {}, now)
+    setup.desk.desk.in_force(now())
+    said = setup.desk.revocations.take(envelope, lambda _event, _facts: None)  # type: ignore[attr-defined]
+    assert said is not None
+    assert revocation_beside(file, agreement_of(made)) == said
+    assert "No site takes it: leeds" in CliRunner().invoke(app, ["agreement", "check", str(file)]).output
+    setup.means.store.close()
 
 
 def test_a_new_version_that_every_party_signs_goes_on(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def asked(made: RunRequest, by: str = ASKER) -> dict[str, Any]:
 
 
 def case(made: RunRequest, result: str | None = None) -> Case:
-    return Case(run=digest(made), study=digest(made.study), asker=ASKER, result=result)
+    return Case(run=digest(made), study=digest(made.study), asker=ASKER, created=NOW, result=result)
 
 
 def person(name: str, agreement: Agreement = AGREEMENT) -> Any:

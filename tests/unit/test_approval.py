@@ -36,7 +36,7 @@ from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import IsthmusError
 from isthmus.model.study import Study
 
-CASE = Case(run=digest("request"), study=digest(STUDY), asker=ASKER, result=digest("result"))
+CASE = Case(run=digest("request"), study=digest(STUDY), asker=ASKER, created=NOW, result=digest("result"))
 
 
 def approved(kind: Any = "study", decision: Any = "accept", who: str = KEEPER, **changed: Any) -> Approval:
@@ -80,12 +80,22 @@ def test_each_decision_is_read_back_with_its_meaning(kind: Any, decision: Any) -
         (approved(run=digest("another number")), KEEPER, "E-APPROVAL"),
         (approved("result", who=CHECKER, subject=digest("another result")), CHECKER, "E-APPROVAL"),
         (approved(time="2026-11-23"), KEEPER, "E-APPROVAL"),
+        (approved(time="banana"), KEEPER, "E-APPROVAL"),
         (approved(time=(NOW + timedelta(hours=1)).isoformat()), KEEPER, "E-CLOCK"),
+        (approved(time="2001-01-01T00:00:00+00:00"), KEEPER, "E-CLOCK"),
         (replace(approved(), kind="money"), KEEPER, "E-TYPE"),
     ],
 )
 def test_what_is_no_approval_counts_for_nothing(approval: Approval, signer: str, code: str) -> None:
     assert code_of(lambda: received(approval, signer)) == code
+
+
+def test_an_approval_is_not_older_than_the_request_it_is_over() -> None:
+    found = read_approval(sign_approval(approved(), key_of(KEEPER)), AGREEMENT)
+    check_approval(found, replace(CASE, created=NOW + timedelta(minutes=4)), NOW + timedelta(hours=1))
+    with pytest.raises(IsthmusError, match="before what it is over was made") as caught:
+        check_approval(found, replace(CASE, created=NOW + timedelta(minutes=6)), NOW + timedelta(hours=1))
+    assert caught.value.code == "E-CLOCK"
 
 
 def test_a_forged_signature_and_two_signers_are_refused() -> None:
@@ -197,5 +207,8 @@ def test_a_standing_rule_is_a_custodians() -> None:
     made = make_rule(TERMS, AGREEMENT, PACK, person(KEEPER), NOW)
     assert code_of(lambda: read_rule(sign_rule(made, key_of(ASKER)), AGREEMENT)) == "E-SIGNER"
     assert code_of(lambda: read_rule(sign_rule(made, key_of("custodian of oslo-health")), AGREEMENT)) == "E-STANDING"
+    assert code_of(lambda: read_rule(sign_rule(replace(made, time="soon"), key_of(KEEPER)), AGREEMENT)) == "E-STANDING"
+    old = replace(made, time="2001-01-01T00:00:00+00:00")
+    assert code_of(lambda: read_rule(sign_rule(old, key_of(KEEPER)), AGREEMENT)) == "E-CLOCK"
     assert code_of(lambda: rule(monthly=0)) == "E-STANDING"
     assert code_of(lambda: rule(expires="soon")) == "E-STANDING"

@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 from isthmus.cli import app
 from isthmus.data.dictionary import read_codebook
 from isthmus.data.yaml_text import load_yaml
+from isthmus.federation.revocations import beside
 from isthmus.governance.drafting import write_text
 from isthmus.governance.guide import questions
+from isthmus.governance.revocation import revoke
 from isthmus.governance.rulepack import packed
 from isthmus.governance.signing import sign_agreement, unsigned
 from isthmus.model.canonical import digest
@@ -79,6 +81,29 @@ def test_check_shows_a_draft_what_it_lacks_before_anybody_signs(tmp_path, capsys
     assert "XB-10" in said.out
     assert "ok" not in said.out.splitlines()[-1]
     assert "E-AGREEMENT-UNSIGNED" in said.err
+
+
+def test_an_agreement_that_is_over_is_said_to_be_taken_by_no_site(tmp_path, capsys):
+    past = signed_file(tmp_path / "past.yaml", starts="2026-10-01", expires="2026-11-24")
+    assert run("agreement", "check", past) == 5
+    assert "No site takes it: the agreement expired" in capsys.readouterr().out
+    file = signed_file(tmp_path / "a.yaml")
+    beside(file).write_text(json.dumps(revoke(worked_agreement(), key_of("alice"), "it ended", NOW)))
+    assert run("agreement", "check", file) == 5
+    assert "revoked the agreement (alice): it ended" in capsys.readouterr().out
+
+
+def test_a_signature_that_does_not_count_is_refused_with_its_rule(tmp_path, capsys):
+    file = signed_file(tmp_path / "a.yaml")
+    file.write_text(file.read_text().replace("title: ", "title: The ", 1))
+    assert run("agreement", "check", file) == 8
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is over another text" in said
+    assert "alice" in said
+    assert "rule GOV-01: 21 CFR 11.70" in said
+    file.write_text(write_text(unsigned(worked_agreement())))
+    assert run("agreement", "check", file) == 8
+    assert "rule GOV-01: 21 CFR 11.70" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("template", ["uk-us-academic", "uk-us-company", "one-country"])

@@ -320,7 +320,7 @@ def test_the_decisions_are_those_that_a_site_takes_on_the_agreement(files: dict[
 def test_people_s_approvals_are_phases_of_their_own(files: dict[str, bytes]) -> None:
     """A decision on the study is a sign-off, one on the result a disclosure check; a standing rule signs off a study."""
     held = verified(BUNDLE, [])
-    case = Case(run=held.run, study=held.study, asker="dr ada", result=held.result)
+    case = Case(run=held.run, study=held.study, asker="dr ada", created=NOW, result=held.result)
     keeper = next(p for p in draft().people if p.person == "custodian of oslo-health")
     study, result = (
         sign_approval(make_approval(case, kind, "accept", keeper, (NOW, "read it")), key_of(keeper.person))

@@ -1,5 +1,6 @@
 """Cards, drafting, consistency, signatures and the chain of versions."""
 
+import base64
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -20,6 +21,7 @@ from governance_alliance import (
     terms,
 )
 
+from isthmus.crypto.envelope import sign_envelope
 from isthmus.governance.agreement import (
     DatasetEntry,
     agreement_digest,
@@ -31,8 +33,10 @@ from isthmus.governance.card import read_card, sign_card
 from isthmus.governance.consistency import check_agreement
 from isthmus.governance.drafting import new_agreement, read_agreement, write_text
 from isthmus.governance.signing import (
+    PAYLOAD_TYPE,
     check_own_site,
     check_signatures,
+    claims,
     read_signed,
     sign_agreement,
     unsigned,
@@ -269,6 +273,53 @@ def test_signatures_hold_for_one_text_only(changes):
     assert code_of(lambda: verify_agreement(forged, OWN_CUSTODIAN)) == "E-SIGNATURE"
 
 
+def said_again(name: str, **changed: str) -> str:
+    """What is told of an agreement on which this custodian's statement says something else, with a signature that holds."""
+    signed = signed_by_all(draft())
+    at = next(i for i, c in enumerate(claims(signed)) if c.person == name)
+    said = json.loads(base64.b64decode(signed.signatures[at]["payload"]))
+    said["predicate"] |= changed
+    other = sign_envelope(PAYLOAD_TYPE, canonical(said), [(key_of(name).public.hex(), key_of(name))])
+    made = replace(signed, signatures=(*signed.signatures[:at], other, *signed.signatures[at + 1 :]))
+    with pytest.raises(IsthmusError) as caught:
+        check_signatures(made, now=NOW)
+    return f"{caught.value.code} {caught.value.message}"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"meaning": "has read this"}, "E-SIGNATURE the signature of {who} for {party} means 'has read this', not"),
+        ({"party": "boston-hospital"}, "E-SIGNATURE the signature of {who} for {party} states another version, party"),
+        ({"time": "banana"}, "E-SIGNATURE the signature of {who} for {party} states no time"),
+        ({"time": "2026-11-23T12:00:00"}, "E-SIGNATURE the signature of {who} for {party} states no time"),
+        ({"time": "2019-01-01T00:00:00+00:00"}, "E-CLOCK the signature of {who} says 2019-01-01"),
+        ({"time": "2099-01-01T00:00:00+00:00"}, "E-CLOCK the signature of {who} says 2099-01-01"),
+        ({"time": "2026-11-23T12:06:00+00:00"}, "E-CLOCK the signature of {who} says 2026-11-23T12:06:00+00:00, which"),
+    ],
+)
+def test_a_signature_that_does_not_count_is_said_to_be_whose_and_why(changed, told):
+    who = "custodian of oslo-health"
+    assert said_again(who, **changed).startswith(told.format(who=who, party="oslo-health"))
+
+
+def test_a_changed_text_and_a_forged_signature_are_told_apart():
+    signed = signed_by_all(draft())
+    (first, *rest) = signed.signatures
+    raw = bytearray(base64.b64decode(first["signatures"][0]["sig"]))
+    raw[3] ^= 1
+    broken = {**first["signatures"][0], "sig": base64.b64encode(bytes(raw)).decode()}
+    for made, told in (
+        (replace(signed, agreement=replace(signed.agreement, title="Another")), "over another text"),
+        (replace(signed, signatures=({**first, "signatures": [broken]}, *rest)), "does not hold"),
+    ):
+        with pytest.raises(Untrusted) as caught:
+            check_signatures(made)
+        assert caught.value.code == "E-SIGNATURE"
+        assert told in caught.value.message
+        assert claims(signed)[0].person in caught.value.message
+
+
 def test_one_custodians_signature_is_not_anothers():
     signed = signed_by_all(draft())
     first, second = signed.signatures[0], signed.signatures[1]
@@ -285,9 +336,6 @@ def test_garbage_for_an_envelope_is_a_coded_error(envelope):
 
 
 def test_an_envelope_over_something_else_is_no_approval():
-    from isthmus.crypto.envelope import sign_envelope
-    from isthmus.governance.signing import PAYLOAD_TYPE
-
     made = draft()
     key = key_of("custodian of leeds-nhs")
     for payload in (b"hello", canonical({"predicate": {"time": "now"}}), canonical({"predicate": {"time": 3}})):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from governance_alliance import NOW, key_of
-from reviewed_alliance import AGREEMENT, KEEPER, asked, case, envelope, request
+from reviewed_alliance import AGREEMENT, KEEPER, asked, case, envelope, person, request
 
 from isthmus.federation.hub_cases import APPROVAL, OPEN, SEEN, VOTE
 from isthmus.federation.hub_review import HubReview
@@ -21,6 +21,7 @@ from isthmus.federation.parties import parties_of
 from isthmus.federation.request import charter_of
 from isthmus.federation.store import open_store
 from isthmus.governance.agreement import Agreement, agreement_digest
+from isthmus.governance.approval import make_approval, sign_approval
 from isthmus.ledger.bundle import SCHEMA, release_statement
 from isthmus.ledger.log import Log, MemoryStore
 from isthmus.model.canonical import canonical, digest
@@ -180,6 +181,28 @@ def test_a_result_is_released_by_as_many_sites_as_sign_one(tmp_path: Path) -> No
     assert state() == "released"
     assert set(json.loads(hub.store.bundle(run) or b"{}")["released"]) == set(SITES)
     assert steps(hub) == ["vote", "vote", "release"]
+
+
+def test_a_decision_that_is_refused_is_told_and_written_down_with_its_rule(tmp_path: Path) -> None:
+    """A second vote, and a time before the study."""
+    hub, made, _, votes = in_egress(tmp_path)
+    checker: Any = SimpleNamespace(name="cora", roles=("output_checker",))
+    old = approval_at("cora", digest(RESULT), "2001-01-01T00:00:00+00:00")
+    for vote, code, rule, citation in (
+        (votes[1], "E-DECIDED", "OUT-13", "SATRE 3.3.05"),
+        (old, "E-CLOCK", "US-FDA-01", "21 CFR 11.10(e)"),
+    ):
+        with pytest.raises(IsthmusError) as caught:
+            asyncio.run(made.decided(checker, vote))
+        assert caught.value.code == code
+        assert f"rule {rule}: {citation}" in caught.value.hint
+        said = hub.ledger.log.entry(hub.ledger.log.head().size - 1).facts
+        assert said == {"by": "cora", "what": "approval", "code": code, "rule": rule}
+
+
+def approval_at(who: str, result: str, time: str) -> dict[str, Any]:
+    made = make_approval(case(REQUEST, result), "result", "accept", person(who), (NOW, ""))
+    return sign_approval(replace(made, time=time), key_of(who))
 
 
 @pytest.mark.parametrize("role", ["auditor", "manager", "researcher"])

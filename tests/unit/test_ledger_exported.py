@@ -215,6 +215,15 @@ def test_a_ledger_is_told_in_plain_words() -> None:
     ]
 
 
+def test_a_refused_decision_is_told_with_its_rule() -> None:
+    refused = {"event": "refusal", "by": "ada", "what": "approval", "code": "E-SELF", "rule": "GOV-02"}
+    _, log = grown("hub", [refused, {"event": "refusal", "what": "revocation", "code": "E-SIGNER", "by": "oslo"}])
+    assert [in_words(entry) for entry in log.entries()] == [
+        "an approval from ada was not taken: E-SELF, rule GOV-02",
+        "a revocation from oslo was not taken: E-SIGNER",
+    ]
+
+
 @pytest.mark.parametrize(
     ("asked", "which"),
     [

@@ -13,7 +13,7 @@ import typer
 
 from isthmus.cli.run import Json, Quiet
 from isthmus.cli.screen import Screen
-from isthmus.model.errors import Exit, Invalid, IsthmusError, Untrusted
+from isthmus.model.errors import Exit, Invalid, IsthmusError, Refused, Untrusted
 
 if TYPE_CHECKING:
     from isthmus.governance.agreement import Agreement
@@ -73,40 +73,55 @@ def new(  # noqa: PLR0913 - one per option
 
 
 def check(file: File, json: Json = False, quiet: Quiet = False) -> int:
-    """Check that it is consistent and signed by every party, and show what the rules of law say of it.
+    """Check that it is consistent, signed by every party and not over, and show what the rules of law say of it.
 
     What the rules say is shown of a draft too, before anybody has signed it. Exit code 5 when no site takes it, or no study
-    could run under it today.
+    could run under it today: it is over after its last day, and once a party revoked it, whose revocation lies beside the
+    file, where a custodian or a running node put it.
     """
     from isthmus.cli.law import law, law_document, say_law, stopped, taken
     from isthmus.governance.agreement import agreement_digest
+    from isthmus.governance.citations import cited
     from isthmus.governance.facts import today
     from isthmus.governance.signing import check_signatures
 
     screen, read = Screen.of(json=json, quiet=quiet), read_file(file)
-    day = today(datetime.now(UTC))  # noqa: TID251 - an entry point
+    now = datetime.now(UTC)  # noqa: TID251 - an entry point
     try:
-        agreement = check_signatures(read)
-    except Untrusted as error:
+        agreement = check_signatures(read, now=now)
+    except IsthmusError as error:
         if error.code == "E-AGREEMENT-UNSIGNED" and not screen.json and not screen.quiet:
-            say_law(screen, law(read.agreement, day))
-        raise
-    found = law(agreement, day)
+            say_law(screen, law(read.agreement, today(now)))
+        raise cited(error) from error
+    found, refused = law(agreement, today(now)), _over(file, agreement, now) or taken(agreement)
     if screen.json:
         rules = {entry.dataset: _effective(agreement, entry.dataset) for entry in agreement.datasets}
         digest = agreement_digest(agreement)
-        said = law_document(found)
-        body = {"schema": "isthmus/agreement-check/1", "agreement": digest, "signed": True, "rules": rules, "law": said}
-        screen.document(body)
-    refused = taken(agreement)
+        body = {"schema": "isthmus/agreement-check/1", "agreement": digest, "signed": True, "rules": rules}
+        screen.document({**body, "law": law_document(found), "refused": refused.to_dict() if refused else None})
     if not screen.json and not screen.quiet:
         _say_rules(screen, agreement)
         say_law(screen, found)
     screen.say(f"ok  consistent, signed by all {len(agreement.parties)} parties", style="green")
     if refused is None:
         return _runs(screen, stopped(found))
-    screen.say(f"No site takes it: {refused.message} ({refused.where})", style="bold")
+    where = f" ({refused.where})" if refused.where else ""
+    screen.say(f"No site takes it: {refused.message}{where}", style="bold")
     return int(refused.exit)
+
+
+def _over(file: Path, agreement: Agreement, now: datetime) -> IsthmusError | None:
+    """Why nothing is done under it any more."""
+    from isthmus.federation.revocations import require_standing
+    from isthmus.governance.agreement import check_in_force
+    from isthmus.governance.citations import cited
+
+    try:
+        require_standing(file, agreement)
+        check_in_force(agreement, now)
+    except Refused as error:
+        return cited(error) if error.code != "E-NOT-YET" else None
+    return None
 
 
 def _runs(screen: Screen, stopping: tuple[str, ...]) -> int:

@@ -124,8 +124,9 @@ def _agreement(path: Path, place: str) -> str:
     from isthmus.sdk.files import read_text
 
     config = read_config(path, os.environ)
-    agreement = check_signatures(read_signed(read_text(config.path(place)), place))
-    check_in_force(agreement, datetime.now(UTC))  # noqa: TID251 - an entry point
+    now = datetime.now(UTC)  # noqa: TID251 - an entry point
+    agreement = check_signatures(read_signed(read_text(config.path(place)), place), now=now)
+    check_in_force(agreement, now)
     revoked = revocation_beside(config.path(place), agreement)
     if revoked is not None:
         hint = f"{revoked.party} revoked it: {revoked.reason}; every party signs a new version"

@@ -247,7 +247,7 @@ def hub_setup(path: Path, environ: Mapping[str, str], clock: Clock) -> HubSetup:
     config = read_config(path, environ)
     hub = config.hub()
     signed = read_agreement(config, hub.agreement)
-    agreement = check_signatures(signed)
+    agreement = check_signatures(signed, now=clock())
     means = _means(config, hub.key, environ, clock)
     if means.identity.key.public.hex() != agreement.hub.key:
         raise Invalid("E-KEY-PINNED", "the agreement has another key for the hub", "put this hub's card into it")
@@ -275,7 +275,7 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
     means = _means(config, site.key, environ, clock)
     ledger = Ledger(means.store, f"site/{means.identity.name}", clock)
     try:
-        agreement, law = _accepted(config, means, _key(site.custodian))
+        agreement, law = _accepted(config, means, _key(site.custodian), clock())
     except IsthmusError as error:
         ledger.append("refusal", {"what": "agreement", "code": error.code, "rule": rule_behind(error)})
         raise cited(error) from error
@@ -287,10 +287,10 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
     return SiteSetup(means, hub_address(agreement, site.hub), desk, reviewer)
 
 
-def _accepted(config: Config, means: Means, custodian: bytes) -> tuple[Agreement, Law]:
+def _accepted(config: Config, means: Means, custodian: bytes, now: datetime) -> tuple[Agreement, Law]:
     site = config.site()
     signed = read_agreement(config, site.agreement)
-    agreement = verify_agreement(signed, custodian, held_agreement(means.store))
+    agreement = verify_agreement(signed, custodian, held_agreement(means.store), now)
     check_own_site(agreement, site.name, means.identity.key.public, custodian)
     with_own(agreement.disclosure, site.rules)  # out of range: said now, not when a study comes
     revocations = Revocations(agreement, means.store, _beside(config, site.agreement))
@@ -354,7 +354,7 @@ def connect(path: Path, environ: Mapping[str, str], clock: Clock, ask: Ask | Non
     """
     config = read_config(path, environ)
     me = config.person()
-    agreement = check_signatures(read_agreement(config, me.agreement))
+    agreement = check_signatures(read_agreement(config, me.agreement), now=clock())
     identity = load_identity(config.keys(me.key), ask)
     return Researcher(identity, agreement, HubClient(identity, hub_address(agreement, me.hub), clock))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from isthmus.federation.protocol.context import Entry, summary_digest, transcrip
 from isthmus.federation.request import charter_of, plan_of
 from isthmus.federation.results import released
 from isthmus.federation.script import Script
-from isthmus.governance.admission import RunRequest, admit_at_hub, asker, open_request
+from isthmus.governance.admission import RunRequest, admit_at_hub, asker, created_at, open_request
 from isthmus.governance.agreement import Agreement
 from isthmus.governance.approval import PAYLOAD_TYPE, Case, read_approval
 from isthmus.governance.reviewed import Reviewed, read_reviewed, require_approved, require_released
@@ -125,7 +124,13 @@ def reviewed_so_far(verified: Verified) -> None:
 def _approved(verified: Verified) -> tuple[Agreement, Reviewed]:
     request, agreement = agreed(verified)
     study = verified.bundle["study"]
-    case = Case(run=verified.run, study=verified.study, asker=asker(study, agreement), result=verified.result)
+    case = Case(
+        run=verified.run,
+        study=verified.study,
+        asker=asker(study, agreement),
+        created=created_at(request),
+        result=verified.result,
+    )
     try:
         found = read_reviewed(verified.bundle.get("approvals", ()), agreement, case)
     except (Invalid, Refused) as error:
@@ -151,7 +156,7 @@ def _check_release(verified: Verified, agreement: Agreement) -> None:
 
 def _agreed(bundle: Mapping[str, Any]) -> tuple[RunRequest, Agreement]:
     agreement = check_signatures(parse(SignedAgreement, bundle["agreement"][0], "agreement"))
-    asked = datetime.fromisoformat(open_request(bundle["study"], agreement).created)
+    asked = created_at(open_request(bundle["study"], agreement))
     request = admit_at_hub(bundle["study"], agreement, "federated", asked)
     charter = charter_of(request, agreement)
     if plain(charter) != bundle["charter"]:

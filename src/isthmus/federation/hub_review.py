@@ -27,6 +27,7 @@ from isthmus.federation.store import RunRow, RunState
 from isthmus.governance.admission import open_request
 from isthmus.governance.agreement import Agreement
 from isthmus.governance.approval import Decided, check_approval, read_approval
+from isthmus.governance.citations import cited, rule_behind
 from isthmus.governance.reviewed import read_reviewed, unapproved
 from isthmus.governance.reviewers import may_decide_together
 from isthmus.model.canonical import digest, plain
@@ -76,8 +77,9 @@ class HubReview:
         study = open_request(request, self._agreement).study
         if study.amends is not None and not (study.reason and self.cases.asked(study.amends)):
             hint = "`amends` is the digest of a study that was submitted here; `reason` says what changed and why"
-            await self._refused(self.cases.asker(row), "amended study", "E-AMENDS")
-            raise Refused("E-AMENDS", "the study does not say which study it amends, or why", hint, "amends")
+            error = Refused("E-AMENDS", "the study does not say which study it amends, or why", hint, "amends")
+            await self._refused(self.cases.asker(row), "amended study", error)
+            raise error
         self._hub.means.store.add_run(row)
         amends = {"amends": study.amends, "reason": study.reason} if study.amends else {}
         async with self._turn:
@@ -193,8 +195,8 @@ class HubReview:
             async with self._turn:
                 run = await self._decided(person, envelope)
         except (Refused, Untrusted, Invalid) as error:
-            await self._refused(person.name, "approval", error.code)
-            raise
+            await self._refused(person.name, "approval", error)
+            raise cited(error) from error
         await self.releases.patiently(run)
         said = {"run": run, "review": self.cases.told(self.cases.row(run))}
         index = self._kept.get(run, ENTERED, person.name)
@@ -305,8 +307,9 @@ class HubReview:
         self._hub.means.store.set_state(row.run, state, json.dumps({**kept, "error": facts(error)}))
         self._hub.said(row.run, state)
 
-    async def _refused(self, who: str, what: str, code: str) -> None:
-        said = {"by": who, "what": what, "code": code}  # no run: what is refused moves none on
+    async def _refused(self, who: str, what: str, error: IsthmusError) -> None:
+        rule = {"rule": found} if (found := rule_behind(error)) else {}
+        said = {"by": who, "what": what, "code": error.code, **rule}  # no run: what is refused moves none on
         await self._hub.worker.run("ledger", self._hub.ledger.append, "refusal", said)
 
     async def write(self, step: str, row: RunRow, more: Mapping[str, Any]) -> int:

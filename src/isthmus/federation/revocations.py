@@ -27,10 +27,33 @@ def beside(agreement: Path) -> Path:
 
 def revocation_beside(path: Path, agreement: Agreement) -> Revocation | None:
     """The revocation of an agreement that lies beside its file, when there is one and it holds."""
+    return _in_file(beside(path), agreement)
+
+
+def require_standing(path: Path, agreement: Agreement) -> None:
+    """Nothing, unless a revocation that holds lies beside the agreement's file.
+
+    Raises:
+        Refused: E-REVOKED, by whom and why.
+    """
+    said = revocation_beside(path, agreement)
+    if said is not None:
+        raise _revoked(said)
+
+
+def _in_file(path: Path, agreement: Agreement) -> Revocation | None:
     try:
-        return read_revocation(json.loads(beside(path).read_text(encoding="utf-8")), agreement)
+        return read_revocation(json.loads(path.read_text(encoding="utf-8")), agreement)
     except (OSError, ValueError, RecursionError, IsthmusError):
         return None
+
+
+def _revoked(said: Revocation) -> Refused:
+    return Refused(
+        "E-REVOKED",
+        f"{said.party} revoked the agreement ({said.name}): {said.reason}",
+        "nothing more is done under it; a new version needs the signature of every party",
+    )
 
 
 class Revocations:
@@ -63,12 +86,7 @@ class Revocations:
             Refused: E-REVOKED, by whom and why.
         """
         if self._held:
-            said = read_revocation(self._held[0], self._agreement)
-            raise Refused(
-                "E-REVOKED",
-                f"{said.party} revoked the agreement ({said.name}): {said.reason}",
-                "nothing more is done under it; a new version needs the signature of every party",
-            )
+            raise _revoked(read_revocation(self._held[0], self._agreement))
 
     def news(self) -> dict[str, Any]:
         """What the other end of a stream is told at every beat; nothing while nobody revoked."""
@@ -113,4 +131,16 @@ class Revocations:
         append("revocation", {**facts, "envelope": dict(envelope)})  # whoever reads the ledger can verify it
         self._store.set_fact(self._name, json.dumps(kept))
         self._held = kept
+        self._lay(envelope)
         return said
+
+    def _lay(self, envelope: Envelope) -> None:
+        """Lay one that came over the network beside the agreement too, for whoever looks at the file without the store."""
+        if self._file is None or _in_file(self._file, self._agreement) is not None:
+            return
+        try:
+            whole = self._file.with_suffix(".new")
+            whole.write_text(json.dumps(dict(envelope)), encoding="utf-8")
+            whole.replace(self._file)
+        except OSError:
+            return  # a folder that is not ours to write in: the store and the ledger have it

@@ -18,7 +18,7 @@ from isthmus.federation.plan import study_needs
 from isthmus.federation.request import dataset_of
 from isthmus.federation.review_store import SqlReviews
 from isthmus.federation.store import Store
-from isthmus.governance.admission import RunRequest, asker, open_request
+from isthmus.governance.admission import RunRequest, asker, created_at, open_request
 from isthmus.governance.agreement import Agreement
 from isthmus.governance.approval import Case, Decided, check_approval, read_approval
 from isthmus.governance.reviewed import Reviewed, roster_parties, unreleased
@@ -279,7 +279,7 @@ class SiteReview:
         if (said.kind, said.decision) != ("study", "accept") or found.person.party != self.party:
             return False
         try:
-            check_approval(found, Case(run=seen.run, study=study_digest(seen.request.study), asker=seen.asker), now)
+            check_approval(found, _case(seen.request, seen.asker), now)
         except IsthmusError:
             return False
         return True
@@ -333,9 +333,17 @@ def case_of(request: Mapping[str, Any], agreement: Agreement, result: str | None
     Raises:
         Refused, Untrusted, Invalid: as `open_request`.
     """
-    asked = open_request(request, agreement)
-    who = asker(request, agreement)
-    return Case(run=digest(asked), study=study_digest(asked.study), asker=who, result=result)
+    return _case(open_request(request, agreement), asker(request, agreement), result)
+
+
+def _case(asked: RunRequest, who: str, result: str | None = None) -> Case:
+    return Case(
+        run=digest(asked),
+        study=study_digest(asked.study),
+        asker=who,
+        created=created_at(asked),
+        result=result,
+    )
 
 
 def site_review(config: Config, agreement: Agreement, site: str, store: Store) -> SiteReview | None:

@@ -159,13 +159,19 @@ def asker(envelope: Mapping[str, Any], agreement: Agreement) -> str:
     return names[signers[0]]
 
 
-def _check_clock(request: RunRequest, now: datetime) -> None:
+def created_at(request: RunRequest) -> datetime:
+    """When a request was signed, as it says. Invalid (E-REQUEST) where that is no time."""
     try:
         created = datetime.fromisoformat(request.created)
     except ValueError as error:
         raise Invalid("E-REQUEST", "created is not a time", "ISO 8601 with an offset", "created") from error
     if created.tzinfo is None:
         raise Invalid("E-REQUEST", "created has no offset from UTC", "ISO 8601 with an offset", "created")
+    return created
+
+
+def _check_clock(request: RunRequest, now: datetime) -> None:
+    created = created_at(request)
     if created > now + CLOCK_SKEW:
         raise Refused("E-CLOCK", "the request was signed in the future", "set this machine's or the asker's clock")
     if created < now - MAXIMUM_AGE:

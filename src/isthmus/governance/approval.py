@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Literal
 
 from isthmus.crypto.envelope import open_envelope, sign_envelope
 from isthmus.crypto.keys import SigningKey
 from isthmus.governance.agreement import Agreement, Person, PersonRole
+from isthmus.governance.claimed import check_claimed, time_of
 from isthmus.model.canonical import canonical
 from isthmus.model.errors import Invalid, Refused, Untrusted
 from isthmus.model.record import record
@@ -21,7 +22,6 @@ from isthmus.strict import parse
 
 PAYLOAD_TYPE = "application/vnd.isthmus.approval+json"
 LONGEST = 1000  # characters of a reason
-SKEW = timedelta(minutes=5)  # clocks of two parties may differ by this much
 
 Kind = Literal["study", "result"]
 Choice = Literal["accept", "return", "reject", "withdraw"]
@@ -64,11 +64,12 @@ class Approval:
 
 @record
 class Case:
-    """What is decided on: a run, its study, who asked, and its result once there is one."""
+    """What is decided on: a run, its study, who asked and when, and its result once there is one."""
 
     run: str
     study: str
     asker: str
+    created: datetime
     result: str | None = None
 
     def subject(self, kind: Kind) -> str | None:
@@ -155,8 +156,8 @@ def check_approval(decided: Decided, case: Case, at: datetime) -> None:
         at: when it is received; when an old one is verified, the time that it claims.
 
     Raises:
-        Untrusted: E-APPROVAL, it is over another request, study or result.
-        Refused: E-SELF, the signer's own request, or a withdrawal by another; E-TRAINING; E-CLOCK.
+        Untrusted: E-APPROVAL, it is over another request, study or result; E-CLOCK, signed when it cannot have been.
+        Refused: E-SELF, the signer's own request, or a withdrawal by another; E-TRAINING.
     """
     approval, person = decided.approval, decided.person
     if approval.run != case.run or approval.subject != case.subject(approval.kind):
@@ -167,8 +168,7 @@ def check_approval(decided: Decided, case: Case, at: datetime) -> None:
     if own != (approval.decision == "withdraw"):
         said = "nobody decides on their own request" if own else "only who asked may withdraw a study"
         raise Refused("E-SELF", said, "ask another person with this role")
-    if signed_at(approval) > at + SKEW:
-        raise Refused("E-CLOCK", "the approval was signed in the future", "set this machine's or the signer's clock")
+    check_claimed(signed_at(approval), person, case.created, at)
     if approval.decision != "withdraw":
         check_trained(person, at.date())
 
@@ -188,12 +188,9 @@ def check_trained(person: Person, day: date) -> None:
 
 def signed_at(approval: Approval) -> datetime:
     """The time an approval claims. Invalid (E-APPROVAL) where it is none."""
-    try:
-        claimed = datetime.fromisoformat(approval.time)
-    except ValueError as error:
-        raise _malformed("its time is not a time") from error
-    if claimed.tzinfo is None:
-        raise _malformed("its time has no offset from UTC")
+    claimed = time_of(approval.time)
+    if claimed is None:
+        raise _malformed("its time is not a time with an offset from UTC")
     return claimed
 
 

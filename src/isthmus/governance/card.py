@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import fields
+from datetime import datetime
+from functools import lru_cache
 from typing import Literal
 
 from isthmus.crypto.keys import SigningKey, verify
@@ -121,6 +123,22 @@ def pin(certificate: str) -> Digest:
         raise Invalid("E-CERTIFICATE", "the certificate's key is not ECDSA P-256", "make it with `isthmus init`")
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return Digest("sha256:" + hashlib.sha256(der).hexdigest())
+
+
+@lru_cache(maxsize=1024)
+def dates_of(certificate: str) -> tuple[datetime, datetime]:
+    """When a PEM certificate's validity begins and ends.
+
+    Raises:
+        Invalid: E-CERTIFICATE.
+    """
+    from cryptography import x509
+
+    try:
+        found = x509.load_pem_x509_certificate(certificate.encode())
+    except ValueError as error:
+        raise Invalid("E-CERTIFICATE", "not a PEM certificate", "take it from the party's card") from error
+    return found.not_valid_before_utc, found.not_valid_after_utc
 
 
 def _hex(text: str, where: str) -> bytes:

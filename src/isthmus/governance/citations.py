@@ -15,12 +15,15 @@ from isthmus.model.errors import IsthmusError
 EVALUATED = frozenset({"E-RULE", "E-HUMAN"})
 BEHIND: Mapping[str, str] = {
     **dict.fromkeys(("E-AGREEMENT-UNSIGNED", "E-AGREEMENT-VERSION", "E-CUSTODIAN", "E-SIGNATURE"), "GOV-01"),
-    **dict.fromkeys(("E-KEY-PINNED", "E-PIN", "E-ENVELOPE", "E-PACK"), "GOV-01"),
-    **dict.fromkeys(("E-UNSIGNED", "E-SIGNER", "E-KIND"), "GOV-04"),
+    **dict.fromkeys(("E-KEY-PINNED", "E-PIN", "E-ENVELOPE", "E-PACK", "E-AGREEMENT"), "GOV-01"),
+    **dict.fromkeys(("E-SELF", "E-ROLE"), "GOV-02"),
+    "E-TRAINING": "GOV-03",
+    **dict.fromkeys(("E-UNSIGNED", "E-SIGNER", "E-KIND", "E-APPROVAL", "E-NOT-APPROVED", "E-STANDING"), "GOV-04"),
     **dict.fromkeys(("E-EXPIRED", "E-NOT-YET", "E-REVOKED"), "DUO-07"),
     **dict.fromkeys(("E-CODEBOOK", "E-VARIABLE", "E-PERSON"), "US-HIP-08"),
     **dict.fromkeys(("E-LEDGER", "E-ROLLBACK", "E-CLOCK"), "US-FDA-01"),
     **dict.fromkeys(("E-MIN-SITES", "E-ROSTER"), "OUT-07"),
+    **dict.fromkeys(("E-ONE-PER-COUNTRY", "E-DECIDED", "E-NOT-CHECKED"), "OUT-13"),
     "E-RELEASE": "OUT-01",
 }
 

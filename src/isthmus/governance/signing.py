@@ -20,6 +20,7 @@ from isthmus.crypto.envelope import open_envelope, sign_envelope
 from isthmus.crypto.keys import SigningKey
 from isthmus.data.yaml_text import load_yaml
 from isthmus.governance.agreement import Agreement, Person, agreement_digest
+from isthmus.governance.claimed import check_claimed, time_of
 from isthmus.governance.consistency import check_agreement
 from isthmus.model.canonical import canonical
 from isthmus.model.errors import Invalid, Refused, Untrusted
@@ -117,7 +118,9 @@ def read_signed(text: str, where: str = "agreement") -> SignedAgreement:
     return parse(SignedAgreement, load_yaml(text), where)
 
 
-def check_signatures(signed: SignedAgreement, before: Agreement | None = None) -> Agreement:
+def check_signatures(
+    signed: SignedAgreement, before: Agreement | None = None, now: datetime | None = None
+) -> Agreement:
     """The agreement, when it is consistent and a custodian of every party (of the version before too) signed it.
 
     Hub and researcher stop here; a site has an anchor of its own and uses `verify_agreement`.
@@ -125,10 +128,12 @@ def check_signatures(signed: SignedAgreement, before: Agreement | None = None) -
     Args:
         signed: as it came.
         before: the version before, as held; else the one that comes with it.
+        now: when it is taken; None where an old one is looked at.
 
     Raises:
-        Untrusted: E-AGREEMENT-UNSIGNED, names the parties; E-SIGNATURE; E-PIN; E-AGREEMENT-VERSION, it comes with
-            another version before than it follows.
+        Untrusted: E-AGREEMENT-UNSIGNED, names the parties; E-SIGNATURE, names who signed and what is wrong; E-CLOCK,
+            signed when it cannot have been; E-PIN; E-AGREEMENT-VERSION, it comes with another version before than
+            it follows.
         Invalid: E-AGREEMENT, E-ENVELOPE.
         Refused: E-RULES-FLOOR.
     """
@@ -137,7 +142,7 @@ def check_signatures(signed: SignedAgreement, before: Agreement | None = None) -
     if signed.before is not None and agreement.previous != agreement_digest(signed.before):
         raise _version("it comes with another version before than it follows", "`isthmus agreement new --previous`")
     before = before or signed.before
-    keys = {_signer(agreement, before, envelope) for envelope in signed.signatures}
+    keys = {_signer(agreement, before, envelope, now) for envelope in signed.signatures}
     missing = _unsigned_parties(agreement, keys)
     if before is not None:
         missing |= _unsigned_parties(before, keys)
@@ -150,13 +155,16 @@ def check_signatures(signed: SignedAgreement, before: Agreement | None = None) -
     return agreement
 
 
-def verify_agreement(signed: SignedAgreement, custodian: bytes, held: Agreement | None = None) -> Agreement:
+def verify_agreement(
+    signed: SignedAgreement, custodian: bytes, held: Agreement | None = None, now: datetime | None = None
+) -> Agreement:
     """The agreement, when a site may trust it.
 
     Args:
         signed: as it came, from whoever.
         custodian: public key of this site's own custodian, set locally.
         held: the highest version this site has accepted; None before the first.
+        now: as `check_signatures` has it.
 
     Raises:
         Untrusted: E-CUSTODIAN, the own custodian is not in it or did not sign it; E-AGREEMENT-VERSION, older than
@@ -165,7 +173,7 @@ def verify_agreement(signed: SignedAgreement, custodian: bytes, held: Agreement 
         Invalid, Refused: those of `check_signatures`.
     """
     before = _previous(signed, held)
-    agreement = check_signatures(signed, before)
+    agreement = check_signatures(signed, before, now)
     own = custodian.hex()
     if _custodian(agreement, own) is None or own not in {_keyid(e) for e in signed.signatures}:
         raise Untrusted(
@@ -231,13 +239,17 @@ def _statement(agreement: Agreement, person: Person, claimed: str) -> dict[str, 
     }
 
 
-def _signer(agreement: Agreement, before: Agreement | None, envelope: Mapping[str, Any]) -> str:
+def _signer(agreement: Agreement, before: Agreement | None, envelope: Mapping[str, Any], now: datetime | None) -> str:
     """The key of one envelope's signer, a custodian of this version or the one before."""
     key = _keyid(envelope)
     person = _signatory(agreement, before, key)
     if person is None:
         raise Untrusted("E-SIGNER", "someone signed who is no custodian in the agreement", "remove that signature")
-    payload, _ = open_envelope(envelope, PAYLOAD_TYPE, {key: bytes.fromhex(key)})
+    whose = f"the signature of {person.person} for {person.party}"
+    try:
+        payload, _ = open_envelope(envelope, PAYLOAD_TYPE, {key: bytes.fromhex(key)})
+    except Untrusted as error:
+        raise Untrusted("E-SIGNATURE", f"{whose} does not hold: {error.message}", "sign this text again") from error
     try:
         said = json.loads(payload)
         claimed = said["predicate"]["time"]
@@ -245,8 +257,23 @@ def _signer(agreement: Agreement, before: Agreement | None, envelope: Mapping[st
         raise _no_statement() from error
     # Every field but the claimed time is fixed, so one comparison checks type, digest, meaning, party and name.
     if not isinstance(claimed, str) or payload != canonical(_statement(agreement, person, claimed)):
-        raise Untrusted("E-SIGNATURE", "a signature is over another agreement", "sign this text again")
+        raise Untrusted("E-SIGNATURE", f"{whose} {_differs(said, agreement)}", "sign this text again")
+    when = time_of(claimed)
+    if when is None:
+        raise Untrusted("E-SIGNATURE", f"{whose} states no time with an offset from UTC", "sign this text again")
+    check_claimed(when, person, now=now)
     return key
+
+
+def _differs(said: Mapping[str, Any], agreement: Agreement) -> str:
+    """In which way a statement is not the one over this agreement."""
+    over = [{"name": agreement.id, "digest": {"sha256": agreement_digest(agreement).removeprefix("sha256:")}}]
+    if said.get("subject") != over:
+        return "is over another text: a character was changed, or another agreement was signed"
+    meaning = said["predicate"].get("meaning")
+    if meaning != MEANING:
+        return f"means {str(meaning)[:70]!r}, not {MEANING!r}"
+    return "states another version, party or name, or more than that"
 
 
 def _no_statement() -> Invalid:

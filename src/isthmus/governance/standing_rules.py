@@ -15,6 +15,7 @@ from isthmus.crypto.keys import SigningKey
 from isthmus.governance.admission import EVERYWHERE, RunRequest
 from isthmus.governance.agreement import Agreement, Person, agreement_digest
 from isthmus.governance.approval import check_trained
+from isthmus.governance.claimed import check_claimed, time_of
 from isthmus.governance.duties_check import is_day
 from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import Invalid, IsthmusError, Refused
@@ -129,7 +130,7 @@ def read_rule(envelope: Mapping[str, Any], agreement: Agreement) -> Told:
     """A rule that a custodian of this agreement signed.
 
     Raises:
-        Refused: E-SIGNER. Untrusted: E-SIGNATURE. Invalid: E-STANDING, E-ENVELOPE and those of `strict.parse`.
+        Refused: E-SIGNER. Untrusted: E-SIGNATURE, E-CLOCK. Invalid: E-STANDING, E-ENVELOPE and those of `strict.parse`.
     """
     keys = {p.key: p for p in agreement.people if "custodian" in p.roles}
     signatures = envelope.get("signatures") if isinstance(envelope, Mapping) else None
@@ -145,6 +146,10 @@ def read_rule(envelope: Mapping[str, Any], agreement: Agreement) -> Told:
     if canonical(rule) != payload or (rule.name, rule.party, rule.meaning) != (person.person, person.party, MEANING):
         raise _malformed("its name, party or meaning is not the signer's")
     _check_terms(rule.terms)
+    claimed = time_of(rule.time)
+    if claimed is None:
+        raise _malformed("its time is not a time with an offset from UTC")
+    check_claimed(claimed, person)
     return Told(rule=rule, digest=digest(rule), person=person)
 
 

@@ -156,7 +156,10 @@ def _release(facts: Mapping[str, Any]) -> str:
 
 def _refusal(facts: Mapping[str, Any]) -> str:
     if "what" in facts:
-        return f"a {facts['what']} from {facts.get('by', 'a file here')} was not taken: {facts.get('code')}"
+        what = str(facts["what"])
+        rule = f", rule {facts['rule']}" if facts.get("rule") else ""
+        said = f"{'an' if what[:1] in 'aeiou' else 'a'} {what} from {facts.get('by', 'a file here')}"
+        return f"{said} was not taken: {facts.get('code')}{rule}"
     if facts.get("by") == "hub":
         return f"the stream with the hub was ended: {facts.get('code')}"
     if "by" in facts:
