@@ -46,6 +46,37 @@ def test_without_results_of_countries_it_says_so() -> None:
     assert "groups" in caught.value.hint
 
 
+def test_areas_groups_pairs_and_intervals_have_it_too() -> None:
+    def area(n: int, error: float) -> dict[str, Any]:
+        return {"kind": "roc", "n": n, "fit": {"auc": 0.7, "std_error": error}}
+
+    assert gained(area(3000, 0.01), {"GB": area(2000, 0.02)})[0]["countries"]["GB"]["needed"] == 8000
+
+    def rates(n: int, half: float) -> dict[str, Any]:
+        cells = [
+            {"arm": arm, "n": n, "rate": 0.5, "conf_low": 0.5 - half, "conf_high": 0.5 + half} for arm in ("a", "b")
+        ]
+        return {"kind": "rate", "n": n, "conf_level": 0.95, "cells": cells}
+
+    found = gained(rates(900, 0.1), {"GB": rates(400, 0.2)})
+    assert [row["term"] for row in found] == ["rate a", "rate b"]
+    assert found[0]["countries"]["GB"] == {
+        "std_error": pytest.approx(0.2 / 1.959964, rel=1e-6),
+        "n": 400,
+        "needed": 1600,
+        "gained": 1200,
+    }
+
+    def pairs(n: int, half: float) -> dict[str, Any]:
+        return {
+            "kind": "spearman",
+            "n": n,
+            "cells": [{"first": "x", "second": "y", "estimate": 0.1, "conf_low": -half, "conf_high": half}],
+        }
+
+    assert [row["term"] for row in gained(pairs(900, 0.1), {"GB": pairs(400, 0.2)})] == ["x y"]
+
+
 @pytest.fixture(scope="module")
 def result() -> dict[str, Any]:
     """Two countries of three parties each, under strict rules."""

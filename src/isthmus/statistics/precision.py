@@ -2,6 +2,9 @@
 
 Variance falls as one over the number of people, other things equal: to reach the error of all, a country with n people and error
 s would need n (s / error of all)**2. All from numbers that people see: they are gated, and rounded as the rules say.
+
+Of models every term; the area under a ROC curve; each group's rate and restricted mean; each pair's correlation; measures of
+accuracy. Where only an interval is shown, the error is half its width over the normal quantile.
 """
 
 from __future__ import annotations
@@ -9,27 +12,58 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from isthmus.statistics.inference import quantile
+
+CELLS = {
+    "rmst": "rmst",
+    "rate": "rate",
+    "correlation": "estimate",
+    "spearman": "estimate",
+}  # kind -> key of the estimate
+AREAS = ("roc", "validate_model")
+
 
 def gained(whole: Mapping[str, Any], countries: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For each term: `term`, `std_error` of all, `best` (the country with the smallest error), `countries`.
+    """For each estimate: `term`, `std_error` of all, `best` (the country with the smallest error), `countries`.
 
     `countries`: name -> `std_error`, `n`, `needed` (people it alone would need for the error of all), `gained` (how many
-    more that is than it has). A term without an error, of all or in every country, is left out.
+    more that is than it has). An estimate without an error, of all or in every country, is left out.
     """
+    alone = {name: (body.get("n"), errors(body)) for name, body in countries.items()}
     found = []
-    for term in whole.get("terms", ()):
-        error = term.get("std_error")
-        own = {name: told for name, body in countries.items() if (told := _one(body, str(term["term"]), error))}
+    for term, error in errors(whole).items():
+        own = {name: _one(n, held[term], error) for name, (n, held) in alone.items() if n is not None and term in held}
         if own:
             best = min(own, key=lambda name: own[name]["std_error"])
-            found.append({"term": term["term"], "std_error": error, "best": best, "countries": own})
+            found.append({"term": term, "std_error": error, "best": best, "countries": own})
     return found
 
 
-def _one(body: Mapping[str, Any], term: str, error: float | None) -> dict[str, Any] | None:
-    n = body.get("n")
-    own = next((row.get("std_error") for row in body.get("terms", ()) if row["term"] == term), None)
-    if not own or not error or n is None:
-        return None
+def errors(body: Mapping[str, Any]) -> dict[str, float]:
+    """Estimate -> its standard error, of those that have one."""
+    reach = 2.0 * quantile(body.get("conf_level") or 0.95)
+    found = {str(row["term"]): _error(row, reach) for row in body.get("terms", ())}
+    kind = str(body.get("kind"))
+    if kind in AREAS:
+        found["auc"] = _error(body.get("fit", {}), reach)
+    if kind in CELLS:
+        found |= {_label(CELLS[kind], cell): _error(cell, reach) for cell in body.get("cells", ())}
+    return {name: error for name, error in found.items() if error}
+
+
+def _error(row: Mapping[str, Any], reach: float) -> float | None:
+    if "std_error" in row:
+        error: float | None = row["std_error"]
+        return error
+    low, high = row.get("conf_low"), row.get("conf_high")
+    return None if low is None or high is None else (high - low) / reach
+
+
+def _label(key: str, cell: Mapping[str, Any]) -> str:
+    labels = [str(value) for value in cell.values() if isinstance(value, str)]
+    return " ".join([*([] if key == "estimate" else [key]), *labels])
+
+
+def _one(n: int, own: float, error: float) -> dict[str, Any]:
     needed = round(n * (own / error) ** 2)
     return {"std_error": own, "n": n, "needed": needed, "gained": needed - n}
