@@ -65,6 +65,8 @@ def test_a_custodian_reads_the_case_and_approves(made: Alliance) -> None:
         "at least 3 legal entities",
         "fewer than 11 people",
         "rules of law pass",
+        "XB-10 pass at boston, leeds, oxford: UK GDPR Art 5(1)(f), 32",
+        "n/a at boston",
         "Waiting for keeper-",
     ):
         assert said in text, (said, shown.stdout)

@@ -146,6 +146,8 @@ def _say(screen: Screen, shown: Mapping[str, Any]) -> None:
     screen.say()
     for site, answer in sorted(shown["answers"].items()):
         screen.say(f"{site}: {_answer(answer)}")
+    for rule in shown["rules"]:
+        screen.say(f"{rule['rule']:<12} {rule['said']}: {rule['citation']}", style="dim")
     for decision in shown["review"]["decisions"]:
         reason = f": {decision['reason']}" if decision["reason"] else ""
         screen.say(f"{decision['by']} ({decision['party']}), {decision['time']}: {decision['decision']}{reason}")
@@ -162,7 +164,7 @@ def _asks(shown: Mapping[str, Any]) -> str:
 
 def _answer(answer: Mapping[str, Any]) -> str:
     law = answer.get("verdicts") or {}
-    rules = f"; {law['pass']} rules of law pass, {law['n/a']} do not apply" if "pass" in law else ""
+    rules = f"; {len(law['pass'])} rules of law pass, {len(law.get('n/a', ()))} do not apply" if "pass" in law else ""
     by = f" by {', '.join(answer['by'])}" if answer.get("by") and answer["verdict"] != "waiting" else ""
     rule = " (standing rule)" if answer.get("standing") else ""
     return f"{answer['verdict']}{by}{rule} since {answer['since'][:16].replace('T', ' ')}{rules}"

@@ -49,7 +49,7 @@ class Answer:
         by: who decided; of what waits, who may.
         reason: of a return or a refusal.
         standing: digest of the standing rule that covers it.
-        verdicts: how many rules of law passed, or do not apply, and which do not pass.
+        verdicts: rules of law by outcome, and the digest of their pack.
     """
 
     verdict: Verdict
@@ -240,7 +240,7 @@ class SiteReview:
 
     def answer(self, seen: Admitted, now: datetime) -> Heard:
         """The answer to an admitted study that nobody has ended."""
-        law = _counted(seen.verdicts)
+        law = _by_outcome(seen.verdicts)
         for found in self._held(seen.run):
             if self._accepts(found, seen, now):
                 made = Answer(verdict="approved", since=_text(now), by=(found.person.person,), verdicts=law)
@@ -371,11 +371,9 @@ def _rule(config: Config, file: str, agreement: Agreement) -> tuple[Told, Mappin
     return read_rule(envelope, agreement), envelope
 
 
-def _counted(verdicts: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers of rules by outcome, and the names of those that do not pass; the pack."""
-    rules = {outcome: list(names) for outcome, names in dict(verdicts.get("rules") or {}).items()}
-    quiet = {"pass": len(rules.get("pass", ())), "n/a": len(rules.get("n/a", ()))}
-    return {"pack": verdicts.get("pack"), **quiet, **{k: rules[k] for k in ("fail", "unknown") if k in rules}}
+def _by_outcome(verdicts: Mapping[str, Any]) -> dict[str, Any]:
+    """Names of rules by outcome; the pack. What they rest on stays in the site's ledger."""
+    return {"pack": verdicts.get("pack"), **{k: list(names) for k, names in dict(verdicts.get("rules") or {}).items()}}
 
 
 def _month(now: datetime) -> str:

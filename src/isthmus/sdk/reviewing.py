@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from isthmus.governance.admission import RunRequest
     from isthmus.governance.agreement import Agreement
     from isthmus.governance.approval import Case, Choice, Kind
+    from isthmus.governance.route import Leg
 
 
 def kind_of(shown: Mapping[str, Any]) -> Kind:
@@ -66,7 +67,7 @@ def explained(me: Researcher, shown: Mapping[str, Any], codebooks: Mapping[str, 
         Refused, Untrusted, Invalid: the request is not a researcher's of the agreement.
     """
     from isthmus.governance.admission import open_request
-    from isthmus.governance.facts import route
+    from isthmus.governance.route import legs
 
     agreement = me.agreement
     request, case = open_request(shown["request"], agreement), _case(me, shown)
@@ -81,10 +82,7 @@ def explained(me: Researcher, shown: Mapping[str, Any], codebooks: Mapping[str, 
         "people": _population(request),
         "questions": [f"{name}: {', '.join(kinds)}" for name, kinds in study.analyses.items()],
         "reads": _columns(leaving),
-        "route": [
-            f"{leg['sender']} ({leg['from_country']}) to {leg['receiver']} ({leg['to_country']}): {_WHAT[leg['what']]}"
-            for leg in route(agreement, study.dataset, {case.asker})
-        ],
+        "route": [_leg(leg) for leg in legs(agreement, study.dataset, {case.asker})],
         "amends": f"{study.amends}: {study.reason}" if study.amends else None,
     }
     return {
@@ -94,9 +92,38 @@ def explained(me: Researcher, shown: Mapping[str, Any], codebooks: Mapping[str, 
         "about": {name: said for name, said in lines.items() if said},
         "review": shown["review"],
         "answers": shown["answers"],
+        "rules": by_rule(shown["answers"]),
         "risk": risk(request, agreement, shown["answers"], {} if shown["result"] else leaving),
         "mine": shown["mine"],
     }
+
+
+def by_rule(answers: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Every rule of law that is about the study at some site: `rule`, `said` (outcome: sites), `citation`; then the rest."""
+    from isthmus.governance.rulepack import own_pack
+
+    known = {rule.id: rule.citation for rule in own_pack().rules}
+    found: dict[str, dict[str, list[str]]] = {}
+    for site, answer in sorted(answers.items()):
+        for outcome in _OUTCOMES:
+            for rule in (answer.get("verdicts") or {}).get(outcome, ()):
+                found.setdefault(rule, {}).setdefault(outcome, []).append(site)
+    order = {rule: min(_OUTCOMES.index(outcome) for outcome in said) for rule, said in found.items()}
+    return [
+        {
+            "rule": rule,
+            "said": "; ".join(f"{outcome} at {', '.join(sites)}" for outcome, sites in found[rule].items()),
+            "citation": known.get(rule, "of a consortium's own pack"),
+        }
+        for rule in sorted(found, key=lambda name: (order[name], name))
+    ]
+
+
+def _leg(leg: Leg) -> str:
+    places = f", {', '.join(leg.facilities)}" if leg.facilities else ""
+    ours, theirs = (places, "") if leg.what == "encrypted_shares" else ("", places)
+    way = f"{leg.sender} ({leg.from_country}{ours}) to {leg.receiver} ({leg.to_country}{theirs}): {_WHAT[leg.what]}"
+    return f"{way}; flow {leg.flow}, {leg.mechanism}" if leg.flow else f"{way}; no flow of the agreement permits it"
 
 
 def risk(
@@ -137,6 +164,7 @@ def checked(body: Mapping[str, Any]) -> dict[str, Any]:
     return {"level": level, "sentence": "; ".join([kept, *said]) + "."}
 
 
+_OUTCOMES = ("fail", "unknown", "pass", "n/a")
 _LOOKED_AT = ("Passed after suppression", "Look", "Blocked")
 _WHAT = {"encrypted_shares": "masked sums", "aggregates": "pooled sums and results"}
 

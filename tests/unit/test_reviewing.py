@@ -1,0 +1,40 @@
+"""What people who decide on a study are shown of the rules of law and of the way that its numbers take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from governance_worked import worked_agreement
+
+from isthmus.governance.route import legs
+from isthmus.sdk.reviewing import _leg, by_rule
+
+
+def test_every_rule_is_shown_with_its_citation_and_what_each_site_said() -> None:
+    answers = {
+        "leeds": {"verdicts": {"pack": "sha256:p", "pass": ["XB-10", "GOV-02"], "n/a": ["US-HIP-02"]}},
+        "boston": {"verdicts": {"pack": "sha256:p", "pass": ["XB-10"], "unknown": ["GOV-02"], "n/a": ["OURS-01"]}},
+        "oslo": {"verdicts": None},
+    }
+    told = by_rule(answers)
+    assert [line["rule"] for line in told] == ["GOV-02", "XB-10", "OURS-01", "US-HIP-02"]  # what does not pass first
+    said = {line["rule"]: line for line in told}
+    assert said["GOV-02"]["said"] == "unknown at boston; pass at leeds"
+    assert said["XB-10"] == {
+        "rule": "XB-10",
+        "said": "pass at boston, leeds",
+        "citation": "UK GDPR Art 5(1)(f), 32; SATRE 3.1.05, 3.1.12",
+    }
+    assert said["OURS-01"]["citation"] == "of a consortium's own pack"
+    assert by_rule({}) == []
+
+
+def test_a_leg_names_facilities_flow_and_mechanism() -> None:
+    there, back = (
+        next(leg for leg in legs(worked_agreement(), "statins", {"erin"}) if leg.what == what)
+        for what in ("encrypted_shares", "aggregates")
+    )
+    assert _leg(there).startswith("uk (GB, leeds-dc1) to us (US): masked sums; flow ")
+    assert _leg(there).endswith(", not_restricted")
+    assert _leg(back).startswith("us (US) to uk (GB, leeds-dc1): pooled sums and results; flow ")
+    assert "no flow of the agreement permits it" in _leg(replace(there, flow=None, mechanism=None))
