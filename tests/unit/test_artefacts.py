@@ -247,6 +247,7 @@ def test_decisions_at_egress_stand_output_by_output() -> None:
             "outputs": [name],
             "pack": pack_digest(own_pack()),
             "rules": rules,
+            "by_construction": {"OUT-09": ["o.site_smallest"]},
             "facts": "sha256:" + "a" * 64,
         }
         for name, rules in (("death", {"pass": ["OUT-09"]}), ("rare", {"fail": ["OUT-08"]}))
@@ -258,6 +259,8 @@ def test_decisions_at_egress_stand_output_by_output() -> None:
         ("rare", "egress", "OUT-08"),
     ]
     assert rows("decisions", "Other decisions", taken) == []
+    ((_, verdict, *_),) = rows("decisions", "Entry 0: egress, run dddddddddddd: death", taken)
+    assert verdict == "pass, by construction: o.site_smallest"
 
 
 def test_releases_show_criteria_and_findings_for_each_output() -> None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from isthmus.federation.config import Config
-from isthmus.federation.grounds import by_text, grounds, of_output
+from isthmus.federation.grounds import by_text, constructed, grounds, of_output
 from isthmus.federation.node import Ledger
 from isthmus.federation.outputs import Terms
 from isthmus.federation.reach import Reach
@@ -152,7 +152,12 @@ class Law:
             kinds[seen] = output
             decisions[seen] = decisions.get(seen) or decide(self.pack, "egress", {**known, "o": dict(output)})
         told = [
-            {"outputs": alike[seen], **recorded(each, judged), "read": of_output(kinds[seen])}
+            {
+                "outputs": alike[seen],
+                **recorded(each, judged),
+                "by_construction": constructed(each),
+                "read": of_output(kinds[seen]),
+            }
             for seen, each in decisions.items()
         ]
         read = grounds(self.agreement, self.text, known)

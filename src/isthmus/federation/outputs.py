@@ -21,6 +21,8 @@ from isthmus.model.rules import Rules
 from isthmus.statistics.contract import Estimate
 
 REFUSED = {"refused", "failed"}
+# Facts that are not measured on the output: no result can hold the one, and what would break the other was withheld before.
+BY_CONSTRUCTION = frozenset({"rows", "names", "extension", "site_smallest", "smallest_difference", "smallest_step"})
 BUNDLE = ".isthmus"  # what a result leaves in: canonical JSON, sealed
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +13,10 @@ from isthmus.sdk.artefacts.words import moment
 
 if TYPE_CHECKING:
     from isthmus.federation.grounds import Again
-    from isthmus.governance.rulepack import Pack, Rule
+    from isthmus.governance.rulepack import Pack
     from isthmus.ledger.entries import Entry
 
 _OPEN = ("fail", "unknown")
-_FACT = re.compile(r"\b(?:a|s|site|sig|o|now)(?:\.[a-z_0-9]+)*\b(?![(\'\"])")
 _AT_HUB = "The hub judges no rule: each site does, and holds that in its own ledger. Ask the sites for theirs."
 
 
@@ -61,13 +59,16 @@ def decisions(told: Told) -> Iterator[Part]:
 
 def _whole(told: Told, pack: Pack, entry: Entry, each: Mapping[str, Any]) -> Iterator[Part]:
     name = f"Entry {entry.sequence}: {each.get('gate')}, {_about(entry.facts, each)}"
+    from isthmus.federation.grounds import facts_read
+
     known = {rule.id: rule for rule in pack.rules}
+    built = each.get("by_construction", {})
     again, why = _again(told, pack, each)
     verdicts = {v.rule.id: v.outcome for v in again.verdicts} if again else {}
     rows = (
         (
             rule,
-            outcome,
+            f"{outcome}, by construction: {', '.join(built[rule])}" if rule in built else outcome,
             known[rule].citation if rule in known else "a consortium's own pack; see its file",
             ", ".join(facts_read(known[rule])) if rule in known else "",
             verdicts.get(rule, "not judged"),
@@ -102,11 +103,6 @@ def _again(told: Told, pack: Pack, each: Mapping[str, Any]) -> tuple[Again | Non
     if withheld:
         return again, f"Judged again without {withheld}, which no ledger holds: a rule that reads it is unknown here."
     return again, "The facts below are NOT those of the digest that was entered."
-
-
-def facts_read(rule: Rule) -> list[str]:
-    """The facts that a rule of the pack names, in order."""
-    return sorted(set(_FACT.findall(f"{rule.applies} {rule.requires}")))
 
 
 def _about(entry: Mapping[str, Any], decision: Mapping[str, Any]) -> str:
