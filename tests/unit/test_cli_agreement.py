@@ -191,7 +191,7 @@ def test_diff_speaks_plainly(tmp_path, capsys):
     assert run("agreement", "diff", old, old) == 0
     assert "no difference" in capsys.readouterr().out
     assert run("agreement", "diff", old, new, "--json") == 0
-    assert json.loads(capsys.readouterr().out)["changes"] == ["analyses: crosstab removed"]
+    assert json.loads(capsys.readouterr().out)["changes"] == ["analyses: crosstab removed (stricter)"]
 
 
 def test_show_lists_purposes_and_flows(tmp_path, capsys):
