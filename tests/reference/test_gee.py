@@ -86,3 +86,13 @@ def test_clusters_lie_inside_a_site(cluster: str) -> None:
     with pytest.raises(Invalid, match="inside a site") as caught:
         run("gee", {**QUESTIONS["binomial"], "cluster": cluster}, timed())
     assert caught.value.code == "E-CLUSTER"
+
+
+@pytest.mark.parametrize("correlation", ["exchangeable", "independence"])
+@pytest.mark.parametrize("make", [lambda r: 1.0 + 2.0 * r["age"], lambda r: r["age"] * 0.0 + 1.7])
+def test_an_outcome_without_residuals_is_an_error(make, correlation: str) -> None:
+    rows = timed()
+    rows["y"] = make(rows)
+    with pytest.raises(Invalid, match="'y'") as caught:
+        run("gee", {**ASKED["gaussian"], "formula": "y ~ age", "correlation": correlation}, rows)
+    assert caught.value.code == "E-OUTCOME"

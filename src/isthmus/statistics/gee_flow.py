@@ -30,6 +30,7 @@ from isthmus.summary import Field, FloatArray, Layout
 
 MOST = 20  # rounds of scoring; each mixes the clusters' sums anew
 SETTLED = 1e-11  # change of alpha in the last round
+EXACT = 1e-24  # mean square of the residuals of a gaussian outcome, over its variance: below this they are rounding
 ALIKE = 1.0 - 1e-9  # alpha from here on: rows of a cluster repeat each other
 
 
@@ -136,6 +137,12 @@ def fit(model: Model, cluster: str, exchangeable: bool) -> Flow:
         rounds += 1
         n, clusters, pairs = np.rint(pooled["counts"]).tolist()
         phi = float(pooled["moments"][0]) / n
+        if not phi > (EXACT if model.family.base == "gaussian" else 0.0):
+            raise Invalid(
+                "E-OUTCOME",
+                f"outcome {model.outcome!r} is fitted without any residual",
+                "nothing is left to estimate errors from",
+            )
         if clusters < 2:
             raise Invalid("E-CLUSTER", f"{cluster!r} has one value only", "cluster by a variable with many")
         after = _alpha(cluster, model, float(pooled["moments"][1]) / phi, pairs) if exchangeable else 0.0
