@@ -10,13 +10,14 @@ from governance_worked import DUTIES, worked_agreement
 from typer.testing import CliRunner
 
 from isthmus.cli import app
+from isthmus.cli.agreement import pinned
 from isthmus.data.dictionary import read_codebook
 from isthmus.data.yaml_text import load_yaml
 from isthmus.federation.revocations import beside
 from isthmus.governance.drafting import write_text
 from isthmus.governance.guide import questions
 from isthmus.governance.revocation import revoke
-from isthmus.governance.rulepack import packed
+from isthmus.governance.rulepack import own_pack, pack_digest, packed
 from isthmus.governance.signing import sign_agreement, unsigned
 from isthmus.model.canonical import digest
 from stated_rules import STRICT
@@ -104,6 +105,18 @@ def test_a_signature_that_does_not_count_is_refused_with_its_rule(tmp_path, caps
     file.write_text(write_text(unsigned(worked_agreement())))
     assert run("agreement", "check", file) == 8
     assert "rule GOV-01: 21 CFR 11.70" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_new_agreement_pins_its_rule_pack_and_check_says_where_none_is_pinned(tmp_path, capsys):
+    own = pack_digest(own_pack())
+    made = pinned(worked_agreement())
+    assert made.duties.rule_pack == own
+    assert pinned(made) is made
+    other = "sha256:" + "b" * 64
+    for changed, told in (({}, "pins no rule pack"), ({"rule_pack": own}, ""), ({"rule_pack": other}, "pins the rule")):
+        run("agreement", "check", signed_file(tmp_path / "a.yaml", duties=DUTIES | changed))
+        said = " ".join(capsys.readouterr().out.split())
+        assert (told in said) if told else ("look: the agreement pins" not in said)
 
 
 @pytest.mark.parametrize("template", ["uk-us-academic", "uk-us-company", "one-country"])

@@ -8,7 +8,7 @@ import yaml
 
 from isthmus.data.yaml_text import load_yaml
 from isthmus.governance.rulepack import extended, own_pack, pack_digest, packed, read_pack
-from isthmus.governance.selfcheck import deletions, planted, shown, silenced_faults, worked_case
+from isthmus.governance.selfcheck import deletions, planted, proven, shown, silenced_faults, worked_case
 from isthmus.governance.verdicts import check_decision, decide, recorded, verdicts, worst
 from isthmus.model.errors import Invalid, Refused
 
@@ -66,7 +66,21 @@ def test_a_constant_that_was_deleted_or_lost_an_entry_is_an_error(name):
         ("requires", "a.parties.all(p, "),
         ("applies", "a.x &&"),
         ("applies", "has(a.datasets) && true"),  # would switch the rule off when the fact is gone
-        ("requires", "k.nothing == 1"),
+        ("applies", "has (a.datasets) && true"),
+        ("applies", "has\n(a.datasets) && true"),
+        ("applies", "has // (\n (a.datasets) && true"),
+        ("applies", "a.?datasets.hasValue()"),
+        ("applies", "'''it's''' == a.id || has(a.x) || '''it's''' == a.id"),  # a string that hides code
+        ("applies", "a.id == r'\\' && has(a.x) && a.id != '\\''"),
+        ("applies", "false"),
+        ("applies", "k.evidence_years > 99"),
+        ("requires", "true"),
+        ("requires", "1 == 1"),
+        ("requires", "k.nothing == 1 && a.version > 0"),
+        ("requires", "a.version in k['nothing']"),
+        ("requires", "a.version == k [ 'evidence_years' ]"),
+        ("requires", "a.parties.all(k, k.party != '')"),
+        ("requires", "a.version == k\n.nothing"),
         ("requires", "o.rows"),  # the agreement gate knows no output
         ("requires", "b.c"),
         ("fault", {}),
@@ -94,6 +108,44 @@ def test_a_pack_of_ones_own_adds_and_never_replaces():
     with pytest.raises(Invalid) as caught:
         extended(PACK, read_pack(yaml.safe_dump({**own, "constants": {}, "rules": [rule]})))
     assert caught.value.code == "E-PACK"
+
+
+OWN = {"isthmus": "rule-pack/1", "id": "urn:ours", "version": 1, "date": "2026-11-25", "title": "Ours", "constants": {}}
+RULE = {
+    "id": "OURS-01", "gate": "agreement", "jurisdiction": "ours", "severity": "deny", "citation": "our committee",
+    "why": "Ours.", "applies": "true", "requires": "a.assessments.dpia.outcome == 'ok'",
+    "fault": {"a.assessments.dpia.outcome": "open"},
+}  # fmt: skip
+
+
+def ours(**changed):
+    return proven(PACK, read_pack(yaml.safe_dump({**OWN, "rules": [{**RULE, **changed}]})))
+
+
+def test_a_rule_of_ones_own_that_shows_itself_is_taken():
+    assert ours().rules[-1].id == "OURS-01"
+    has = {"requires": "has(a.assessments.dpia)", "fault": {"a.assessments.dpia": None}}
+    assert ours(**has).rules[-1].requires == has["requires"]
+    text = ours(requires="a.id != 'has(k)' && a.assessments.dpia.outcome == 'ok'", applies="a.id != 'has(k)'")
+    assert text.rules[-1].applies == "a.id != 'has(k)'"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"fault": {"a.id": "x"}}, "does not fire"),
+        ({"fault": {"a.nowhere.title": "x"}}, "does not have"),
+        ({"fault": {"a.parties.9.country": "x"}}, "does not have"),
+        ({"requires": "true || a.assessments.dpia.outcome == 'ok'"}, "does not fire"),
+        ({"applies": "'dpia' in a.assessments"}, "falls silent where the fact a.assessments.dpia is missing"),
+        ({"applies": "a.assessments.exists(x, x == 'dpia')"}, "falls silent where the fact a.assessments.dpia"),
+        ({"applies": "size(a.datasets) > 999"}, "does not fire"),
+    ],
+)
+def test_a_rule_of_ones_own_that_does_not_is_refused(changed, told):
+    with pytest.raises(Invalid, match=told) as caught:
+        ours(**changed)
+    assert (caught.value.code, caught.value.where) == ("E-PACK", "OURS-01")
 
 
 # ---- each rule

@@ -22,7 +22,8 @@ from isthmus.governance.admission import RunRequest
 from isthmus.governance.agreement import Agreement, agreement_digest, shared_rules
 from isthmus.governance.facts import Asking, Known, agreement_facts, signature_facts, site_facts, study_facts, today
 from isthmus.governance.passport import read_passport
-from isthmus.governance.rulepack import Pack, extended, own_pack, pack_digest, read_pack
+from isthmus.governance.rulepack import Pack, own_pack, pack_digest, read_pack
+from isthmus.governance.selfcheck import proven
 from isthmus.governance.verdicts import Decision, RuleRefused, check_decision, decide, facts_digest, recorded
 from isthmus.model.canonical import canonical
 from isthmus.model.codebook import Codebook
@@ -219,13 +220,14 @@ def law_of(config: Config, agreement: Agreement, revocations: Revocations, reach
     """The law of a site: the pack that comes with Isthmus, and the one its configuration adds.
 
     Raises:
-        Untrusted: E-PACK, the agreement names another pack. Invalid: E-PACK and those of `read_pack`.
+        Untrusted: E-PACK, the agreement names another pack. Invalid: E-PACK and those of `read_pack`,
+            and `proven`.
         Unavailable: E-FILE.
     """
     pack, own = own_pack(), config.site().rule_pack
     if own is not None:
         try:
-            pack = extended(pack, read_pack(config.path(own).read_text(encoding="utf-8"), own))
+            pack = proven(pack, read_pack(config.path(own).read_text(encoding="utf-8"), own))
         except (OSError, UnicodeDecodeError) as error:
             raise Unavailable("E-FILE", "the rule pack cannot be read", "check [site] rule_pack", own) from error
     agreed = agreement.duties.rule_pack if agreement.duties else None

@@ -14,6 +14,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 
 from isthmus.data.yaml_text import load_yaml
+from isthmus.governance.expressions import CONSTANTS, constants, hushes
 from isthmus.model.canonical import digest
 from isthmus.model.errors import Invalid
 from isthmus.model.names import Digest
@@ -35,7 +36,6 @@ ROOTS: Mapping[str, frozenset[str]] = {
 }
 _ALL_ROOTS = frozenset().union(*ROOTS.values())
 _ID = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)+\Z")
-_CONSTANT = re.compile(r"(?<![\w.])k\.(\w+)")
 
 
 @record
@@ -95,7 +95,7 @@ class Pack:
 
         A certificate, an approval or a lawful basis that was in date when a study began may run out before its end.
         """
-        dated = {rule.id for rule in self.at("run") if "now" in _roots(rule) <= ROOTS["operations"]}
+        dated = {rule.id for rule in self.at("run") if "now" in set().union(*_roots(rule)) <= ROOTS["operations"]}
         return tuple(rule for rule in self.rules if rule.gate == "operations" or rule.id in dated)
 
 
@@ -104,7 +104,8 @@ def read_pack(text: str, where: str = "rules") -> Pack:
 
     Raises:
         Invalid: E-YAML, E-UNKNOWN-KEY, E-MISSING-KEY, E-TYPE; E-PACK, an id twice, an expression that cannot be read,
-            a fact that the gate does not have, a constant that is missing, unused or incomplete.
+            that is about no fact or asks for one that may be missing, a fact that the gate does not have, a constant
+            that is missing or incomplete.
     """
     pack = parse(Pack, load_yaml(text, frozenset()), where)
     for place, problem in _problems(pack):
@@ -185,23 +186,45 @@ def _of_rules(rules: Sequence[Rule]) -> Problems:
             yield rule.id, f"rule {rule.id!r}: ids are capitals, digits and dashes, each once"
         if not rule.fault:
             yield rule.id, f"rule {rule.id} has no planted fault"
-        if "has(" in rule.applies:  # a deleted fact would then switch the rule off
-            yield rule.id, f"rule {rule.id}: `applies` may not ask has()"
-        for name in sorted(_roots(rule) - ROOTS[rule.gate]):
-            yield rule.id, f"rule {rule.id} speaks of {name!r}, which the {rule.gate} gate does not know"
+        for problem in _of_rule(rule):
+            yield rule.id, f"rule {rule.id}: {problem}"
 
 
-def _roots(rule: Rule) -> set[str]:
-    """Facts that a rule's expressions begin with: names that are not bound inside them."""
-    found: set[str] = set()
-    for program, text in zip(compiled(rule), (rule.applies, rule.requires), strict=True):
-        bound = set(re.findall(r"\.(?:all|exists|exists_one|map|filter)\(\s*(\w+)\s*,", text))
-        found |= {name for name in program.variables() if name in _ALL_ROOTS or name not in bound}
+def _of_rule(rule: Rule) -> Iterator[str]:
+    applies, requires = _roots(rule)
+    for name in sorted((applies | requires) - ROOTS[rule.gate]):
+        yield f"it speaks of {name!r}, which the {rule.gate} gate does not know"
+    if rule.applies.strip() != "true" and not applies - {CONSTANTS}:
+        yield "`applies` is 'true' or about facts"
+    if rule.requires.strip() != "false" and not requires - {CONSTANTS}:
+        yield "`requires` is about no fact"
+    try:
+        if hushes(rule.applies):  # a deleted fact would then switch the rule off
+            yield "`applies` may not ask has(), nor for an optional part"
+        _used(rule)
+    except ValueError as error:
+        yield str(error)
+
+
+def _roots(rule: Rule) -> tuple[set[str], set[str]]:
+    """Facts that `applies` and `requires` begin with: names that are not bound inside them."""
+    applies, requires = compiled(rule)
+    return _free(applies, rule.applies), _free(requires, rule.requires)
+
+
+def _free(program: Program, text: str) -> set[str]:
+    bound = set(re.findall(r"\.(?:all|exists|exists_one|map|filter)\(\s*(\w+)\s*,", text))
+    found = {name for name in program.variables() if name in _ALL_ROOTS or name not in bound}
     return {name for name in found if not name.startswith("@")}
 
 
+def _used(rule: Rule) -> set[str]:
+    """Constants of a rule. ValueError where that cannot be told."""
+    return {*constants(rule.applies), *constants(rule.requires)}
+
+
 def _of_constants(pack: Pack) -> Problems:
-    used = {name for rule in pack.rules for name in _CONSTANT.findall(rule.applies + " " + rule.requires)}
+    used = {name for rule in pack.rules for name in _used(rule)}
     for name in sorted(used - set(pack.constants)):
         yield f"constants.{name}", f"the constant {name!r} is missing: rules use it"
     for name, constant in pack.constants.items():

@@ -8,11 +8,13 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from isthmus.data.yaml_text import load_yaml
-from isthmus.governance.rulepack import Pack, Rule, packed
+from isthmus.governance.rulepack import Pack, Rule, extended, packed
 from isthmus.governance.verdicts import Facts, Outcome, verdicts
+from isthmus.model.errors import Invalid
 from isthmus.model.record import record
 
 # From an outcome to one of these when a fact is taken away: the rule was silenced. `pass` to `pass` is not: the rule
@@ -54,6 +56,46 @@ def worked_case() -> dict[str, Any]:
     return facts
 
 
+def proven(pack: Pack, more: Pack) -> Pack:
+    """`pack` with a consortium's own rules, once each has fired on its planted fault and no missing fact silences one.
+
+    Raises:
+        Invalid: E-PACK, with the rule; and as `extended`.
+    """
+    both = extended(pack, more)
+    for rule in more.rules:
+        problem = _unproven(replace(both, rules=(rule,)), rule, worked_case())
+        if problem:
+            hint = "see `A pack of your own` in docs/reference/governance.md"
+            raise Invalid("E-PACK", f"rule {rule.id}: {problem}", hint, rule.id)
+    return both
+
+
+def _unproven(pack: Pack, rule: Rule, facts: Facts) -> str:
+    """Why a rule cannot be relied on; "" where it can. `pack` holds it alone."""
+    try:
+        fault = _on_fault(pack, rule, facts)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return "its planted fault changes a fact that the worked case does not have"
+    if fault != "fail":
+        return f"it does not fire on its planted fault (it says {fault})"
+    named = _named(rule)
+    (before,) = verdicts(pack, (rule,), facts)
+    taken = (_deletion(pack, facts, path, [before.outcome]) for path in paths(facts) if _last(path) in named)
+    silent = next((deleted.fact for deleted in taken if deleted.silenced), "")
+    silent = silent or next((fact for _, fact in silenced_faults(pack, facts)), "")
+    return f"it falls silent where the fact {silent} is missing" if silent else ""
+
+
+def _named(rule: Rule) -> set[str]:
+    """Every word of a rule: it reads no fact that it does not name."""
+    return set(re.findall(r"\w+", f"{rule.applies} {rule.requires}"))
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
 def shown(pack: Pack, facts: Facts) -> tuple[Shown, ...]:
     """Every rule on the worked case and on its own fault."""
     held = verdicts(pack, pack.rules, facts)
@@ -71,8 +113,8 @@ def silenced_faults(pack: Pack, facts: Facts) -> list[tuple[str, str]]:
     found = []
     for rule in pack.rules:
         faulty = planted(facts, rule.fault)
-        words = set(re.findall(r"\w+", f"{rule.applies} {rule.requires}"))
-        for path in (p for p in paths(faulty) if p.rpartition(".")[2] in words):  # no rule reads what it does not name
+        named = _named(rule)
+        for path in (p for p in paths(faulty) if _last(p) in named):
             (verdict,) = verdicts(pack, (rule,), planted(faulty, {path: None}))
             if verdict.outcome in SILENT["fail"]:
                 found.append((rule.id, path))
