@@ -24,7 +24,9 @@ def test_bare_the_two_sums_differ_by_one_patient(leak: Say) -> None:
     n = [int(a.total(k, "n")) for a, k in ((table, "t"), (model, "m"))]
     assert n[0] - n[1] == 1
     total = sum(r["SBP"] for t in sites.tables.values() for r in t.to_pylist() if r["AGE"] <= VICTIMS_AGE)
-    rest = 128.0 * model.total("m", "right")
+    rest = (
+        128.0 * model.total("m", "right") + 200.0 * n[1]
+    )  # the codebook says 0 to 400: about the middle, over a power of two
     secret = sites.tables["leeds"]["SBP"][VICTIM].as_py()
     assert total - rest == pytest.approx(secret, rel=1e-6)
     leak(f"one patient's pressure, {secret:.0f}, exactly")

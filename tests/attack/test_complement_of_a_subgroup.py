@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from history_lab import VICTIM, VICTIMS_AGE, Forgetful, Recalling
-from test_differencing import PRESSURE, SCALE, SUM
+from test_differencing import PRESSURE, summed
 
 from attack import Attack, Say
 from isthmus.disclosure.history import FAMILY
@@ -25,10 +25,8 @@ WHOLE, BELOW, ABOVE = None, f"AGE < {VICTIMS_AGE}", f"AGE > {VICTIMS_AGE}"
 
 def test_it_works_on_sites_that_forget(leak: Say) -> None:
     sites = Forgetful()
-    totals = [sites.ask(where, m=PRESSURE).total("m", SUM) for where in (WHOLE, BELOW, ABOVE)]
-    assert SCALE * (totals[0] - totals[1] - totals[2]) == pytest.approx(
-        sites.tables["leeds"]["SBP"][VICTIM].as_py(), rel=1e-9
-    )
+    totals = [summed(sites.ask(where, m=PRESSURE)) for where in (WHOLE, BELOW, ABOVE)]
+    assert totals[0] - totals[1] - totals[2] == pytest.approx(sites.tables["leeds"]["SBP"][VICTIM].as_py(), rel=1e-9)
     leak("one patient's pressure, exactly")
 
 

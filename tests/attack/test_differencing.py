@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from history_lab import VICTIM, VICTIMS_AGE, Forgetful, Recalling
+from history_lab import VICTIM, VICTIMS_AGE, Asked, Forgetful, Recalling
 
 from attack import Attack, Say
 from isthmus.disclosure.history import NEAR
@@ -19,14 +19,23 @@ ATTACK = Attack("Differencing: a ward, and the ward without one patient", "histo
 
 WITH, WITHOUT = f"AGE <= {VICTIMS_AGE}", f"AGE < {VICTIMS_AGE}"
 PRESSURE = {"glm": {"formula": "SBP ~ 1", "family": "gaussian"}}
-SUM, SCALE = "right", 128.0  # of a column that ranges to 400, sums are over a power of two
+SUM, SCALE, CENTRE = (
+    "right",
+    128.0,
+    200.0,
+)  # of a column that ranges to 400, sums are about its middle, over a power of two
+
+
+def summed(asked: Asked) -> float:
+    """The outcome's sum, from what the hub holds."""
+    return SCALE * asked.total("m", SUM) + CENTRE * asked.total("m", "n")
 
 
 def recovered(sites: Forgetful) -> float:
     more, less = sites.ask(WITH, m=PRESSURE), sites.ask(WITHOUT, m=PRESSURE)
     assert not more.refused("m")
     assert not less.refused("m")
-    return SCALE * (more.total("m", SUM) - less.total("m", SUM))
+    return summed(more) - summed(less)
 
 
 def test_it_works_on_sites_that_forget(leak: Say) -> None:

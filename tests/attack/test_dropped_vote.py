@@ -156,19 +156,18 @@ def test_one_refusal_among_the_votes_is_what_counts(tmp_path: Path) -> None:
 
 
 def test_training_is_that_of_the_day_on_which_the_ledger_took_the_vote_in(tmp_path: Path) -> None:
-    """All trainings end the day before: votes that were entered on that day count, and votes of the day after do not."""
-    before = NOW - timedelta(days=1)
-    ended = alliance(str(before.date()))
+    """All trainings end today: votes that were entered today count, and the same ones entered tomorrow do not."""
+    ended = alliance(str(NOW.date()))
     old = [
-        sign_approval(make_approval(OVER, "result", "accept", person(who), (before, "")), key_of(who))
+        sign_approval(make_approval(OVER, "result", "accept", person(who), (NOW, "")), key_of(who))
         for who in ("cleo", "cora")
     ]
-    early = ledger(*old, at=before)
+    early = ledger(*old, at=NOW)
     for name in ("early", "late"):
         (tmp_path / name).mkdir()
     assert released(tmp_path / "early", old, early, ended).answer.verdict == "released"
     with pytest.raises(Refused, match="E-TRAINING"):
-        released(tmp_path / "late", old, ledger(*old), ended)
+        released(tmp_path / "late", old, ledger(*old, at=NOW + timedelta(days=1)), ended)
     with pytest.raises(Untrusted):  # entries of a ledger that this site does not hold
         witness(open_store(tmp_path / "other.db")).voted(votes_in(early), OVER.run)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from history_lab import ROWS, Forgetful, Recalling, ward
-from test_differencing import PRESSURE, SCALE, SUM
+from test_differencing import PRESSURE, summed
 
 from attack import Attack, Say
 
@@ -34,7 +34,7 @@ def admit(sites: Forgetful, patients: int) -> None:
 
 
 def total(sites: Forgetful) -> float:
-    return SCALE * sites.ask(m=PRESSURE).total("m", SUM)
+    return summed(sites.ask(m=PRESSURE))
 
 
 def test_it_works_on_sites_that_forget(leak: Say) -> None:

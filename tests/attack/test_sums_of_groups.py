@@ -32,7 +32,7 @@ def solved(group: np.ndarray, table: dict, question: dict, sizes: np.ndarray) ->
     mixture = 1.0 / (1.0 + squares[:, None] * sizes)  # of the sums of the outcome, in the intercept's column
     cells = pooled["grams"][:, 0, -1] / np.asarray(params["lift"])
     found = np.linalg.lstsq(mixture, cells, rcond=None)[0]
-    return found * float(params["response_scale"])
+    return found * float(params["response_scale"]) + float(params["response_centre"]) * sizes
 
 
 def test_bare_sums_give_every_sites_mean(leak):

@@ -278,6 +278,11 @@ def test_an_empty_list_switches_no_rule_off(name):
     assert caught.value.where == f"datasets.statins.custody.{name}"
 
 
+def test_synthetic_data_are_about_nobody():
+    nobody = {"identifiability": "synthetic", "subjects": [], "categories": [], "origins": []}
+    assert outcomes(facts(worked_agreement(**custody(uk=nobody))))["XB-11"] == "pass"
+
+
 @pytest.mark.parametrize("subjects", [["DE"], ["GB", "FR"]])
 def test_people_of_a_country_whose_law_is_not_here_stop_the_agreement(subjects):
     assert outcomes(facts(worked_agreement(**custody(uk={"subjects": subjects}))))["XB-11"] == "fail"

@@ -97,7 +97,7 @@ def test_changes_of_logins_and_issuers_are_said_in_words() -> None:
     assert differences(before, after) == [
         f"person dr ada: logins: {BROKER} as ada-2 added",
         f"passport issuer {GRANTS}: keys: replaced by another",
-        f"passport issuers: {BROKER} added",
+        f"passport issuers: {BROKER} added (weaker)",
     ]
 
 

@@ -60,7 +60,8 @@ def _custody(agreement: Agreement) -> Problems:
         for custody in entry.custody or ():
             if custody.controller not in parties:
                 yield place, f"controller {custody.controller!r} is not among the parties"
-            for name in ("subjects", "categories", "origins"):
+            invented = custody.identifiability == "synthetic"  # about nobody
+            for name in () if invented else ("subjects", "categories", "origins"):
                 if not getattr(custody, name):  # a rule about any of them would be about nothing
                     yield f"{place}.{name}", f"{custody.controller!r} states no {name}"
             yield from _shapes(custody, place)
