@@ -22,6 +22,7 @@ from isthmus.federation.reasons import error_of
 from isthmus.model.errors import IsthmusError, Unavailable, Untrusted
 
 BACKOFF = (0.1, 1.0)  # seconds: first and longest pause before dialling again
+REFUSING = 15.0  # longest pause after this site refused what the hub said: it would refuse it again
 GREETING = 10.0  # seconds for the three opening documents
 
 
@@ -74,7 +75,8 @@ class SiteClient:
             while not self._stopped.is_set():
                 ended = await self._once(channel)
                 await self._branch.left(ended)
-                pause = BACKOFF[0] if self._link is not None else min(2 * pause, BACKOFF[1])
+                opened, refused = self._link is not None, ended.how == "error"
+                pause = BACKOFF[0] if opened and not refused else min(2 * pause, REFUSING if opened else BACKOFF[1])
                 self._link = None
                 await self._rest(pause)
 
