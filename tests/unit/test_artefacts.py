@@ -198,6 +198,20 @@ def test_agreement_shows_signatures_and_what_changed() -> None:
     assert dict(broken.about)["Signatures"].startswith("DO NOT HOLD")
 
 
+def test_a_revoked_agreement_is_not_in_force_and_has_ended() -> None:
+    agreement = draft()
+    said = entry("revocation", 9, agreement=agreement_digest(agreement), by="carol", party="leeds-nhs", reason="done")
+    for of, state in (
+        (replace(told(), entries=(said,)), "NOT IN FORCE: revoked by carol"),
+        (told(), "signed by every"),
+    ):
+        lines = dict(part(document("agreement", of), "The agreement").rows)
+        assert lines["state"].startswith(state)
+    ended = {line[2] for line in rows("calendar", "What ends", replace(told(), entries=(said,)))}
+    assert "agreement, revoked" in ended
+    assert "agreement" not in ended
+
+
 def test_projects_name_people_in_the_register_and_nobody_in_the_public_page() -> None:
     (line,) = rows("projects", "Register", told())
     assert line[5] == "dr ada"

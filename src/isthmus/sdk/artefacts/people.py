@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from isthmus.governance.agreement import HubEntry, Person, SiteEntry
+from isthmus.ledger.entries import Entry
 from isthmus.model.record import record
 from isthmus.sdk.artefacts.pages import BLANK, Lines, Part, facts, listed
 from isthmus.sdk.artefacts.told import Told
@@ -28,6 +29,9 @@ def agreement(told: Told) -> Iterator[Part]:
 
     stated = told.agreement
     state = "signed by every party" if not told.unsigned else f"NOT IN FORCE: {told.unsigned}"
+    revoked = _revoked(told)
+    if revoked is not None:
+        state = f"NOT IN FORCE: revoked by {revoked.facts.get('by')} on {moment(revoked.time)}"
     yield facts(
         "The agreement",
         ("title", stated.title),
@@ -52,6 +56,14 @@ def agreement(told: Told) -> Iterator[Part]:
         changes = tuple(differences(told.previous, stated))
         yield Lines(title=f"What changed since version {told.previous.version}", lines=changes or ("Nothing.",))
     yield _events(told, "Revocations", "revocation")
+
+
+def _revoked(told: Told) -> Entry | None:
+    """The ledger's first entry of a revocation of this version."""
+    from isthmus.governance.agreement import agreement_digest
+
+    digest = agreement_digest(told.agreement)
+    return next((e for e in told.of("revocation") if e.facts.get("agreement") == digest), None)
 
 
 def access(told: Told) -> Iterator[Part]:
@@ -137,7 +149,9 @@ def calendar(told: Told) -> Iterator[Part]:
 def endings(told: Told) -> list[Ending]:
     """Every dated thing of an agreement, earliest first."""
     found = [*_of_parties(told), *_of_people(told), *_of_data(told), *_of_places(told)]
-    found.append(Ending(day=told.agreement.expires, what="agreement", whose=told.agreement.id))
+    revoked = _revoked(told)
+    ended = ("agreement", told.agreement.expires) if revoked is None else ("agreement, revoked", revoked.time)
+    found.append(Ending(day=ended[1], what=ended[0], whose=told.agreement.id))
     return sorted(found, key=lambda e: (e.day, e.what, e.whose))
 
 
