@@ -114,7 +114,7 @@ def _report(question: Correlation, setting: Setting, estimate: Estimate) -> dict
     products, n = estimate.values["products"], float(estimate.counts["n"].values[0])
     cells = [
         {"first": question.variables[i], "second": question.variables[j]}
-        | dict(_pair(products[i, j] / math.sqrt(products[i, i] * products[j, j]), n, setting.conf_level))
+        | dict(pair_cell(products[i, j] / math.sqrt(products[i, i] * products[j, j]), n, setting.conf_level))
         for i, j in combinations(range(len(products)), 2)
     ]
     return {
@@ -127,12 +127,18 @@ def _report(question: Correlation, setting: Setting, estimate: Estimate) -> dict
     }
 
 
-def _pair(found: float, n: float, conf_level: float) -> Mapping[str, float | None]:
-    """Correlation with Fisher's interval (from 4 rows on) and Student's test, as `cor.test`."""
+def pair_cell(
+    found: float, n: float, conf_level: float, *, ranks: bool = False, rounding: float = ROUNDING
+) -> Mapping[str, float | None]:
+    """A correlation with Fisher's interval (from 4 rows on) and Student's test, as `cor.test`.
+
+    Of `ranks` the variance of Fisher's z is Bonett and Wright's; what lies within `rounding` of 1 or -1 is that.
+    """
     r = max(-1.0, min(1.0, found))
-    inside = 1.0 - abs(r) > ROUNDING
+    inside = 1.0 - abs(r) > rounding
     r = r if inside else math.copysign(1.0, r)
-    reach = quantile(conf_level) / math.sqrt(n - 3.0) if n > 3.0 else math.nan
+    wider = math.sqrt(1.0 + r * r / 2.0) if ranks else 1.0
+    reach = quantile(conf_level) * wider / math.sqrt(n - 3.0) if n > 3.0 else math.nan
     ends = [math.tanh(math.atanh(r) + side * reach) for side in (-1.0, 1.0)] if inside else [r, r]
     statistic = r * math.sqrt((n - 2.0) / (1.0 - r * r)) if inside and n > 2.0 else math.nan
     p_value = two_sided(statistic, n - 2.0) if math.isfinite(statistic) else 0.0 if not inside else math.nan

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.model.codebook import Codebook, Variable
+from isthmus.model.errors import Refused
 from isthmus.statistics import grids, halving
 from isthmus.statistics.contract import Answer, Grid, Round
 from isthmus.statistics.grids import Cells
@@ -89,6 +90,12 @@ def summarised(what: Cut, values: Sorted, recorded: bool, asked: Round) -> Answe
         blocks += halving.choices(leaves, tree)
     blank = np.zeros(sum(len(block) for block in blocks), dtype=np.uint64)
     return Answer(Summary(asked.layout, {"cuts": blank}), choices=tuple(blocks))
+
+
+def uncut(name: str, whom: str, instead: str) -> Refused:
+    """The refusal where all rows lie in one cell: no cut has enough of `whom` on either side."""
+    message = f"no cut of {name!r} leaves enough {whom} on either side at every site"
+    return Refused("E-DISCLOSURE", message, f"a wider population, {instead}, or sites that are larger")
 
 
 def counts(name: str, values: Sorted, grid: Grid) -> IntArray:

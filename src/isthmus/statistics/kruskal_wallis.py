@@ -25,7 +25,7 @@ import numpy as np
 
 from isthmus.evidence import Counts, Evidence
 from isthmus.model.codebook import Codebook
-from isthmus.model.errors import Invalid, Refused
+from isthmus.model.errors import Invalid
 from isthmus.model.record import record
 from isthmus.statistics import cutting, grids, linear, ranks
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
@@ -116,8 +116,7 @@ def _check_cells(question: KruskalWallis, at: Counted, finest: bool) -> None:
         return
     if finest or at.grid.recorded:
         raise Invalid("E-COLLINEAR", f"column {question.variable!r} is constant", "leave it out")
-    message = f"no cut of {question.variable!r} leaves enough people of each group on either side at every site"
-    raise Refused("E-DISCLOSURE", message, "a wider population, fewer and larger groups, or sites that are larger")
+    raise cutting.uncut(question.variable, "people of each group", "fewer and larger groups")
 
 
 def _summarise(question: KruskalWallis, setting: Setting, prepared: Rows, asked: Round) -> Answer:
@@ -160,25 +159,24 @@ def _statistic(totals: FloatArray, table: IntArray, moved: FloatArray | float) -
     n = float(table.sum())
     sizes = table.sum(axis=1).astype(np.float64)
     away = np.maximum(np.abs(totals - sizes * (n + 1.0) / 2.0) + moved, 0.0)
+    return 12.0 / (n * (n + 1.0)) * float(np.add.accumulate(away * away / sizes)[-1]) / _untied(table, n)
+
+
+def _untied(table: IntArray, n: float) -> float:
+    """What ties by cell leave of the ranks' variance."""
     ties = table.sum(axis=0).astype(np.float64)
-    tied = float(np.add.accumulate(ties * ties * ties - ties)[-1]) / (n * n * n - n)
-    return 12.0 / (n * (n + 1.0)) * float(np.add.accumulate(away * away / sizes)[-1]) / (1.0 - tied)
+    return 1.0 - float(np.add.accumulate(ties * ties * ties - ties)[-1]) / (n * n * n - n)
 
 
 def _bound(totals: FloatArray, table: IntArray, single: Any) -> float:
     """How far the statistic of the rows' own ranks may lie: rank sums move by half of the pairs with other groups in a
     cell, and up to all ties of a cell of several values may be none."""
-    inside = table[:, ~single]
-    rest = inside.sum(axis=0) - inside
-    reach = (inside * rest).sum(axis=1) / 2.0
-    found = _statistic(totals, table, 0.0)
-    apart = np.where(single, table, 0)
     n = float(table.sum())
-    ties = table.sum(axis=0).astype(np.float64)
-    loose = apart.sum(axis=0).astype(np.float64)
-    scale = [1.0 - float(np.add.accumulate(t * t * t - t)[-1]) / (n * n * n - n) for t in (ties, loose)]
-    least = _statistic(totals, table, -reach) * scale[0] / scale[1]  # without ties the correction divides by more
-    return max(_statistic(totals, table, reach) - found, found - least)
+    inside = table[:, ~single]
+    reach = (inside * (inside.sum(axis=0) - inside)).sum(axis=1) / 2.0
+    found = _statistic(totals, table, 0.0)
+    loose = _untied(table, n) / _untied(np.where(single, table, 0), n)  # without ties the correction divides by more
+    return max(_statistic(totals, table, reach) - found, found - _statistic(totals, table, -reach) * loose)
 
 
 STATISTIC = Statistic(

@@ -24,7 +24,7 @@ import numpy as np
 
 from isthmus.evidence import Counts, Evidence
 from isthmus.model.codebook import Codebook
-from isthmus.model.errors import Invalid, Refused
+from isthmus.model.errors import Invalid
 from isthmus.model.record import record
 from isthmus.statistics import cutting, grids, placements, ranks, roc_area
 from isthmus.statistics.accuracy import binary
@@ -183,8 +183,7 @@ def _area(name: str, direction: Direction, setting: Setting, at: Counted, finest
     single = ranks.single(at.grid, grids.declared(name, setting.dictionary).type == "integer")
     held = np.flatnonzero(at.counts.sum(axis=0))
     if held.size == 1 and not single[held[0]] and not finest:
-        message = f"no cut of {name!r} leaves enough of both classes on either side at every site"
-        raise Refused("E-DISCLOSURE", message, "a wider population, a marker of fewer values, or sites that are larger")
+        raise cutting.uncut(name, "of both classes", "a marker of fewer values")
     if direction == "higher":
         return roc_area.area(at.counts, single)
     found = roc_area.area(at.counts[:, ::-1], single[::-1])

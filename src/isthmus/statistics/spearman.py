@@ -27,15 +27,15 @@ import numpy as np
 
 from isthmus.evidence import Counts, Evidence, worst
 from isthmus.model.codebook import Codebook
-from isthmus.model.errors import Invalid, Refused
+from isthmus.model.errors import Invalid
 from isthmus.model.record import record
 from isthmus.statistics import cutting, grids, placements, ranks
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
+from isthmus.statistics.correlation import pair_cell
 from isthmus.statistics.cutting import Counted, Cut
 from isthmus.statistics.halving import Sorted
 from isthmus.statistics.histogram import grid_of
-from isthmus.statistics.inference import quantile, two_sided
-from isthmus.statistics.show import number, size
+from isthmus.statistics.show import size
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
 STAGES = 6  # ballots a variable, as `roc`
@@ -114,8 +114,13 @@ def _flow(question: Spearman, setting: Setting) -> Flow:
     n = int(held[0].counts.sum())
     params |= {f"share {i}": score / n for i, score in enumerate(scores)}
     pooled = yield Round(Layout(fields=(Field(name="products", shape=(pairs,), kind="sum"),)), params)
-    values = {"products": pooled["products"] * float(n) ** 2, "held": held, "scores": tuple(scores)}
-    whole = all(_exact(name, at, setting) for name, at in zip(question.variables, held, strict=True))
+    single = [
+        ranks.single(at.grid, grids.declared(name, setting.dictionary).type == "integer") for name, at in found.items()
+    ]
+    within = tuple(ranks.within(at, one) for at, one in zip(held, single, strict=True))
+    whole = not any(at.counts.sum(axis=0)[~one].any() for at, one in zip(held, single, strict=True))
+    between = tuple(ranks.between(at.counts.sum(axis=0), score) for at, score in zip(held, scores, strict=True))
+    values = {"products": pooled["products"] * float(n) ** 2, "held": held, "within": within, "between": between}
     counts = {"n": Counts("size", np.array([n]))}
     rounds = sum(at.rounds for at in held) + 1
     return Estimate("spearman", "exact" if whole else "grid", n, rounds, counts=counts, values=values)
@@ -138,16 +143,7 @@ def _check(name: str, at: Counted, finest: bool) -> None:
     if held.size == 1 and (finest or at.grid.recorded):
         raise Invalid("E-COLLINEAR", f"column {name!r} is constant", "leave it out")
     if held.size == 1:
-        message = f"no cut of {name!r} leaves enough people on either side at every site"
-        raise Refused(
-            "E-DISCLOSURE", message, "a wider population, a variable of fewer values, or sites that are larger"
-        )
-
-
-def _exact(name: str, at: Counted, setting: Setting) -> bool:
-    """Whether no cell with rows stands for several values."""
-    single = ranks.single(at.grid, grids.declared(name, setting.dictionary).type == "integer")
-    return not bool(at.counts.sum(axis=0)[~single].any())
+        raise cutting.uncut(name, "people", "a variable of fewer values")
 
 
 def _summarise(question: Spearman, setting: Setting, prepared: Rows, asked: Round) -> Answer:
@@ -175,15 +171,17 @@ def _products(question: Spearman, rows: Rows, asked: Round) -> Answer:
 
 
 def _report(question: Spearman, setting: Setting, estimate: Estimate) -> dict[str, Any]:
-    held, scores = estimate.values["held"], estimate.values["scores"]
+    held, between, within = (estimate.values[key] for key in ("held", "between", "within"))
     n = float(estimate.n)
-    between = [ranks.between(at.counts.sum(axis=0), score) for at, score in zip(held, scores, strict=True)]
-    within = [ranks.within(at, _single(name, at, setting)) for name, at in zip(question.variables, held, strict=True)]
     shown, bound = [], 0.0
     for (i, j), product in zip(combinations(range(len(held)), 2), estimate.values["products"].tolist(), strict=True):
         found = (product - n * ((n + 1.0) / 2.0) ** 2) / math.sqrt(between[i] * between[j])
         shown.append(
-            {"first": question.variables[i], "second": question.variables[j], **_pair(found, n, setting.conf_level)}
+            {
+                "first": question.variables[i],
+                "second": question.variables[j],
+                **pair_cell(found, n, setting.conf_level, ranks=True, rounding=ROUNDING),
+            }
         )
         bound = max(bound, _moved(found, (between[i], between[j]), (within[i], within[j])))
     body: dict[str, Any] = {
@@ -198,10 +196,6 @@ def _report(question: Spearman, setting: Setting, estimate: Estimate) -> dict[st
         edges = {name: list(at.grid.edges) for name, at in zip(question.variables, held, strict=True)}
         body |= {"bound": bound, "grid": {"edges": edges}}
     return body
-
-
-def _single(name: str, at: Counted, setting: Setting) -> Any:
-    return ranks.single(at.grid, grids.declared(name, setting.dictionary).type == "integer")
 
 
 def _moved(rho: float, between: tuple[float, float], within: tuple[float, float]) -> float:
@@ -220,19 +214,6 @@ def _moved(rho: float, between: tuple[float, float], within: tuple[float, float]
         for scale in (b1 * b2, (b1 + w1) * (b2 + w2))
     ]
     return max(abs(end - rho) for end in ends)
-
-
-def _pair(found: float, n: float, conf_level: float) -> Mapping[str, float | None]:
-    """Correlation with its interval (from 4 rows on) and Student's test."""
-    r = max(-1.0, min(1.0, found))
-    inside = 1.0 - abs(r) > ROUNDING
-    r = r if inside else math.copysign(1.0, r)
-    reach = quantile(conf_level) * math.sqrt((1.0 + r * r / 2.0) / (n - 3.0)) if n > 3.0 else math.nan
-    ends = [math.tanh(math.atanh(r) + side * reach) for side in (-1.0, 1.0)] if inside else [r, r]
-    statistic = r * math.sqrt((n - 2.0) / (1.0 - r * r)) if inside and n > 2.0 else math.nan
-    p_value = two_sided(statistic, n - 2.0) if math.isfinite(statistic) else 0.0 if not inside else math.nan
-    keys = ("estimate", "conf_low", "conf_high", "statistic", "df", "p_value")
-    return dict(zip(keys, map(number, (r, *ends, statistic, n - 2.0, p_value)), strict=True))
 
 
 STATISTIC = Statistic(
