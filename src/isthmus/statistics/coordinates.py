@@ -71,7 +71,7 @@ class Coordinates:
         if self.intercept:
             for j in range(1, len(slopes)):
                 made[0] += slopes[j] * (target.centre[j] - self.centre[j])
-        return made if target.rotation is None else _untwist(target.rotation, made)
+        return made if target.rotation is None else linear.backward(target.rotation, made)
 
 
 def turn(columns: FloatArray, params: Mapping[str, Any]) -> FloatArray:
@@ -172,15 +172,6 @@ def coarse(value: float, scale: float) -> float:
     """The multiple of `scale` / `FINE` next to `value`."""
     step = scale / FINE
     return float(np.rint(value / step)) * step
-
-
-def _untwist(rotation: FloatArray, plain: FloatArray) -> FloatArray:
-    """x with T' x = plain, T lower triangular."""
-    x = plain.copy()
-    for j in range(len(x) - 1, -1, -1):
-        x[j] = x[j] / rotation[j, j]
-        x[:j] -= rotation[j, :j] * x[j]
-    return x
 
 
 def column_range(column: DesignColumn, variables: Mapping[str, Variable]) -> Range | None:

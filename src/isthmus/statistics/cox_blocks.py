@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,19 @@ def exposed(cumulated: FloatArray, block: Any, late: Late | None) -> FloatArray:
     if late is not None and len(late.rows):
         found[..., late.rows] -= cumulated[..., late.entered[late.rows]]
     return found
+
+
+def exposures(
+    segments: Segments, late: Late | None, cumulated: FloatArray, tied: FloatArray
+) -> Iterator[tuple[slice, FloatArray]]:
+    """Pieces of the rows, and the `cumulated` hazard (K,) of each, less what its event takes off as one of the `tied` (K,)."""
+    values = cumulated[segments.block]
+    values[segments.tied] -= tied[segments.block[segments.tied]]
+    before = np.append(cumulated, 0.0)  # at -1: no late entry
+    for piece, exposure in segments.parts(values):
+        if late is not None:
+            exposure -= before[late.entered[piece]]
+        yield piece, exposure
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +135,7 @@ def _blocks(rows: Rows) -> Blocks:
     strata = np.arange(rows.strata)
     begin, end = _begin(segments, bounds, rows.size), np.searchsorted(rows.stratum, strata, side="right")
     index, died = _died(rows, np.flatnonzero(event), np.searchsorted(distinct, cell[event]), len(distinct))
-    x, alone = _summed(rows, event), _alone(rows, event)
+    x, alone = summed(rows, np.flatnonzero(event)), _alone(rows, event)
     return Blocks(segments, bounds, begin, np.maximum(begin, end), company, index, late, x, died, alone)
 
 
@@ -140,9 +154,9 @@ def _died(rows: Rows, events: Any, block: Any, count: int) -> tuple[TieIndex, An
     )
 
 
-def _summed(rows: Rows, event: Any) -> FloatArray:
-    """(p,) columns summed over the events, with their weights."""
-    at, weight = np.flatnonzero(event), None if rows.weight is None else rows.weight[event]
+def summed(rows: Rows, at: Any) -> FloatArray:
+    """(p,) columns summed over the rows at some positions, with their weights."""
+    weight = None if rows.weight is None else rows.weight[at]
     return np.array([line[at].sum() if weight is None else line[at] @ weight for line in rows.columns])
 
 

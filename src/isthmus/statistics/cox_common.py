@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from isthmus.evidence import Weights, weights_of
-from isthmus.statistics import cox_robust, survival
+from isthmus.statistics import cox_robust, cox_rows, survival
 from isthmus.statistics.chunks import Guard, pieces
 from isthmus.statistics.contract import Grid
-from isthmus.statistics.cox_blocks import Late, exposed
+from isthmus.statistics.cox_blocks import Late, exposed, exposures, summed
 from isthmus.statistics.cox_rows import Rows
 from isthmus.statistics.cox_sums import Columns, Segments, gram, joined, picked_sums, segment_sums
 from isthmus.summary import FloatArray, IntArray
@@ -109,22 +109,7 @@ def at_round(rows: Rows, cell: Any, params: Params) -> tuple[Columns, FloatArray
 
 def _columns(rows: Rows, params: Params) -> tuple[Columns, FloatArray]:
     """Columns about the common centre up to `scale` (p,), by which sums are divided."""
-    scale, turn = np.asarray(params["scale"]), None
-    if "rotation" in params:
-        turn, scale = params["rotation"] / scale, np.ones_like(scale)
-    return Columns(rows.columns, rows.centre - np.asarray(params["centre"]), turn), scale
-
-
-def exposures(placed: Placed, hazard: FloatArray, tied: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
-    """Pieces of the rows, and the cumulated `hazard` (K,) of each, less what its event takes off as one of the `tied`."""
-    segments = placed.segments
-    values = hazard[segments.block]
-    values[segments.tied] -= tied[segments.block[segments.tied]]
-    before = np.append(hazard, 0.0)  # at -1: no late entry
-    for piece, exposure in segments.parts(values):
-        if placed.late is not None:
-            exposure -= before[placed.late.entered[piece]]
-        yield piece, exposure
+    return cox_rows.columns(rows, params, rows.centre - np.asarray(params["centre"]))
 
 
 def hazard_gram(rows: Rows, cell: Any, params: Params) -> tuple[FloatArray, Weights]:
@@ -133,7 +118,7 @@ def hazard_gram(rows: Rows, cell: Any, params: Params) -> tuple[FloatArray, Weig
     guard = Guard()
 
     def weights() -> Iterator[tuple[slice, FloatArray]]:
-        for piece, exposure in exposures(placed, params["hazard"], params["tied"]):
+        for piece, exposure in exposures(placed.segments, placed.late, params["hazard"], params["tied"]):
             weight = np.multiply(np.maximum(exposure, 0.0, out=exposure), risk[piece], out=exposure)
             guard.weigh(weight)
             yield piece, weight
@@ -161,10 +146,8 @@ def _placed(rows: Rows, cell: Any, params: Params) -> Placed:
         block_of, died = wanted.astype(np.intp), tied_rows(rows, cell)
         tied = np.zeros(rows.size, dtype=np.bool_)
         tied[died] = True
-        weight = None if rows.weight is None else rows.weight[died]
-        x = [line[died].sum() if weight is None else line[died] @ weight for line in rows.columns]
-        total = float(died.size if weight is None else weight.sum())
-        kept = Placed(wanted, Segments.of(block_of[cell], tied), _late(rows, block_of), np.array(x), total)
+        total = float(died.size if rows.weight is None else rows.weight[died].sum())
+        kept = Placed(wanted, Segments.of(block_of[cell], tied), _late(rows, block_of), summed(rows, died), total)
         rows.kept["placed"] = kept
     return kept
 

@@ -95,12 +95,12 @@ def _usual(line: FloatArray) -> float:
     return float(np.median(line[:: 1 + line.size // FEW]))
 
 
-def columns(rows: Rows, params: Params) -> tuple[Columns, FloatArray]:
-    """Columns in the round's coordinates up to `scale` (p,), by which sums are divided (exactly: powers of two)."""
+def columns(rows: Rows, params: Params, shift: FloatArray | None = None) -> tuple[Columns, FloatArray]:
+    """Columns in the round's coordinates up to `scale` (p,), by which sums are divided (exactly: powers of two); moved by `shift` (p,)."""
     scale = np.asarray(params["scale"])
     if "rotation" not in params:
-        return Columns(rows.columns), scale
-    return Columns(rows.columns, turn=params["rotation"] / scale), np.ones_like(scale)
+        return Columns(rows.columns, shift), scale
+    return Columns(rows.columns, shift, params["rotation"] / scale), np.ones_like(scale)
 
 
 def clusters(rows: Rows) -> IntArray:

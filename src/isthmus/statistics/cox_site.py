@@ -18,7 +18,7 @@ import numpy as np
 from isthmus.evidence import Weights
 from isthmus.statistics import cox_robust, cox_rows
 from isthmus.statistics.chunks import Guard
-from isthmus.statistics.cox_blocks import Blocks, events, exposed, own_blocks
+from isthmus.statistics.cox_blocks import Blocks, events, exposed, exposures, own_blocks
 from isthmus.statistics.cox_rows import Params, Rows
 from isthmus.statistics.cox_sums import Columns, gram, joined, picked_sums, segment_sums
 from isthmus.statistics.cox_ties import Ties, TieSums, tie_sums
@@ -175,14 +175,7 @@ def _information_weights(
 
 def _exposures(blocks: Blocks, every: FloatArray, died: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
     """Pieces of the rows, and for each `every` (K,) added up over the blocks it was at risk at, less `died` at its event."""
-    cumulated, segments = _forward(every, blocks), blocks.segments
-    values = cumulated[segments.block]
-    values[segments.tied] -= died[segments.block[segments.tied]]
-    before = np.append(cumulated, 0.0)  # at -1: no late entry
-    for piece, exposure in segments.parts(values):
-        if blocks.late is not None:
-            exposure -= before[blocks.late.entered[piece]]
-        yield piece, exposure
+    return exposures(blocks.segments, blocks.late, _forward(every, blocks), died)
 
 
 def site_residuals(rows: Rows, ties: Ties, params: Params) -> FloatArray:

@@ -134,7 +134,8 @@ def common_part(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, FloatA
     found, guards = {"slope": slope / scale}, []
     for name, power in (("cross", 1), ("square", 2)):
         guard = Guard()
-        exposures = cox_common.exposures(placed, params[f"hazard {power}"], params[f"tied {power}"])
+        hazard, tied = params[f"hazard {power}"], params[f"tied {power}"]
+        exposures = cox_blocks.exposures(placed.segments, placed.late, hazard, tied)
         weights = ((piece, np.multiply(one, risk[piece], out=one)) for piece, one in exposures)
         found[name] = _gram(x, weights, guard) / np.outer(scale, scale)
         guards.append(guard.weights(len(scale)))

@@ -61,7 +61,7 @@ def collinear(error: Dependent, names: Sequence[str], within: str = "") -> Inval
 
 def solve(lower: FloatArray, right: FloatArray) -> FloatArray:
     """x with L L' x = `right`; `right` is (p,) or (p, k)."""
-    return _backward(lower, forward(lower, right))
+    return backward(lower, forward(lower, right))
 
 
 def forward(lower: FloatArray, right: FloatArray) -> FloatArray:
@@ -70,6 +70,15 @@ def forward(lower: FloatArray, right: FloatArray) -> FloatArray:
     for j in range(len(lower)):
         x[j] = x[j] / lower[j, j]
         x[j + 1 :] -= _outer(lower[j + 1 :, j], x[j])
+    return x
+
+
+def backward(lower: FloatArray, right: FloatArray) -> FloatArray:
+    """x with L' x = `right`; `right` is (p,) or (p, k)."""
+    x = right.copy()
+    for j in range(len(lower) - 1, -1, -1):
+        x[j] = x[j] / lower[j, j]
+        x[:j] -= _outer(lower[j, :j], x[j])
     return x
 
 
@@ -141,14 +150,6 @@ def _rotation(size: int, i: int, j: int, matrix: FloatArray) -> FloatArray:
 
 def _outer(column: FloatArray, row: FloatArray) -> FloatArray:
     return column * row if np.ndim(row) == 0 else column[:, None] * row[None, :]
-
-
-def _backward(lower: FloatArray, right: FloatArray) -> FloatArray:
-    x = right.copy()
-    for j in range(len(lower) - 1, -1, -1):
-        x[j] = x[j] / lower[j, j]
-        x[:j] -= _outer(lower[j, :j], x[j])
-    return x
 
 
 def _dependence(lower: FloatArray, matrix: FloatArray, j: int) -> tuple[int, ...]:
