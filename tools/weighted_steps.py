@@ -6,7 +6,9 @@ year that every site may show; the round then holds the effective rows of the we
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import special
@@ -37,11 +39,15 @@ class Way:
     """What the vote counts of the people in a cell, and what the round counts of their effective rows."""
 
     name: str
-    vote: float
+    vote: Callable[[FloatArray], Any]
     round: float
 
 
-WAYS = (Way("allowance", 1.0, ALLOWED), Way("neither", 1.0, 1.0), Way("room", effect_survival_site.ORDINARY, 1.0))
+WAYS = (
+    Way("allowance", np.asarray, ALLOWED),
+    Way("neither", np.asarray, 1.0),
+    Way("room", effect_survival_site.weighted_down, 1.0),
+)
 
 
 def site(draw: np.random.Generator, people: int, dependence: float) -> Rows:
@@ -73,7 +79,7 @@ def answered(sites: list[tuple[Rows, FloatArray]], floor: int, way: Way) -> int 
     for steps in LADDER:
         grid = Grid(tuple(np.ceil(np.linspace(0.0, YEAR, steps + 1)[1:]).tolist()), recorded=False)
         counted = [sums(rows, w, grid) for rows, w in sites]
-        if all(holds(np.maximum(np.floor(c[0] * way.vote + 1e-9), c[0] > 0.0), floor) for c in counted):
+        if all(holds(way.vote(c[0]), floor) for c in counted):
             kept = (np.array([c[0], c[1], c[2] / way.round]) for c in counted)
             return steps if all(holds(indicators.effective_rows(c), floor) for c in kept) else None
     return None
@@ -92,9 +98,9 @@ def holds(cells: FloatArray, floor: int) -> bool:
 
 def main() -> None:
     """Share answered and median steps, by people at a site, dependence, estimand and floor."""
+    made = {case: [study(seed, *case) for seed in range(STUDIES)] for case in CASES}
     for floor in (10, 11):
-        for people, dependence, estimand in CASES:
-            studies = [study(seed, people, dependence, estimand) for seed in range(STUDIES)]
+        for (people, dependence, estimand), studies in made.items():
             told = []
             for way in WAYS:
                 steps = [k for k in (answered(one, floor, way) for one in studies) if k is not None]

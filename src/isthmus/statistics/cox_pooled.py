@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.statistics import cox_robust, linear
+from isthmus.statistics.cox_sums import forward
 from isthmus.statistics.cox_ties import TieIndex, Ties, TieSums, tie_index, tie_sums
 from isthmus.summary import FloatArray, IntArray, Summary
 
@@ -118,9 +119,7 @@ class RiskSets:
         at, size = self.blocks.with_events, len(self.blocks.deaths)
         hazard, tied = np.zeros(size), np.zeros(size)
         hazard[at], tied[at] = sums.first, sums.first_f
-        for low, high in pairwise(self.blocks.bounds):
-            hazard[low:high] = np.add.accumulate(hazard[low:high])
-        return {"hazard": hazard, "tied": tied}
+        return {"hazard": forward(hazard, self.blocks.bounds), "tied": tied}
 
     def moments(self) -> dict[str, Any]:
         """What score residuals need at each block, for the sandwich."""
@@ -132,9 +131,7 @@ class RiskSets:
             spread[name] = np.zeros((*values.shape[:-1], size))
             spread[name][..., at] = values
         for name, source in (("cumulated", "hazard"), ("cumulated_mean", "mean")):
-            spread[name] = np.empty_like(spread[source])
-            for low, high in pairwise(self.blocks.bounds):
-                spread[name][..., low:high] = np.add.accumulate(spread[source][..., low:high], axis=-1)
+            spread[name] = forward(spread[source], self.blocks.bounds)
         return spread
 
     def squares(self, sums: TieSums) -> FloatArray:

@@ -20,7 +20,7 @@ from isthmus.statistics import cox_robust, cox_rows
 from isthmus.statistics.chunks import Guard
 from isthmus.statistics.cox_blocks import Blocks, events, exposed, exposures, own_blocks
 from isthmus.statistics.cox_rows import Params, Rows
-from isthmus.statistics.cox_sums import Columns, gram, joined, picked_sums, segment_sums
+from isthmus.statistics.cox_sums import Columns, forward, gram, joined, picked_sums, segment_sums
 from isthmus.statistics.cox_ties import Ties, TieSums, tie_sums
 from isthmus.summary import FloatArray
 
@@ -175,7 +175,7 @@ def _information_weights(
 
 def _exposures(blocks: Blocks, every: FloatArray, died: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
     """Pieces of the rows, and for each `every` (K,) added up over the blocks it was at risk at, less `died` at its event."""
-    return exposures(blocks.segments, blocks.late, _forward(every, blocks), died)
+    return exposures(blocks.segments, blocks.late, forward(every, blocks.bounds), died)
 
 
 def site_residuals(rows: Rows, ties: Ties, params: Params) -> FloatArray:
@@ -188,7 +188,7 @@ def site_residuals(rows: Rows, ties: Ties, params: Params) -> FloatArray:
     sets = whole_sets(rows, x, risk, ties)
     at = cox_robust.moments(sets.sums, blocks.index.total, sets.s1, sets.d1)
     of_row, died = blocks.segments.of_row(), events(rows)
-    hazard, mean = (exposed(_forward(v, blocks), of_row, blocks.late) for v in (at.hazard, at.mean))
+    hazard, mean = (exposed(forward(v, blocks.bounds), of_row, blocks.late) for v in (at.hazard, at.mean))
     mine = cox_robust.At(x.at(slice(None)), risk, rows.weight, hazard, mean, died, of_row[died])
     return cox_robust.residuals(mine, at)
 
@@ -214,12 +214,3 @@ def _backward(values: FloatArray, bounds: Any, after: FloatArray) -> None:
             if high > count:
                 part[:, -1:] += after
             part[:] = np.add.accumulate(part[:, ::-1], axis=1)[:, ::-1]
-
-
-def _forward(values: FloatArray, blocks: Blocks) -> FloatArray:
-    """Cumulate blocks (..., K) from the first time to the last, within strata."""
-    made = np.empty_like(values)
-    for low, high in pairwise(blocks.bounds.tolist()):
-        if high > low:
-            made[..., low:high] = np.add.accumulate(values[..., low:high], axis=-1)
-    return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,14 @@ def picked_sums(x: Columns, weight: FloatArray, rows: Any, starts: Any) -> Float
 def joined(sums: FloatArray, first: Any) -> FloatArray:
     """Sums (..., B) over groups of segments (..., m), `first` (B,) of each, together all of them."""
     return sums if len(first) == sums.shape[-1] else np.add.reduceat(sums, first, axis=-1)
+
+
+def forward(values: FloatArray, bounds: Any) -> FloatArray:
+    """Cumulate blocks (..., K) from the first time to the last, within strata, whose first blocks are `bounds` (strata + 1,)."""
+    made = np.empty_like(values)
+    for low, high in pairwise(bounds):
+        made[..., low:high] = np.add.accumulate(values[..., low:high], axis=-1)
+    return made
 
 
 def gram(x: Columns, weighed: Iterable[tuple[slice, FloatArray]]) -> FloatArray:

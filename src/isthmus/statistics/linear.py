@@ -118,6 +118,11 @@ def total(values: FloatArray) -> FloatArray:
     return added
 
 
+def trace(matrix: FloatArray) -> float:
+    """Sum of the diagonal."""
+    return float(total(np.diag(matrix)))
+
+
 def eigen(matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Eigenvalues (p,) and eigenvectors, columns of (p, p), of a small symmetric matrix, by Jacobi's rotations.
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.evidence import Counts, weights_of
-from isthmus.statistics import linear, mixed_groups, mixed_modes
+from isthmus.statistics import linear, mixed_groups, mixed_modes, mixed_steps
 from isthmus.statistics.contract import Answer, Estimate, Flow, Round
 from isthmus.statistics.mixed_groups import Rows
 from isthmus.statistics.mixed_plan import Plan
@@ -71,7 +71,7 @@ def summarise(family: str, rows: Rows, asked: Round) -> Answer:
 def _gaussian(rows: Rows, asked: Round) -> tuple[FloatArray, FloatArray]:
     found = mixed_groups.sums(rows, asked.params)
     root = found.root[0]
-    L = mixed_groups.lower(np.asarray(asked.params["theta"]), len(root))
+    L = mixed_steps.lower(np.asarray(asked.params["theta"]), len(root))
     inverse = np.linalg.inv(np.eye(len(L)) + L.T @ root.T @ root @ L)
     spread: FloatArray = L @ inverse @ L.T
     away = np.append(-np.asarray(asked.params["coefficients"]), 1.0)

@@ -28,10 +28,8 @@ SHORT = 1.0  # standard errors: a step of L that is no longer is Newton's
 SMALL = 0.3  # a variance whose deviance is nearer to a parabola of the variance than of its root
 POOR, GOOD = 0.25, 0.75  # shares of what a step was to gain: below the one the next is held, above the other less so
 HOLD, FIRMER = 0.05, 4.0  # a group, at first; and the factor of more
-RELATIVE, LOOSE = (
-    1e-4,
-    1e-3,
-)  # of a standard deviation: Newton's step squares it, and the model's of a small one does better
+RELATIVE = 1e-4  # of a standard deviation: Newton's step squares it
+LOOSE = 1e-3  # the same of a small one, where the model's step does better
 ZERO = 1e-6  # a root of such a ratio that is rounding: the variance is 0
 
 
@@ -115,8 +113,7 @@ def _end(
 ) -> _Ended:
     """After the last step, from derivatives; what is 0 but for rounding is 0."""
     place, now, newton = last
-    after = now + mixed_steps.lower(newton, plan.random)
-    after = np.where((np.abs(after) < ZERO) & np.eye(plan.random, dtype=bool), 0.0, after)
+    after = mixed_steps.settled(now + mixed_steps.lower(newton, plan.random), ZERO)
     final = mixed_steps.entries(linear.product(place, after))
     logs, grams = mixed_profile.moved(*sums, mixed_steps.entries(after - now))
     return _Ended(final, profile(plan, begun, logs, grams))

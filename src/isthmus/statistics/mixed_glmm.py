@@ -54,7 +54,7 @@ def fit(plan: Plan, points: int) -> Flow:
     begun, rounds = yield from mixed_plan.begin(plan)
     place, names = begun.start.place, plan.model.design.names
     size, more = plan.model.size, mixed_plan.slope_fields(plan)
-    now = before = np.append(begun.start.coefficients, FIRST * np.eye(plan.random)[np.tril_indices(plan.random)])
+    now = before = np.append(begun.start.coefficients, mixed_steps.entries(FIRST * np.eye(plan.random)))
     last, rotated = math.inf, False
     for _ in range(MOST[plan.random > 1]):
         asked: dict[str, Any] = {
@@ -117,8 +117,7 @@ def _estimate(
     minus2, rounds, points = told
     place, size, n = begun.start.place, plan.model.size, begun.n
     inverse = linear.inverse(linear.cholesky(information))
-    factor = mixed_steps.lower(found[size:], plan.random)
-    factor = np.where((np.abs(factor) < ZERO) & np.eye(plan.random, dtype=bool), 0.0, factor)
+    factor = mixed_steps.settled(mixed_steps.lower(found[size:], plan.random), ZERO)
     relative = mixed_flow.raw_factor(plan, begun, factor)
     values: dict[str, Any] = {
         "estimates": place.raw(found[:size]),
@@ -129,7 +128,7 @@ def _estimate(
         "singular": bool(np.any(np.diag(factor) == 0.0)),
         "parameters": size + plan.angles,
         "points": points,
-        "ended": {"theta": factor[np.tril_indices(plan.random)], "coefficients": found[:size], **begun.params},
+        "ended": {"theta": mixed_steps.entries(factor), "coefficients": found[:size], **begun.params},
     }
     counts = glm_flow.counts(plan.model, begun.start, n) | {"groups": Counts("cells", np.array([begun.groups]))}
     return Estimate("mixed", "exact", n, rounds, counts, values, size + plan.angles)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.statistics.chunks import CHUNK
+from isthmus.statistics.mixed_steps import lower
 from isthmus.summary import FloatArray
 
 ROUNDING = 1e-24  # of a column's squares in a group: what is left of one that does not vary there
@@ -128,13 +129,6 @@ def _turned(left: FloatArray, slopes: int, starts: NDArray[np.intp], sizes: NDAr
         made[:, k + 1] = share.T
         left -= np.repeat(share / size, sizes, axis=1) * column
         left[k] = 0.0
-    return made
-
-
-def lower(theta: FloatArray, size: int) -> FloatArray:
-    """L (size, size) from its entries row by row."""
-    made = np.zeros((size, size))
-    made[np.tril_indices(size)] = theta
     return made
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from isthmus.statistics import coordinates, mixed_groups
+from isthmus.statistics import coordinates, mixed_steps
 from isthmus.statistics.contract import Round
 from isthmus.statistics.families import LARGEST_ETA
 from isthmus.statistics.mixed_groups import Rows
@@ -71,7 +71,7 @@ def case(base: str, rows: Rows, asked: Round) -> Case:
     z = np.vstack([np.ones((1, rows.y.size)), plain])
     offset = 0.0 if rows.offset is None else rows.offset
     group = np.repeat(np.arange(len(rows.starts)), rows.sizes)
-    factor = mixed_groups.lower(np.asarray(params["theta"]), len(z))
+    factor = mixed_steps.lower(np.asarray(params["theta"]), len(z))
     return Case(base, x, z, rows.y, group, rows.starts, factor, np.asarray(params["coefficients"]) @ x + offset)
 
 

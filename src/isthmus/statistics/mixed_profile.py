@@ -74,7 +74,7 @@ def _differentiate(found: Profile, logs: FloatArray, grams: FloatArray, degrees:
     first = [linear.dot(away, r) for r in residual]
     at = size
     for i in range(size):
-        own = _trace(turned[i]) if reml else 0.0
+        own = linear.trace(turned[i]) if reml else 0.0
         found.falls[i] = first[i]
         found.gradient[i] = float(logs[1 + i]) + own + degrees * first[i] / found.rest
         for j in range(i + 1):
@@ -83,13 +83,9 @@ def _differentiate(found: Profile, logs: FloatArray, grams: FloatArray, degrees:
             bend -= 2.0 * linear.dot(residual[i][:p], linear.product(found.inverse, residual[j][:p]))
             value = float(logs[at]) + degrees * (bend / found.rest - first[i] * first[j] / found.rest**2)
             if reml:
-                value += _trace(linear.product(found.inverse, grams[at, :p, :p]))
-                value -= _trace(linear.product(turned[i], turned[j]))
+                value += linear.trace(linear.product(found.inverse, grams[at, :p, :p]))
+                value -= linear.trace(linear.product(turned[i], turned[j]))
             found.curvature[i, j] = found.curvature[j, i] = value
-
-
-def _trace(matrix: FloatArray) -> float:
-    return float(linear.total(np.diag(matrix)))
 
 
 def descend(

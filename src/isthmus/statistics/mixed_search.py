@@ -57,8 +57,8 @@ def _along(plan: Plan, begun: Begun, place: FloatArray) -> Pooled:
 def _curve(plan: Plan, begun: Begun, place: FloatArray, over: Range, known: Curve | None) -> Pooled:
     """(`Curve`, deviances); `known` is the one before."""
     roots = over.nodes(FINER if known else NODES)
-    factors = [root * np.eye(1) for root in roots.tolist()]
-    logs, between, within = yield from _tried(plan, begun, place, factors, known.within if known else None)
+    each = [Asked(place, root * np.eye(1)) for root in roots.tolist()]
+    logs, between, within = yield from _tried(plan, begun, each, known.within if known else None)
     made = Curve(over, roots, logs, between, within, float(begun.groups))
     return made, np.array([profile(plan, begun, *made.node(k)).deviance for k in range(len(roots))])
 
@@ -75,8 +75,9 @@ def _crossed(plan: Plan, begun: Begun, place: FloatArray) -> Pooled:
 
 
 def _best(plan: Plan, begun: Begun, place: FloatArray, factors: list[FloatArray], within: FloatArray | None) -> Pooled:
-    logs, between, within = yield from _tried(plan, begun, place, factors, within)
-    lift = np.array([Asked(place, factor).lift for factor in factors])
+    each = [Asked(place, factor) for factor in factors]
+    logs, between, within = yield from _tried(plan, begun, each, within)
+    lift = np.array([one.lift for one in each])
     logs = logs + plan.random * begun.groups * np.log(lift)
     grams = within + between / lift[:, None, None]
     values = [_deviance(plan, begun, log[None], gram[None]) for log, gram in zip(logs, grams, strict=True)]
@@ -93,9 +94,8 @@ def _deviance(plan: Plan, begun: Begun, logs: FloatArray, grams: FloatArray) -> 
         return math.inf
 
 
-def _tried(plan: Plan, begun: Begun, place: FloatArray, factors: list[FloatArray], within: FloatArray | None) -> Pooled:
+def _tried(plan: Plan, begun: Begun, each: list[Asked], within: FloatArray | None) -> Pooled:
     """One round: `logs` and `grams` as sites send them, and what is inside groups, which is asked once."""
-    each = [Asked(place, factor) for factor in factors]
     theta, lift = np.array([one.theta for one in each]), np.array([one.lift for one in each])
     width = plan.model.size + 1
     first = (Field(name="within", shape=(width, width), kind="gram"), *slope_fields(plan)) if within is None else ()

@@ -48,7 +48,7 @@ def turn(gram: FloatArray) -> FloatArray:
 def by_factor(known: Known) -> tuple[FloatArray, FloatArray]:
     """Values, and first and second derivatives by the entries of L row by row."""
     factor = known.factor
-    units, inner = lower_units(len(factor)), linear.forward(root(factor), np.eye(len(factor)))
+    units, inner = _lower_units(len(factor)), linear.forward(root(factor), np.eye(len(factor)))
     first = [entries(linear.congruence(inner, _symmetric(linear.product(unit, factor.T)))) for unit in units]
     m = len(units)
     whole = np.zeros((len(known.logs), len(known.logs)))
@@ -75,22 +75,22 @@ class Model:
 
     def at(self, factor: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, slopes and second derivatives by the entries of L."""
-        kept, units = _kept(factor), lower_units(len(factor))
-        change = entries(linear.congruence(self.root.T, kept) - np.eye(len(factor)))
+        grown, units = root(factor), _lower_units(len(factor))
+        kept = linear.inverse(grown)  # K
+        change = entries(self._lifted(kept) - np.eye(len(factor)))
         turns = [linear.product(kept, _symmetric(linear.product(unit, factor.T))) for unit in units]
         moves = np.array([-entries(self._lifted(linear.product(turn, kept))) for turn in turns])
         steep = self.slope + linear.product(self.bend, change)
         value = linear.dot(self.slope, change) + linear.dot(change, linear.product(self.bend, change)) / 2.0
-        value += self.barrier * _log_det(factor)
-        gradient = linear.product(moves, steep) + self.barrier * np.array([_trace(turn) for turn in turns])
+        value += self.barrier * 2.0 * sum(_log(pivot) for pivot in np.diag(grown).tolist())
+        gradient = linear.product(moves, steep) + self.barrier * np.array([linear.trace(turn) for turn in turns])
         curvature = linear.congruence(moves, self.bend)
         for i, j in _pairs(len(units)):
-            both, bent = (
-                linear.product(turns[i], turns[j]),
-                linear.product(kept, _symmetric(linear.product(units[i], units[j].T))),
-            )
-            extra = linear.dot(steep, entries(self._lifted(linear.product(_twice(both, turns, i, j) - bent, kept))))
-            extra += self.barrier * (_trace(bent) - _trace(both))
+            both = linear.product(turns[i], turns[j])
+            bent = linear.product(kept, _symmetric(linear.product(units[i], units[j].T)))
+            twice = both + linear.product(turns[j], turns[i])
+            extra = linear.dot(steep, entries(self._lifted(linear.product(twice - bent, kept))))
+            extra += self.barrier * (linear.trace(bent) - linear.trace(both))
             curvature[i, j] += extra
             curvature[j, i] = curvature[i, j]
         return value, gradient, curvature
@@ -99,19 +99,15 @@ class Model:
         return linear.congruence(self.root.T, change)
 
 
-def _twice(both: FloatArray, turns: list[FloatArray], i: int, j: int) -> FloatArray:
-    return both + linear.product(turns[j], turns[i])
-
-
 def model(known: Known, found: Profile, groups: int, hold: float) -> Model:
     """From `found`, the profile with derivatives by the entries of S; `hold` a group keeps X near 1 (Stein's loss)."""
-    turned, units = root(known.factor), pairs(len(known.factor))
+    turned, units = root(known.factor), _symmetric_units(len(known.factor))
     slope, bend = found.gradient, found.curvature.copy()
     for i, j in _pairs(len(units)):
         square = entries(_symmetric(linear.product(units[i], units[j])))
         bend[i, j] += linear.dot(slope, square)
         bend[j, i] = bend[i, j]
-    traces = np.array([[_trace(linear.product(one, other)) for other in units] for one in units])
+    traces = np.array([[linear.trace(linear.product(one, other)) for other in units] for one in units])
     size = np.sqrt(np.diag(traces))
     ones = entries(np.eye(len(turned)))
     values, vectors = linear.eigen(bend / size[:, None] / size[None])
@@ -173,15 +169,21 @@ def lower(values: FloatArray, size: int) -> FloatArray:
 
 
 @cache
-def lower_units(size: int) -> tuple[FloatArray, ...]:
+def _lower_units(size: int) -> tuple[FloatArray, ...]:
     """Derivatives of L by its entries."""
     return tuple(lower(row, size) for row in np.eye(size * (size + 1) // 2))
 
 
 @cache
-def pairs(size: int) -> tuple[FloatArray, ...]:
+def _symmetric_units(size: int) -> tuple[FloatArray, ...]:
     """Derivatives of a symmetric matrix by the entries of its lower triangle."""
-    return tuple(unit + unit.T - np.diag(np.diag(unit)) for unit in lower_units(size))
+    return tuple(unit + unit.T - np.diag(np.diag(unit)) for unit in _lower_units(size))
+
+
+def settled(factor: FloatArray, zero: float) -> FloatArray:
+    """L, with 0 on its diagonal where that is less than `zero`: rounding."""
+    made: FloatArray = np.where((np.abs(factor) < zero) & np.eye(len(factor), dtype=np.bool_), 0.0, factor)
+    return made
 
 
 def entries(matrix: FloatArray) -> FloatArray:
@@ -193,11 +195,6 @@ def entries(matrix: FloatArray) -> FloatArray:
 @cache
 def _triangle(size: int) -> tuple[Any, Any]:
     return np.tril_indices(size)
-
-
-def _log_det(factor: FloatArray) -> float:
-    """Of I + D."""
-    return 2.0 * sum(_log(pivot) for pivot in np.diag(root(factor)).tolist())
 
 
 def _log(value: float) -> float:
@@ -226,15 +223,9 @@ def _folded(both: FloatArray) -> FloatArray:
     return np.array([both[i, j] + (both[j, i] if i != j else 0.0) for i, j in _pairs(len(both))])
 
 
-def _grown(factor: FloatArray) -> FloatArray:
-    """I + D."""
-    made: FloatArray = np.eye(len(factor)) + linear.product(factor, factor.T)
-    return made
-
-
 def root(factor: FloatArray) -> FloatArray:
     """C lower with C C' = I + D, whose pivots are at least 1."""
-    rest = _grown(factor)
+    rest = np.eye(len(factor)) + linear.product(factor, factor.T)
     made = np.zeros_like(rest)
     for j in range(len(rest)):
         made[j:, j] = rest[j:, j] / math.sqrt(max(float(rest[j, j]), 1.0))
@@ -243,14 +234,5 @@ def root(factor: FloatArray) -> FloatArray:
     return made
 
 
-def _kept(factor: FloatArray) -> FloatArray:
-    """K."""
-    return linear.inverse(root(factor))
-
-
 def _symmetric(matrix: FloatArray) -> FloatArray:
     return matrix + matrix.T
-
-
-def _trace(matrix: FloatArray) -> float:
-    return float(linear.total(np.diag(matrix)))
