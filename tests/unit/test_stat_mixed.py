@@ -194,6 +194,39 @@ def binary(effect: float = 1.0) -> dict[str, Any]:
     return table
 
 
+def leaving(asked: Round) -> int:
+    """Numbers about the groups in a round, symmetric products once."""
+    sizes = [(f, int(np.prod(f.shape))) for f in asked.layout.fields]
+    return sum(n // f.shape[-1] * (f.shape[-1] + 1) // 2 if f.kind == "gram" else n for f, n in sizes)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"slopes": ["x"]},
+        {"formula": "y ~ x + z", "slopes": ["x", "z"]},
+        {"family": "binomial"},
+        {"family": "binomial", "slopes": ["x"], "points": 1},
+    ],
+)
+def test_the_guard_counts_all_numbers_that_may_leave(monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]) -> None:
+    table = binary() if "family" in more else rows()
+    table["z"] = np.random.default_rng(4).normal(size=table["x"].size)
+    question = strict.parse(MIXED.question, {"formula": "y ~ x", "group": "group", **more})
+    made, told = make(MIXED, question, table), []
+    monkeypatch.setattr(mixed_guard, "of_groups", lambda _sizes, _sums, numbers: told.append(numbers) or {})
+    MIXED.evidence(question, made.setting, MIXED.prepare(question, made.setting, made.inputs))
+    found = over(MIXED, question, made, (table["group"] % 3).astype(int)).rounds
+    steps = [asked for asked in found if asked.params["step"] in {"newton", "quadrature"}]
+    grids = [asked for asked in found if asked.params["step"] == "grid"]
+    most = {"newton": (4, 30), "quadrature": (20, 40)}[steps[0].params["step"]]["slopes" in more]
+    whole = sum(leaving(asked) for asked in grids + steps) + (most - len(steps)) * leaving(steps[-1])
+    if len(grids) == 1:  # eleven values more may be asked; a step asks three: one, its slope and its curvature
+        whole += 11 * leaving(steps[-1]) // 3
+    assert 0 <= told[0] - whole <= 1
+
+
 def test_a_variance_of_nothing_is_zero_for_binary_outcomes_too() -> None:
     table = binary()
     table["y"] = np.tile([1.0, 0.0, 1.0, 0.0, 1.0, 0.0], GROUPS)  # every group has the same share
