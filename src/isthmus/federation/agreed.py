@@ -33,14 +33,14 @@ from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.purse import SqlPurse, budget_of
 from isthmus.federation.reach import Reach
 from isthmus.federation.recall import Enrolled
-from isthmus.federation.request import charter_of, dataset_of, plan_of
+from isthmus.federation.request import charter_of, dataset_of, outside, plan_of
 from isthmus.federation.revocations import Revocations, beside
 from isthmus.federation.site_node import SiteSetup
 from isthmus.federation.site_review import Admitted, SiteReview, SiteReviewer, admitted_of, site_review
 from isthmus.federation.snapshots import Lineage
 from isthmus.federation.store import Store, open_store
 from isthmus.federation.work import SiteWork as OurSiteWork
-from isthmus.governance.admission import Door, RunRequest, admit, admit_at_hub, asker, barred, sign_request, without
+from isthmus.governance.admission import Door, RunRequest, admit, admit_at_hub, asker, sign_request, without
 from isthmus.governance.agreement import Agreement, agreement_digest, check_in_force, shared_rules
 from isthmus.governance.citations import cited, rule_behind
 from isthmus.governance.route import way_from_hub, way_out
@@ -158,8 +158,8 @@ class AgreedSite:
         book, source = self._codebook(asked.study.dataset), self._source(asked.study.dataset)
         if book is None or source is None:
             raise Invalid("E-DATASET", "this site does not map the dataset", "add [dataset.NAME] to isthmus.toml")
-        outside = barred(asked.study, self.agreement, book, lambda study: study_reads(study, book))
-        researcher, reads = asker(request, self.agreement), study_reads(without(asked.study, outside), book)
+        left = without(asked.study, outside(asked.study, self.agreement, book))
+        researcher, reads = asker(request, self.agreement), study_reads(left, book)
         case = Asked(asked, researcher, reads, book, self._rules(asked.study.dataset))
         return case, self.law.admit(case, now), source
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from isthmus.federation.results import released
 from isthmus.federation.script import Script
 from isthmus.governance.admission import RunRequest, admit_at_hub, asker, created_at, open_request
 from isthmus.governance.agreement import Agreement
-from isthmus.governance.approval import PAYLOAD_TYPE, Case, read_approval
+from isthmus.governance.approval import Case
 from isthmus.governance.reviewed import Reviewed, read_reviewed, require_approved, require_released
 from isthmus.governance.signing import SignedAgreement, check_signatures
 from isthmus.ledger.bundle import read_roll, release_statement
@@ -25,6 +25,7 @@ from isthmus.ledger.verify import Verified
 from isthmus.model.canonical import digest, plain
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, IsthmusError, Refused, Untrusted
+from isthmus.model.names import Digest
 from isthmus.strict import parse
 from isthmus.summary import Summary
 
@@ -109,7 +110,7 @@ def reviewed(verified: Verified) -> None:
     agreement, found = _approved(verified)
     require_released(agreement, found)
     if found.result():
-        _check_release(verified, agreement)
+        _check_release(verified, [vote.envelope for vote in found.result()])
 
 
 def reviewed_so_far(verified: Verified) -> None:
@@ -139,11 +140,9 @@ def _approved(verified: Verified) -> tuple[Agreement, Reviewed]:
     return agreement, found
 
 
-def _check_release(verified: Verified, agreement: Agreement) -> None:
+def _check_release(verified: Verified, votes: Sequence[Digest]) -> None:
     """Return when as many sites as sign a result signed its release, over these votes."""
     bundle, roll = verified.bundle, read_roll(verified.bundle["charter"])
-    signed_by_people = [e for e in bundle["approvals"] if e["payloadType"] == PAYLOAD_TYPE]
-    votes = [digest(e) for e in signed_by_people if read_approval(e, agreement).approval.kind == "result"]
     statement = release_statement(roll.mode, verified.run, verified.result, votes)
     signed = bundle.get("released", {})
     for site, signature in signed.items():

@@ -107,12 +107,12 @@ def judged_again(decision: Mapping[str, Any], agreement: Agreement, pack: Pack) 
     Raises:
         Invalid: E-GROUNDS, the entry holds no facts, or those of another agreement.
     """
-    facts = facts_of(decision.get("read"), agreement, pack)
+    facts = _facts_of(decision.get("read"), agreement, pack)
     made = decide(pack, decision["gate"], facts)
     return Again(facts, facts_digest(facts) == decision["facts"], made.verdicts)
 
 
-def facts_of(read: Any, agreement: Agreement, pack: Pack) -> dict[str, Any]:
+def _facts_of(read: Any, agreement: Agreement, pack: Pack) -> dict[str, Any]:
     """The facts, by root, that an entry's `read` stands for.
 
     Raises:
@@ -124,13 +124,15 @@ def facts_of(read: Any, agreement: Agreement, pack: Pack) -> dict[str, Any]:
         raise Invalid("E-GROUNDS", "it was decided under another agreement", "give the version with that digest")
     told = json.loads(json.dumps({root: value for root, value in read.items() if root != "withheld"}))
     for path in told.pop("doubles"):
-        _set(told, path, float(_at(told, path)))
+        inside, last = _place(told, path)
+        inside[last] = float(inside[last])
     said, text = told.pop("a"), json.loads(json.dumps(by_text(agreement, pack)))
     for path, value in said["known"].items():
-        _set(text, path, value)
+        inside, last = _place(text, path)
+        inside[last] = value
     for path in said["unknown"]:
-        *parents, last = _split(path)
-        del _at(text, "/".join(parents))[last]
+        inside, last = _place(text, path)
+        del inside[last]
     return {"a": text, **told}
 
 
@@ -183,18 +185,13 @@ def _joined(path: Path) -> str:
     return "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in path)  # RFC 6901
 
 
-def _split(path: str) -> list[str]:
-    return [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")] if path else []
-
-
-def _at(value: Any, path: str) -> Any:
-    for part in _split(path):
-        value = value[int(part) if isinstance(value, list) else part]
-    return value
-
-
-def _set(value: Any, path: str, seen: Any) -> None:
-    *parents, last = _split(path)
+def _place(value: Any, path: str) -> tuple[Any, str | int]:
+    """What holds the end of a path, and where in it."""
+    *parents, last = (part.replace("~1", "/").replace("~0", "~") for part in path.split("/"))
     for part in parents:
-        value = value[int(part) if isinstance(value, list) else part]
-    value[int(last) if isinstance(value, list) else last] = seen
+        value = value[_key(value, part)]
+    return value, _key(value, last)
+
+
+def _key(value: Any, part: str) -> str | int:
+    return int(part) if isinstance(value, list) else part

@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from isthmus.crypto.keys import verify
-from isthmus.federation.hub_cases import RELEASED, VOTE, WITHHELD, sites_of
+from isthmus.federation.hub_cases import RELEASED, WITHHELD, sites_of
 from isthmus.federation.store import RunRow
 from isthmus.federation.wire import unhex
 from isthmus.governance.approval import Decided
 from isthmus.ledger.bundle import release_statement, resealed
-from isthmus.model.canonical import digest
 from isthmus.model.errors import Invalid, IsthmusError, Refused
 from isthmus.model.names import Digest
 
@@ -49,7 +48,7 @@ class Releases:
             raise Invalid("E-STATE", "output checkers have not released this result", "wait for their votes")
         signature = str(body.get("signature") or "")
         if signature:  # a site that dropped out of the run has no result of its own to compare, and signs none
-            votes = [digest(envelope) for envelope in self._kept.of(row.run, VOTE).values()]
+            votes = [vote.envelope for vote in self._cases.opened(row)]
             mode, result = json.loads(row.charter)["mode"], Digest(str(self._cases.case(row).result))
             verify(self._keys[site], unhex(signature, SIGNATURE), release_statement(mode, row.run, result, votes))
         self._kept.put(row.run, RELEASED, site, signature)
@@ -77,11 +76,13 @@ class Releases:
 
     async def patiently(self, run: str) -> None:
         """Wait a little for the sites, so that the last voter is told that the result is released."""
+        row = self._cases.row(run)
+        if row.state != "egress" or self._cases.outcome(row) is None:
+            return
         for _ in range(int(PATIENCE / GLANCE)):
-            row = self._cases.row(run)
-            if row.state != "egress" or self._cases.outcome(row) is None:
-                return
             await asyncio.sleep(GLANCE)
+            if self._cases.row(run).state != "egress":
+                return
 
     def _in_force(self) -> bool:
         try:

@@ -30,7 +30,7 @@ from isthmus.governance.approval import Decided, check_approval, read_approval
 from isthmus.governance.citations import cited, rule_behind
 from isthmus.governance.reviewed import read_reviewed, unapproved
 from isthmus.governance.reviewers import may_decide_together
-from isthmus.model.canonical import digest, plain
+from isthmus.model.canonical import plain
 from isthmus.model.errors import Invalid, IsthmusError, Refused, Untrusted
 from isthmus.strict import parse
 
@@ -242,7 +242,7 @@ class HubReview:
         said = found.approval
         self._kept.put(row.run, APPROVAL, found.person.person, dict(envelope))
         reason = {"reason": said.reason} if said.reason else {}
-        await self.write(said.decision, row, {**_by(found, envelope), **reason})
+        await self.write(said.decision, row, {**_by(found), **reason})
 
     async def _vote(self, row: RunRow, found: Decided, envelope: Mapping[str, Any]) -> None:
         if row.state != "egress":
@@ -259,12 +259,9 @@ class HubReview:
 
     async def _count(self, row: RunRow) -> None:
         """Enter every vote; open them once as many are there as the agreement asks for, and see what they say."""
-        for envelope in self._kept.of(row.run, VOTE).values():
-            found = read_approval(envelope, self._agreement)
+        for found in self.cases.votes(row):
             if self._kept.get(row.run, ENTERED, found.person.person) is None:  # sealed: who, not how
-                self._kept.put(
-                    row.run, ENTERED, found.person.person, await self.write("vote", row, _by(found, envelope))
-                )
+                self._kept.put(row.run, ENTERED, found.person.person, await self.write("vote", row, _by(found)))
         outcome, votes = self.cases.outcome(row), self.cases.opened(row)
         if outcome == "release":
             await self.releases.conclude(row)
@@ -279,8 +276,9 @@ class HubReview:
             self._tell(site, row)
 
     def _tell(self, site: str, row: RunRow, more: Mapping[str, Any] = MappingProxyType({})) -> None:
-        link, approvals = self._hub.link(site), self.cases.signed(row.run)
+        link = self._hub.link(site)
         if link is not None:
+            approvals = self.cases.signed(row.run)
             link.say("review", {"run": row.run, "request": json.loads(row.request), "approvals": approvals, **more})
 
     async def _tell_end(self, site: str, row: RunRow) -> None:
@@ -328,8 +326,8 @@ class HubReview:
         return self._hub.ledger.append("approval", said) if held is None else held
 
 
-def _by(found: Decided, envelope: Mapping[str, Any]) -> dict[str, Any]:
-    return {"by": found.person.person, "party": found.person.party, "envelope": digest(dict(envelope))}
+def _by(found: Decided) -> dict[str, Any]:
+    return {"by": found.person.person, "party": found.person.party, "envelope": found.envelope}
 
 
 def _error(by: Sequence[Decided], decision: str) -> Refused:

@@ -34,8 +34,14 @@ def remember_site(store: Store, site: str, said: Any) -> dict[str, Any] | None:
 
 def kept_note(store: Store) -> str | None:
     """The newest note that sites cosigned between runs; None where there is none."""
-    held = store.fact(COSIGNED)
-    return None if held is None else str(json.loads(held)["note"])
+    note = _kept(store)["note"]
+    return None if note is None else str(note)
+
+
+def _kept(store: Store) -> dict[str, Any]:
+    """Size of the newest head that sites cosigned between runs, each one's line, and the note with all of them."""
+    found: dict[str, Any] = json.loads(store.fact(COSIGNED) or '{"size": -1, "sites": {}, "note": null}')
+    return found
 
 
 class Witnesses:
@@ -83,21 +89,18 @@ class Witnesses:
     async def proof(self, index: int) -> bytes:
         """The proof that an entry is in this ledger (`ledger.proved`), under a head that sites cosigned where one comes soon."""
         for _ in range(int(PATIENCE / GLANCE)):
-            if self._kept_size() > index:
+            if _kept(self._hub.means.store)["size"] > index:
                 break
             await asyncio.sleep(GLANCE)
         return await self._hub.worker.run("proof", self._proof, index)
 
-    def _kept_size(self) -> int:
-        kept = self._hub.means.store.fact(COSIGNED)
-        return int(json.loads(kept)["size"]) if kept else 0
-
     def _proof(self, index: int) -> bytes:
         log, key = self._hub.ledger.log, self._hub.means.identity.key
-        size, note = self._kept_size(), kept_note(self._hub.means.store)
-        if note is None or size <= index:
-            size = log.head().size
-            note = sign_checkpoint(log.origin, log.head(), key)
+        kept = _kept(self._hub.means.store)
+        size, note = kept["size"], kept["note"]
+        if size <= index:
+            head = log.head()
+            size, note = head.size, sign_checkpoint(log.origin, head, key)
         witnesses = {site: public.hex() for site, public in self._keys.items()}
         return proof_of(log, index, (note, size), (key.public.hex(), witnesses))
 
@@ -110,12 +113,14 @@ class Witnesses:
 
     def _keep(self, site: str, line: str, size: int) -> None:
         log, key, store = self._hub.ledger.log, self._hub.means.identity.key, self._hub.means.store
-        note = with_cosignatures(sign_checkpoint(log.origin, log.head(size), key), [line])
-        if verify_checkpoint(note, key.public, {site: self._keys[site]}).cosigners != (site,):
+        note = sign_checkpoint(log.origin, log.head(size), key)
+        signed = verify_checkpoint(with_cosignatures(note, [line]), key.public, {site: self._keys[site]})
+        if signed.cosigners != (site,):
             raise Invalid("E-CHECKPOINT", "not this site's cosignature of the head that it was shown")
-        kept = json.loads(store.fact(COSIGNED) or '{"size": -1, "sites": {}}')
+        kept = _kept(store)
         if size < kept["size"]:
             return
         lines = {**(kept["sites"] if size == kept["size"] else {}), site: line}
-        note = with_cosignatures(sign_checkpoint(log.origin, log.head(size), key), lines.values())
-        store.set_fact(COSIGNED, json.dumps({"size": size, "sites": lines, "note": note}))
+        store.set_fact(
+            COSIGNED, json.dumps({"size": size, "sites": lines, "note": with_cosignatures(note, lines.values())})
+        )

@@ -12,8 +12,8 @@ from isthmus.disclosure.rules import Effective
 from isthmus.federation.agreed import read_agreement, request_for
 from isthmus.federation.config import read_config
 from isthmus.federation.identity import Ask, load_identity
-from isthmus.federation.plan import study_reads
-from isthmus.governance.admission import admit_at_hub, barred
+from isthmus.federation.request import outside
+from isthmus.governance.admission import admit_at_hub
 from isthmus.governance.agreement import shared_rules
 from isthmus.governance.route import Leg, legs
 from isthmus.governance.signing import check_signatures
@@ -78,7 +78,7 @@ def outlook(
         entities=entities,
         privacy=entry.privacy,
         releases=agreement.releases,
-        barred=barred(study, agreement, known, lambda asked: study_reads(asked, known)),
+        barred=outside(study, agreement, known),
         route=legs(agreement, study.dataset, {me.name}),
         refused=refused,
     )

@@ -41,7 +41,7 @@ class Plan:
         groups: each analysis over the sites of each country, where subtotals are asked for and may be given.
         sites: each analysis that asks for answers of single sites, at each of them.
         lacking: for each derived variable that is read, how many rows lack it.
-        withheld: why they may not.
+        withheld: why there are no `groups`, where they are asked for and may not be given.
         refused: analyses that are not asked at all, and why: known before any row is looked at.
         by_country: names of the questions that tell countries apart.
     """

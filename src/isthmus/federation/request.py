@@ -16,7 +16,8 @@ from isthmus.governance.admission import RunRequest, barred
 from isthmus.governance.agreement import Agreement, agreement_digest, shared_rules
 from isthmus.model.canonical import digest
 from isthmus.model.codebook import Codebook
-from isthmus.model.study import study_digest
+from isthmus.model.errors import Refused
+from isthmus.model.study import Study, study_digest
 
 VOTE_AFTER = 1.0  # seconds: every site answers the vote at this time, however long its rows took to look at
 
@@ -66,8 +67,13 @@ def plan_of(charter: Charter, request: RunRequest, agreement: Agreement, book: C
         entry.privacy,
         places,
         agreement.releases,
-        barred(request.study, agreement, book, lambda study: study_reads(study, book)),
+        outside(request.study, agreement, book),
     )
+
+
+def outside(study: Study, agreement: Agreement, book: Codebook) -> dict[str, Refused]:
+    """Analyses that the agreement does not allow, on the agreed codebook; as `admission.barred`."""
+    return barred(study, agreement, book, lambda asked: study_reads(asked, book))
 
 
 def dataset_of(request: Mapping[str, Any]) -> str:

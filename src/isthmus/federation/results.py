@@ -16,7 +16,7 @@ from isthmus.evidence import Counts
 from isthmus.federation.plan import COUNTRY, POPULATION, Plan, subtotals
 from isthmus.federation.question import Question
 from isthmus.federation.row_loss import Known, warning
-from isthmus.federation.script import Ended, Errored, Script, estimates
+from isthmus.federation.script import Ended, Errored, Script, require_ended
 from isthmus.ledger.checkpoint import verify_checkpoint
 from isthmus.ledger.verify import Verified
 from isthmus.model.errors import IsthmusError, Refused
@@ -36,7 +36,7 @@ def released(script: Script, survivors: tuple[str, ...]) -> dict[str, Any]:
         Untrusted: E-STEP, when a flow has not ended.
     """
     plan = script.plan
-    estimates(script)
+    require_ended(script)
     excluded, standing = _excluded(script), _standing(plan.study)
     found = {name: _unasked(plan, name) for name in plan.refused} | {
         q.name: _with_countries(q, script, _analysis(q, script, excluded)) | _of_sites(q, script, survivors)

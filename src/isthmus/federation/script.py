@@ -7,7 +7,6 @@ rules, the roster and the pooled sums so far; so no party ever has to be told pa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -193,8 +192,8 @@ def _advance(flow: Flow, pooled: Summary | None, number: int, transcript: str) -
     return Asked(number + 1, flow, following, transcript)
 
 
-def estimates(script: Script) -> Mapping[str, Outcome]:
-    """Every question's outcome; a round still open means that a sum was withheld.
+def require_ended(script: Script) -> None:
+    """Return when every question has an outcome; a round still open means that a sum was withheld.
 
     Raises:
         Untrusted: E-STEP, when a flow has not ended.
@@ -205,4 +204,3 @@ def estimates(script: Script) -> Mapping[str, Outcome]:
         if isinstance(script.outcomes[order[at].name], Asked):
             raise Untrusted("E-STEP", f"{order[at].name!r} was not run to its end")
         at += 1
-    return script.outcomes

@@ -27,7 +27,6 @@ from isthmus.governance.standing_rules import Proposal, Told, questions, read_ru
 from isthmus.ledger.bundle import release_statement
 from isthmus.model.canonical import digest, plain
 from isthmus.model.errors import Invalid, IsthmusError, Refused, Unavailable, Untrusted
-from isthmus.model.names import Digest
 from isthmus.model.record import record
 from isthmus.model.study import study_digest
 
@@ -233,10 +232,7 @@ class SiteReview:
         own = self.kept.get(run, RESULT, self.site)
         if own is None:
             return found  # it dropped out of the run: others sign
-        given = [
-            Digest(name) for name, e in self.kept.of(run, HELD).items() if read_approval(e, self.agreement) in votes
-        ]
-        return replace(found, release=release_statement(asked.mode, run, own, given))
+        return replace(found, release=release_statement(asked.mode, run, own, [vote.envelope for vote in votes]))
 
     def answer(self, seen: Admitted, now: datetime) -> Heard:
         """The answer to an admitted study that nobody has ended."""

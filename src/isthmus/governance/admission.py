@@ -21,6 +21,7 @@ from isthmus.governance.agreement import (
     legal_entities,
     shared_rules,
 )
+from isthmus.governance.claimed import SKEW
 from isthmus.model.canonical import canonical, digest
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Refused, Untrusted
@@ -30,7 +31,6 @@ from isthmus.model.study import Study
 from isthmus.strict import parse
 
 PAYLOAD_TYPE = "application/vnd.isthmus.request+json"
-CLOCK_SKEW = timedelta(minutes=5)
 MAXIMUM_AGE = timedelta(days=14)  # a run that waits for a site is admitted again when a node restarts
 EVERYWHERE = frozenset({"site", "country"})  # known to every site, in no codebook
 
@@ -172,7 +172,7 @@ def created_at(request: RunRequest) -> datetime:
 
 def _check_clock(request: RunRequest, now: datetime) -> None:
     created = created_at(request)
-    if created > now + CLOCK_SKEW:
+    if created > now + SKEW:
         raise Refused("E-CLOCK", "the request was signed in the future", "set this machine's or the asker's clock")
     if created < now - MAXIMUM_AGE:
         raise Refused("E-CLOCK", f"the request was signed more than {MAXIMUM_AGE.days} days ago", "sign it again")

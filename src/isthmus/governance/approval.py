@@ -15,8 +15,9 @@ from isthmus.crypto.envelope import open_envelope, sign_envelope
 from isthmus.crypto.keys import SigningKey
 from isthmus.governance.agreement import Agreement, Person, PersonRole
 from isthmus.governance.claimed import check_claimed, time_of
-from isthmus.model.canonical import canonical
+from isthmus.model.canonical import canonical, digest, plain
 from isthmus.model.errors import Invalid, Refused, Untrusted
+from isthmus.model.names import Digest
 from isthmus.model.record import record
 from isthmus.strict import parse
 
@@ -79,10 +80,11 @@ class Case:
 
 @record
 class Decided:
-    """An approval that holds, and the person whose it is."""
+    """An approval that holds, the person whose it is, and the digest of the envelope it came in."""
 
     approval: Approval
     person: Person
+    envelope: Digest
 
 
 def make_approval(case: Case, kind: Kind, decision: Choice, person: Person, said: tuple[datetime, str]) -> Approval:
@@ -144,7 +146,7 @@ def read_approval(envelope: Mapping[str, Any], agreement: Agreement) -> Decided:
     if role not in person.roles:
         raise Refused("E-ROLE", f"only a person with the role {role} may {approval.decision} a {approval.kind}", _ROLES)
     _check_reason(approval)
-    return Decided(approval=approval, person=person)
+    return Decided(approval=approval, person=person, envelope=digest(plain(envelope)))
 
 
 def check_approval(decided: Decided, case: Case, at: datetime) -> None:

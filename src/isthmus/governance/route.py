@@ -55,11 +55,7 @@ def way_out(agreement: Agreement, site: str, dataset: str) -> Leg:
     """The leg from a site to the hub; where both are one party in one country no flow is needed."""
     entry, hub = agreement.site(site), agreement.hub
     ends = (entry.party, country_of(agreement, site), hub.party, hub.country)
-    way = dict(zip(_ENDS, ends, strict=True)) | {"what": "encrypted_shares"}
-    places = (entry.facility,) if entry.facility else ()
-    if ends[:2] == ends[2:]:
-        return Leg(**way, facilities=places, flow=None, mechanism=AT_HOME)
-    return _leg(agreement, dataset, way, places)
+    return _one(agreement, dataset, ends, "encrypted_shares", entry.facility)
 
 
 def way_from_hub(agreement: Agreement, whom: str, dataset: str) -> Leg | None:
@@ -70,14 +66,19 @@ def way_from_hub(agreement: Agreement, whom: str, dataset: str) -> Leg | None:
     site = next((s for s in agreement.sites if s.site == whom), None)
     person = next((p for p in agreement.people if p.person == whom), None)
     if site is not None:
-        there, places = (site.party, country_of(agreement, whom)), (site.facility,) if site.facility else ()
+        there, facility = (site.party, country_of(agreement, whom)), site.facility
     elif person is not None:
-        there, places = (person.party, country_of_person(agreement, person)), ()
+        there, facility = (person.party, country_of_person(agreement, person)), None
     else:
         return None
-    here = (agreement.hub.party, agreement.hub.country)
-    way = dict(zip(_ENDS, (*here, *there), strict=True)) | {"what": "aggregates"}
-    if here == there:
+    ends = (agreement.hub.party, agreement.hub.country, *there)
+    return _one(agreement, dataset, ends, "aggregates", facility)
+
+
+def _one(agreement: Agreement, dataset: str, ends: tuple[str, str, str, str], what: str, facility: str | None) -> Leg:
+    way = dict(zip(_ENDS, ends, strict=True)) | {"what": what}
+    places = (facility,) if facility else ()
+    if ends[:2] == ends[2:]:
         return Leg(**way, facilities=places, flow=None, mechanism=AT_HOME)
     return _leg(agreement, dataset, way, places)
 

@@ -194,9 +194,8 @@ def _looks(
 def _leaving(request: RunRequest, agreement: Agreement, codebook: Path | None) -> dict[str, Any] | None:
     """The preview of a study under its agreement, or why there is none."""
     from isthmus.data.dictionary import read_codebook
-    from isthmus.federation.plan import study_reads
     from isthmus.federation.preview import Party, preview
-    from isthmus.governance.admission import barred
+    from isthmus.federation.request import outside
     from isthmus.governance.agreement import shared_rules
 
     if codebook is None:
@@ -209,9 +208,8 @@ def _leaving(request: RunRequest, agreement: Agreement, codebook: Path | None) -
         book = read_codebook(codebook)
         if digest(book) != agreement.dataset(study.dataset).codebook:
             return {"problem": "this machine has another codebook than the agreed one"}
-        outside = barred(study, agreement, book, lambda asked: study_reads(asked, book))
-        rules = shared_rules(agreement, study.dataset)
-        return preview(study, book, Party(rules, countries, privacy, entities, agreement.releases, outside))
+        rules, barred = shared_rules(agreement, study.dataset), outside(study, agreement, book)
+        return preview(study, book, Party(rules, countries, privacy, entities, agreement.releases, barred))
     except IsthmusError as error:
         return {"problem": error.message}
 
