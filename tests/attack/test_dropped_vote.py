@@ -172,6 +172,20 @@ def test_training_is_that_of_the_day_on_which_the_ledger_took_the_vote_in(tmp_pa
         witness(open_store(tmp_path / "other.db")).voted(votes_in(early), OVER.run)
 
 
+def test_what_the_hub_says_of_an_entry_is_what_the_ledger_says(tmp_path: Path) -> None:
+    """An entry told with an earlier time, one of another run's vote, and a head of another ledger."""
+    site, late = witness(open_store(tmp_path / "state.db")), ledger(CLEO, ACCEPTS, at=NOW + timedelta(days=1))
+    site.cosigned(offered(late, 0))
+    said = votes_in(late)
+    assert set(site.voted(said, OVER.run).values()) == {NOW + timedelta(days=1)}
+    said["entries"][0]["entry"]["time"] = ledger(CLEO).entry(3).time
+    assert code_of(lambda: site.voted(said, OVER.run)) == "E-LEDGER"
+    assert site.voted(votes_in(late), "sha256:" + "0" * 64) == {}
+    fresh = witness(open_store(tmp_path / "fresh.db"))
+    private = {**offered(late, 0), "note": sign_checkpoint("hub/private", late.head(), HUB)}
+    assert code_of(lambda: fresh.cosigned(private)) == "E-LEDGER"
+
+
 def test_a_voter_is_shown_that_the_vote_is_entered_or_believes_nothing() -> None:
     """A hub that takes a vote and does not enter it has no proof to show for it."""
     log = ledger(CLEO, ACCEPTS)
