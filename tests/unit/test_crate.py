@@ -357,14 +357,16 @@ def test_the_bill_of_materials_has_versions_and_licences(files: dict[str, bytes]
     assert [name for name, licence in stated.items() if "GPL" in licence] == []
 
 
-def excerpt(key: str = "hub", *, change: Callable[[dict[str, Any]], None] = lambda facts: None) -> bytes:
-    """The hub's entries on the run, one of them changed before they were entered."""
-    log, held = Log(MemoryStore(), "hub", lambda: NOW), verified(BUNDLE, [])
+def excerpt(
+    key: str = "hub", *, origin: str = "hub", change: Callable[[dict[str, Any]], None] = lambda facts: None
+) -> bytes:
+    """A node's entries on the run, one of them changed before they were entered."""
+    log, held = Log(MemoryStore(), origin, lambda: NOW), verified(BUNDLE, [])
     for step in ("ask", "approve"):
         facts = {"run": held.run, "step": step, "by": "custodian of oslo-health"}
         change(facts)
         log.append("approval", facts)
-    note = (sign_checkpoint("hub", log.head(), key_of(key)), 2)
+    note = (sign_checkpoint(origin, log.head(), key_of(key)), 2)
     return b"".join(proof_of(log, index, note, (key_of(key).public.hex(), {})) + b"\n" for index in (0, 1))
 
 
@@ -388,6 +390,10 @@ def test_entries_of_another_run_or_under_another_key_go_into_no_crate() -> None:
         make_crate(BUNDLE, NOW, excerpt=excerpt("a stranger"))
     with pytest.raises(Untrusted, match="stands twice"):
         make_crate(BUNDLE, NOW, excerpt=excerpt() * 2)
+    own = [make_crate(BUNDLE, NOW, excerpt=excerpt("leeds", origin="site/leeds"))["data/ledgers/leeds.jsonl"]]
+    assert own == [excerpt("leeds", origin="site/leeds")]
+    with pytest.raises(Untrusted, match="of another ledger"):  # what a site shows to nobody
+        make_crate(BUNDLE, NOW, excerpt=excerpt("leeds", origin="site/leeds/private"))
 
 
 # ---- on the command line
