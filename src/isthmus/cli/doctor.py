@@ -116,7 +116,7 @@ def _agreement(path: Path, place: str) -> str:
     """Signed by every party, in force today by this machine's clock, and of the datasets this node maps."""
     from isthmus.data.dictionary import read_codebook
     from isthmus.federation.config import read_config
-    from isthmus.federation.revocations import require_standing
+    from isthmus.federation.revocations import revocation_beside
     from isthmus.governance.agreement import check_in_force
     from isthmus.governance.signing import check_signatures, read_signed
     from isthmus.model.canonical import digest
@@ -127,7 +127,10 @@ def _agreement(path: Path, place: str) -> str:
     now = datetime.now(UTC)  # noqa: TID251 - an entry point
     agreement = check_signatures(read_signed(read_text(config.path(place)), place), now=now)
     check_in_force(agreement, now)
-    require_standing(config.path(place), agreement)
+    revoked = revocation_beside(config.path(place), agreement)
+    if revoked is not None:
+        hint = f"{revoked.party} revoked it: {revoked.reason}; every party signs a new version"
+        raise Refused("E-REVOKED", "the agreement is revoked", hint)
     books = {name: entry.codebook for name, entry in config.tables.dataset.items() if entry.codebook}
     for entry in agreement.datasets:
         book = books.get(entry.dataset)

@@ -22,11 +22,11 @@ NOTICE = (
 
 def law(agreement: Agreement, day: str) -> Law:
     """The matrix and the open rules as if every party had signed; `day` is today, YYYY-MM-DD."""
-    from isthmus.governance.facts import Known
+    from isthmus.governance.facts import signed_by_all
     from isthmus.governance.matrix import matrix
     from isthmus.governance.rulepack import own_pack
 
-    return matrix(agreement, own_pack(), Known(parties=frozenset(p.party for p in agreement.parties)), day)
+    return matrix(agreement, own_pack(), signed_by_all(agreement), day)
 
 
 def law_document(found: Law) -> dict[str, Any]:
@@ -51,11 +51,11 @@ def law_document(found: Law) -> dict[str, Any]:
 
 def taken(agreement: Agreement) -> RuleRefused | None:
     """Why no site takes the agreement, with the rules that come with Isthmus; None when sites do."""
-    from isthmus.governance.facts import Known, agreement_facts
+    from isthmus.governance.facts import agreement_facts, signed_by_all
     from isthmus.governance.rulepack import own_pack
     from isthmus.governance.verdicts import RuleRefused, check_decision, decide
 
-    known = Known(parties=frozenset(p.party for p in agreement.parties))
+    known = signed_by_all(agreement)
     decision = decide(own_pack(), "agreement", {"a": agreement_facts(agreement, own_pack(), known)})
     try:
         check_decision(decision, agreement.judged())

@@ -15,7 +15,7 @@ from typing import Any
 
 from isthmus.federation.outputs import BY_CONSTRUCTION
 from isthmus.governance.agreement import Agreement, agreement_digest
-from isthmus.governance.facts import Known, agreement_facts
+from isthmus.governance.facts import agreement_facts, signed_by_all
 from isthmus.governance.rulepack import Pack, Rule
 from isthmus.governance.verdicts import Decision, Facts, Verdict, decide, facts_digest
 from isthmus.model.errors import Invalid
@@ -28,7 +28,7 @@ _GONE = object()
 
 def by_text(agreement: Agreement, pack: Pack) -> Facts:
     """The facts `a` that follow from an agreement which every party signed, and from nothing else."""
-    return agreement_facts(agreement, pack, Known(parties=frozenset(p.party for p in agreement.parties)))
+    return agreement_facts(agreement, pack, signed_by_all(agreement))
 
 
 def grounds(agreement: Agreement, text: Facts, facts: Facts, private: Collection[str] = ()) -> dict[str, Any]:

@@ -51,11 +51,12 @@ class HubBorder:
             Refused: E-FLOW, the agreement lets no result go to this person's party and country.
             Unavailable: E-DISK; then it may not go.
         """
-        way = self._way(dataset_of(json.loads(row.request)), whom)
+        request = json.loads(row.request)
+        way = self._way(dataset_of(request), whom)
         if way is not None and way.flow is None and way.mechanism is None:
             said = f"no flow of the agreement lets results of this dataset go to {way.receiver} ({way.to_country})"
             raise Refused("E-FLOW", said, "a new version of the agreement states the flow and its mechanism", "flows")
-        what = {"message": "result", **asked_of(json.loads(row.request)), "statistics": [ESTIMATE]}
+        what = {"message": "result", **asked_of(request), "statistics": [ESTIMATE]}
         self._border.give(row.run, Crossing(row.study, way, None), {**what, "bytes": size, "to": whom})
         self._border.seal({"run": row.run})
 

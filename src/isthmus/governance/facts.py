@@ -49,6 +49,11 @@ class Known:
     reached: Reached | None = None
 
 
+def signed_by_all(agreement: Agreement) -> Known:
+    """What there is to know once every party has signed, and nothing besides."""
+    return Known(parties=frozenset(p.party for p in agreement.parties))
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
     """Who asks, by name, and the visas of their passport that count."""

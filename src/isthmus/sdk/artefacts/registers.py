@@ -119,12 +119,12 @@ def transfers(told: Told) -> Iterator[Part]:
 
 def bulk(told: Told) -> Iterator[Part]:
     """28 CFR 202: people of the United States in reach by category, and who was screened."""
-    from isthmus.governance.facts import Known, agreement_facts
+    from isthmus.governance.facts import agreement_facts, signed_by_all
     from isthmus.governance.rulepack import own_pack
     from isthmus.governance.verdicts import verdicts
 
     pack = own_pack()
-    known = Known(parties=frozenset(p.party for p in told.agreement.parties))
+    known = signed_by_all(told.agreement)
     found = agreement_facts(told.agreement, pack, known)
     limits: Any = pack.constants["bulk"].value
     floor = told.agreement.disclosure.minimum_count or 0

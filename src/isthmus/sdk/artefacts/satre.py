@@ -102,11 +102,11 @@ def _trained(told: Told) -> bool:
 
 
 def _kept(told: Told) -> bool:
-    from isthmus.governance.facts import Known, agreement_facts
+    from isthmus.governance.facts import agreement_facts, signed_by_all
     from isthmus.governance.rulepack import own_pack
     from isthmus.governance.verdicts import decide, worst
 
-    known = Known(parties=frozenset(p.party for p in told.agreement.parties))
+    known = signed_by_all(told.agreement)
     pack = own_pack()
     decision = decide(pack, "agreement", {"a": agreement_facts(told.agreement, pack, known)})
     return worst(decision.verdicts) != "stops"

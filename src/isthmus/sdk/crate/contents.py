@@ -163,7 +163,7 @@ def decision_record(run: Story, ledgers: Mapping[str, bytes]) -> dict[str, Any]:
 
     The verdicts on the study and on its outputs stand in each site's own ledger: whose is not in the crate is `absent`.
     """
-    from isthmus.governance.facts import Known, agreement_facts
+    from isthmus.governance.facts import agreement_facts, signed_by_all
     from isthmus.governance.rulepack import own_pack, pack_digest
     from isthmus.governance.verdicts import decide, recorded
 
@@ -175,7 +175,7 @@ def decision_record(run: Story, ledgers: Mapping[str, bytes]) -> dict[str, Any]:
     agreed = run.agreement.duties.rule_pack if run.agreement.duties else None
     if agreed not in {None, pack_digest(pack)}:
         return told | {"pack": agreed, "law": "the parties agreed on another rule pack than this installation has"}
-    known = Known(parties=frozenset(p.party for p in run.agreement.parties))
+    known = signed_by_all(run.agreement)
     decision = decide(pack, "agreement", {"a": agreement_facts(run.agreement, pack, known)})
     verdicts = [
         {"rule": v.rule.id, "verdict": v.outcome, "severity": v.rule.severity, "citation": v.rule.citation}
