@@ -35,7 +35,7 @@ from wires import now
 from isthmus.cli.app import app
 from isthmus.crypto.envelope import sign_envelope
 from isthmus.crypto.keys import SigningKey
-from isthmus.federation.hub_witness import kept_note
+from isthmus.federation.hub_witness import COSIGNED
 from isthmus.federation.identity import load_identity
 from isthmus.federation.launch import Fleet
 from isthmus.federation.leaves import LEAVES
@@ -129,10 +129,11 @@ def check_held(made: Alliance) -> None:
     log = Log(store.leaves("hub"), "hub", now)
     last = max(e.sequence for e in log.entries() if e.facts.get("step") == "release")
     held_to = log.head(last + 1)  # what people fetched since is entered too, and cosigned with the next decision
-    note, key = kept_note(store), load_identity(made.directory / "hub" / "keys").key.public
+    note = json.loads(store.fact(COSIGNED) or "{}")["note"]
+    key = load_identity(made.directory / "hub" / "keys").key.public
     store.close()
     sites = {site: load_identity(made.directory / site / "keys").key.public for site in SITES}
-    cosigned = verify_checkpoint(str(note), key, sites)
+    cosigned = verify_checkpoint(note, key, sites)
     assert (cosigned.head, set(cosigned.cosigners)) == (held_to, set(SITES))
     for site in SITES:
         held = open_store(made.directory / site / "state.db")

@@ -12,9 +12,12 @@ from isthmus.model.errors import Invalid
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RATIOS = {"logit": "OR", "log": "RR", "cox": "HR", "fine_gray": "SHR", "conditional_logistic": "OR", "rate": "RR"} | {
-    "multinomial": "OR",
-    "ordinal": "OR",
+RATIOS = {  # link or kind -> as people call it
+    "cox": "HR",
+    "fine_gray": "SHR",
+    "log": "RR",
+    "rate": "RR",
+    **dict.fromkeys(("logit", "conditional_logistic", "multinomial", "ordinal"), "OR"),
 }
 # The order of columns, whatever order the result's JSON has (a bundle's keys are sorted); others come first.
 _ORDER = (
