@@ -179,13 +179,7 @@ def _counted(question: Calibration, setting: Setting) -> cutting.Asking:
 def _routed(name: str, question: Calibration, flow: Flow) -> Generator[Round, Summary, Estimate]:
     """A model's rounds under its name, so that sites know which of the two is asked; its errors name the question's columns."""
     try:
-        asked = next(flow)
-        while True:
-            pooled = yield Round(asked.layout, {**asked.params, "model": name})
-            asked = flow.send(pooled)
-    except StopIteration as ended:
-        estimate: Estimate = ended.value
-        return estimate
+        return (yield from lockstep.beside(flow, {"model": name}))
     except Invalid as error:
         told = error.message.replace("'outcome'", repr(question.outcome)).replace("'linear'", repr(question.prediction))
         raise Invalid(error.code, told, error.hint) from error

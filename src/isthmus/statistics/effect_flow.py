@@ -120,7 +120,7 @@ def propensity_model(plan: Plan) -> Pooled:
     """The common model; or, where each site has its own, the coordinates alone in which balance is measured: a `Fit`."""
     if not plan.local:
         return (yield from fitted(plan.propensity, "ps "))
-    start, used = yield from _tagged(glm_flow.begin(plan.propensity), "ps ")
+    start, used = yield from lockstep.beside(glm_flow.begin(plan.propensity), {"fit": "ps "})
     size = plan.propensity.size
     nothing = Fitted(np.zeros(size), np.zeros((size, size)), 0.0, 1.0, 0.0, used)
     return Fit(start, nothing, {f"ps {key}": value for key, value in start.place.params().items()})
@@ -196,21 +196,10 @@ def _modelled(plan: Plan, model: Model) -> Flow:
 
 def fitted(model: Model, name: str) -> Pooled:
     """One model, its rounds and parameters tagged with `name`: a `Fit`."""
-    start, used = yield from _tagged(glm_flow.begin(model), name)
-    fitted = yield from _tagged(glm_flow.score(model, start, used), name)
+    start, used = yield from lockstep.beside(glm_flow.begin(model), {"fit": name})
+    fitted = yield from lockstep.beside(glm_flow.score(model, start, used), {"fit": name})
     stated = {"coefficients": fitted.coefficients, **start.response(), **start.place.params()}
     return Fit(start, fitted, {f"{name}{key}": value for key, value in stated.items()})
-
-
-def _tagged(flow: Pooled, name: str) -> Pooled:
-    """The rounds of a fit, each saying which rows it is over."""
-    asked = next(flow)
-    while True:
-        pooled = yield replace(asked, params={**asked.params, "fit": name})
-        try:
-            asked = flow.send(pooled)
-        except StopIteration as stop:
-            return stop.value
 
 
 def _turns(plan: Plan, propensity: Fit, pooled: Summary, means: FloatArray) -> FloatArray:

@@ -10,7 +10,6 @@ Reference: Rosenbaum & Rubin (1984), JASA 79:516; Lunceford & Davidian (2004), S
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
@@ -40,7 +39,7 @@ def run(plan: Plan, strata: int) -> Flow:
         raise Invalid("E-PROBABILITY", f"an effect has 2 to {MOST} strata", "5 unless you have a reason")
     propensity = yield from effect_flow.propensity_model(plan)
     base: dict[str, Any] = {"unit": plan.unit, **propensity.params}
-    at = yield from beside(_cuts(strata, uncut(propensity)), base)
+    at = yield from lockstep.beside(_cuts(strata, uncut(propensity)), base)
     edges = boundaries(at, strata)
     base["edges"] = np.array(edges)
     n = _by_stratum(at, edges)
@@ -68,17 +67,6 @@ def _by_stratum(at: Counted, edges: tuple[float, ...]) -> IntArray:
     """(strata, 2) rows by stratum and arm, the treated first."""
     ends = np.searchsorted(np.array(at.grid.edges), np.array(edges)) + 1
     return np.array([part.sum(axis=1) for part in np.split(at.counts[::-1], ends, axis=1)], dtype=np.int64)
-
-
-def beside(flow: cutting.Asking, base: dict[str, Any]) -> Generator[Round, Summary, Counted]:
-    """The rounds of cuts, with what a site needs to know its rows' propensities."""
-    try:
-        asked = next(flow)
-        while True:
-            asked = flow.send((yield replace(asked, params={**base, **asked.params})))
-    except StopIteration as stop:
-        found: Counted = stop.value
-        return found
 
 
 def _cuts(strata: int, start: Counted) -> cutting.Asking:

@@ -9,7 +9,7 @@ import numpy as np
 from isthmus.evidence import Weights, of_squares, weights_of, worst
 from isthmus.statistics import effect_site, indicators, survival
 from isthmus.statistics.contract import Answer, Grid, Round
-from isthmus.statistics.effect_site import Estimand, Rows
+from isthmus.statistics.effect_site import ARMS, Estimand, Rows
 from isthmus.statistics.summaries import filled
 from isthmus.summary import FloatArray, IntArray
 
@@ -32,7 +32,7 @@ def cells(rows: Rows, name: str, grid: Grid) -> dict[str, IntArray]:
     The weights are known in mid-run alone. The vote keeps room for them, else it would choose steps that are refused then.
     """
     found = weighted_down(_tally(code(rows, name, grid), np.ones(rows.time.size), grid))
-    return {f"{arm}per step": found[k][_shown(grid)[k]] for k, arm in enumerate(("treated ", "control "))}
+    return {f"{arm}per step": found[k][_shown(grid)[k]] for k, arm in enumerate(ARMS)}
 
 
 def weighted_down(people: FloatArray) -> IntArray:

@@ -221,15 +221,12 @@ def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) ->
     if step == "start":
         values, guard = (glm_sites.start_part if model.strata else start_part)(model, prepared, asked.params)
         return Answer(filled(asked.layout, values), guard)
+    told, params = glm_sites.profiled(model, rows, asked.params) if model.strata else (rows, dict(asked.params))
     if step == "meat":
-        frequency = 1 if model.weighting == "frequency" else 0
-        params = {**asked.params, "frequency": frequency}
-        told, params = glm_sites.profiled(model, rows, params) if model.strata else (rows, params)
+        params["frequency"] = 1 if model.weighting == "frequency" else 0
         totals = glm_kernel.meat_sums(model.family, told, params)
         values["meat"] = totals.gram
     else:
-        params = dict(asked.params)
-        told, params = glm_sites.profiled(model, rows, params) if model.strata else (rows, params)
         totals = glm_kernel.newton_sums(model.family, told, params)
         values |= {"gram": totals.gram, "score": totals.score, "deviance": totals.deviance}
         values |= {"correction": totals.correction, "pearson": totals.pearson}

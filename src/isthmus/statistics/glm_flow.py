@@ -193,8 +193,7 @@ def check_pooled(model: Model, sums: dict[str, float]) -> None:
     """
     name = repr(model.outcome)
     if sums["n"] == 0:
-        weighed = "" if model.weighting is None else " and a weight above 0"
-        raise Invalid("E-NO-ROWS", f"no row has all variables of this question{weighed}", "look at `excluded`")
+        raise weighting.no_rows(model.weighting)
     weighting.check_mean(sums["weight"], sums["n"])
     count = sums["weight"] if model.weighting == "frequency" else sums["n"]
     if count <= model.size + sums.get("strata", 0.0):

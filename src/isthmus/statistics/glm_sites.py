@@ -17,7 +17,7 @@ from scipy import special
 
 from isthmus.evidence import Evidence, Weights
 from isthmus.model.errors import Invalid
-from isthmus.statistics import coordinates, glm_flow, glm_kernel, glm_model, indicators, linear, unusual
+from isthmus.statistics import coordinates, glm_flow, glm_kernel, glm_model, indicators, linear, unusual, weighting
 from isthmus.statistics.contract import Flow, Round
 from isthmus.statistics.families import Work
 from isthmus.statistics.glm_evidence import glm_evidence
@@ -73,7 +73,7 @@ class _Groups:
 
 
 def _prior(rows: Rows) -> FloatArray:
-    return np.ones(rows.size) if rows.prior is None else rows.prior
+    return weighting.filled(rows.prior, rows.size)
 
 
 def _telling(model: Model, rows: Rows) -> _Groups:

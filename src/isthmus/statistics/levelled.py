@@ -137,8 +137,8 @@ def rows_of(model: Model, inputs: Inputs, weights: Weighting | None) -> Rows:
 
 def evidence(model: Model, rows: Rows) -> Evidence:
     """The design, and of each level of the outcome who has it, alone and with each indicator; light rows count for less."""
-    weights = None if rows.prior is None or not rows.size else rows.prior / float(rows.prior.max())
-    own = indicators.leverage(rows.columns if weights is None else rows.columns * np.sqrt(weights))
+    weights = weighting.relative(rows.prior)
+    own = weighting.leverage(rows.columns, weights)
     found = indicators.design_evidence(model.design, rows.columns, None, own, weights)
     cells: dict[str, IntArray] = {}
     sides = dict(found.sides)
@@ -250,8 +250,7 @@ def _begin(model: Model) -> Pooled:
 
 def _check(model: Model, levels: IntArray, weight: FloatArray) -> None:
     if levels.sum() == 0:
-        weighed = "" if model.errors.weighting is None else " and a weight above 0"
-        raise Invalid("E-NO-ROWS", f"no row has all variables of this question{weighed}", "look at `excluded`")
+        raise weighting.no_rows(model.errors.weighting)
     empty = [name for name, rows in zip(model.levels, levels.tolist(), strict=True) if rows == 0]
     if empty:
         listed = ", ".join(repr(name) for name in empty)

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special
 
 from isthmus.evidence import SQUARED, Weights, weights_of
-from isthmus.statistics import implied, sandwich
+from isthmus.statistics import implied, sandwich, weighting
 from isthmus.statistics.chunks import pieces
 from isthmus.statistics.contract import Answer, CodeArray, Round
 from isthmus.statistics.levelled import Model, Rows
@@ -101,7 +101,7 @@ def _start(model: Model, rows: Rows, asked: Round) -> Answer:
         for k in range(len(model.levels)):
             at = (rows.codes[piece] == k).astype(np.float64)
             marks[k] += implied.marks(model.design, model.dictionary, rows.columns[:, piece], at)
-    prior = np.ones(rows.size) if rows.prior is None else rows.prior
+    prior = weighting.filled(rows.prior, rows.size)
     values = {"levels": np.bincount(rows.codes, minlength=len(model.levels)), "gram": gram, "marks": marks}
     values |= {"weight": np.bincount(rows.codes, prior, len(model.levels))}
     return Answer(filled(asked.layout, values), weights_of(prior, size))

@@ -5,6 +5,7 @@
     one, other = yield from both(one, other)  the same of two
     sums = yield from at_once(rounds)       the sums of rounds that need nothing of one another
     end, rounds = yield from tallied(flow)  its end, and the rounds it took
+    end = yield from beside(flow, params)   its end, every round with more parameters
     asked_of(asked, at)                     what a joint round asks of one flow; None where that one has ended
     joined(asked, answers)                  this site's answers as one
     answered(asked, answer)                 the same, of a function that answers one of them
@@ -84,10 +85,23 @@ def tallied(flow: Asking[T]) -> Asking[tuple[T, int]]:
         return stop.value, rounds
 
 
+def beside(flow: Asking[T], params: Mapping[str, Any]) -> Asking[T]:
+    """Its end; every round carries `params` too, where it says nothing else."""
+    try:
+        asked = next(flow)
+        while True:
+            asked = flow.send((yield replace(asked, params={**params, **asked.params})))
+    except StopIteration as stop:
+        found: T = stop.value
+        return found
+
+
 def asked_of(asked: Round, at: int) -> Round | None:
     """What the joint round asks of flow `at`."""
-    if at not in _parts(asked):
-        return None
+    return _own(asked, at) if at in _parts(asked) else None
+
+
+def _own(asked: Round, at: int) -> Round:
     lead = _name(at, "")
     fields = tuple(replace(f, name=f.name[len(lead) :]) for f in asked.layout.fields if f.name.startswith(lead))
     params = {key[len(lead) :]: value for key, value in asked.params.items() if key.startswith(lead)}
@@ -107,11 +121,7 @@ def joined(asked: Round, answers: Mapping[int, Answer], weighed: Sequence[int]) 
 
 def answered(asked: Round, answer: Callable[[int, Round], Answer]) -> Answer:
     """This site's answer to a joint round: what `answer` makes of each flow's own, all of them weighed."""
-    answers = {}
-    for at in _parts(asked):
-        own = asked_of(asked, at)
-        if own is not None:
-            answers[at] = answer(at, own)
+    answers = {at: answer(at, _own(asked, at)) for at in _parts(asked)}
     return joined(asked, answers, tuple(answers))
 
 

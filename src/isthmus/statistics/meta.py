@@ -28,7 +28,7 @@ from isthmus.evidence import Counts, Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.record import record
-from isthmus.statistics import cox, effect, gee, glm, lockstep, parametric_survival, tables
+from isthmus.statistics import cox, effect, gee, glm, lockstep, parametric_survival, tables, unsaid
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.meta_pooling import Interval
 from isthmus.statistics.meta_report import How, Studies, Ways, body, of_tables
@@ -43,7 +43,6 @@ MODELS: Mapping[str, Statistic] = {
 }
 SITE = "site"
 ALONE = "not compared"  # why a level that no subgroup names is left out
-SLACK = 1e-9  # of a mean of 0 and 1, by rounding
 RISK_RATIOS = ("log ratio", "log odds ratio")  # of `effect` on a 0/1 outcome
 RATIOS = {"logit": "OR", "log": "RR"}  # what exp(coefficient) is called, by link
 
@@ -309,10 +308,9 @@ def _measure(shown: Mapping[str, Any], term: str) -> str | None:
 
 def _undefined(shown: Mapping[str, Any], term: str) -> bool:
     """Whether it is a ratio of risks that this level has not: in an arm there nobody, or everybody, has the outcome."""
-    rows = {row["term"]: row["estimate"] for row in shown["terms"]}
-    means = [rows.get(name) for name in ("mean[1]", "mean[0]")]
-    shares = all(mean is not None and -SLACK <= mean <= 1.0 + SLACK for mean in means)
-    return shown["kind"] == "effect" and term in RISK_RATIOS and term not in rows and shares
+    rows = shown["terms"]
+    lost = term in RISK_RATIOS and all(row["term"] != term for row in rows)
+    return shown["kind"] == "effect" and lost and unsaid.shares(rows)
 
 
 def _term(rows: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:

@@ -189,9 +189,8 @@ def _evidence(question: ParametricSurvival, setting: Setting, prepared: Any) -> 
     if isinstance(prepared, cox_rows.Rows):
         return piecewise_exponential.evidence(_pieces_model(question, setting), prepared, question.cuts)
     model, (_, surv), y = _models(question, setting)[0], _formula(question), prepared.log_time
-    weights = None if prepared.prior is None or not y.size else prepared.prior / float(prepared.prior.max())
-    columns, outcome = prepared.columns, (surv.event, prepared.event)
-    own = indicators.leverage(columns if weights is None else columns * np.sqrt(weights))
+    columns, outcome, weights = prepared.columns, (surv.event, prepared.event), weighting.relative(prepared.prior)
+    own = weighting.leverage(columns, weights)
     found = indicators.design_evidence(model.design, columns, outcome, own, weights, (surv.time, y))
     found = weighting.with_weights(replace(found, parameters=model.free), prepared.prior, prepared.silent)
     found = weighting.with_clusters(found, model.errors, prepared.size, prepared.cluster)
@@ -221,11 +220,7 @@ def _flow(question: ParametricSurvival, setting: Setting) -> Flow:
         whole: Estimate = yield from piecewise_exponential.fit(_pieces_model(question, setting), question.cuts)
         return whole
     flows = [parametric_survival_flow.fit(model) for model in _models(question, setting)]
-    found = yield from lockstep.together(flows)
-    for one in found:
-        if isinstance(one, Invalid):
-            raise one
-    fitted = [one for one in found if isinstance(one, Estimate)]
+    fitted = yield from lockstep.every(flows)
     values = {**fitted[0].values, "loglik_null": fitted[-1].values["loglik"]}
     return replace(fitted[0], rounds=max(one.rounds for one in fitted), values=values)
 
@@ -240,14 +235,14 @@ STEPS = {
 def _summarise(question: ParametricSurvival, setting: Setting, prepared: Any, asked: Round) -> Answer:
     if isinstance(prepared, cox_rows.Rows):
         return _pieces_answer(question, setting, prepared, asked)
-    answers = {}
-    for at, model in enumerate(_models(question, setting)):
-        own = lockstep.asked_of(asked, at)
-        if own is not None:
-            rows = replace(prepared, columns=prepared.columns[: model.size])
-            values, weights = STEPS[str(own.params["step"])](model, rows, own.params)
-            answers[at] = Answer(filled(own.layout, values), weights)
-    return lockstep.joined(asked, answers, tuple(answers))
+    models = _models(question, setting)
+
+    def answer(at: int, own: Round) -> Answer:
+        rows = replace(prepared, columns=prepared.columns[: models[at].size])
+        values, weights = STEPS[str(own.params["step"])](models[at], rows, own.params)
+        return Answer(filled(own.layout, values), weights)
+
+    return lockstep.answered(asked, answer)
 
 
 def _pieces_answer(question: ParametricSurvival, setting: Setting, rows: cox_rows.Rows, asked: Round) -> Answer:

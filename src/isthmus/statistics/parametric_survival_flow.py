@@ -123,7 +123,7 @@ def newton_layout(model: Model) -> Layout:
 def start_sums(model: Model, rows: Rows, params: Params) -> tuple[dict[str, Any], Weights]:
     """A site's part of the first round."""
     x, y = _columns(rows, params), rows.log_time
-    prior = np.ones(y.size) if rows.prior is None else rows.prior
+    prior = weighting.filled(rows.prior, y.size)
     heavy = x if rows.prior is None else x * prior
     values = {"n": y.size, "events": int(rows.event.sum()), "gram": heavy @ x.T, "right": heavy @ y}
     values |= {"weight": prior.sum(), "square": y @ y if rows.prior is None else prior @ (y * y)}
@@ -335,8 +335,7 @@ def _bounded(model: Model, move: FloatArray) -> FloatArray:
 
 def _check(model: Model, n: int, events: int) -> None:
     if n == 0:
-        weighed = "" if model.errors.weighting is None else " and a weight above 0"
-        raise Invalid("E-NO-ROWS", f"no row has all variables of this question{weighed}", "look at `excluded`")
+        raise weighting.no_rows(model.errors.weighting)
     if events == 0:
         raise Invalid("E-NO-EVENTS", f"{model.event!r} is 0 in every row", "nothing can be fitted to it")
 

@@ -202,11 +202,7 @@ def _flow(question: Penalised, setting: Setting) -> Flow:
     if not question.folds:
         return found
     lambdas = found.values["lambdas"]
-    each = yield from lockstep.together([_path(question, setting, lambdas, shown) for _ in range(question.folds)])
-    for one in each:
-        if isinstance(one, Invalid):
-            raise one
-    fitted = [one for one in each if isinstance(one, Estimate)]
+    fitted = yield from lockstep.every([_path(question, setting, lambdas, shown) for _ in range(question.folds)])
     where = np.array([one.values["coefficients"] for one in fitted])
     if setting.grid is not None:
         model = cox_model(_survival(question), setting)
@@ -244,13 +240,12 @@ def _summarise(question: Penalised, setting: Setting, prepared: Rows | cox_rows.
 
 def _all_folds(question: Penalised, setting: Setting, prepared: Rows | cox_rows.Rows, asked: Round) -> Answer:
     """Each fold's model is one of the rows that are not in it."""
-    fold, answers = _folds(question, prepared), {}
-    for k in range(question.folds):
-        own = lockstep.asked_of(asked, k)
-        if own is not None:
-            answers[k] = _summarise(question, setting, penalised_folds.kept(prepared, fold != k), own)
-    joint = lockstep.joined(asked, answers, tuple(answers))
-    return replace(joint, evidence=tuple(one for answer in answers.values() for one in answer.evidence))
+    fold = _folds(question, prepared)
+
+    def answer(k: int, own: Round) -> Answer:
+        return _summarise(question, setting, penalised_folds.kept(prepared, fold != k), own)
+
+    return lockstep.answered(asked, answer)
 
 
 def _left_out(question: Penalised, setting: Setting, prepared: Rows | cox_rows.Rows, asked: Round) -> Answer:

@@ -75,8 +75,8 @@ def _begin(model: Model) -> Generator[Round, Summary, Sums]:
     place = coordinates.declared(model.design, model.dictionary)
     about, unit = glm_start.outcome_place(model)
     pooled = yield _asked(plain, place, about, unit)
-    glm_flow.check_pooled(model, {name: float(pooled[name][0]) for name in glm_flow.SCALARS})
     sums = {name: float(pooled[name][0]) for name in glm_flow.SCALARS}
+    glm_flow.check_pooled(model, sums)
     if about is not None:
         about = coordinates.coarse(about + sums["response"] / sums["weight"] * unit, unit)
     place = coordinates.recentred(place, pooled["gram"], fixed)

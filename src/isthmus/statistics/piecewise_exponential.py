@@ -105,7 +105,7 @@ def _exposures(rows: Rows, cuts: Cuts, unit: float) -> Iterator[FloatArray]:
 
 
 def _prior(rows: Rows) -> FloatArray:
-    return np.ones(rows.size) if rows.weight is None else rows.weight
+    return weighting.filled(rows.weight, rows.size)
 
 
 def count_part(model: Model, rows: Rows, cuts: Cuts, params: Params) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def evidence(model: Model, rows: Rows, cuts: Cuts) -> Evidence:
     total, (left, came) = len(cuts) + 1, _places(rows, cuts)
     columns, event = rows.columns + rows.centre[:, None], rows.event.astype(np.float64)
     beside = np.vstack([np.ones((1, rows.size)), rows.columns])
-    own = indicators.leverage(beside if rows.weight is None else beside * np.sqrt(rows.weight))
+    own = weighting.leverage(beside, rows.weight)
     found = indicators.design_evidence(model.design, columns, (model.event, event), own, rows.weight)
     every, late = np.ones(rows.size, dtype=np.bool_), came > 0
     marks: list[tuple[str, Any]] = [("rows", every)]
@@ -192,16 +192,13 @@ def evidence(model: Model, rows: Rows, cuts: Cuts) -> Evidence:
     for name, mark in marks:
         for what, code, there in (("", left, every), (" with the event", left, rows.event), (" entering", came, late)):
             cells[f"{name}{what} per interval"] = tally(rows, code, mark & there, total)
-    sums, sides = {}, dict(found.sides)
+    sums, sides, fits = {}, dict(found.sides), {}
     for name, exposure in zip(names(cuts), _exposures(rows, cuts, 1.0), strict=True):
         inside = exposure > 0.0
         sums[f"time of {name}"] = (exposure * _prior(rows))[inside]
         sides[f"time of {name}"] = unusual.makers(exposure[inside], weighting.taken(rows.weight, inside))
-    fits = {
-        f"time of {name}": (int(np.count_nonzero(exposure)), 1 + model.size)
-        for name, exposure in zip(names(cuts), _exposures(rows, cuts, 1.0), strict=True)
-        if exposure.any()
-    }
+        if inside.any():
+            fits[f"time of {name}"] = (int(np.count_nonzero(inside)), 1 + model.size)
     found = replace(found, cells=cells, sums=sums, sides=sides, fits=fits, parameters=model.size + total)
     found = weighting.with_weights(found, rows.weight, rows.silent)
     return weighting.with_clusters(found, errors_of(model), rows.size, rows.told.cluster)

@@ -81,7 +81,7 @@ def _flow(question: Propensity, setting: Setting) -> Flow:
     base: dict[str, Any] = {"unit": 1.0, "stacked": 0, **found.params}
     cuts = cutting.refined(SCORE, effect_strata.uncut(found), lambda _: [0], 1)
     weigh = lockstep.once(Round(effect_flow.weigh_layout(plan), {"step": "weigh", **base}))
-    at, pooled = yield from lockstep.both(effect_strata.beside(cuts, base), weigh)
+    at, pooled = yield from lockstep.both(lockstep.beside(cuts, base), weigh)
     rounds = found.fitted.rounds + 2  # the ballot, then balance beside the counts on what passed
     made = effect_flow.estimate(plan, found, pooled, effect_flow.NO_MEANS, rounds)
     place, last = found.start.place, found.fitted

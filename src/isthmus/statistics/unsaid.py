@@ -133,7 +133,7 @@ def _figures(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     fit = body.get("fit", {})
     if fit.get("dispersion") == 0.0 and fit.get("loglik", 0) is None:
         yield "no log-likelihood and AIC", "the outcome is fitted exactly"
-    if fit.get("e_value", 0) is None and _risks(body.get("terms", ())):
+    if fit.get("e_value", 0) is None and shares(body.get("terms", ())):
         yield "no risk ratio and no E-value", "the outcome is not 0 or 1, or in an arm nobody has it"
     calibration = fit.get("calibration")
     if isinstance(calibration, Mapping) and calibration.get("p_value", 0) is None:
@@ -143,7 +143,7 @@ def _figures(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "no heterogeneity within subgroups", "each has one study that can be pooled"
 
 
-def _risks(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the two means look like shares."""
+def shares(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the two means of an effect look like shares."""
     means = [row["estimate"] for row in rows if row["term"] in {"mean[0]", "mean[1]"}]
     return len(means) == 2 and all(value is not None and -SLACK <= value <= 1.0 + SLACK for value in means)

@@ -11,7 +11,7 @@ from isthmus.evidence import Evidence
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula
 from isthmus.model.record import record
-from isthmus.statistics import sandwich, unusual
+from isthmus.statistics import indicators, sandwich, unusual
 from isthmus.statistics.contract import Inputs
 from isthmus.statistics.sandwich import Errors
 from isthmus.summary import FloatArray
@@ -81,6 +81,27 @@ def prior_of(weighting: Weighting | None, inputs: Inputs) -> FloatArray | None:
     prior = inputs.numbers[weighting.variable]
     check_weights(weighting, prior)
     return prior
+
+
+def filled(prior: FloatArray | None, rows: int) -> FloatArray:
+    """(rows,) weights: 1 where the question has none."""
+    return np.ones(rows) if prior is None else prior
+
+
+def relative(prior: FloatArray | None) -> FloatArray | None:
+    """(rows,) weights over the largest, or None where there are none."""
+    return None if prior is None or not prior.size else prior / float(prior.max())
+
+
+def leverage(columns: FloatArray, weights: FloatArray | None) -> float:
+    """As `indicators.leverage`, of rows that weigh differently."""
+    return indicators.leverage(columns if weights is None else columns * np.sqrt(weights))
+
+
+def no_rows(kind: str | None) -> Invalid:
+    """No row is left; `kind`: of the weights, None where the question has none."""
+    weighed = "" if kind is None else " and a weight above 0"
+    return Invalid("E-NO-ROWS", f"no row has all variables of this question{weighed}", "look at `excluded`")
 
 
 def heavy(prior: FloatArray | None) -> Any:
