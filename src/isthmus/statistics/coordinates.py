@@ -9,7 +9,7 @@ are turned by a triangular `rotation` T as well: z = T (x - centre) / scale. Res
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +125,25 @@ def recentred(old: Coordinates, gram: FloatArray, fixed: FloatArray) -> Coordina
         scale[j] = old.scale[j] * power_of_two(math.sqrt(max(spread, 2.0**-40 * gram[j, j] / total)))
         centre[j] = coarse(old.centre[j] + mean * old.scale[j], scale[j]) if old.intercept else 0.0
     return Coordinates(centre, scale, old.intercept)
+
+
+def settled(
+    place: Coordinates, gram: FloatArray, target: Coordinates, names: Sequence[str], *, again: bool
+) -> Coordinates | None:
+    """Where to go on from the first X'WX (p, p), in `place`: at `target`, rotated where the columns need it.
+
+    None: squares of a tiny column are gone, so that the sums must be asked once more, at `target`. `again`: they were.
+
+    Raises:
+        Invalid: E-COLLINEAR, of columns `names`.
+    """
+    try:
+        linear.cholesky(gram)
+        return rotated(target, turned(gram, place, target))
+    except linear.Dependent as error:
+        if again:
+            raise linear.collinear(error, names) from error
+        return None
 
 
 def rotated(plain: Coordinates, gram: FloatArray) -> Coordinates:

@@ -89,15 +89,11 @@ def begin(model: Model) -> Pooled:
         check_pooled(model, sums)
         gram = pooled["gram"]
         target = coordinates.recentred(place, gram, fixed)
-        try:
-            lower = linear.cholesky(gram)
-            turned = coordinates.rotated(target, coordinates.turned(gram, place, target))
-        except linear.Dependent as error:
-            if attempt == 2:
-                raise linear.collinear(error, model.design.names) from error
+        turned = coordinates.settled(place, gram, target, model.design.names, again=attempt == 2)
+        if turned is None:
             place = target
             continue
-        first = place.moved(linear.solve(lower, pooled["right"]), turned)
+        first = place.moved(linear.solve(linear.cholesky(gram), pooled["right"]), turned)
         if model.family.bounded and model.design.intercept:
             first = _at_mean(model, turned, sums)
         return rescaled(Start(turned, first, unit, sums, pooled["marks"], about), model), attempt

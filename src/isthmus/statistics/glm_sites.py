@@ -17,7 +17,7 @@ from scipy import special
 
 from isthmus.evidence import Evidence, Weights
 from isthmus.model.errors import Invalid
-from isthmus.statistics import coordinates, glm_flow, glm_kernel, glm_model, indicators, linear, unusual, weighting
+from isthmus.statistics import coordinates, glm_flow, glm_kernel, glm_model, indicators, unusual, weighting
 from isthmus.statistics.contract import Flow, Round
 from isthmus.statistics.families import Work
 from isthmus.statistics.glm_evidence import glm_evidence
@@ -201,12 +201,8 @@ def begin(model: Model) -> glm_flow.Pooled:
             text = f"outcome {model.outcome!r} and the terms do not both vary within a site"
             raise Invalid("E-NO-EVENTS", text, "leave the strata out")
         target = coordinates.recentred(place, gram / sums["weight"], fixed)
-        try:
-            linear.cholesky(gram)
-            turned = coordinates.rotated(target, coordinates.turned(gram, place, target))
-        except linear.Dependent as error:
-            if attempt == 2:
-                raise linear.collinear(error, model.design.names) from error
+        turned = coordinates.settled(place, gram, target, model.design.names, again=attempt == 2)
+        if turned is None:
             place = target
             continue
         start = Start(turned, np.zeros(model.size), unit, sums, pooled["marks"], about)

@@ -236,12 +236,8 @@ def _begin(model: Model) -> Pooled:
         _check(model, levels, weight)
         weighting.check_mean(float(weight.sum()), float(levels.sum()))
         target = coordinates.recentred(place, pooled["gram"], fixed)
-        try:
-            linear.cholesky(pooled["gram"])
-            turned = coordinates.rotated(target, coordinates.turned(pooled["gram"], place, target))
-        except linear.Dependent as error:
-            if attempt == 2:
-                raise linear.collinear(error, model.design.names) from error
+        turned = coordinates.settled(place, pooled["gram"], target, model.design.names, again=attempt == 2)
+        if turned is None:
             place = target
             continue
         return Start(turned, levels, weight, pooled["marks"], attempt)
