@@ -1,8 +1,10 @@
 """Strata in which only a known person and the target differ in group."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-from hole_lab import ROWS, TARGET, answered, ask, refused, sites
+from hole_lab import ROWS, TARGET, answered, ask, estimates, refused, sites
 
 from attack import Attack
 
@@ -44,6 +46,47 @@ def test_a_number_that_is_constant_but_for_one_person_of_a_stratum():
     assert refused("cox", {"formula": "Surv(DAYS, DIED) ~ Z", "strata": ["site", "S"]}, tables)
     assert refused("glm", {"formula": "DIED ~ Z", "family": "binomial", "strata": ["site", "S"]}, tables)
     assert answered("glm", {"formula": "DIED ~ Z", "family": "binomial"}, sites_with_numbers())
+
+
+def halves(world: int, *, of: str) -> list[dict[str, Any]]:
+    """Two strata at each site; at the first site one person of a stratum, this one or that, is set apart by `of`."""
+    tables = sites()
+    for table in tables:
+        table["S"] = np.where(table["BMI"] < 27, "one", "two").astype(object)
+        table["SCORE"] = np.where(table["S"] == "one", 150.0, 250.0)
+    first = tables[0]
+    inside = first["S"] == "one"
+    apart = np.arange(ROWS) == np.flatnonzero(inside)[world]
+    if of == "stratum":
+        first["S"][np.flatnonzero(inside)[world : world + 9]] = "few"
+    if of == "outcome":
+        first["DIED"] = np.where(inside, apart.astype(float), first["DIED"])
+    if of == "indicator":
+        first["ARM"] = np.where(inside, np.where(apart, "B", "A"), first["ARM"]).astype(object)
+    if of == "number":
+        first["SCORE"][apart] = 262.0
+    return tables
+
+
+@pytest.mark.parametrize(
+    ("of", "formula", "family"),
+    [
+        ("stratum", "CHOL ~ AGE", "gaussian"),
+        ("outcome", "DIED ~ AGE", "gaussian"),
+        ("outcome", "DIED ~ AGE", "binomial"),
+        ("outcome", "DIED ~ AGE", "poisson"),
+        ("indicator", "CHOL ~ ARM", "gaussian"),
+        ("number", "SCORE ~ AGE", "gaussian"),
+    ],
+)
+def test_who_is_set_apart_within_a_stratum_of_a_glm(of, formula, family):
+    """Over all rows nobody is: each of these is refused for its stratum alone."""
+    question = {"formula": formula, "family": family, "strata": ["site", "S"]}
+    this, that = (halves(world, of=of) for world in (0, 1))
+    assert estimates(ask("glm", question, this)) != pytest.approx(estimates(ask("glm", question, that)), rel=1e-9)
+    assert refused("glm", question, this)
+    assert refused("glm", question, that)
+    assert answered("glm", {**question, "strata": []}, this)
 
 
 def sites_with_numbers():

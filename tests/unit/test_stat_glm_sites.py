@@ -9,7 +9,7 @@ from stat_help import evidence, make, report
 from isthmus import strict
 from isthmus.model.errors import Invalid
 from isthmus.statistics.catalogue import CATALOGUE
-from isthmus.statistics.contract import Round
+from isthmus.statistics.contract import Answer, Round
 from isthmus.summary import Field, Layout
 
 GLM = CATALOGUE["glm"]
@@ -39,14 +39,19 @@ def rows() -> dict[str, np.ndarray]:
     }
 
 
-def sent(formula: str, family: str, table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def answer(formula: str, family: str, table: dict[str, np.ndarray]) -> Answer:
     """One site's part of a scoring round, at slopes that are not the answer."""
     asked = strict.parse(GLM.question, {"formula": formula, "family": family, **SITE})
     made = make(GLM, asked, table)
     params = {"step": "newton", "response_scale": 1.0, "centre": np.zeros(2), "scale": np.ones(2)}
     request = Round(LAYOUT, {**params, "coefficients": np.array([0.03, -0.2])})
     prepared = GLM.prepare(asked, made.setting, made.inputs)
-    found = GLM.summarise(asked, made.setting, prepared, request).summary
+    return GLM.summarise(asked, made.setting, prepared, request)
+
+
+def sent(formula: str, family: str, table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What leaves of it."""
+    found = answer(formula, family, table).summary
     return {field.name: np.asarray(found[field.name]) for field in LAYOUT.fields}
 
 
@@ -142,3 +147,13 @@ def test_evidence_counts_intercepts_and_leverage_beside_them() -> None:
     assert found.leverage == pytest.approx(hat.max(), rel=1e-9)
     silent = evidence("glm", question, table | {"ill": np.zeros(ROWS)})
     assert silent.supports["rows of strata that say something"].tolist() == [0]
+
+
+def test_a_fit_is_weighed_with_its_intercepts() -> None:
+    """Two slopes and an intercept, of the rows that say something: in the vote, and in every round."""
+    table = rows()
+    weights = answer("ill ~ age + arm", "binomial", table).weights
+    assert weights is not None
+    assert weights.parameters == 3
+    found = evidence("glm", {"formula": "ill ~ age + arm", "family": "binomial", **SITE}, table)
+    assert found.fits["rows of strata that say something"] == (ROWS, 3)
