@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +16,11 @@ from hole_lab import ROWS, TARGET, answered, patients, refused, sites
 
 from attack import Attack
 from isthmus import strict
-from isthmus.disclosure.site import shows
+from isthmus.disclosure.site import shows, weigh
 from isthmus.model.rules import Rules
 from isthmus.statistics.catalogue import CATALOGUE
 from isthmus.statistics.contract import Round
-from isthmus.statistics.effect_hazard import SUMS, summarised
+from isthmus.statistics.effect_hazard import SPREAD, SUMS, summarised
 from isthmus.statistics.effect_site import Rows
 from stated_rules import STRICT
 
@@ -70,19 +71,44 @@ def test_a_site_of_few_events_is_refused(stop):
     stop("refused: few events of one arm at one site")
 
 
-def test_nor_do_light_events_hide_a_heavy_one(stop):
-    people = 60
-    columns = np.vstack([np.ones(people), np.append(6.0, np.zeros(people - 1))])
-    inside = np.array([1.0, 0.0] * (people // 2))
-    rows = Rows(columns, inside, np.ones(people), time=np.arange(people) + 1.0)
+PEOPLE = 60
+
+
+def heavy(number: float) -> tuple[Rows, dict[str, Any]]:
+    """Sixty who die, of whom one has the weight 1 + exp(`number`), the others 2."""
+    columns = np.vstack([np.ones(PEOPLE), np.append(number, np.zeros(PEOPLE - 1))])
+    inside = np.array([1.0, 0.0] * (PEOPLE // 2))
     params = {
-        "step": "hazard",
         "log ratio": 0.0,
         "ps centre": np.zeros(2),
         "ps scale": np.ones(2),
         "ps coefficients": np.array([0.0, -1.0]),
     }
-    cells = summarised(rows, "ATE", Round(SUMS, params)).cells
-    assert cells["weighted events"].min() < 11 < people // 2
+    return Rows(columns, inside, np.ones(PEOPLE), time=np.arange(PEOPLE) + 1.0), params
+
+
+@pytest.mark.parametrize(("number", "holds"), [(0.0, True), (6.0, False)])
+def test_the_spread_of_the_ratio_is_weighed(number, holds):
+    rows, params = heavy(number)
+    asked = {**params, "step": "hazard spread", "turns": np.zeros(2), "stacked": 0}
+    weights = summarised(rows, "ATE", Round(SPREAD, asked)).weights
+    assert weigh(weights, strict.parse(Rules, STRICT, "rules")).holds is holds
+
+
+def test_events_of_each_arm_are_known_before_the_first_round():
+    table = treated(patients(1))
+    table["DIED"] = ((table["ASPIRIN"] > 0) & (np.arange(ROWS) < 40)).astype(float)
+    kind = CATALOGUE["effect"]
+    question = strict.parse(kind.question, QUESTION)
+    made = make(kind, question, table)
+    found = kind.evidence(question, made.setting, kind.prepare(question, made.setting, made.inputs))
+    assert 0 < found.cells["events of arms"][0] <= table["DIED"].sum()
+    assert found.cells["events of arms"][1] == 0
+
+
+def test_nor_do_light_events_hide_a_heavy_one(stop):
+    rows, params = heavy(6.0)
+    cells = summarised(rows, "ATE", Round(SUMS, {**params, "step": "hazard"})).cells
+    assert cells["weighted events"].min() < 11 < PEOPLE // 2
     assert not shows(cells, strict.parse(Rules, STRICT, "rules")).holds
     stop("refused where one of thirty who died has nearly all their weight")
