@@ -7,6 +7,11 @@ import pytest
 from hole_lab import answered, ask, refused
 
 from attack import Attack
+from isthmus import strict
+from isthmus.disclosure.site import weigh
+from isthmus.model.rules import Rules
+from isthmus.statistics.effect_site import ARMS, Rows, predicted_sums
+from stated_rules import STRICT
 
 ATTACK = Attack(
     "A weighted mean of an arm that is one person's outcome",
@@ -74,3 +79,16 @@ def test_ordinary_effects_are_answered(outcome: str, how: dict[str, str]) -> Non
     family = {} if how["method"] == "iptw" else {"family": "gaussian" if outcome == "CHOL" else "binomial"}
     question = {"treatment": "T", "outcome": outcome, "adjust": "X + AGE", **how, **family}
     assert answered("effect", question, [ordinary(seed) for seed in (1, 2, 3)])
+
+
+@pytest.mark.parametrize(("number", "holds"), [(0.0, True), (6.0, False)])
+def test_so_are_the_slopes_of_augmented_means(number: float, holds: bool) -> None:
+    """One of sixty has nearly all the weight, and a residual of 0: the means do not show them, their slopes would."""
+    people = 60
+    columns = np.vstack([np.ones(people), np.append(number, np.zeros(people - 1))])
+    rows = Rows(columns, 1.0 - np.arange(people) % 2.0, np.zeros(people))
+    flat = {"centre": np.zeros(2), "scale": np.ones(2), "coefficients": np.zeros(2), "response_scale": 1.0}
+    params = {f"{fit}{key}": value for fit in ("ps ", *ARMS) for key, value in flat.items()}
+    params |= {"ps coefficients": np.array([0.0, -1.0]), "unit": 1.0, "stacked": 1, "logit": False}
+    weights = predicted_sums(rows, "aipw", params)[1]
+    assert weigh(weights, strict.parse(Rules, STRICT, "rules")).holds is holds
