@@ -15,6 +15,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from test_egress_gate import OURS
@@ -29,7 +31,7 @@ from isthmus.federation.identity import Owner, load_identity, make_identity
 from isthmus.federation.launch import Fleet
 from isthmus.federation.site_node import SiteNode
 from isthmus.governance.citations import cited
-from isthmus.governance.duties import DataUse
+from isthmus.governance.duties import DataUse, Deidentification
 from isthmus.governance.rulepack import own_pack
 from isthmus.governance.signing import PAYLOAD_TYPE
 from isthmus.model.canonical import canonical
@@ -303,3 +305,28 @@ def take_over(made: Alliance) -> None:
     for name in ("second", *SITES, "ada"):
         path = made.config(name)
         path.write_text(path.read_text().replace(made.hub, address))
+
+
+# ---- rows that are not what their party calls them
+
+
+def test_rows_with_an_identifier_are_not_served_and_only_the_site_knows_why(tmp_path: Path) -> None:
+    claim = {
+        "identifiability": "hipaa_safe_harbor",
+        "hipaa_path": "deidentified",
+        "deidentification": Deidentification(),
+    }
+    made = alliance(tmp_path, custody=claim)
+    site_setup(made.config("boston"), {}, now, os.urandom).means.store.close()  # the twin: it serves
+    file = tmp_path / "boston" / "trial.parquet"
+    rows = pq.read_table(file)
+    pq.write_table(rows.set_column(2, "arm", pa.array(["943 476 5919", *rows["arm"].to_pylist()[1:]])), file)
+    before = len(entries(made, "boston"))
+    with pytest.raises(IsthmusError) as caught:
+        site_setup(made.config("boston"), {}, now, os.urandom)
+    assert caught.value.code == "E-IDENTIFIERS"
+    told(caught.value, "US-HIP-02")
+    assert "943" not in str(caught.value)
+    assert len(entries(made, "boston")) == before  # the head of this one is shown to others
+    (entry,) = entries(made, "boston", "site/boston/private")
+    assert entry.facts == {"what": "rows", "code": "E-IDENTIFIERS", "rule": "US-HIP-02"}

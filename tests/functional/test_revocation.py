@@ -61,9 +61,9 @@ def revoke(made: Alliance, at: str, by: str, reason: str = "consent was withdraw
     assert done.exit_code == 0, done.output
 
 
-def entries(made: Alliance, name: str) -> list[Entry]:
+def entries(made: Alliance, name: str, origin: str = "") -> list[Entry]:
     store = open_store(made.directory / name / "state.db")
-    leaves = store.leaves("hub" if name == "hub" else f"site/{name}")
+    leaves = store.leaves(origin or ("hub" if name == "hub" else f"site/{name}"))
     found = [decode_entry(leaf) for leaf in leaves.read(0, leaves.size())]
     store.close()
     return found

@@ -244,3 +244,22 @@ def test_a_new_version_names_the_one_before(tmp_path, monkeypatch):
     one, two = (load_yaml(Path(name).read_text()) for name in ("one.json", "two.json"))
     assert (two["agreement"]["version"], len(two["signatures"])) == (2, 1)
     assert two["agreement"]["previous"] == digest(one["agreement"])
+
+
+def test_a_codebook_is_checked_and_rows_beside_it(tmp_path, capsys):
+    book, rows = tmp_path / "book.yaml", tmp_path / "rows.csv"
+    book.write_text(
+        "name: b\nvariables:\n  age: {type: integer, range: [0, 90]}\n  dob: {type: date}\n  note: {type: category}\n"
+    )
+    rows.write_text("age,dob,note\n97,1950-01-01,jo@example.org\n40,1960-01-01,none\n")
+    assert run("codebook", "check", book) == 0
+    assert "dob: an identifier of 45 CFR 164.514(b)(2)(i)(C), by its name" in capsys.readouterr().out
+    assert run("codebook", "check", book, "--data", rows, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["identifiers"] == {"C": ["dob"]}
+    assert said["identifiers_in_rows"] == {"C": ["age", "dob"], "F": ["note"]}
+    assert run("codebook", "check", book, "--data", rows) == 0
+    out = capsys.readouterr().out
+    assert "look: note: an identifier of 45 CFR 164.514(b)(2)(i)(F), by its rows" in out
+    assert "97" not in out
+    assert "jo@" not in out

@@ -6,7 +6,7 @@ import pytest
 from governance_worked import UK, US, worked_agreement, worked_terms
 
 from isthmus.governance.facts import Known, agreement_facts
-from isthmus.governance.identifiers import scan
+from isthmus.governance.identifiers import HARMLESS, Scan, scan
 from isthmus.governance.rulepack import own_pack
 from isthmus.governance.selfcheck import worked_case
 from isthmus.governance.verdicts import verdicts
@@ -23,12 +23,16 @@ PLAIN = {
 }
 
 
+def scanned(codebook: Codebook) -> Scan:
+    return scan(codebook, "2026-12-31")
+
+
 def book(**more: Variable) -> Codebook:
     return Codebook(name="statins", person="pid", variables={**PLAIN, **more})
 
 
 def test_an_ordinary_codebook_shows_nothing():
-    found = scan(book())
+    found = scanned(book())
     assert (found.found, found.zip3_ok, found.age90_ok) == ({}, True, True)
 
 
@@ -60,16 +64,16 @@ def test_an_ordinary_codebook_shows_nothing():
     ],
 )
 def test_each_kind_of_identifier_is_seen(name, label, letter):
-    assert letter in scan(book(**{name: Variable(type="category", levels=("a",), label=label)})).found
+    assert letter in scanned(book(**{name: Variable(type="category", levels=("a",), label=label)})).found
 
 
 def test_a_date_is_a_date_whatever_its_name():
-    assert scan(book(seen=Variable(type="date"))).found == {"C": ("seen",)}
+    assert scanned(book(seen=Variable(type="date"))).found == {"C": ("seen",)}
 
 
 @pytest.mark.parametrize(("spread", "good"), [((0, 90), True), ((0, 89), True), ((0, 120), False), (None, False)])
 def test_ages_end_at_ninety_and_say_so(spread, good):
-    found = scan(book(age=Variable(type="integer", unit="a", range=spread)))
+    found = scanned(book(age=Variable(type="integer", unit="a", range=spread)))
     assert found.age90_ok is good
     assert ("C" in found.found) is not good
 
@@ -78,9 +82,165 @@ def test_ages_end_at_ninety_and_say_so(spread, good):
     ("levels", "good"), [(("021", "100", "000"), True), (("02139",), False), (("036",), False), (None, False)]
 )
 def test_zip_codes_are_three_digits_of_large_areas(levels, good):
-    found = scan(book(zip3=Variable(type="category", levels=levels)))
+    found = scanned(book(zip3=Variable(type="category", levels=levels)))
     assert found.zip3_ok is good
     assert ("B" in found.found) is not good
+
+
+SEEN = {  # a value whose form tells what it is -> its letter
+    "943 476 5919": "H",
+    "9434765919": "H",
+    "MRN: 0048213": "H",
+    "219-09-9999": "G",
+    "jo.bloggs@nhs.net": "F",
+    "call +44 20 7946 0018": "D",
+    "(555) 010-0199": "D",
+    "02079460018": "D",
+    "SW1A 1AA": "B",
+    "ec1y8sd": "B",
+    "02139-4307": "B",
+    "https://example.org/jo": "N",
+    "192.0.2.7": "O",
+    "2001:db8::1": "O",
+    "00:1a:2b:3c:4d:5e": "M",
+    "2024-03-09": "C",
+    "seen 9/3/2024": "C",
+    "9 March 2024": "C",
+    "Mar 2024": "C",
+    "2024-Q1": "C",
+    "2024-03": "C",
+    "3f2504e0-4f89-11d3-9a0c-0305e82c3301": "R",
+}
+NOTHING = [  # values of ordinary variables
+    ("I", "II", "III", "IV"),
+    ("married", "single", "may be"),
+    ("9434765918", "other"),  # ten digits with a wrong check digit
+    ("000-12-3456",),  # no such social security number
+    ("E11.9", "I21", "M54.5"),
+    ("CD4 5RA", "B12 5MG", "BRCA1"),  # no postcode area, and no end of a postcode
+    ("2.0.1", "300.1.1.1"),
+    ("2019", "2020", "2019-2020"),  # years alone
+    ("10000", "20000", "50000"),
+    ("HLA-A*02:01", "HLA-B*07:02"),
+    ("18-34", "35-64", "65+"),
+    ("1", "2", "3"),
+    ("10 mg", "20 mg"),
+]
+
+
+@pytest.mark.parametrize(("value", "letter"), SEEN.items())
+def test_a_value_is_known_by_its_form(value, letter):
+    found = scanned(book(note=Variable(type="category", levels=("none", value)))).found
+    assert letter in found, found
+
+
+@pytest.mark.parametrize("levels", NOTHING)
+def test_ordinary_values_are_nothing(levels):
+    assert scanned(book(note=Variable(type="category", levels=levels))).found == {}
+
+
+@pytest.mark.parametrize(
+    ("levels", "letter"),
+    [
+        (("02139", "10001", "60614"), "B"),
+        (("Jan", "Feb", "May"), "C"),
+        (("Monday", "Sun"), "C"),
+        (("20240309", "20231224"), "C"),
+        (tuple(f"AB{i}" for i in range(100_200, 100_220)), "R"),
+    ],
+)
+def test_forms_that_other_codes_share_count_where_every_value_has_them(levels, letter):
+    assert letter in scanned(book(note=Variable(type="category", levels=levels))).found
+    assert scanned(book(note=Variable(type="category", levels=(*levels, "unknown")))).found == {}
+
+
+@pytest.mark.parametrize("name", ["cpt", "icd9_code", "snomed", "procedure"])
+def test_codes_of_a_system_are_no_zip_codes_and_no_numbers_of_people(name):
+    levels = ("99213", "99214", "36415")
+    assert scanned(book(**{name: Variable(type="category", levels=levels)})).zips is False
+    many = tuple(str(386_661_006 + i) for i in range(30))
+    assert scanned(book(**{name: Variable(type="category", levels=many)})).found == {}
+
+
+def test_zip_codes_under_another_name():
+    assert scanned(book(area=Variable(type="category", levels=("021", "100")))).zips
+    assert not scanned(book(area=Variable(type="category", levels=("021", "036")))).zip3_ok
+    assert not scanned(book(drg=Variable(type="category", levels=("021", "036")))).zips
+
+
+@pytest.mark.parametrize("phrase", sorted(HARMLESS))
+def test_words_that_name_something_else_are_no_alarm(phrase):
+    assert scanned(book(**{"_".join(("x", *phrase)): Variable(type="number")})).found == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "letter"),
+    [("social_security_income_ssn", "G"), ("mobile_phase_phone", "D"), ("mobile", "D"), ("dob2", "C")],
+)
+def test_what_stands_beside_harmless_words_is_seen(name, letter):
+    assert letter in scanned(book(**{name: Variable(type="category", levels=("a",))})).found
+
+
+def test_a_yes_or_no_is_nobodys_number_but_may_tell_where_someone_lives():
+    assert scanned(book(phone=Variable(type="boolean"), ssn=Variable(type="boolean"))).found == {}
+    assert scanned(book(inner_city=Variable(type="boolean"))).found == {"B": ("inner_city",)}
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "good"),
+    [
+        ("age_months", Variable(type="integer", unit="mo", range=(0, 1080)), True),
+        ("age_months", Variable(type="integer", range=(0, 1080)), True),
+        ("age_months", Variable(type="integer", unit="months", range=(0, 1188)), False),
+        ("age", Variable(type="integer", unit="d", range=(0, 32_872)), True),
+        ("age_in_days", Variable(type="integer", range=(0, 40_000)), False),
+        ("age_at_day_30", Variable(type="integer", range=(18, 101)), False),  # no unit: years
+        ("gestational_age", Variable(type="number", unit="wk", range=(20, 45)), True),
+        ("bone_age", Variable(type="number", unit="score"), True),
+        ("yob", Variable(type="integer", range=(1936, 2008)), True),
+        ("yob", Variable(type="integer", range=(1920, 2008)), False),
+        ("birth_year", Variable(type="integer"), False),
+        ("year_of_birth", Variable(type="category", levels=("1936 or before", "1937-1959", "1960-")), True),
+        ("year_of_birth", Variable(type="category", levels=("1930-1939", "1940-")), False),
+        ("age_group", Variable(type="category", levels=("18-64", "65-89", "90+")), True),
+        ("age_group", Variable(type="category", levels=("18-64", "65-89", "90 or older")), True),
+        ("age_group", Variable(type="category", levels=("18-64", "65-80", "80+")), True),
+        ("age_group", Variable(type="category", levels=("18-89", ">=90")), True),
+        ("age_group", Variable(type="category", levels=("18-89", ">89")), True),
+        ("age_group", Variable(type="category", levels=("18-90", ">90")), False),
+        ("age_group", Variable(type="category", levels=("18-89", "90-94", "95+")), False),
+        ("age_group", Variable(type="category", levels=("under 85", "85-95")), False),
+        ("age", Variable(type="integer", levels=("88", "89", "90")), True),
+        ("age", Variable(type="integer", levels=("89", "91")), False),
+        ("ageband", Variable(type="category", levels=("91-95",)), False),
+        ("age_class", Variable(type="category", levels=("child", "adult")), True),
+    ],
+)
+def test_no_age_tells_more_than_ninety_or_older(name, variable, good):
+    found = scanned(book(**{name: variable}))
+    assert found.age90_ok is good
+    assert ("C" in found.found) is not good
+
+
+def test_a_year_of_birth_tells_an_age_on_a_day():
+    born = book(yob=Variable(type="integer", range=(1936, 2008)))
+    assert scan(born, "2026-12-31").age90_ok
+    assert not scan(born, "2030-12-31").age90_ok
+
+
+@pytest.mark.parametrize(
+    ("spread", "letter"),
+    [
+        ((19_900_101, 20_241_231), "C"),
+        ((199_001, 202_412), "C"),
+        ((4_000_000_000, 7_999_999_999), "R"),
+        ((0, 90_000), None),
+    ],
+)
+def test_a_number_is_known_by_its_range(spread, letter):
+    found = scanned(book(x=Variable(type="integer", range=spread))).found
+    assert found == ({letter: ("x",)} if letter else {})
+    assert scanned(book(x=Variable(type="integer", unit="1/L", range=spread))).found == {}
 
 
 def outcomes(codebook: Codebook | None, **held: Any) -> dict[str, str]:

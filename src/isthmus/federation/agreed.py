@@ -12,15 +12,16 @@ from typing import Any
 
 from isthmus.crypto.keys import SigningKey
 from isthmus.data.dictionary import read_codebook
-from isthmus.data.persons import check_person
-from isthmus.data.source import Source, open_source
+from isthmus.data.source import Source
 from isthmus.disclosure.budget import Account
 from isthmus.disclosure.rules import with_own
 from isthmus.federation.book import SqlBook
 from isthmus.federation.config import Config, read_config, resolve
 from isthmus.federation.control import Clock
+from isthmus.federation.deidentified import Rows
 from isthmus.federation.desk import Desk, Note, Request, Seat
 from isthmus.federation.grpc_client import HubClient
+from isthmus.federation.holdings import Holdings
 from isthmus.federation.hub_node import HubSetup
 from isthmus.federation.hub_work import HubWork as OurHubWork
 from isthmus.federation.identity import Ask, Identity, load_identity
@@ -95,6 +96,7 @@ class AgreedSite:
         review: what its custodians say of a study; None where the agreement asks nobody.
         cache: keeps columns and evidence between runs on the same data.
         snapshots: ids of the rows of each dataset's last snapshot.
+        rows: what its rows were seen to show.
     """
 
     agreement: Agreement
@@ -107,6 +109,15 @@ class AgreedSite:
     review: SiteReview | None = None
     cache: MutableMapping[str, Any] = field(default_factory=dict)
     snapshots: dict[str, tuple[str, Enrolled]] = field(default_factory=dict)
+    rows: Rows = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", Rows(self.agreement, self.name))
+
+    @property
+    def holdings(self) -> Holdings:
+        """What this site holds."""
+        return Holdings(self.config, self.environ)
 
     @property
     def desk(self) -> Desk:
@@ -122,10 +133,11 @@ class AgreedSite:
             decision |= {"approval": self.review.require(request, admitted_of(case, decision), now)}
         decision |= {"reach": self.law.reach.add(agreement, asked.study.dataset, now)}
         charter = charter_of(asked, agreement)
-        person = self._person(asked.study.dataset, book, source)
+        person = self.holdings.person(asked.study.dataset, book, source)
         folder = self.config.base / "snapshots"
         lineage = Lineage(self.store, folder, asked.study.dataset, book, person, rules.minimum_count or 1)
         source = lineage.served(source)
+        self.rows.before_use(asked.study.dataset, source, book)
         work = OurSiteWork(
             plan=plan_of(charter, asked, agreement, book),
             site=self.name,
@@ -155,7 +167,7 @@ class AgreedSite:
 
     def _seen(self, request: Request, now: datetime) -> tuple[Asked, dict[str, Any], Source]:
         asked = admit(request, self._door(request), now)
-        book, source = self._codebook(asked.study.dataset), self._source(asked.study.dataset)
+        book, source = self.holdings.codebook(asked.study.dataset), self.holdings.source(asked.study.dataset)
         if book is None or source is None:
             raise Invalid("E-DATASET", "this site does not map the dataset", "add [dataset.NAME] to isthmus.toml")
         left = without(asked.study, outside(asked.study, self.agreement, book))
@@ -180,17 +192,11 @@ class AgreedSite:
             Account(person=researcher, project=study.project or ""),
         )
 
-    def _person(self, dataset: str, book: Codebook, source: Source) -> str | None:
-        """The person column: as configured, which must be there, or as the codebook calls it, where it is there."""
-        stated = self.config.tables.dataset[dataset].person
-        check_person(source, stated)
-        return stated or (book.person if book.person in source.schema() else None)
-
     def _door(self, request: Request) -> Door:
         agreement = self.agreement
         dataset = dataset_of(request)
         known = {entry.dataset for entry in agreement.datasets}
-        book = self._codebook(dataset)
+        book = self.holdings.codebook(dataset)
         return Door(
             agreement=agreement,
             site=self.name,
@@ -203,18 +209,6 @@ class AgreedSite:
     def _rules(self, dataset: str) -> Rules:
         """What this site holds rows against: as agreed, or stricter by its own configuration."""
         return with_own(shared_rules(self.agreement, dataset).rules, self.config.site().rules)
-
-    def _codebook(self, dataset: str) -> Codebook | None:
-        entry = self.config.tables.dataset.get(dataset)
-        return read_codebook(self.config.path(entry.codebook)) if entry and entry.codebook else None
-
-    def _source(self, dataset: str) -> Source | None:
-        entry = self.config.tables.dataset.get(dataset)
-        if entry is None or entry.source is None:
-            return None
-        place = resolve(entry.source, self.config.base, self.environ)
-        path = str(self.config.path(place))
-        return open_source(f"{path}::{entry.table}" if path.endswith(".duckdb") and entry.table else path)
 
 
 def common(agreement: Agreement, revocations: Revocations) -> Desk:
@@ -283,6 +277,7 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
     means.store.set_fact(HELD, canonical(agreement).decode())
     review = site_review(config, agreement, site.name, means.store)
     desk = AgreedSite(agreement, site.name, config, environ, randomness, means.store, law, review)
+    desk.rows.at_start(desk.holdings, Ledger(means.store, f"site/{means.identity.name}/private", clock))
     reviewer = SiteReviewer(review, desk.admitted) if review is not None else None
     return SiteSetup(means, hub_address(agreement, site.hub), desk, reviewer)
 

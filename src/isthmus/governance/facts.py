@@ -253,7 +253,7 @@ def _datasets(agreement: Agreement, entry: DatasetEntry, known: Known) -> Iterat
     for party in sorted({*stated, *holders}):
         held = plain(stated.get(party) or {})
         if book is not None and "deidentification" in held:
-            held["deidentification"] = _seen(held["deidentification"], scan(book))
+            held["deidentification"] = _seen(held["deidentification"], scan(book, agreement.expires))
         yield {"controller": party, **shared, **held}
 
 

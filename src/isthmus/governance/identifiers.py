@@ -1,30 +1,51 @@
-"""HIPAA's 18 identifiers, looked for in a codebook: names, labels, types, ranges and levels, never rows.
+"""HIPAA's 18 identifiers, looked for in a codebook: names, labels, types, units, ranges and levels, never rows.
 
-A codebook that shows one cannot be called de-identified under Safe Harbor, whatever its controller states. A codebook that
-shows none proves nothing: a free name can hide anything, so the controller's own statement stays necessary.
+A site looks at its rows in the same way, by a codebook that its rows make (`data/seen.py`). A codebook that shows an identifier
+cannot be called de-identified under Safe Harbor, whatever its controller states. A codebook that shows none proves nothing:
+a free name can hide anything, so the controller's own statement stays necessary.
 Letters are those of 45 CFR 164.514(b)(2)(i).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 
+from isthmus.governance.identifying_values import (
+    OLDEST,
+    day_number,
+    five_digits,
+    letters,
+    month_number,
+    tells_age,
+    tells_birth,
+    three_digits,
+)
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.record import record
 
+Phrases = frozenset[tuple[str, ...]]
+
+
+def _phrases(text: str) -> Phrases:
+    return frozenset(tuple(phrase.split("+")) for phrase in text.split())
+
+
 # letter -> single words, and words that stand one after the other
-_WORDS: dict[str, frozenset[tuple[str, ...]]] = {
-    letter: frozenset(tuple(phrase.split("+")) for phrase in text.split())
+_WORDS: dict[str, Phrases] = {
+    letter: _phrases(text)
     for letter, text in {
         "A": "surname forename firstname lastname fullname initials maiden first+name last+name patient+name full+name",
-        "B": "zip zipcode zip3 postcode postal address street city town county ward parish lsoa msoa tract latitude longitude"
-        " geocode",
-        "C": "dob birthdate birth+date date",
-        "D": "phone telephone mobile",
+        "B": "zip zipcode zip3 postcode postal address street city town county ward parish lsoa msoa census+tract latitude"
+        " longitude geocode uprn easting northing gps",
+        "C": "dob birthdate birthday birth+date birth+month birth+day month+of+birth day+of+birth date datetime timestamp"
+        " admission+month month+of+admission discharge+month month+of+discharge month+of+death death+month",
+        "D": "phone phoneno telephone mobile cellphone tel+no tel+number",
         "E": "fax",
         "F": "email e+mail",
         "G": "ssn social+security",
-        "H": "mrn nhsno nhs+number medical+record hospital+number chi+number",
+        "H": "mrn nhsno nhs+no nhs+number medical+record hospital+number chi+number",
         "I": "health+plan beneficiary mbi hicn",
         "J": "account iban",
         "K": "licence license certificate",
@@ -37,9 +58,74 @@ _WORDS: dict[str, frozenset[tuple[str, ...]]] = {
         "R": "uuid guid patient+id person+id subject+id participant+id",
     }.items()
 }
+# Phrases in which such words name something else. What is left of the text is looked at all the same.
+HARMLESS: Phrases = _phrases(
+    "mobile+phase mobile+unit mobile+stroke mobile+app social+security+income social+security+benefit"
+    " social+security+benefits social+security+disability city+of+hope city+size city+type street+drug street+drugs"
+    " street+triage ward+type ward+round ward+rounds vehicle+control vehicle+arm vehicle+group vehicle+accident vehicle+collision"
+    " vehicle+crash to+date up+to+date photo+therapy photo+dynamic certificate+cause health+plan+type udi6 account+for"
+    " account+of on+account"
+)
 _ZIP = {"zip", "zipcode", "zip3"}
-_YEARS = {None, "a", "y", "year", "years"}
-OLDEST = 90  # one value for "90 or older"; 45 CFR 164.514(b)(2)(i)(C)
+_PLACES = {"area", "region", "residence", "location", "home", "place", "geo", "geography", "prefix"}
+_SYSTEMS = {
+    "cpt",
+    "hcpcs",
+    "icd",
+    "icd9",
+    "icd10",
+    "snomed",
+    "sct",
+    "loinc",
+    "ndc",
+    "rxnorm",
+    "drg",
+    "hrg",
+    "opcs",
+    "opcs4",
+    "read",
+}
+_SYSTEMS |= {
+    "dmd",
+    "bnf",
+    "atc",
+    "omop",
+    "concept",
+    "mesh",
+    "mondo",
+    "hpo",
+    "diagnosis",
+    "procedure",
+    "drug",
+    "gene",
+    "rsid",
+}
+_AGES = {
+    "age",
+    "ages",
+    "aged",
+    "ageband",
+    "agegroup",
+    "agegrp",
+    "agecat",
+    "ageyrs",
+    "ageyears",
+    "agemonths",
+    "agedays",
+    "ageweeks",
+}
+_BIRTH_YEARS = _phrases(
+    "yob birthyear birthyr birth+year birth+yr year+of+birth yearofbirth year+birth year+born yr+of+birth born+year"
+)
+# the unit of an age -> how many of it are 90 years, by 365.25 days
+_SPANS = {
+    **dict.fromkeys(("a", "y", "yr", "yrs", "year", "years"), OLDEST),
+    **dict.fromkeys(("mo", "mos", "mth", "mths", "month", "months"), OLDEST * 12),
+    **dict.fromkeys(("wk", "wks", "week", "weeks"), 4_696),
+    **dict.fromkeys(("d", "day", "days"), 32_872),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 788_940),
+}
+_LONG = 10**8
 # Three-digit ZIP areas of at most 20,000 people, to be written 000, by the Census of 2000: the 17 that HHS lists in its
 # guidance on de-identification of 26 November 2012 (hhs.gov/hipaa/for-professionals/special-topics/de-identification, "When
 # can ZIP codes be included"), read again in public copies in November 2026. It tells covered entities not to rely on it once
@@ -59,7 +145,7 @@ class Scan:
         found: letter -> variables.
         zips: whether there is a ZIP code.
         zip3_ok: no ZIP code but three digits, with small areas as 000.
-        age90_ok: every age's declared range ends at 90, which stands for 90 or older.
+        age90_ok: no age, and no year of birth, tells more of someone over 89 than that they are 90 or older.
     """
 
     found: dict[str, tuple[str, ...]]
@@ -68,53 +154,122 @@ class Scan:
     age90_ok: bool
 
 
-def scan(codebook: Codebook) -> Scan:
-    """Look for identifiers; the person identifier itself is no variable and no study reads it."""
+def scan(codebook: Codebook, day: str) -> Scan:
+    """Look for identifiers; the person identifier itself is no variable and no study reads it.
+
+    Args:
+        codebook: declared, or made from rows.
+        day: YYYY-MM-DD, on which a year of birth tells an age: the last of the agreement, for then people are oldest.
+    """
+    first = int(day[:4]) - OLDEST
+    every = [_Seen(name, v, (_words(name), _words(v.label or "")), first) for name, v in codebook.variables.items()]
     found: dict[str, list[str]] = {}
-    for name, variable in codebook.variables.items():
-        for letter in sorted(_letters(name, variable)):
-            found.setdefault(letter, []).append(name)
-    zips = [v for n, v in codebook.variables.items() if _is_zip(n, v)]
-    ages = [v for n, v in codebook.variables.items() if _is_age(n, v)]
+    for seen in every:
+        for letter in sorted(_letters(seen)):
+            found.setdefault(letter, []).append(seen.name)
+    zips = [seen for seen in every if _is_zip(seen)]
     return Scan(
         found={letter: tuple(names) for letter, names in sorted(found.items())},
         zips=bool(zips),
-        zip3_ok=all(_zip3(v) for v in zips),
-        age90_ok=not any(_too_old(v) for v in ages),
+        zip3_ok=all(_is_zip3(seen) for seen in zips),
+        age90_ok=not any(_tells_old_age(seen) for seen in every),
     )
 
 
-def _letters(name: str, variable: Variable) -> set[str]:
-    texts = [_tokens(name), _tokens(variable.label or "")]
-    found = {letter for letter, phrases in _WORDS.items() if any(_has(t, p) for t in texts for p in phrases)}
-    if variable.type == "date" or (_is_age(name, variable) and _too_old(variable)):
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A variable, the words of its name and of its label, and the year of birth that stands for itself and those before."""
+
+    name: str
+    variable: Variable
+    texts: tuple[list[str], list[str]]
+    first: int
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        return self.variable.levels or ()
+
+    def says(self, *words: str) -> bool:
+        return any(word in text for word in words for text in self.texts)
+
+    def any(self, phrases: Iterable[tuple[str, ...]]) -> bool:
+        return any(_at(text, phrase) is not None for text in self.texts for phrase in phrases)
+
+    def ends(self) -> tuple[float, float]:
+        return self.variable.range or (float("-inf"), float("inf"))
+
+
+def _letters(seen: _Seen) -> set[str]:
+    found = _by_words(seen) | letters(seen.levels, codes=seen.says(*_SYSTEMS))
+    if seen.variable.type == "date" or _tells_old_age(seen) or _is_dated(seen):
         found.add("C")
-    if _is_zip(name, variable) and _zip3(variable):
-        found.discard("B")
+    elif _is_number_of_someone(seen):
+        found.add("R")
+    if _is_zip(seen):
+        found = found - {"B"} if _is_zip3(seen) else found | {"B"}
     return found
 
 
-def _tokens(text: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(text)]
+def _by_words(seen: _Seen) -> set[str]:
+    """A yes or no is no one's number; only of a place it may tell that someone lives there."""
+    found = {letter for letter, phrases in _WORDS.items() if seen.any(phrases)}
+    return found & {"B"} if seen.variable.type == "boolean" else found
 
 
-def _has(tokens: list[str], phrase: tuple[str, ...]) -> bool:
-    return any(tuple(tokens[i : i + len(phrase)]) == phrase for i in range(len(tokens)))
+def _is_zip(seen: _Seen) -> bool:
+    """By its name; or its values look like ZIP codes, and its name does not say that they are codes of something else."""
+    unnamed = five_digits(seen.levels) and not seen.says(*_SYSTEMS)
+    return seen.says(*_ZIP) or unnamed or (three_digits(seen.levels) and seen.says(*_PLACES))
 
 
-def _is_zip(name: str, variable: Variable) -> bool:
-    return bool(_ZIP & {*_tokens(name), *_tokens(variable.label or "")})
+def _is_zip3(seen: _Seen) -> bool:
+    return three_digits(seen.levels) and not SMALL_ZIP3 & set(seen.levels)
 
 
-def _zip3(variable: Variable) -> bool:
-    levels = variable.levels or ()
-    return bool(levels) and all(re.fullmatch(r"\d{3}", v) and v not in SMALL_ZIP3 for v in levels)
+def _tells_old_age(seen: _Seen) -> bool:
+    """Neither range nor levels end where they must. An age that declares neither may be any."""
+    if seen.any(_BIRTH_YEARS):
+        return tells_birth(seen.levels, seen.first) if seen.levels else seen.ends()[0] < seen.first
+    least = _span(seen)
+    if least is None:
+        return False
+    return tells_age(seen.levels, least) if seen.levels else seen.ends()[1] > least
 
 
-def _is_age(name: str, variable: Variable) -> bool:
-    numeric = variable.type in {"number", "integer"} and variable.unit in _YEARS
-    return numeric and "age" in {*_tokens(name), *_tokens(variable.label or "")}
+def _span(seen: _Seen) -> int | None:
+    """What 90 years are in the unit of an age; None where it is no age."""
+    if not seen.says(*_AGES) or seen.variable.type in {"boolean", "date"}:
+        return None
+    if seen.variable.unit is not None:
+        return _SPANS.get(seen.variable.unit.lower())
+    said = (span for word, span in _SPANS.items() if seen.any({("age", word), ("in", word), ("age" + word,)}))
+    return next(said, OLDEST)
 
 
-def _too_old(variable: Variable) -> bool:
-    return variable.range is None or variable.range[1] > OLDEST
+def _is_dated(seen: _Seen) -> bool:
+    """A number that is a day or a month, by both ends of its range."""
+    ends = seen.variable.range
+    if ends is None or seen.variable.type != "integer" or seen.variable.unit:
+        return False
+    return all(day_number(end) for end in ends) or all(month_number(end) for end in ends)
+
+
+def _is_number_of_someone(seen: _Seen) -> bool:
+    """An integer of nine digits and no unit counts nothing."""
+    ends = seen.variable.range
+    return ends is not None and seen.variable.type == "integer" and not seen.variable.unit and ends[1] >= _LONG
+
+
+def _words(text: str) -> list[str]:
+    """Words in small letters, without a number at their end (`dob2`), harmless phrases cut out."""
+    found = [word.lower() for word in _WORD.findall(text)]
+    for phrase in sorted(HARMLESS, key=len, reverse=True):
+        while (at := _at(found, phrase)) is not None:
+            found[at : at + len(phrase)] = [""]
+    return [word if word in _ZIP | _SYSTEMS else word.rstrip("0123456789") or word for word in found]
+
+
+def _at(words: list[str], phrase: tuple[str, ...]) -> int | None:
+    """Where a phrase stands."""
+    size = len(phrase)
+    return next((i for i in range(len(words)) if tuple(words[i : i + size]) == phrase), None)

@@ -1,0 +1,116 @@
+"""Rows that show what their codebook does not: a site looks at them, and its own custodian alone is told."""
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from governance_worked import UK, US, worked_agreement, worked_terms
+
+from isthmus.data.seen import seen
+from isthmus.data.source import open_source
+from isthmus.federation.deidentified import Rows, check_rows
+from isthmus.model.codebook import Codebook, Variable
+from isthmus.model.errors import Refused, Unavailable
+
+BOOK = Codebook(
+    name="statins",
+    person="pid",
+    variables={
+        "age": Variable(type="integer", unit="a", range=(18, 90), missing=(999,)),
+        "ward_type": Variable(type="category"),
+        "statin": Variable(type="boolean"),
+        "gone": Variable(type="number"),
+    },
+)
+ROWS: dict[str, Any] = {
+    "pid": [1, 2, 3, 4],
+    "age": [40, 90, 999, None],
+    "ward_type": ["medical", "surgical", None, "medical"],
+    "statin": [True, False, None, True],
+}
+
+
+def table(**changed: Any) -> Any:
+    return open_source(pa.table({**ROWS, **changed}))
+
+
+def agreement(**held: Any) -> Any:
+    return worked_agreement(datasets=[worked_terms()["datasets"][0] | {"custody": [UK, US | held]}])
+
+
+def looked(rows: Any, site: str = "center", book: Codebook = BOOK, **held: Any) -> None:
+    check_rows(agreement(**held), site, "statins", rows, book)
+
+
+def test_rows_as_a_codebook_have_their_values_and_no_codes_that_mean_missing():
+    found = seen(table(), BOOK).variables
+    assert found["age"].range == (40.0, 90.0)
+    assert found["ward_type"].levels == ("medical", "surgical")
+    assert found["statin"] == BOOK.variables["statin"]
+    assert "gone" not in found
+    assert "pid" not in found
+    assert "age" not in seen(table(age=[999, None, 999, None]), BOOK).variables
+
+
+def test_a_column_that_cannot_be_read_as_declared_is_left_to_the_study_that_reads_it():
+    odd = table(ward_type=pa.array([b"a", b"b", b"c", b"d"]))
+    assert "ward_type" not in seen(odd, BOOK).variables
+
+
+def test_rows_without_identifiers_are_served():
+    looked(table())
+
+
+@pytest.mark.parametrize(
+    ("changed", "says", "rule", "citation"),
+    [
+        ({"age": [40, 91, 999, None]}, "(C) age", "US-HIP-03", "45 CFR 164.514(b)(2)(i)(B)-(C)"),
+        ({"ward_type": ["a", "seen 2024-03-09", "b", "c"]}, "(C) ward_type", "US-HIP-02", "(A)-(R)"),
+        ({"ward_type": ["a", "943 476 5919", "b", "c"]}, "(H) ward_type", "US-HIP-02", "(A)-(R)"),
+        ({"ward_type": ["02139", "10001", "60614", None]}, "(B) ward_type", "US-HIP-03", "(B)-(C)"),
+    ],
+)
+def test_rows_that_show_an_identifier_are_refused_with_column_rule_and_citation(changed, says, rule, citation):
+    with pytest.raises(Refused) as caught:
+        looked(table(**changed))
+    assert caught.value.code == "E-IDENTIFIERS"
+    assert says in caught.value.message
+    assert caught.value.where == rule
+    assert citation in caught.value.hint
+    for value in ("91", "2024", "943", "02139"):
+        assert value not in str(caught.value)
+
+
+def test_what_the_codebook_shows_itself_is_for_the_rules():
+    """US-HIP-02 stops the study then, and says so."""
+    wide = Codebook(name="statins", variables={"age": Variable(type="integer", unit="a", range=(0, 120))})
+    looked(table(age=[40, 91, 99, 20]), book=wide)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"identifiability": "hipaa_expert"},
+        {"identifiability": "pseudonymised", "hipaa_path": "waiver"},
+        {"identifiability": "hipaa_lds", "hipaa_path": "lds_dua"},
+    ],
+)
+def test_only_who_says_that_they_are_gone_is_held_to_it(held):
+    looked(table(age=[40, 91, 999, None]), **held)
+    with pytest.raises(Refused):
+        looked(table(age=[40, 91, 999, None]), identifiability="anonymous_ico")
+
+
+def test_a_site_is_held_to_what_its_own_party_says():
+    looked(table(age=[40, 91, 999, None]), site="trust")  # pseudonymised, by the UK party
+
+
+def test_each_snapshot_is_looked_at_once_and_a_study_is_met_with_silence():
+    rows = Rows(agreement(), "center")
+    good, bad = table(), table(age=[40, 97, 999, None])
+    rows.before_use("statins", good, BOOK)
+    assert rows.clean == {"statins": good.fingerprint()}
+    with pytest.raises(Unavailable) as caught:
+        rows.before_use("statins", bad, BOOK)
+    assert caught.value.code == "E-IDENTIFIERS"
+    assert rows.clean == {"statins": good.fingerprint()}
