@@ -77,6 +77,13 @@ def test_through_the_sites_it_is_refused(stop) -> None:
     stop("refused: few clusters, or one that outweighs the others; forty wards are answered")
 
 
+def test_nor_beside_an_intercept_of_each_site() -> None:
+    question = {"formula": "CHOL ~ AGE + site", "family": "gaussian", "cluster": "WARD"}
+    assert "n" in ask("glm", question, clinics())  # bare: of the victim's site two clusters, opposite in score
+    assert refused("glm", question, clinics())
+    assert answered("glm", question, [clinic(seed, 40) for seed in (1, 2, 3)])
+
+
 def test_ordinary_clusters_are_answered() -> None:
     sites = [clinic(seed, 40) for seed in (1, 2, 3)]
     assert answered("glm", {**QUESTION, "release": [], "cluster": "WARD"}, sites)

@@ -77,11 +77,13 @@ def halves(world: int, *, of: str) -> list[dict[str, Any]]:
         ("outcome", "DIED ~ AGE", "poisson"),
         ("indicator", "CHOL ~ ARM", "gaussian"),
         ("number", "SCORE ~ AGE", "gaussian"),
+        ("number", "SCORE ~ AGE", "inverse_gaussian"),
     ],
 )
 def test_who_is_set_apart_within_a_stratum_of_a_glm(of, formula, family):
     """Over all rows nobody is: each of these is refused for its stratum alone."""
     question = {"formula": formula, "family": family, "strata": ["site", "S"]}
+    question |= {"link": "log"} if family == "inverse_gaussian" else {}
     this, that = (halves(world, of=of) for world in (0, 1))
     assert estimates(ask("glm", question, this)) != pytest.approx(estimates(ask("glm", question, that)), rel=1e-9)
     assert refused("glm", question, this)
@@ -96,7 +98,9 @@ def sites_with_numbers():
     return tables
 
 
-@pytest.mark.parametrize(("family", "outcome"), [("binomial", "DIED"), ("gaussian", "BMI"), ("poisson", "HIV")])
+@pytest.mark.parametrize(
+    ("family", "outcome"), [("binomial", "DIED"), ("gaussian", "BMI"), ("poisson", "HIV"), ("gamma", "BMI")]
+)
 @pytest.mark.parametrize("strata", [["site"], ["site", "ARM"]])
 def test_ordinary_strata_of_a_glm_are_answered(family, outcome, strata):
     assert answered("glm", {"formula": f"{outcome} ~ AGE", "family": family, "strata": strata}, sites())

@@ -362,6 +362,9 @@ SITE_STRATA: dict[str, list[dict[str, Any]]] = {
         {"formula": "died ~ age + arm", "family": "binomial", "strata": ["site"]},
         {"formula": "falls ~ age + arm", "family": "poisson", "offset": "exposure", "strata": ["site", "region"]},
         {"formula": "pressure ~ age + stage + strata(site)", "family": "gaussian", "robust": "HC1", "strata": []},
+        {"formula": "pressure ~ age + arm + site", "family": "gaussian"},
+        {"formula": "died ~ age + arm + site", "family": "binomial", "link": "probit"},
+        {"formula": "pressure ~ age + arm + site", "family": "gamma", "link": "log"},
     ],
     "log_rank": [
         {"time": "time", "event": "event", "by": "arm", "strata": ["site"]},
@@ -395,6 +398,7 @@ SITE_STRATA: dict[str, list[dict[str, Any]]] = {
             "concordance": True,
         },
         {"formula": "Surv(entry, time, event) ~ age + arm", "strata": ["site"], "zph": "km"},
+        {"formula": "Surv(time, event) ~ age + arm + site"},
     ],
 }
 
@@ -463,8 +467,11 @@ def site_cases() -> list[tuple[str, Statistic, Any, Any]]:
     found = []
     for kind, listed in SITE_STRATA.items():
         for i, stated in enumerate(listed):
-            pooled = {k: v.replace("site", "clinic") if isinstance(v, str) else v for k, v in stated.items()}
-            pooled["strata"] = ["clinic" if s == "site" else s for s in stated["strata"]]
+            pooled = {
+                k: v.replace(" + site", "").replace("site", "clinic") if isinstance(v, str) else v
+                for k, v in stated.items()
+            }
+            pooled["strata"] = ["clinic" if s == "site" else s for s in stated.get("strata", ["site"])]
             pooled.pop("concordance", None)  # within sites alone
             pooled["strata"] += ["site"] if kind == "glm" else []  # the one site of the table
             statistic = CATALOGUE[kind]

@@ -85,6 +85,14 @@ def test_arithmetic_reads_back_as_itself(written: str) -> None:
     assert parse(f"w ~ {label}").terms[0][0] == parse(f"w ~ {written}").terms[0][0]
 
 
+def test_site_is_a_term_apart() -> None:
+    formula = parse("y ~ a + site + b")
+    assert formula.site
+    assert [term[0].name for term in formula.terms] == ["a", "b"]
+    assert variables(formula) == ("y", "a", "b")
+    assert not parse("y ~ a + site - site").site
+
+
 HOSTILE = [
     "y ~ I(open('/etc/passwd').read())", "y ~ __import__('os').system('id')", "y ~ os.system(x)", "y ~ x.__class__",
     "y ~ a__b", "y ~ {x}", "y ~ {x + 1}", "y ~ `x`", "y ~ x; y", "y ~ x @ z", "y ~ lambda x: x", "y ~ x if y else z",
@@ -94,7 +102,7 @@ HOSTILE = [
     "y ~ x:1", "y ~ 2", "y ~ x + 2", "y ~ x^0", "y ~ x^y", "y ~ x^2.5", "y ~ x^99", "y ~ x^-1", "y ~ (x", "y ~ x)", "y ~ ()", "y ~",
     "~", "", " ", "y", "y x", "y ~ x x", "y ~ x +", "y ~ x ~ z", "y ~ + + x", "y ~ x - - z", "y + z ~ x", "log(y) ~ x", "cbind(a, b) ~ x",
     "y ~ (x - 1)", "y ~ (0 + x)", "y ~ x * offset(z)", "y ~ (offset(z))", "y ~ x - offset(z)", "y ~ strata(z):x", "y ~ x:strata(z)",
-    "y ~ offset(log(z))", "y ~ offset(1)", "y ~ offset()", "y ~ offset(a, b)", "y ~ cluster(a) + cluster(b)", "y ~ site", "y ~ x:site",
+    "y ~ offset(log(z))", "y ~ offset(1)", "y ~ offset()", "y ~ offset(a, b)", "y ~ cluster(a) + cluster(b)", "y ~ log(site)", "y ~ x:site", "y ~ x * site", "y ~ cluster(site)",
     "y ~ offset(site)", "y ~ C(site)", "y ~ y", "y ~ log(y)", "Surv(t, d) ~ t", "Surv(t) ~ x", "Surv(t, t) ~ x", "Surv(a, b, c, d) ~ x",
     "Surv(t, d == 1) ~ x", "y ~ Surv(t, d)", "y ~ poly(x, 2)", "y ~ scale(x)", "y ~ center(x)", "y ~ cr(x, df = 3)", "y ~ factor(x)",
     "y ~ bs(x)", "y ~ bs(x, df = 4)", "y ~ ns(x, df = 4)", "y ~ bs(x, knots = 3)", "y ~ ns(x, knots = 3)", "y ~ bs(x, Boundary.knots = c(0, 9))",

@@ -39,19 +39,27 @@ def rows() -> dict[str, np.ndarray]:
     }
 
 
-def answer(formula: str, family: str, table: dict[str, np.ndarray]) -> Answer:
+def answer(
+    formula: str,
+    family: str,
+    table: dict[str, np.ndarray],
+    link: str | None = None,
+    slopes: tuple[float, float] = (0.03, -0.2),
+) -> Answer:
     """One site's part of a scoring round, at slopes that are not the answer."""
-    asked = strict.parse(GLM.question, {"formula": formula, "family": family, **SITE})
+    asked = strict.parse(
+        GLM.question, {"formula": formula, "family": family, **SITE} | ({"link": link} if link else {})
+    )
     made = make(GLM, asked, table)
     params = {"step": "newton", "response_scale": 1.0, "centre": np.zeros(2), "scale": np.ones(2)}
-    request = Round(LAYOUT, {**params, "coefficients": np.array([0.03, -0.2])})
+    request = Round(LAYOUT, {**params, "coefficients": np.array(slopes)})
     prepared = GLM.prepare(asked, made.setting, made.inputs)
     return GLM.summarise(asked, made.setting, prepared, request)
 
 
-def sent(formula: str, family: str, table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def sent(formula: str, family: str, table: dict[str, np.ndarray], link: str | None = None) -> dict[str, np.ndarray]:
     """What leaves of it."""
-    found = answer(formula, family, table).summary
+    found = answer(formula, family, table, link).summary
     return {field.name: np.asarray(found[field.name]) for field in LAYOUT.fields}
 
 
@@ -121,11 +129,10 @@ def test_extreme_sites_still_have_an_intercept() -> None:
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        ({"link": "probit"}, "E-LINK"),
-        ({"family": "gamma", "formula": "bp ~ age"}, "E-LINK"),
+        ({"family": "gamma", "link": "identity", "formula": "bp ~ age"}, "E-LINK"),
+        ({"family": "inverse_gaussian", "link": "identity", "formula": "bp ~ age + site", "strata": []}, "E-LINK"),
+        ({"formula": "ill ~ age + site + strata(arm)", "strata": []}, "E-FORMULA"),
         ({"family": "negative_binomial", "formula": "falls ~ age"}, "E-FORMULA"),
-        ({"robust": "HC3"}, "E-FORMULA"),
-        ({"cluster": "arm"}, "E-FORMULA"),
         ({"strata": ["arm"]}, "E-FORMULA"),
         ({"formula": "ill ~ age - 1"}, "E-FORMULA"),
         ({"formula": "ill ~ 1"}, "E-FORMULA"),
@@ -157,3 +164,64 @@ def test_a_fit_is_weighed_with_its_intercepts() -> None:
     assert weights.parameters == 3
     found = evidence("glm", {"formula": "ill ~ age + arm", "family": "binomial", **SITE}, table)
     assert found.fits["rows of strata that say something"] == (ROWS, 3)
+
+
+ELSEWHERE = [
+    ("gee", {"formula": "ill ~ age + site", "family": "binomial", "cluster": "ward"}, "`cluster`"),
+    ("mixed", {"formula": "bp ~ age + site", "group": "ward", "family": "gaussian"}, "group: site"),
+    ("multinomial", {"formula": "arm ~ age + site"}, "country"),
+    ("ordinal", {"formula": "arm ~ age + site"}, "country"),
+    ("penalised", {"formula": "ill ~ age + site", "family": "binomial"}, "strata: [site]"),
+    ("fine_gray", {"formula": "Surv(t, c) ~ age + site", "causes": {"1": "x"}, "cause": "x"}, "strata: [site]"),
+    ("parametric_survival", {"formula": "Surv(t, e) ~ age + site", "distribution": "weibull"}, "strata: [site]"),
+    ("conditional_logistic", {"formula": "ill ~ age + site", "sets": "ward"}, "leave it out"),
+    ("effect", {"treatment": "t", "outcome": "ill", "adjust": "age + site", "method": "iptw"}, "propensity: site"),
+]
+
+
+@pytest.mark.parametrize(("kind", "stated", "instead"), ELSEWHERE, ids=[kind for kind, _, _ in ELSEWHERE])
+def test_where_site_is_no_term_the_error_says_what_to_write(kind, stated, instead) -> None:
+    statistic = CATALOGUE[kind]
+    with pytest.raises(Invalid) as raised:
+        statistic.needs(strict.parse(statistic.question, stated))
+    assert raised.value.code == "E-FORMULA"
+    assert "`site` is not a term" in raised.value.message
+    assert instead in raised.value.hint
+
+
+def test_site_in_a_cox_model_is_a_stratum_and_says_so() -> None:
+    draw = np.random.default_rng(5)
+    table = {"x": draw.normal(0, 1, ROWS), "t": draw.exponential(9, ROWS).round(2) + 0.1, "e": np.ones(ROWS)}
+    term = report("cox", {"formula": "Surv(t, e) ~ x + site"}, table)
+    stratum = report("cox", {"formula": "Surv(t, e) ~ x", "strata": ["site"]}, table)
+    assert term["terms"] == stratum["terms"]
+    assert term["strata"] == ["site"]
+    assert "stratum" in term["warnings"][0]
+    assert "warnings" not in stratum
+
+
+def test_gamma_knows_nothing_of_the_level_of_a_site() -> None:
+    table = rows()
+    higher = table | {"bp": table["bp"] * 3.0}
+    same(sent("bp ~ age + arm", "gamma", table, "log"), sent("bp ~ age + arm", "gamma", higher, "log"))
+
+
+def test_an_intercept_with_no_place_for_every_row_halves_the_step() -> None:
+    """Shares with link identity: slopes for which no intercept keeps each row inside are far worse, not an answer."""
+    table = rows()
+    near, far = (
+        answer("ill ~ age + arm", "binomial", table, "identity", (slope, 0.0)).summary["deviance"][0]
+        for slope in (1e-4, 0.5)
+    )
+    assert np.isfinite(near)
+    assert far > near + 1e6
+
+
+def test_evidence_counts_the_clusters_of_strata_that_say_something() -> None:
+    """Wards of a stratum without an event add nothing to the sandwich, and hide nobody in it."""
+    table = rows() | {"ward": np.arange(ROWS) % 30.0}
+    table["half"] = np.where(table["ward"] < 4, "loud", "quiet").astype(object)
+    question = {"formula": "ill ~ age", "family": "binomial", "strata": ["site", "half"], "cluster": "ward"}
+    assert evidence("glm", question, table).supports["clusters"].tolist() == [30]
+    table["ill"] = np.where(table["half"] == "quiet", 0.0, table["ill"])
+    assert evidence("glm", question, table).supports["clusters"].tolist() == [4]

@@ -31,8 +31,10 @@ def design(
 
     Raises:
         Invalid: E-VARIABLE (not in the dictionary), E-LEVELS (levels not declared, or fewer than two), E-LEVEL (an
-            unknown reference), E-FORMULA (a function of the wrong type of variable, too many columns).
+            unknown reference), E-FORMULA (a function of the wrong type of variable, too many columns, `site`).
     """
+    if formula.site:
+        raise Invalid("E-FORMULA", "`site` is not a term of this kind of question", "a glm has it; others have strata")
     ordered = _all_levels(formula.terms, dictionary, reference, levels)
     intercept = formula.intercept or formula.surv is not None
     full = _full_coding(formula.terms, intercept, lambda factor: _is_category(factor, dictionary))

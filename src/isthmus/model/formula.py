@@ -6,17 +6,29 @@
 Operators as R reads them: `+` adds, `:` interacts, `a*b` is `a + b + a:b`, `(a + b)^2` all pairs, `-` removes; `- 1`
 or `+ 0` drops the intercept. Around a variable: `log exp sqrt`, `C` (a number as category), `I` (arithmetic on
 numbers: `I(AGE^2)`, `I((AGE - 50)/10)`), `bs ns` (agreed knots and boundary knots, never taken from rows). Alone:
-`offset strata cluster`. On the left: a variable, `Surv(time, event)` or `Surv(entry, time, event)`. Nothing else:
+`offset strata cluster`, and `site`, an intercept of each site that no result shows. On the left: a variable, `Surv(time, event)` or `Surv(entry, time, event)`. Nothing else:
 a formula is read, never evaluated.
 """
 
 from __future__ import annotations
 
 from isthmus.model.design import design
+from isthmus.model.errors import Invalid
 from isthmus.model.formula_parser import parse
 from isthmus.model.terms import Arithmetic, Design, DesignColumn, Factor, Formula, Surv
 
-__all__ = ["Arithmetic", "Design", "DesignColumn", "Factor", "Formula", "Surv", "design", "parse", "variables"]
+__all__ = [
+    "Arithmetic",
+    "Design",
+    "DesignColumn",
+    "Factor",
+    "Formula",
+    "Surv",
+    "design",
+    "no_site",
+    "parse",
+    "variables",
+]
 
 
 def variables(formula: Formula) -> tuple[str, ...]:
@@ -28,3 +40,14 @@ def variables(formula: Formula) -> tuple[str, ...]:
     cluster = [] if formula.cluster is None else [formula.cluster]
     names = [*response, *left, *right, *formula.offset, *formula.strata, *cluster]
     return tuple(dict.fromkeys(name for name in names if name != "site"))
+
+
+def no_site(formula: Formula, hint: str) -> Formula:
+    """The formula of a question whose sums cannot be freed of an intercept of each site; `hint`: what to write.
+
+    Raises:
+        Invalid: E-FORMULA, it has the term `site`.
+    """
+    if formula.site:
+        raise Invalid("E-FORMULA", "`site` is not a term of this kind of question", hint)
+    return formula

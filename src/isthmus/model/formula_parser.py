@@ -1,19 +1,16 @@
-"""Tokenizer and recursive-descent parser of the formula grammar (see `formula.py`). It reads text; it runs nothing."""
+"""Recursive-descent parser of the formula grammar (see `formula.py`). It reads text; it runs nothing."""
 
 from __future__ import annotations
 
 import keyword
 import math
-import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
-from typing import NoReturn
 
-from isthmus.model.errors import Invalid
+from isthmus.model.formula_tokens import ALLOWED, Token, fail, tokens
 from isthmus.model.terms import Arithmetic, Factor, Formula, Operand, Surv
 
-MAX_TEXT = 4_000  # characters; longer formulas are machine-made
 MAX_DEPTH = 20  # nested parentheses: far below Python's recursion limit
 MAX_TERMS = 200
 MAX_EXPONENT = 5  # of I(x^p): higher powers single out the largest value
@@ -28,15 +25,10 @@ REFUSED = {
     "cr": "it looks at each site's rows; write ns(AGE, knots = c(60, 75), Boundary.knots = c(18, 100))",
     "factor": "write C(x); levels come from the codebook",
 }
-ALLOWED = "allowed: names, + : * ^ - 0 1, parentheses, log exp sqrt C I bs ns, offset strata cluster, Surv on the left"
 PLAIN = frozenset({"log", "exp", "sqrt", "C"})
 SPLINES = frozenset({"bs", "ns"})
 ALONE = frozenset({"offset", "strata", "cluster"})
-
-_TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z][A-Za-z0-9_.]*)|(?P<mark>[~+\-*/^:(),=]))",
-    re.ASCII,
-)
+SITE = Factor(name="site")
 
 
 @lru_cache(maxsize=256)  # every round of a model asks for its formula again
@@ -46,34 +38,7 @@ def parse(text: str) -> Formula:
     Raises:
         Invalid: E-FORMULA with the place, for anything outside the grammar.
     """
-    return _Parser(text, _tokens(text)).formula()
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str  # number, name, mark or end
-    text: str
-    place: int  # first character, from 1
-
-
-def _fail(place: int, message: str, hint: str = ALLOWED) -> NoReturn:
-    raise Invalid("E-FORMULA", message, hint, f"character {place} of the formula")
-
-
-def _tokens(text: str) -> list[_Token]:
-    if len(text) > MAX_TEXT:
-        _fail(MAX_TEXT, f"a formula has at most {MAX_TEXT} characters")
-    tokens: list[_Token] = []
-    at, end = 0, len(text.rstrip())
-    while at < end:
-        match = _TOKEN.match(text, at)
-        if match is None:
-            at += len(text[at:]) - len(text[at:].lstrip())
-            _fail(at + 1, f"{text[at]!r} has no place in a formula")
-        kind = match.lastgroup or "mark"
-        tokens.append(_Token(kind, match.group(kind), match.start(kind) + 1))
-        at = match.end()
-    return [*tokens, _Token("end", "", end + 1)]
+    return _Parser(text, tokens(text)).formula()
 
 
 @dataclass(slots=True)
@@ -81,7 +46,7 @@ class _Parser:
     """Terms are bit sets over `factors`, in order of first appearance: that order is R's."""
 
     text: str
-    tokens: list[_Token]
+    tokens: list[Token]
     at: int = 0
     depth: int = 0
     intercept: bool = True
@@ -91,14 +56,14 @@ class _Parser:
     def formula(self) -> Formula:
         response, surv = self._left()
         self._expect("~")
-        terms = sorted(self._sum(), key=int.bit_count)
+        terms, site = self._without_site(sorted(self._sum(), key=int.bit_count))
         if self._now().kind != "end":
-            _fail(self._now().place, f"{self._now().text!r} was not expected here")
+            fail(self._now().place, f"{self._now().text!r} was not expected here")
         left = {response} if surv is None else {surv.time, surv.event, surv.entry}
         chosen = tuple(tuple(f for f, bit in self.factors.items() if term >> bit & 1) for term in terms)
         for name in (name for term in chosen for factor in term for name in factor.reads):
             if name in left:
-                _fail(1, f"{name!r} is on both sides", "the outcome cannot explain itself")
+                fail(1, f"{name!r} is on both sides", "the outcome cannot explain itself")
         return Formula(
             text=self.text,
             response=response,
@@ -108,14 +73,23 @@ class _Parser:
             offset=tuple(self.alone["offset"]),
             strata=tuple(dict.fromkeys(self.alone["strata"])),
             cluster=next(iter(self.alone["cluster"]), None),
+            site=site,
         )
+
+    def _without_site(self, terms: list[int]) -> tuple[list[int], bool]:
+        """Terms but `site`, and whether it is one: alone, for what goes with it would be a number of each site."""
+        bit = 1 << self.factors[SITE] if SITE in self.factors else 0
+        if any(term & bit and term != bit for term in terms):
+            hint = "ask for `groups: {by: country}`, or pool models of the sites by `meta`"
+            fail(1, "an interaction with `site` is a result of each site", hint)
+        return [term for term in terms if term != bit], bit in terms
 
     # Tokens
 
-    def _now(self) -> _Token:
+    def _now(self) -> Token:
         return self.tokens[self.at]
 
-    def _next(self) -> _Token:
+    def _next(self) -> Token:
         token = self.tokens[self.at]
         self.at = min(self.at + 1, len(self.tokens) - 1)
         return token
@@ -128,7 +102,7 @@ class _Parser:
         token = self._now()
         if self._take(mark) is None:
             found = repr(token.text) if token.text else "the end"
-            _fail(token.place, f"{mark!r} is missing before {found}")
+            fail(token.place, f"{mark!r} is missing before {found}")
 
     def _calls(self) -> bool:
         following = self.tokens[min(self.at + 1, len(self.tokens) - 1)]
@@ -137,24 +111,22 @@ class _Parser:
     def _name(self) -> str:
         token = self._next()
         if token.kind != "name":
-            _fail(
-                token.place, f"a variable name was expected, not {token.text!r}" if token.text else "it ends too soon"
-            )
+            fail(token.place, f"a variable name was expected, not {token.text!r}" if token.text else "it ends too soon")
         if "__" in token.text or token.text in RESERVED:
-            _fail(token.place, f"{token.text!r} is not a variable name", "map the column to another name")
+            fail(token.place, f"{token.text!r} is not a variable name", "map the column to another name")
         return token.text
 
     def _variable(self) -> str:
         token = self._now()
         name = self._name()
         if self._take("("):
-            _fail(token.place, f"{name!r} is a call where a variable name was expected", "derive the value in `derive`")
+            fail(token.place, f"{name!r} is a call where a variable name was expected", "derive the value in `derive`")
         return name
 
     def _deeper(self) -> None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            _fail(self._now().place, f"more than {MAX_DEPTH} nested parentheses")
+            fail(self._now().place, f"more than {MAX_DEPTH} nested parentheses")
 
     # Left side
 
@@ -166,7 +138,7 @@ class _Parser:
         place = self._next().place
         names = self._names()
         if len(names) not in {2, 3} or len(set(names)) != len(names):
-            _fail(place, "Surv takes two or three different variables", "Surv(time, event) or Surv(entry, time, event)")
+            fail(place, "Surv takes two or three different variables", "Surv(time, event) or Surv(entry, time, event)")
         entry = names[0] if len(names) == 3 else None
         return None, Surv(time=names[-2], event=names[-1], entry=entry)
 
@@ -205,28 +177,28 @@ class _Parser:
     def _constant(self, sign: str) -> None:
         token = self._next()
         if token.text not in {"0", "1"} or self.depth:
-            _fail(token.place, f"the number {token.text} has no place here", "0 and 1 alone drop or keep the intercept")
+            fail(token.place, f"the number {token.text} has no place here", "0 and 1 alone drop or keep the intercept")
         self.intercept = (token.text == "1") == (sign == "+")
         self._check_end_of_addend(token.text)
 
     def _stand_alone(self, sign: str) -> None:
         token = self._next()
         if sign == "-" or self.depth:
-            _fail(token.place, f"{token.text} can only be added, outside parentheses")
+            fail(token.place, f"{token.text} can only be added, outside parentheses")
         names = self._names()
         if token.text != "strata" and len(names) > 1:
-            _fail(token.place, f"{token.text} takes one variable")
+            fail(token.place, f"{token.text} takes one variable")
         if token.text == "cluster" and self.alone["cluster"]:
-            _fail(token.place, "one cluster variable only")
+            fail(token.place, "one cluster variable only")
         if token.text != "strata" and "site" in names:
-            _fail(token.place, "`site` can only be a stratum", "strata(site)")
+            fail(token.place, f"`site` is no {token.text}", "`+ site`, or strata(site)")
         self.alone[token.text] += names
         self._check_end_of_addend(token.text)
 
     def _check_end_of_addend(self, what: str) -> None:
         token = self._now()
         if token.kind != "end" and token.text not in {"+", "-"}:
-            _fail(token.place, f"{what} stands alone: + or - follows, not {token.text!r}")
+            fail(token.place, f"{what} stands alone: + or - follows, not {token.text!r}")
 
     def _product(self) -> list[int]:
         terms = self._interaction()
@@ -248,7 +220,7 @@ class _Parser:
             return base
         token = self._next()
         if token.kind != "number" or not token.text.isdigit() or not 1 <= float(token.text) <= 10:
-            _fail(token.place, "the exponent is a whole number from 1 to 10", "for a squared value write I(AGE^2)")
+            fail(token.place, "the exponent is a whole number from 1 to 10", "for a squared value write I(AGE^2)")
         for _ in range(int(token.text) - 1):
             terms = self._cross(terms, base)
         return terms
@@ -262,10 +234,10 @@ class _Parser:
             self._expect(")")
             return terms
         if token.kind == "number":
-            _fail(token.place, f"the number {token.text} has no place here", "0 and 1 alone drop or keep the intercept")
+            fail(token.place, f"the number {token.text} has no place here", "0 and 1 alone drop or keep the intercept")
         factor = self._call() if self._calls() else Factor(name=self._name())
-        if "site" in factor.reads:
-            _fail(token.place, "`site` can only be a stratum", "strata(site)")
+        if "site" in factor.reads and factor != SITE:
+            fail(token.place, "`site` has levels and no numbers", "write `+ site`, or strata(site)")
         return [1 << self.factors.setdefault(factor, len(self.factors))]
 
     def _cross(self, left: list[int], right: list[int]) -> list[int]:
@@ -275,7 +247,7 @@ class _Parser:
 
     def _check_size(self, size: int) -> None:
         if size > MAX_TERMS:
-            _fail(self._now().place, f"a formula has at most {MAX_TERMS} terms")
+            fail(self._now().place, f"a formula has at most {MAX_TERMS} terms")
 
     # Functions
 
@@ -285,24 +257,24 @@ class _Parser:
         if function in PLAIN:
             names = self._names()
             if len(names) > 1:
-                _fail(token.place, f"{function} takes one variable")
+                fail(token.place, f"{function} takes one variable")
             return Factor(name=names[0], function=function)
         if function == "I":
             return self._arithmetic_factor(token)
         if function in SPLINES:
             return self._spline(token)
         if function in ALONE or function == "Surv":
-            _fail(token.place, f"{function} cannot be used inside another term")
-        _fail(token.place, f"{function!r} is not a function of the grammar", REFUSED.get(function, ALLOWED))
+            fail(token.place, f"{function} cannot be used inside another term")
+        fail(token.place, f"{function!r} is not a function of the grammar", REFUSED.get(function, ALLOWED))
 
-    def _spline(self, token: _Token) -> Factor:
+    def _spline(self, token: Token) -> Factor:
         self._expect("(")
         name = self._variable()
         given: dict[str, tuple[float, ...]] = {}
         while self._take(","):
             key = self._now()
             if self._name() in given or key.text not in {"knots", "Boundary.knots", "degree"}:
-                _fail(key.place, f"{key.text!r} is not an argument here", _spline_hint(token.text))
+                fail(key.place, f"{key.text!r} is not an argument here", _spline_hint(token.text))
             self._expect("=")
             given[key.text] = self._numbers()
         self._expect(")")
@@ -323,19 +295,19 @@ class _Parser:
         negative = self._take("-") is not None
         token = self._next()
         if token.kind != "number" or not math.isfinite(float(token.text)):
-            _fail(token.place, "a number was expected", "arguments are literal numbers")
+            fail(token.place, "a number was expected", "arguments are literal numbers")
         return -float(token.text) if negative else float(token.text)
 
     # Arithmetic inside I(...)
 
-    def _arithmetic_factor(self, token: _Token) -> Factor:
+    def _arithmetic_factor(self, token: Token) -> Factor:
         self._expect("(")
         tree = self._arithmetic()
         self._expect(")")
         node = tree if isinstance(tree, Arithmetic) else Arithmetic(operator="*", left=1.0, right=tree)
         reads = Factor(name="", function="I", arithmetic=node).reads
         if not isinstance(tree, Arithmetic) or not reads:
-            _fail(token.place, "I() holds arithmetic on at least one variable", "I(AGE^2), I((AGE - 50)/10)")
+            fail(token.place, "I() holds arithmetic on at least one variable", "I(AGE^2), I((AGE - 50)/10)")
         return Factor(name=reads[0], function="I", arithmetic=node)
 
     def _arithmetic(self) -> Operand:
@@ -359,7 +331,7 @@ class _Parser:
         place = self._now().place
         exponent = self._literal()
         if abs(exponent) > MAX_EXPONENT:
-            _fail(place, f"exponents lie between -{MAX_EXPONENT} and {MAX_EXPONENT}")
+            fail(place, f"exponents lie between -{MAX_EXPONENT} and {MAX_EXPONENT}")
         return Arithmetic(operator="^", left=node, right=exponent)
 
     def _operand(self) -> Operand:
@@ -380,17 +352,17 @@ def _spline_hint(function: str) -> str:
     return f"{function}(AGE, knots = c(60, 75), Boundary.knots = c(18, 100)): agreed numbers, the same at every site"
 
 
-def _checked_spline(token: _Token, name: str, given: dict[str, tuple[float, ...]]) -> Factor:
+def _checked_spline(token: Token, name: str, given: dict[str, tuple[float, ...]]) -> Factor:
     knots, boundary, degree = given.get("knots"), given.get("Boundary.knots"), given.get("degree", (3.0,))
     hint = _spline_hint(token.text)
     if not knots or boundary is None or len(boundary) != 2:
-        _fail(token.place, f"{token.text} needs knots and two boundary knots", hint)
+        fail(token.place, f"{token.text} needs knots and two boundary knots", hint)
     edges = [boundary[0], *knots, boundary[1]]
     if any(low >= high for low, high in pairwise(edges)):
-        _fail(token.place, "knots increase and lie inside the boundary knots", hint)
+        fail(token.place, "knots increase and lie inside the boundary knots", hint)
     if token.text == "ns" and "degree" in given:
-        _fail(token.place, "ns is cubic: it takes no degree", hint)
+        fail(token.place, "ns is cubic: it takes no degree", hint)
     if len(degree) != 1 or degree[0] not in {1.0, 2.0, 3.0, 4.0, 5.0}:
-        _fail(token.place, "the degree is a whole number from 1 to 5", hint)
+        fail(token.place, "the degree is a whole number from 1 to 5", hint)
     arguments = degree if token.text == "bs" else ()
     return Factor(name=name, function=token.text, arguments=arguments, knots=knots, boundary=(boundary[0], boundary[1]))

@@ -65,7 +65,10 @@ class Factor:
 
 @record
 class Formula:
-    """A parsed formula. `terms` are main effects as written, then interactions by degree, as R orders them."""
+    """A parsed formula. `terms` are main effects as written, then interactions by degree, as R orders them.
+
+    `site`: it has the term `site`, which is none of `terms`: an intercept of each site that no result shows.
+    """
 
     text: str
     response: str | None
@@ -75,6 +78,7 @@ class Formula:
     offset: tuple[str, ...] = ()
     strata: tuple[str, ...] = ()
     cluster: str | None = None
+    site: bool = False
 
 
 @record

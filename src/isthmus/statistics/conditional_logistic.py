@@ -23,7 +23,7 @@ import numpy as np
 from isthmus.evidence import Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Formula, Surv, parse
+from isthmus.model.formula import Formula, Surv, no_site, parse
 from isthmus.model.record import record
 from isthmus.statistics import conditional_logistic_flow, conditional_logistic_site
 from isthmus.statistics.conditional_logistic_site import Sets
@@ -53,7 +53,7 @@ class ConditionalLogistic:
 
 
 def _formula(question: ConditionalLogistic) -> Formula:
-    formula = parse(question.formula)
+    formula = no_site(parse(question.formula), "leave it out: each set lies in one site")
     if formula.response is None or formula.surv is not None or not formula.terms:
         raise Invalid("E-FORMULA", "conditional_logistic has an outcome and terms", "write `case ~ terms`")
     if not formula.intercept or formula.strata or formula.cluster or formula.offset:

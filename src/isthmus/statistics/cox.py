@@ -4,6 +4,9 @@
 score and information are summed: exact. Without `site`: one baseline per combination of strata over all sites, on the
 recorded times (exact) or the agreed grid (`grid`: the model of the binned rows).
 
+The term `site` is that stratum too, with a warning: `coxph`'s `strata(site)`, not its `factor(site)`, whose one baseline
+takes hazards of the sites as proportional and would tell the risk sets of each.
+
 `Surv(entry, time, event)`: rows are at risk after their entry, up to their time. `weights` are case weights as
 `coxph`'s: `frequency` (whole numbers: a row stands for w rows), `precision` (its own errors) or `sampling` (robust
 errors always). A row without weight is left out. On a grid a row enters at the start of the bin of its entry.
@@ -56,6 +59,8 @@ from isthmus.statistics.summaries import filled
 from isthmus.statistics.survival import GridWish
 from isthmus.statistics.weighting import Weighting
 
+SITE_TERM = "`site` is a stratum here: each site has its own baseline, as strata(site) of R's coxph, not factor(site)"
+
 
 @record
 class Cox:
@@ -84,14 +89,14 @@ class Cox:
 
 
 def _formula(question: Cox) -> tuple[Formula, Surv]:
-    formula = parse(question.formula)
+    formula = replace(parse(question.formula), site=False)
     if formula.surv is None:
         raise Invalid("E-FORMULA", "a cox model has `Surv(time, event)` on the left", "or `Surv(entry, time, event)`")
     if len({formula.surv.entry, formula.surv.time, formula.surv.event}) < 3:
         raise Invalid("E-FORMULA", "entry, time and event of `Surv` are different variables")
     if formula.offset:
         raise Invalid("E-FORMULA", "a cox model takes no offset() here")
-    by_site = "site" in (*question.strata, *formula.strata)
+    by_site = _by_site(question)
     if by_site and "baseline" in question.release:
         hint = "ask for one baseline on a grid"
         raise Invalid("E-NOT-OFFERED", "with sites as strata a baseline hazard is a site's own result", hint)
@@ -104,7 +109,9 @@ def _formula(question: Cox) -> tuple[Formula, Surv]:
 
 
 def _strata(question: Cox) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*question.strata, *parse(question.formula).strata)))
+    """What has a baseline of its own; the term `site` is one (see the warning it comes with)."""
+    formula = parse(question.formula)
+    return tuple(dict.fromkeys((*question.strata, *formula.strata, *(("site",) if formula.site else ()))))
 
 
 def _cluster(question: Cox) -> str | None:
@@ -313,6 +320,8 @@ def _report(question: Cox, setting: Setting, estimate: Estimate) -> dict[str, An
     own |= {name: found.get(name) for name in ("concordance", "concordance_error")}
     body = model_body(question, setting, estimate, {**found["fit"], **own})
     body |= {"strata": list(_strata(question)), "error": _error(cox_model(question, setting))}
+    if parse(question.formula).site:
+        body["warnings"] = [SITE_TERM]
     if "clusters" in estimate.counts:
         body["clusters"] = size(estimate.counts["clusters"])
     if "zph" in found:

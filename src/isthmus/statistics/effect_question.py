@@ -31,7 +31,7 @@ from __future__ import annotations
 from typing import Literal
 
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Formula, parse
+from isthmus.model.formula import Formula, no_site, parse
 from isthmus.model.record import record
 from isthmus.statistics import effect_controls
 from isthmus.statistics.survival import GridWish
@@ -78,7 +78,7 @@ def adjustment(question: Effect) -> Formula:
     Raises:
         Invalid: E-FORMULA, E-ESTIMAND, E-MISSING-KEY, E-OUTCOME, E-TIME: arguments that do not fit together.
     """
-    formula = parse(f"{question.treatment} ~ {question.adjust}")
+    formula = no_site(parse(f"{question.treatment} ~ {question.adjust}"), "write `propensity: site`")
     if formula.strata or formula.cluster or formula.offset or not formula.intercept or not formula.terms:
         raise Invalid("E-FORMULA", "`adjust` is terms alone", "write `AGE + SEX`")
     _check(question)

@@ -54,6 +54,7 @@ class Family:
         start: (y, prior or 1) -> (eta, (y - mu) / mu', weight) to begin scoring from.
         evaluate: (eta, y, prior, work) -> deviance; fills `work`, may overwrite eta.
         constant: (y, prior or 1) -> log-likelihood of the saturated model, as R's `aic` counts it.
+        low, high: the linear predictors evaluated at; of a bounded link those with a mean.
     """
 
     name: str
@@ -67,6 +68,8 @@ class Family:
     start: Callable[[FloatArray, FloatArray | float], tuple[FloatArray, FloatArray, FloatArray]]
     evaluate: Callable[[FloatArray, FloatArray, FloatArray | None, Work], float]
     constant: Callable[[FloatArray, FloatArray | float], float]
+    low: float
+    high: float
 
     @property
     def pearson(self) -> bool:
@@ -228,6 +231,8 @@ def _made(name: str, base: str, link: Link) -> Family:
         start=partial(_start, parts, link),
         evaluate=_FAST.get((base, link.name)) or partial(_evaluate, parts, link),
         constant=_CONSTANTS.get(base, _nothing),
+        low=link.low,
+        high=link.high,
     )
 
 

@@ -28,7 +28,7 @@ import numpy as np
 from isthmus.evidence import Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Formula, Surv, parse
+from isthmus.model.formula import Formula, Surv, no_site, parse
 from isthmus.model.record import record
 from isthmus.statistics import cox_common, cumulative_incidence, fine_gray_flow, fine_gray_site, implied, survival
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
@@ -60,7 +60,7 @@ class FineGray:
 
 
 def _formula(question: FineGray) -> tuple[Formula, Surv]:
-    formula = parse(question.formula)
+    formula = no_site(parse(question.formula), "write `strata: [site]`")
     if formula.surv is None:
         hint = "or `Surv(entry, time, cause)`"
         raise Invalid("E-FORMULA", "a fine_gray model has `Surv(time, cause)` on the left", hint)

@@ -21,7 +21,7 @@ import numpy as np
 from isthmus.evidence import Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Formula, parse
+from isthmus.model.formula import Formula, no_site, parse
 from isthmus.model.record import record
 from isthmus.statistics import gee_flow, glm_kernel, mixed_guard
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
@@ -53,7 +53,7 @@ class Gee:
 
 
 def _formula(question: Gee) -> Formula:
-    formula = parse(question.formula)
+    formula = no_site(parse(question.formula), "fit a glm with `cluster` and the term `site`")
     if formula.response is None or formula.surv is not None or formula.strata or formula.cluster:
         raise Invalid("E-FORMULA", "gee has one outcome on the left and no strata() or cluster()", "state `cluster`")
     if question.cluster in {"site", "country"}:

@@ -9,8 +9,9 @@ estimated and errors are the model's, else `z`), `error` (`model`, `HC0` to `HC3
 Definitions are those of R's `glm`: dispersion is Pearson's statistic over n - p; `loglik` and `aic` of families whose
 dispersion is estimated use deviance / n and count it as a parameter; intervals are Wald. HC0 to HC3 are `sandwich`'s
 (MacKinnon & White 1985): HC1 has the factor n / (n - p), HC2 and HC3 take each row's leverage at its own site. `cluster` is `vcovCL` without small-sample factor, clusters inside a site (`sandwich`). Weights say what they are: `frequency` (a row stands for w rows), `precision` (R's `weights`), `sampling`
-(as precision, robust errors always). `strata` with `site` give each site an intercept that no result shows
-(`glm_sites.py`): R's `factor(site)`, whose terms count in `aic` and degrees of freedom.
+(as precision, robust errors always). The term `site`, or `strata` with `site`, gives each site an intercept that no
+result shows (`glm_sites.py`): R's `factor(site)`, whose terms count in `aic`, degrees of freedom and leverage. Gamma and inverse
+Gaussian models with link identity have none.
 
 Every round sends score, information and deviance at coefficients that each party derives from the sums before;
 scoring starts from R's starting values (from the common mean where a link is not defined everywhere) and ends when the
@@ -93,6 +94,10 @@ def _formula(question: Glm) -> Formula:
     if formula.response is None or formula.surv is not None:
         raise Invalid("E-FORMULA", "a glm has one outcome on the left", "write `outcome ~ terms`")
     strata = _strata(question, formula)
+    if formula.site and strata != ("site",):
+        raise Invalid(
+            "E-FORMULA", "a glm has the term `site` or strata", "strata: [site, ...] for one of each within sites"
+        )
     if strata and "site" not in strata:
         raise Invalid("E-FORMULA", "strata of a glm hold `site`", "add the variable as a term")
     if strata and not formula.intercept:
@@ -109,7 +114,8 @@ def _formula(question: Glm) -> Formula:
 
 def _strata(question: Glm, formula: Formula) -> tuple[str, ...]:
     """What has an intercept of its own that no result shows."""
-    return tuple(dict.fromkeys((*question.strata, *formula.strata)))
+    stated = (*question.strata, *formula.strata, *(("site",) if formula.site else ()))
+    return tuple(dict.fromkeys(stated))
 
 
 def _cluster(question: Glm, formula: Formula) -> str | None:
@@ -156,7 +162,7 @@ def _needs(question: Glm) -> Needs:
     strata = _strata(question, formula)
     if strata:  # coded as if there were an intercept, which no column shows: as of a `Surv`
         name = str(formula.response)
-        formula = replace(formula, response=None, surv=Surv(time=name, event=name), intercept=True)
+        formula = replace(formula, response=None, surv=Surv(time=name, event=name), intercept=True, site=False)
     within = tuple(name for name in strata if name != "site")
     return Needs(numbers=tuple(dict.fromkeys(numbers)), categories=within, formula=formula, keys=keys)
 
@@ -215,26 +221,35 @@ def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) ->
     if step == NEGATIVE:
         return negative_binomial.summarise(model, prepared, asked)
     rows = glm_kernel.centred(prepared, asked.params)
-    if step == "meat" and model.cluster is not None:
-        values, guard = glm_cluster.meat(model, rows, asked.params)
-        return Answer(filled(asked.layout, values), guard)
     if step == "start":
         values, guard = (glm_sites.start_part if model.strata else start_part)(model, prepared, asked.params)
         return Answer(filled(asked.layout, values), guard)
-    told, params = glm_sites.profiled(model, rows, asked.params) if model.strata else (rows, dict(asked.params))
+    within = glm_sites.profiled(model, rows, asked.params) if model.strata else None
+    told, params = (rows, dict(asked.params)) if within is None else (within.rows, within.params)
     if step == "meat":
-        params["frequency"] = 1 if model.weighting == "frequency" else 0
-        totals = glm_kernel.meat_sums(model.family, told, params)
-        values["meat"] = totals.gram
-    else:
-        totals = glm_kernel.newton_sums(model.family, told, params)
-        values |= {"gram": totals.gram, "score": totals.score, "deviance": totals.deviance}
-        values |= {"correction": totals.correction, "pearson": totals.pearson}
-        values |= glm_flow.null_part(model, rows, asked.params)
-    weights = glm_sites.guard(totals.weights(), rows) if model.strata else totals.weights()
-    if step == "meat":
-        weights = replace(weights, parameters=math.ceil(weights.parameters / SQUARED))
-    return Answer(filled(asked.layout, values), weights)
+        values, guard = _middle(model, prepared, told, params)
+        return Answer(filled(asked.layout, values), guard)
+    totals = glm_kernel.newton_sums(model.family, told, params)
+    values |= {"gram": totals.gram, "score": totals.score, "deviance": totals.deviance}
+    values |= {"correction": totals.correction, "pearson": totals.pearson}
+    values |= glm_flow.null_part(model, rows, asked.params)
+    if within is not None and not model.family.canonical:
+        values["correction"] = totals.correction + within.bend()
+    weights = totals.weights()
+    return Answer(filled(asked.layout, values), glm_sites.guard(weights, rows) if model.strata else weights)
+
+
+def _middle(model: Model, rows: Rows, told: Rows, params: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """A site's part of the middle of the sandwich, from the rows that tell of it; its guard."""
+    strata = glm_sites.intercepts_of(rows) if model.strata else 0
+    if model.cluster is not None:
+        values, guard = glm_cluster.meat(model, told, params, strata)
+        return values | {"clusters": sandwich.present(rows.size, rows.cluster, rows.prior)}, guard
+    params["frequency"] = 1 if model.weighting == "frequency" else 0
+    totals = glm_kernel.meat_sums(model.family, told, params)
+    weights = totals.weights()
+    parameters = math.ceil((weights.parameters + strata) / SQUARED)
+    return {"meat": totals.gram}, replace(weights, parameters=parameters)
 
 
 def _fit_shown(question: Glm, setting: Setting, estimate: Estimate) -> dict[str, Any]:

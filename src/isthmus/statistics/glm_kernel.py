@@ -165,9 +165,13 @@ def cluster_scores(family: Family, rows: Rows, params: Params) -> FloatArray:
 
 
 def _leverage(z: FloatArray, weight: FloatArray, prior: FloatArray | None, piece: slice, params: Params) -> FloatArray:
-    """(rows,) diagonal of W X (X'WX)**-1 X'; a frequency weight's rows each have the leverage of one."""
+    """(rows,) diagonal of W X (X'WX)**-1 X'; a frequency weight's rows each have the leverage of one.
+
+    `share` (rows,): what a row has of an intercept of its own stratum, where columns are centred within them.
+    """
     scaled = z if "rotation" in params else z / np.asarray(params["scale"])[:, None]
-    found: FloatArray = weight * np.einsum("ij,ij->j", scaled, np.asarray(params["inverse"]) @ scaled)
+    each = np.einsum("ij,ij->j", scaled, np.asarray(params["inverse"]) @ scaled)
+    found: FloatArray = weight * (each + params["share"][piece] if "share" in params else each)
     return found if prior is None or params["frequency"] else found * prior[piece]
 
 

@@ -4,7 +4,9 @@ Given the slopes a site solves its own intercepts, one for each combination of s
 and information of columns centred, with the working weights, within their stratum, and the deviance. Sums over sites
 are score and information of the slopes in the model with a factor of the site, eliminated exactly:
 X'WX - X'W1 (1'W1)**-1 1'WX (Amemiya 1985, Advanced Econometrics, section 9.6.3). No intercept leaves. A stratum whose
-outcome is all 0, or all 1, has none: its part of score, information and deviance tends to 0, and is 0 here.
+outcome is all 0, or all 1, has none: its part of score, information and deviance tends to 0, and is 0 here. With columns
+centred so, a row's and a cluster's part of the slopes' sandwich, and a row's leverage (of its own stratum's mean, and of
+its slopes), are those of the model with the factor.
 """
 
 from __future__ import annotations
@@ -13,24 +15,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from isthmus.evidence import Evidence, Weights
 from isthmus.model.errors import Invalid
-from isthmus.statistics import coordinates, glm_flow, glm_kernel, glm_model, indicators, unusual, weighting
+from isthmus.statistics import coordinates, glm_flow, glm_kernel, glm_model, indicators, sandwich, unusual, weighting
 from isthmus.statistics.contract import Flow, Round
 from isthmus.statistics.families import Work
 from isthmus.statistics.glm_evidence import glm_evidence
+from isthmus.statistics.glm_intercepts import SEVERAL, Groups, Told, intercepts
 from isthmus.statistics.glm_kernel import Params, Rows
 from isthmus.statistics.glm_model import Model
 from isthmus.statistics.glm_start import Start, outcome_place, rescaled, response_params
 from isthmus.summary import Field, FloatArray, IntArray, Layout
 
-FAMILIES = {"gaussian": "identity", "binomial": "logit", "poisson": "log"}  # of each the link that is canonical
 ROUNDING = 2.0**-40  # of the largest value: a column constant within each stratum leaves no more than this
 TOLD = "rows of strata that say something"
-STEPS = 200  # of an intercept: bisection alone needs fewer
-STILL = 2.0**-51  # a step of an intercept, relative to 1 or its size, that is rounding
 
 
 def check(model: Model) -> None:
@@ -40,43 +39,19 @@ def check(model: Model) -> None:
         Invalid: E-FORMULA, E-LINK.
     """
     family = model.family
-    if FAMILIES.get(family.base) != family.link:
-        text = f"{family.name} with link {family.link!r} takes no strata"
-        hint = "gaussian, binomial (logit) and poisson (log) do, and their quasi-families; or fit a mixed model"
+    if (family.base, family.link) in SEVERAL:
+        text = f"{family.name} with link {family.link!r} takes no term `site` and no strata"
+        hint = "an intercept of it may have two values: use another link, or fit a mixed model"
         raise Invalid("E-LINK", text, hint)
     if not model.size or model.design.intercept:
-        raise Invalid("E-FORMULA", "a glm with strata has terms besides", "write `outcome ~ terms`")
-    if model.cluster is not None or model.robust not in {None, "HC0", "HC1"}:
-        raise Invalid("E-FORMULA", "a glm with strata has errors of the model, HC0 or HC1", "leave the others out")
-
-
-@dataclass(frozen=True, slots=True)
-class _Groups:
-    """Rows (n,) of telling strata: which of a site's rows, and the stratum of each, from 0 to `count`."""
-
-    kept: Any
-    code: Any
-    count: int
-
-    def sums(self, values: FloatArray) -> FloatArray:
-        """(count,) sums of (n,) values."""
-        found: FloatArray = np.bincount(self.code, weights=values, minlength=self.count).astype(np.float64)
-        return found
-
-    def means(self, values: FloatArray, weight: FloatArray) -> FloatArray:
-        """(..., count) weighted means of (..., n) values; 0 where nothing weighs."""
-        total = self.sums(weight)
-        whole = np.array([self.sums(line * weight) for line in np.atleast_2d(values)])
-        found = np.divide(whole, total, out=np.zeros_like(whole), where=total > 0.0)
-        shaped: FloatArray = found.reshape(*values.shape[:-1], self.count)
-        return shaped
+        raise Invalid("E-FORMULA", "a glm with sites has terms besides", "write `outcome ~ terms + site`")
 
 
 def _prior(rows: Rows) -> FloatArray:
     return weighting.filled(rows.prior, rows.size)
 
 
-def _telling(model: Model, rows: Rows) -> _Groups:
+def _telling(model: Model, rows: Rows) -> Groups:
     """Strata whose intercept is finite."""
     prior = _prior(rows)
     stratum = np.zeros(rows.size, dtype=np.intp) if rows.stratum is None else rows.stratum
@@ -89,11 +64,39 @@ def _telling(model: Model, rows: Rows) -> _Groups:
         told &= np.bincount(stratum, weights=prior * (1.0 - rows.y)) > 0.0
     kept = (prior > 0.0) & told[stratum] if rows.size else np.zeros(0, dtype=np.bool_)
     code = (np.cumsum(told) - 1)[stratum[kept]]
-    return _Groups(kept, code, int(np.count_nonzero(told)))
+    return Groups(kept, code, int(np.count_nonzero(told)))
 
 
-def profiled(model: Model, rows: Rows, params: Params) -> tuple[Rows, dict[str, Any]]:
-    """The telling rows at the site's own intercepts, columns centred within strata, and the parameters that fit them."""
+@dataclass(frozen=True, slots=True)
+class Profiled:
+    """Telling rows at the site's own intercepts, columns centred within strata, and the parameters that fit them.
+
+    `groups`: of the telling rows; `work` (n,): their residuals and weights, without prior weights.
+    """
+
+    rows: Rows
+    params: dict[str, Any]
+    groups: Groups
+    work: Work
+
+    def means(self, weight: FloatArray) -> FloatArray:
+        """(p, strata) means of the columns under other weights (n,), in the coordinates of the round."""
+        found = (
+            self.groups.means(self.rows.columns, weight * _prior(self.rows)) / np.asarray(self.params["scale"])[:, None]
+        )
+        turned: FloatArray = self.params["rotation"] @ found if "rotation" in self.params else found
+        return turned
+
+    def bend(self) -> FloatArray:
+        """(p, p) what makes the correction that of the slopes alone: observed information knows other means."""
+        observed = self.work.weight + self.work.spare
+        means = self.means(observed)
+        found: FloatArray = -(means * self.groups.sums(observed * _prior(self.rows))) @ means.T
+        return found
+
+
+def profiled(model: Model, rows: Rows, params: Params) -> Profiled:
+    """The telling rows at the intercepts that the slopes of a round leave."""
     groups = _telling(model, rows)
     prior, y = _prior(rows)[groups.kept], rows.y[groups.kept]
     offset = np.zeros(y.size) if rows.offset is None else rows.offset[groups.kept]
@@ -104,15 +107,17 @@ def profiled(model: Model, rows: Rows, params: Params) -> tuple[Rows, dict[str, 
     slopes = np.asarray(params["coefficients"]) * float(params["response_scale"])
     slopes = (slopes @ params["rotation"] if "rotation" in params else slopes) / np.asarray(params["scale"])
     base = slopes @ columns + offset
-    base = base + _intercepts(model, groups, (base, y, prior))[groups.code]
+    base = base + intercepts(model.family, groups, Told(base, y, prior))[groups.code]
     work = Work(np.empty(y.size), np.empty(y.size), np.empty(y.size))
     model.family.evaluate(base.copy(), y, None, work)
     columns = _within(groups, columns, work.weight * prior)
-    made = Rows(columns, y, None if rows.prior is None else prior, base - slopes @ columns)
-    return made, {**params, "centre": np.zeros(model.size)}
+    cluster = None if rows.cluster is None else rows.cluster[groups.kept]
+    made = Rows(columns, y, None if rows.prior is None else prior, base - slopes @ columns, cluster)
+    share = 1.0 / groups.sums(work.weight * prior)[groups.code]
+    return Profiled(made, {**params, "centre": np.zeros(model.size), "share": share}, groups, work)
 
 
-def _within(groups: _Groups, columns: FloatArray, weight: FloatArray) -> FloatArray:
+def _within(groups: Groups, columns: FloatArray, weight: FloatArray) -> FloatArray:
     """Columns (p, n) less their weighted means within strata; 0 where only rounding is left of a column."""
     found = columns - groups.means(columns, weight)[:, groups.code]
     largest = np.abs(columns).max(axis=1, keepdims=True, initial=0.0)
@@ -120,48 +125,14 @@ def _within(groups: _Groups, columns: FloatArray, weight: FloatArray) -> FloatAr
     return found
 
 
-def _intercepts(model: Model, groups: _Groups, told: tuple[FloatArray, FloatArray, FloatArray]) -> FloatArray:
-    """(count,) intercepts beside the predictor `base` (n,) where the score of each is 0."""
-    base, y, prior = told
-    if model.family.base == "gaussian":
-        return groups.means(y - base, prior)
-    largest = np.full(groups.count, -np.inf)
-    np.maximum.at(largest, groups.code, base)
-    events = groups.sums(prior * y)
-    if model.family.base == "poisson":
-        expected = groups.sums(prior * np.exp(base - largest[groups.code]))
-        logs: FloatArray = np.log(events) - np.log(expected) - largest
-        return logs
-    smallest = np.full(groups.count, np.inf)
-    np.minimum.at(smallest, groups.code, base)
-    odds = np.log(events) - np.log(groups.sums(prior * (1.0 - y)))
-    return _logits(groups, told, (odds - largest, odds - smallest))
-
-
-def _logits(
-    groups: _Groups, told: tuple[FloatArray, FloatArray, FloatArray], ends: tuple[FloatArray, FloatArray]
-) -> FloatArray:
-    """Newton's steps, halved into the interval that holds the root where they leave it."""
-    base, y, prior = told
-    low, high = ends
-    now = (low + high) / 2.0
-    for _ in range(STEPS):
-        mean = special.expit(base + now[groups.code])
-        score, slope = groups.sums(prior * (y - mean)), groups.sums(prior * mean * (1.0 - mean))
-        low, high = np.where(score > 0.0, now, low), np.where(score < 0.0, now, high)
-        step = np.divide(score, slope, out=np.full_like(score, np.inf), where=slope > 0.0)
-        moved = now + step
-        after = np.where((moved >= low) & (moved <= high), moved, (low + high) / 2.0)
-        size = np.abs(after - now)
-        now = after
-        if bool(np.all(size <= STILL * np.maximum(np.abs(now), 1.0))):
-            break
-    return now
-
-
 def guard(weights: Weights, rows: Rows) -> Weights:
     """Of a round: intercepts are parameters too."""
-    return replace(weights, parameters=weights.parameters + _every(rows).count)
+    return replace(weights, parameters=weights.parameters + intercepts_of(rows))
+
+
+def intercepts_of(rows: Rows) -> int:
+    """How many of this site are profiled out."""
+    return _every(rows).count
 
 
 def start_layout(model: Model) -> Layout:
@@ -173,8 +144,8 @@ def start_layout(model: Model) -> Layout:
 def start_part(model: Model, rows: Rows, params: Params) -> tuple[dict[str, Any], Weights]:
     """A site's part of `start_layout`, slopes 0."""
     about = glm_kernel.centred(rows, params)
-    told, here = profiled(model, about, {**params, "coefficients": np.zeros(model.size)})
-    totals = glm_kernel.newton_sums(model.family, told, here)
+    here = profiled(model, about, {**params, "coefficients": np.zeros(model.size)})
+    totals = glm_kernel.newton_sums(model.family, here.rows, here.params)
     outcome = glm_kernel.outcome_sums(model.family, about, float(params["response_scale"]))
     values = {"gram": totals.gram, "right": totals.score, "marks": glm_model.implied_columns(model, rows)}
     return {**values, **outcome, "strata": np.array([_every(rows).count])}, guard(totals.weights(), rows)
@@ -226,6 +197,9 @@ def evidence(model: Model, rows: Rows) -> Evidence:
     )
     if not size:
         return found
+    if "clusters" in supports:  # of those that say something
+        cluster = None if rows.cluster is None else rows.cluster[told.kept]
+        supports["clusters"] = sandwich.present(size, cluster, None)
     prior = _prior(rows)[told.kept]
     within = _within(told, rows.columns[:, told.kept], prior)
     ones = np.array([told.code == k for k in range(told.count)], dtype=np.float64)
@@ -235,7 +209,7 @@ def evidence(model: Model, rows: Rows) -> Evidence:
 
 
 def _combinations(
-    model: Model, rows: Rows, groups: tuple[_Groups, _Groups], before: tuple[Evidence, FloatArray]
+    model: Model, rows: Rows, groups: tuple[Groups, Groups], before: tuple[Evidence, FloatArray]
 ) -> Evidence:
     """Strata inside the site as groups, as those of a Cox model: sizes, with each indicator and with the outcome.
 
@@ -253,7 +227,7 @@ def _combinations(
     two = unusual.two_values(y)
     if two is None:
         numbers[model.outcome] = _within(told, rows.y[None, told.kept], np.ones(told.code.size))[0]
-    if two is not None or model.family.base != "gaussian":
+    if two is not None or model.family.base in {"binomial", "poisson"}:
         cells[f"strata x {model.outcome}"] = _crossed(every, (y > (0.0 if two is None else two[0])).astype(np.float64))
     prior = None if rows.prior is None else rows.prior[told.kept]
     for name, values in numbers.items():
@@ -261,14 +235,14 @@ def _combinations(
     return replace(found, supports=supports, sides=sides, cells=cells)
 
 
-def _crossed(groups: _Groups, mark: FloatArray) -> IntArray:
+def _crossed(groups: Groups, mark: FloatArray) -> IntArray:
     """(2 count,) rows of each stratum with and without a mark (n,) of 0 and 1."""
     return np.concatenate([groups.sums(mark), groups.sums(1.0 - mark)]).astype(np.int64)
 
 
-def _every(rows: Rows) -> _Groups:
+def _every(rows: Rows) -> Groups:
     """All strata with rows that weigh something."""
     kept = _prior(rows) > 0.0
     stratum = np.zeros(rows.size, dtype=np.intp) if rows.stratum is None else rows.stratum
     present, code = np.unique(stratum[kept], return_inverse=True)
-    return _Groups(kept, code.reshape(-1), present.size)
+    return Groups(kept, code.reshape(-1), present.size)

@@ -98,8 +98,9 @@ def _check(asked: Asked, wish: Wish) -> None:
     shown = set(getattr(asked.arguments, "release", ())) - {"vcov"}
     for name in (*(n for n in ALONE if getattr(asked.arguments, n, None)), *sorted(shown)):
         raise Invalid("E-IMPUTE", f"{name!r} cannot be asked for over imputed data", "leave it out", kind)
-    if kind == "glm" and (asked.arguments.strata or parse(asked.arguments.formula).strata):
-        message = "models of missing values know no site, so a glm over imputed data takes no strata"
+    formula = parse(asked.arguments.formula)
+    if kind == "glm" and (asked.arguments.strata or formula.strata or formula.site):
+        message = "models of missing values know no site, so a glm over imputed data takes no strata and no term `site`"
         raise Invalid("E-IMPUTE", message, "ask for complete rows, or leave the strata out", kind)
     weights = getattr(asked.arguments, "weights", None)
     if weights is not None and weights.kind == "frequency":

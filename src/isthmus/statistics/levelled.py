@@ -16,7 +16,7 @@ import numpy as np
 from isthmus.evidence import Counts, Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Design, Formula, parse
+from isthmus.model.formula import Design, Formula, no_site, parse
 from isthmus.statistics import coordinates, implied, indicators, linear, sandwich, weighting
 from isthmus.statistics.contract import CodeArray, Estimate, Flow, Inputs, Round, Setting
 from isthmus.statistics.coordinates import Coordinates
@@ -98,7 +98,7 @@ def read(formula: str, kind: str) -> Formula:
     Raises:
         Invalid: E-FORMULA.
     """
-    found = parse(formula)
+    found = no_site(parse(formula), "take `country` as a term, or fit a glm of each cut of the outcome")
     if found.response is None or found.surv is not None:
         raise Invalid("E-FORMULA", f"{kind} has one outcome on the left", "write `outcome ~ terms`")
     if found.strata or found.offset:

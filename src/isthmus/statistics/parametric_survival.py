@@ -33,7 +33,7 @@ import numpy as np
 from isthmus.evidence import Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Design, Formula, Surv, parse
+from isthmus.model.formula import Design, Formula, Surv, no_site, parse
 from isthmus.model.record import record
 from isthmus.statistics import (
     cox_model,
@@ -82,7 +82,7 @@ def _pieces(question: ParametricSurvival) -> bool:
 
 
 def _formula(question: ParametricSurvival) -> tuple[Formula, Surv]:
-    formula = parse(question.formula)
+    formula = no_site(parse(question.formula), "take `country` as a term, or fit a cox model with `strata: [site]`")
     if formula.surv is None:
         hint = "or `Surv(entry, time, event)`"
         raise Invalid("E-FORMULA", "a parametric_survival model has `Surv(time, event)` on the left", hint)

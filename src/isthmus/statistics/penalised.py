@@ -32,7 +32,7 @@ import numpy as np
 from isthmus.evidence import Evidence, Weights, worst
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Formula, parse
+from isthmus.model.formula import Formula, no_site, parse
 from isthmus.model.record import record
 from isthmus.statistics import (
     cox_common,
@@ -85,7 +85,7 @@ class Penalised:
 
 
 def _formula(question: Penalised) -> Formula:
-    formula = parse(question.formula)
+    formula = no_site(parse(question.formula), "take `country` as a term; a cox model has `strata: [site]`")
     if question.family == "cox":
         surv = formula.surv
         if surv is None or not formula.terms or formula.cluster or formula.offset:
