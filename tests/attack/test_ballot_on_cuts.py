@@ -20,7 +20,7 @@ from isthmus.model.rules import OPEN
 from isthmus.statistics import halving
 from isthmus.statistics.contract import Grid, Inputs, Round, Setting
 from isthmus.statistics.quantiles import STATISTIC, Quantiles
-from isthmus.summary import Field, Layout
+from isthmus.summary import Field, Layout, Summary
 
 ATTACK = Attack(
     "Reading the smallest value off the search for a quantile",
@@ -28,7 +28,8 @@ ATTACK = Attack(
 )
 
 VARIABLE = Variable(type="number", range=(0.0, 100.0))
-TREE = halving.tree(0.0, 100.0, VARIABLE, 8)
+(TREE,) = halving.trees(np.array([0.0, 100.0]), np.array([1]), VARIABLE, 8)
+CUTS = TREE.cuts[0]
 CLEARED = clear(digest("q"), consider(Evidence(rows=400), FLOOR), "quantiles")
 
 
@@ -37,7 +38,7 @@ def values(seed: int) -> np.ndarray:
 
 
 def leaves(rows: np.ndarray) -> np.ndarray:
-    return halving.between((np.sort(rows),), np.array([-np.inf, *TREE.cuts, np.inf]))
+    return halving.leaves((np.sort(rows),), np.array([0.0, 100.0]), TREE)
 
 
 def words(rows: np.ndarray) -> np.ndarray:
@@ -48,14 +49,14 @@ def words(rows: np.ndarray) -> np.ndarray:
 
 def naive(rows: np.ndarray) -> np.ndarray:
     """A word a cut: may both sides be shown, zero rows being allowed?"""
-    below = np.searchsorted(np.sort(rows), TREE.cuts)
+    below = np.searchsorted(np.sort(rows), CUTS)
     return admits(np.column_stack([below, rows.size - below]), FLOOR)
 
 
 @pytest.mark.parametrize("smallest", [2.0, 7.0, 12.0])
 def test_bare_a_word_for_each_cut_tells_the_smallest_value(smallest: float, leak) -> None:
     rows = np.concatenate([[smallest], np.maximum(values(1), 20.0)])
-    first_no = TREE.cuts[int(np.flatnonzero(~naive(rows))[0])]
+    first_no = CUTS[int(np.flatnonzero(~naive(rows))[0])]
     assert abs(first_no - smallest) < 100.0 / 2**8
     if smallest == 7.0:
         leak("the smallest value of all sites to a 256th of the range")
@@ -64,7 +65,7 @@ def test_bare_a_word_for_each_cut_tells_the_smallest_value(smallest: float, leak
 @pytest.mark.parametrize("smallest", [2.0, 7.0, 12.0])
 def test_single_cuts_do_not_depend_on_the_smallest_value(smallest: float, stop) -> None:
     rest = np.maximum(values(1), 20.0)
-    found = [words(np.concatenate([[x], rest]))[len(TREE.cuts) :] for x in (smallest, 18.0)]
+    found = [words(np.concatenate([[x], rest]))[len(CUTS) :] for x in (smallest, 18.0)]
     assert found[0].any()
     assert np.array_equal(found[0], found[1])
     stop(
@@ -76,8 +77,8 @@ def test_cells_that_pass_hold_enough_people_at_every_site() -> None:
     for seed in range(20):
         sites = [values(3 * seed + k) ** (1 + seed % 3) / 100.0 ** (seed % 3) for k in range(3)]
         passed = np.all([words(rows) for rows in sites], axis=0)
-        edges = halving.refined((), (TREE,), passed)
-        assert edges
+        edges = halving.refined(np.zeros(0), (TREE,), passed)
+        assert edges.size
         for rows in sites:
             counts = np.bincount(np.searchsorted(edges, rows, side="right"))
             assert np.all((counts == 0) | (counts >= 11))  # also the cell of the smallest value
@@ -104,12 +105,30 @@ def test_a_grid_that_did_not_pass_is_refused_when_its_counts_are_asked_for() -> 
         release(answer.summary, None, CLEARED, FLOOR, answer.cells)
 
 
+def test_a_ballot_beside_counts_is_held_to_the_same_rules() -> None:
+    """Counts and the next ballot in one round: a hub that opened the ballot before falsely gets neither."""
+    question, setting, prepared = lab(values(1))
+    grid = np.arange(0.0, 101.0)
+    told = {"step": "search", "edges": grid, "cells": np.array([50.0])}
+    (made,) = halving.trees(grid, np.array([50]), VARIABLE, 10)
+    fields = (
+        Field(name="cells", shape=(1, 102), kind="histogram"),
+        Field(name="cuts", shape=(made.words,), kind="vote"),
+    )
+    answer = STATISTIC.summarise(question, setting, prepared, Round(Layout(fields=fields), told))
+    told_all = clear(digest("q"), consider(Evidence(rows=400), OPEN))
+    assert release_ballot(answer.summary, answer.choices, told_all, OPEN, secrets.token_bytes, answer.cells)
+    with pytest.raises(Refused):
+        release_ballot(answer.summary, answer.choices, CLEARED, FLOOR, secrets.token_bytes, answer.cells)
+
+
 def test_a_ballot_needs_a_clearance_and_hides_which_words_were_drawn() -> None:
     blocks = halving.choices(leaves(values(1)), TREE)
     layout = Layout(fields=(Field(name="cuts", shape=(TREE.words,), kind="vote"),))
+    blank = Summary(layout, {"cuts": np.zeros(TREE.words, dtype=np.uint64)})
     with pytest.raises(Untrusted):
-        release_ballot(layout, blocks, CLEARED, replace(FLOOR, minimum_count_site=1), secrets.token_bytes)
-    drawn = [release_ballot(layout, blocks, CLEARED, FLOOR, secrets.token_bytes).summary.values["cuts"] for _ in "ab"]
+        release_ballot(blank, blocks, CLEARED, replace(FLOOR, minimum_count_site=1), secrets.token_bytes)
+    drawn = [release_ballot(blank, blocks, CLEARED, FLOOR, secrets.token_bytes).summary.values["cuts"] for _ in "ab"]
     assert np.array_equal(drawn[0] == 0, drawn[1] == 0)
     refused = drawn[0] != 0
     assert refused.any()

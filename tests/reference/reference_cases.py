@@ -104,5 +104,7 @@ def through_gates(
 
 def _sent(answer: Answer, clearance: Clearance, rules: Rules) -> Summary:
     if answer.choices is not None:
-        return release_ballot(answer.summary.layout, answer.choices, clearance, rules, secrets.token_bytes).summary
+        return release_ballot(
+            answer.summary, answer.choices, clearance, rules, secrets.token_bytes, answer.cells
+        ).summary
     return release(answer.summary, answer.weights, clearance, rules, answer.cells).summary

@@ -4,7 +4,7 @@
     clearance  = clear(question, considered, kind)             Refused unless every rule holds
     vote       = release_vote(layout, agreed, randomness)      masked: only "all agree" is learned
     sent       = release(summary, weights, clearance, rules)   every round, after the weight guard
-    sent       = release_ballot(layout, choices, ...)          a round that asks which finer cells all sites may show
+    sent       = release_ballot(summary, choices, ...)         a round that asks which finer cells all sites may show
     sent       = refuse_round(layout, randomness)              in its place where a round cannot be answered
     sent       = abstain(layout)                               zeros, where a round is about other sites' people
 
@@ -210,31 +210,36 @@ def _add_noise(summary: Summary, name: str, noise: FieldNoise, randomness: Calla
 
 
 def release_ballot(
-    layout: Layout,
+    summary: Summary,
     choices: Sequence[IntArray],
     clearance: Clearance,
     rules: Rules,
     randomness: Callable[[int], bytes],
+    cells: Mapping[str, IntArray] | None = None,
 ) -> Release:
-    """This site's words of a ballot inside a question: as in the vote, nobody learns more than which words all agree to.
+    """A round with a ballot inside a question: of its words, as in the vote, nobody learns more than which all agree to.
+
+    Counts that the round asks for beside are held to every guard of `release`; no round with working weights has a ballot.
 
     Args:
-        layout: fields of kind `vote`, of one dimension, and no other.
+        summary: this site's part; the words in it, fields of kind `vote` of one dimension, are put in here.
         choices: blocks (words, k) of the counts that each word would show, in the layout's order.
         clearance: of the question that the round belongs to.
         rules: this site's effective rules; those of the clearance.
         randomness: cryptographic, `secrets.token_bytes`.
+        cells: counts that the round shows beyond those the clearance was given for.
 
     Raises:
+        Refused: E-DISCLOSURE, as `release`.
         Untrusted: E-GATE, no clearance, or one given under other rules.
-        Invalid: E-LAYOUT, another layout or number of words.
+        Invalid: E-LAYOUT, another number of words.
     """
-    if not isinstance(clearance, Clearance) or clearance.rules != rules:
-        raise Untrusted("E-GATE", "this clearance was not given under these rules", "clear the question again")
-    if clearance.allowance is not None:
+    if isinstance(clearance, Clearance) and clearance.allowance is not None:
         raise Untrusted("E-GATE", "a ballot has no noise")
-    agreed = [bool(yes) for block in choices for yes in admits(block, rules)]
-    return _closed(_words(layout, agreed, randomness))
+    agreed = np.concatenate([admits(block, rules) for block in choices]) if choices else np.zeros(0, dtype=np.bool_)
+    ballot = Layout(fields=tuple(f for f in summary.layout.fields if f.kind == "vote"))
+    words = _words(ballot, agreed.tolist(), randomness)
+    return release(Summary(summary.layout, {**summary.values, **words.values}), None, clearance, rules, cells)
 
 
 def release_vote(layout: Layout, agreed: Sequence[bool], randomness: Callable[[int], bytes]) -> Release:

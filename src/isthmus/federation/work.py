@@ -256,13 +256,13 @@ class SiteWork:
         if answer is None:
             answer = self.summarised(question, rung, asked)
         clearance = self._clearances[question.name, rung]
-        if answer.choices is not None:
-            return release_ballot(asked.layout, answer.choices, clearance, self.rules, self.randomness)
         met = (consider(evidence, self.rules) for evidence in answer.evidence)
         for guard in (weigh(answer.weights, self.rules), shows(answer.cells or {}, self.rules), *met):
             if not guard.holds:
                 raise Refused("E-DISCLOSURE", reasons_in_words(guard))
         _check_encodable(question, asked, answer)
+        if answer.choices is not None:
+            return release_ballot(answer.summary, answer.choices, clearance, self.rules, self.randomness, answer.cells)
         till = self._spending.till(question, rung, step.round, asked)
         return release(answer.summary, answer.weights, clearance, self.rules, answer.cells, till)
 

@@ -36,7 +36,7 @@ from isthmus.statistics.histogram import grid_of
 from isthmus.statistics.inference import term_rows
 from isthmus.statistics.show import count, number, size
 from isthmus.statistics.survival import GridWish
-from isthmus.summary import Field, FloatArray, Layout, Summary
+from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
 STAGES = 2  # ballots
 PARTS = 5  # halvings in one ballot: a curve of up to 32 cells
@@ -168,12 +168,18 @@ def _flow(question: Calibration, setting: Setting) -> Flow:
 def _counted(question: Calibration, setting: Setting) -> cutting.Asking:
     """The curve's cells."""
     what = _cut(question, setting)
-    at = yield from cutting.counted(what, grid_of(setting))
+    if question.grid is None:
+        at = yield from cutting.searched(what, grid_of(setting), _held, STAGES)
+    else:
+        at = yield from cutting.counted(what, grid_of(setting))
     if not at.counts.any():
         raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
-    if question.grid is None:
-        at = yield from cutting.refined(what, at, lambda counts: np.flatnonzero(counts.sum(axis=0)).tolist(), STAGES)
     return at
+
+
+def _held(counts: IntArray) -> list[int]:
+    """Cells with rows."""
+    return np.flatnonzero(counts.sum(axis=0)).tolist()
 
 
 def _routed(name: str, question: Calibration, flow: Flow) -> Generator[Round, Summary, Estimate]:

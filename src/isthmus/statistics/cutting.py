@@ -1,13 +1,13 @@
 """Rounds that count rows by group on a grid, and refine it by ballots on public cuts (`halving.py`).
 
-For flows: `counted` asks for counts, `refined` for ballots and the counts on what passed. For sites: `summarised` answers
-both; it names every cell it shows, for the gate.
+For flows: `counted` asks for counts, `searched` for counts and ballots in the same rounds, `refined` for ballots on a few
+cells. For sites: `summarised` answers all; it names every cell it shows, for the gate.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,32 +43,56 @@ class Counted:
 
 
 Asking = Generator[Round, Summary, Counted]
+Wanted = Callable[[IntArray], Iterable[int]]  # cells by their counts (groups, cells)
 
 
 def counted(what: Cut, grid: Grid, rounds: int = 0) -> Asking:
     """One round: counts on the grid."""
-    shape = (len(what.groups), len(grid.edges) + 1)
-    layout = Layout(fields=(Field(name="cells", shape=shape, kind="histogram"),))
-    pooled = yield Round(layout, {"step": "cells", "of": what.name, "edges": np.array(grid.edges)})
+    pooled = yield Round(Layout(fields=(_cells(what, len(grid.edges) + 1),)), _params(what, "cells", grid))
     return Counted(grid, pooled["cells"].astype(np.int64), rounds + 1)
 
 
-def refined(what: Cut, start: Counted, wanted: Callable[[IntArray], Iterable[int]], stages: int) -> Asking:
-    """Up to `stages` times: a ballot on cuts inside the cells that `wanted` names from the counts, and counts again."""
+def refined(what: Cut, start: Counted, wanted: Wanted, stages: int) -> Asking:
+    """Up to `stages` times: a ballot on cuts inside the cells that `wanted` names from the counts, and counts again.
+
+    For few cells of many.
+    """
     at = start
     for _ in range(stages):
-        edges = at.grid.edges
-        chosen = np.array([c for c in wanted(at.counts) if _tree(what, edges, c, 1) is not None], dtype=np.float64)
-        if not chosen.size:
+        edges = np.array(at.grid.edges)
+        trees = _trees(what, edges, _named(wanted, at.counts))
+        if not trees:
             break
-        trees = tuple(made for _, made in _trees(what, edges, chosen))
-        layout = Layout(fields=(Field(name="cuts", shape=(sum(made.words for made in trees),), kind="vote"),))
-        votes = yield Round(layout, {"step": "ballot", "of": what.name, "edges": np.array(edges), "cells": chosen})
+        params = {**_params(what, "ballot", at.grid), "cells": _told(trees)}
+        votes = yield Round(Layout(fields=(_cuts(trees),)), params)
         finer = halving.refined(edges, trees, votes.values["cuts"] == 0)
-        if finer == edges:
+        if finer.size == edges.size:
             return Counted(at.grid, at.counts, at.rounds + 1)
-        at = yield from counted(what, Grid(finer, recorded=False), at.rounds + 1)
+        at = yield from counted(what, Grid(tuple(finer.tolist()), recorded=False), at.rounds + 1)
     return at
+
+
+def searched(what: Cut, grid: Grid, wanted: Wanted, stages: int) -> Asking:
+    """Counts on the finest grid that passes, from `grid` on, after up to `stages` ballots on the cells that `wanted` names.
+
+    A round counts on the cuts that passed, and at once asks whether the cells between them, which nobody has asked about,
+    may be cut; those that the counts then do not name stay whole. So a ballot costs one round.
+    """
+    edges, fresh = np.array(grid.edges), np.arange(len(grid.edges) + 1)
+    for rounds in range(1, stages + 2):
+        at = Grid(tuple(edges.tolist()), recorded=False)
+        trees = _trees(what, edges, fresh) if rounds <= stages else ()
+        if not trees:
+            return (yield from counted(what, at, rounds - 1))
+        layout = Layout(fields=(_cells(what, edges.size + 1), _cuts(trees)))
+        pooled = yield Round(layout, {**_params(what, "search", at), "cells": _told(trees)})
+        found = Counted(at, pooled["cells"].astype(np.int64), rounds)
+        named = halving.of_cells(trees, _named(wanted, found.counts))
+        finer = halving.refined(edges, trees, named & (pooled.values["cuts"] == 0))
+        if finer.size == edges.size:
+            return found
+        edges, fresh = finer, _changed(edges, finer)
+    return found
 
 
 def grouped(values: FloatArray, group: Cells, groups: int) -> Sorted:
@@ -79,17 +103,18 @@ def grouped(values: FloatArray, group: Cells, groups: int) -> Sorted:
 def summarised(what: Cut, values: Sorted, recorded: bool, asked: Round) -> Answer:
     """A site's answer to either round."""
     params: Mapping[str, Any] = asked.params
-    edges = params["edges"]
-    if params["step"] == "cells":
-        found = counts(what.name, values, Grid(tuple(edges.tolist()), recorded))
-        return Answer(Summary(asked.layout, {"cells": found}), cells=named(what, found))
-    ends = np.concatenate([[-math.inf], edges, [math.inf]])
-    blocks: list[IntArray] = []
-    for cell, tree in _trees(what, tuple(edges.tolist()), params["cells"]):
-        leaves = halving.between(values, np.concatenate([ends[cell : cell + 1], tree.cuts, ends[cell + 1 : cell + 2]]))
-        blocks += halving.choices(leaves, tree)
-    blank = np.zeros(sum(len(block) for block in blocks), dtype=np.uint64)
-    return Answer(Summary(asked.layout, {"cuts": blank}), choices=tuple(blocks))
+    edges, step = params["edges"], params["step"]
+    shown: dict[str, Any] = {}
+    cells: dict[str, IntArray] = {}
+    choices: list[IntArray] = []
+    if step in {"cells", "search"}:
+        shown["cells"] = counts(what.name, values, Grid(tuple(edges.tolist()), recorded))
+        cells = named(what, shown["cells"])
+    if step in {"ballot", "search"}:
+        for made in _trees(what, edges, params["cells"].astype(np.intp)):
+            choices += halving.choices(halving.leaves(values, edges, made), made)
+        shown["cuts"] = np.zeros(sum(len(block) for block in choices), dtype=np.uint64)
+    return Answer(Summary(asked.layout, shown), cells=cells, choices=tuple(choices) or None)
 
 
 def uncut(name: str, whom: str, instead: str) -> Refused:
@@ -128,13 +153,32 @@ def ladder(name: str, dictionary: Codebook, stated: GridWish | None) -> tuple[Gr
     return (*grids.recorded(name, dictionary), *coarse)
 
 
-def _tree(what: Cut, edges: tuple[float, ...], cell: int, times: int) -> halving.Tree | None:
-    ends = (-math.inf, *edges, math.inf)
-    return halving.tree(ends[cell], ends[cell + 1], what.variable, times)
+def _trees(what: Cut, edges: FloatArray, cells: Cells) -> tuple[halving.Trees, ...]:
+    return halving.trees(edges, cells, what.variable, what.halvings)
 
 
-def _trees(what: Cut, edges: tuple[float, ...], chosen: FloatArray) -> tuple[tuple[int, halving.Tree], ...]:
-    """The chosen cells with their cuts."""
-    times = min(what.halvings, halving.depth(chosen.size))
-    made = [(int(cell), _tree(what, edges, int(cell), times)) for cell in chosen.tolist()]
-    return tuple((cell, tree) for cell, tree in made if tree is not None)
+def _named(wanted: Wanted, counts: IntArray) -> Cells:
+    return np.array(sorted(wanted(counts)), dtype=np.intp)
+
+
+def _changed(edges: FloatArray, finer: FloatArray) -> Cells:
+    """Cells of the grid `finer` that are none of the grid `edges`."""
+    new = ~np.isin(finer, edges)
+    return np.flatnonzero(np.append(new, False) | np.insert(new, 0, False))
+
+
+def _params(what: Cut, step: str, grid: Grid) -> dict[str, Any]:
+    return {"step": step, "of": what.name, "edges": np.array(grid.edges)}
+
+
+def _cells(what: Cut, cells: int) -> Field:
+    return Field(name="cells", shape=(len(what.groups), cells), kind="histogram")
+
+
+def _cuts(trees: Sequence[halving.Trees]) -> Field:
+    return Field(name="cuts", shape=(sum(made.words for made in trees),), kind="vote")
+
+
+def _told(trees: Sequence[halving.Trees]) -> FloatArray:
+    """The cells of a ballot as a parameter of its round."""
+    return np.sort(np.concatenate([made.cells for made in trees])).astype(np.float64)

@@ -14,7 +14,9 @@ Trees over the declared range have the same cuts whatever is asked: cells of two
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -32,51 +34,73 @@ SINGLE = 16  # parts whose ends are offered as single cuts, and towards each end
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
-    """Cuts inside one cell, whose own ends lie beyond them.
+class Trees:
+    """Cuts inside m cells that are halved equally often; their own ends lie beyond them.
 
-    `cuts` (2**depth - 1,) increasing; `single` (k,) are those offered one by one, from the middle outwards.
+    `cells` (m,); `cuts` (m, 2**depth - 1) increasing; `single` (m, k) are those offered one by one, from the middle outwards.
     """
 
+    cells: Cells
     cuts: FloatArray
     depth: int
     single: FloatArray
 
     @property
     def words(self) -> int:
-        """Of the ballot on this tree."""
-        return len(self.cuts) + len(self.single)
+        """Of the ballot on these trees: all halvings, then all single cuts."""
+        return self.cuts.size + self.single.size
 
 
-def depth(cells: int) -> int:
-    """How often `cells` cells may be halved in one ballot."""
-    return max(1, min(DEEPEST, int(math.log2(MOST_WORDS / max(cells, 1) + 1))))
+def trees(edges: FloatArray, cells: Cells, variable: Variable, most: int) -> tuple[Trees, ...]:
+    """Trees in `cells` of the grid with `edges`, by how often they are halved, `most` times or less; none where nothing can be cut.
 
-
-def tree(low: float, high: float, variable: Variable, times: int) -> Tree | None:
-    """Cuts of [low, high); None where there is nothing to cut.
-
-    Without both ends, it is halved as the declared range. Without one, so that the first cut is the end of that range.
-    Nothing is cut below `FINEST`, whole numbers not below 1.
+    A cell without both ends is halved as the declared range. One without one end so that its first cut is the end of that
+    range. Nothing is cut below `FINEST`, whole numbers not below 1. A ballot has at most `MOST_WORDS` words, if it can.
     """
+    ends = np.concatenate([[-math.inf], edges, [math.inf]])
+    low, high = _bounded(ends[cells], ends[cells + 1], variable)
+    levels = _levels(high - low, variable)
+    kept = levels > 0
+    cells, low, high, levels = cells[kept], low[kept], high[kept], np.minimum(levels[kept], most)
+    while _words(levels) > MOST_WORDS and levels.max() > 1:
+        levels = np.minimum(levels, levels.max() - 1)
+    found = []
+    for depth in np.unique(levels).tolist():
+        here, parts = levels == depth, 2**depth
+        cuts = low[here, None] + (high - low)[here, None] * np.arange(1, parts) / parts
+        found.append(Trees(cells[here], cuts, depth, cuts[:, _outwards(parts) - 1]))
+    return tuple(found)
+
+
+def _bounded(low: FloatArray, high: FloatArray, variable: Variable) -> tuple[FloatArray, FloatArray]:
+    """Ends of cells, those that are open put where halving them cuts at the end of the range."""
     start, stop = span(variable)
-    if math.isinf(low) and math.isinf(high):
-        low, high = start, stop
-    elif math.isinf(low):
-        low = 2.0 * start - high if start < high else high
-    elif math.isinf(high):
-        high = 2.0 * stop - low if low < stop else low
-    least = (stop - start) * FINEST
-    if variable.type == "integer":
-        least = max(least, 1.0)
-    if not high - low > least:
-        return None
-    levels = min(times, max(1, math.ceil(math.log2((high - low) / least))))
-    parts = 2**levels
-    cuts = low + (high - low) * np.arange(1, parts) / parts
-    return Tree(cuts, levels, cuts[_outwards(parts) - 1])
+    with np.errstate(invalid="ignore"):  # the other branch, at infinite ends
+        below = np.where(start < high, 2.0 * start - high, high)
+        above = np.where(low < stop, 2.0 * stop - low, low)
+    whole = np.isinf(low) & np.isinf(high)
+    bottom = np.where(np.isinf(low), below, low)
+    top = np.where(np.isinf(high), above, high)
+    return np.where(whole, start, bottom), np.where(whole, stop, top)
 
 
+def _levels(width: FloatArray, variable: Variable) -> Cells:
+    """How often cells may be halved until they are as narrow as they may become; 0 for those that are."""
+    start, stop = span(variable)
+    least = max((stop - start) * FINEST, 1.0 if variable.type == "integer" else 0.0)
+    if not least > 0.0:
+        return np.zeros(width.shape, dtype=np.intp)
+    share, power = np.frexp(width / least)  # not log2, whose last bit differs between machines
+    return np.where(width > least, np.maximum(power - (share == 0.5), 1), 0).astype(np.intp)
+
+
+def _words(levels: Cells) -> int:
+    """Of the ballot on trees halved so often."""
+    depths, number = np.unique(levels, return_counts=True)
+    return sum(n * (2**d - 1 + len(_outwards(2**d))) for d, n in zip(depths.tolist(), number.tolist(), strict=True))
+
+
+@cache
 def _outwards(parts: int) -> Cells:
     """Of `parts` equal parts, the ends offered as single cuts: from the middle outwards, ever nearer to both ends."""
     near = [parts >> k for k in range(1, parts.bit_length())]
@@ -100,47 +124,67 @@ def span(variable: Variable) -> tuple[float, float]:
 
 
 def between(values: Sorted, ends: FloatArray) -> IntArray:
-    """Counts (groups, len(ends) - 1) of the values in [end, next end), ends increasing."""
-    return np.array([np.diff(np.searchsorted(own, ends, side="left")) for own in values], dtype=np.int64)
+    """Counts (groups, ..., len(ends) - 1) of the values in [end, next end), ends (..., k) increasing along the last axis."""
+    return np.array([np.diff(np.searchsorted(own, ends, side="left"), axis=-1) for own in values], dtype=np.int64)
 
 
-def choices(leaves: IntArray, made: Tree) -> tuple[IntArray, IntArray]:
-    """Counts that each word would show: (cuts, groups * 2 * depth) and (single, groups * 2).
+def leaves(values: Sorted, edges: FloatArray, made: Trees) -> IntArray:
+    """Counts (groups, m, 2**depth) of the values between the cuts of each tree's cell."""
+    ends = np.concatenate([[-math.inf], edges, [math.inf]])
+    low, high = ends[made.cells, None], ends[made.cells + 1, None]
+    return between(values, np.concatenate([low, made.cuts, high], axis=1))
 
-    `leaves` (groups, cuts + 1) counts the rows of the tree's cell between its cuts.
+
+def choices(counts: IntArray, made: Trees) -> tuple[IntArray, IntArray]:
+    """Counts that each word would show: (m * cuts, groups * 2 * depth) and (m * single, groups * 2).
+
+    `counts` (groups, m, 2**depth) as `leaves` gives them.
     The row of a cut holds both halves of its own cell and of each larger cell around it, the smaller ones repeated to
     fill; that of a single cut both sides of it.
     """
-    groups = len(leaves)
-    halves: list[IntArray] = []  # per level from the whole cell down: (cells of the level, 2 * groups)
-    level = leaves
+    groups, trees, parts = counts.shape
+    halves: list[IntArray] = []  # per level from the whole cell down: (m, cells of the level, 2 * groups)
+    level = counts
     for _ in range(made.depth):
-        pairs = level.reshape(groups, -1, 2)
-        halves.insert(0, np.moveaxis(pairs, 1, 0).reshape(pairs.shape[1], -1))
-        level = pairs.sum(axis=2)
-    found = np.empty((2**made.depth - 1, made.depth, 2 * groups), dtype=np.int64)
+        pairs = level.reshape(groups, trees, -1, 2)
+        halves.insert(0, np.moveaxis(pairs, 0, 2).reshape(trees, -1, 2 * groups))
+        level = pairs.sum(axis=3)
+    found = np.empty((trees, parts - 1, made.depth, 2 * groups), dtype=np.int64)
     for at in range(made.depth):
         ranks = np.arange(2**at)
         rows = (2 * ranks + 1) * 2 ** (made.depth - 1 - at) - 1  # cuts are kept in order of size
         for above in range(made.depth):
             seen = min(above, at)
-            found[rows, above] = halves[seen][ranks >> (at - seen)]
-    return found.reshape(len(found), -1), _sides(leaves, made)
+            found[:, rows, above] = halves[seen][:, ranks >> (at - seen)]
+    return found.reshape(trees * (parts - 1), -1), _sides(counts, parts)
 
 
-def _sides(leaves: IntArray, made: Tree) -> IntArray:
-    """(single, groups * 2) rows below and above each single cut; a side without rows is shown as 1 if the other has some."""
-    below = np.add.accumulate(leaves, axis=1)[:, np.searchsorted(made.cuts, made.single)].T
-    above = leaves.sum(axis=1) - below
-    found = np.concatenate([below, above], axis=1)
-    return np.where((found == 0) & np.tile(below + above > 0, 2), 1, found)
+def _sides(counts: IntArray, parts: int) -> IntArray:
+    """(m * single, groups * 2) rows below and above each single cut; a side without rows is shown as 1 if the other has some."""
+    below = np.moveaxis(np.add.accumulate(counts, axis=2)[:, :, _outwards(parts) - 1], 0, 2)
+    above = np.moveaxis(counts.sum(axis=2), 0, 1)[:, None, :] - below
+    found = np.concatenate([below, above], axis=2).reshape(-1, 2 * len(counts))
+    empty = (found == 0) & np.tile((below + above > 0).reshape(-1, len(counts)), 2)
+    return np.where(empty, 1, found)
 
 
-def refined(edges: tuple[float, ...], trees: tuple[Tree, ...], passed: NDArray[np.bool_]) -> tuple[float, ...]:
-    """`edges` with the cuts that passed, in the order of the trees."""
-    found, at = [np.array(edges)], 0
-    for made in trees:
-        halved, alone = np.split(passed[at : at + made.words], [len(made.cuts)])
-        at += made.words
-        found.append(made.cuts[halved] if halved.any() else made.single[alone][:1])
-    return tuple(np.unique(np.concatenate(found)).tolist())
+def refined(edges: FloatArray, made: Sequence[Trees], passed: NDArray[np.bool_]) -> FloatArray:
+    """`edges` with the cuts that `passed`, in the order of the trees' words; in a cell without a half, the first single cut."""
+    found, at = [edges], 0
+    for each in made:
+        halved, alone = np.split(passed[at : at + each.words], [each.cuts.size])
+        at += each.words
+        halved, alone = halved.reshape(each.cuts.shape), alone.reshape(each.single.shape)
+        found.append(each.cuts[halved])
+        lone = np.flatnonzero(alone.any(axis=1) & ~halved.any(axis=1))
+        found.append(each.single[lone, np.argmax(alone[lone], axis=1)])
+    return np.unique(np.concatenate(found))
+
+
+def of_cells(made: Sequence[Trees], kept: Cells) -> NDArray[np.bool_]:
+    """(words,) whether each word is about one of the cells `kept`."""
+    parts = [np.zeros(0, dtype=np.bool_)]
+    for each in made:
+        mine = np.isin(each.cells, kept)
+        parts += [np.repeat(mine, block.shape[1]) for block in (each.cuts, each.single)]
+    return np.concatenate(parts)

@@ -85,10 +85,9 @@ def _evidence(question: KruskalWallis, setting: Setting, prepared: Rows) -> Evid
 
 def _flow(question: KruskalWallis, setting: Setting) -> Flow:
     what, grid = _cut(question, setting), grid_of(setting)
-    at = yield from cutting.counted(what, grid)
+    cut = question.grid is None and not grid.recorded
+    at = yield from (cutting.searched(what, grid, _mixed, STAGES) if cut else cutting.counted(what, grid))
     _check(question, at.counts)
-    if question.grid is None and not grid.recorded:
-        at = yield from cutting.refined(what, at, _mixed, STAGES)
     _check_cells(question, at, setting.open_rules and question.grid is None)
     counts = {"n": Counts("size", np.array([int(at.counts.sum())])), "groups": Counts("size", at.counts.sum(axis=1))}
     single = ranks.single(at.grid, what.variable.type == "integer")

@@ -147,10 +147,9 @@ def _flow(question: Roc, setting: Setting) -> Flow:
 
 def _fine(what: Cut, grid: Grid, cut: bool) -> Asking:
     """Counts on the finest grid that passes, from `grid` on; with `cut` false on `grid` itself."""
-    at = yield from cutting.counted(what, grid)
-    if cut and not grid.recorded:
-        at = yield from cutting.refined(what, at, lambda counts: np.flatnonzero(counts.min(axis=0)).tolist(), STAGES)
-    return at
+    if not cut or grid.recorded:
+        return (yield from cutting.counted(what, grid))
+    return (yield from cutting.searched(what, grid, lambda counts: np.flatnonzero(counts.min(axis=0)).tolist(), STAGES))
 
 
 def _start(question: Roc, setting: Setting) -> Grid:

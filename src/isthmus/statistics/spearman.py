@@ -130,10 +130,9 @@ def _counted(name: str, setting: Setting) -> cutting.Asking:
     """Counts on the recorded values where the vote chose them, else on the finest grid that passes."""
     recorded = grid_of(setting).recorded
     start = grids.recorded(name, setting.dictionary)[0] if recorded else Grid((), recorded=False)
-    at = yield from cutting.counted(_cut(name, setting), start)
-    if not start.recorded:
-        at = yield from cutting.refined(_cut(name, setting), at, ranks.several, STAGES)
-    return at
+    if start.recorded:
+        return (yield from cutting.counted(_cut(name, setting), start))
+    return (yield from cutting.searched(_cut(name, setting), start, ranks.several, STAGES))
 
 
 def _check(name: str, at: Counted, finest: bool) -> None:
