@@ -78,12 +78,13 @@ def searched(what: Cut, grid: Grid, wanted: Wanted, stages: int) -> Asking:
     A round counts on the cuts that passed, and at once asks whether the cells between them, which nobody has asked about,
     may be cut; those that the counts then do not name stay whole. So a ballot costs one round.
     """
-    edges, fresh = np.array(grid.edges), np.arange(len(grid.edges) + 1)
-    for rounds in range(1, stages + 2):
+    edges, fresh, rounds = np.array(grid.edges), np.arange(len(grid.edges) + 1), 0
+    while True:
         at = Grid(tuple(edges.tolist()), recorded=False)
-        trees = _trees(what, edges, fresh) if rounds <= stages else ()
+        trees = _trees(what, edges, fresh) if rounds < stages else ()
         if not trees:
-            return (yield from counted(what, at, rounds - 1))
+            return (yield from counted(what, at, rounds))
+        rounds += 1
         layout = Layout(fields=(_cells(what, edges.size + 1), _cuts(trees)))
         pooled = yield Round(layout, {**_params(what, "search", at), "cells": _told(trees)})
         found = Counted(at, pooled["cells"].astype(np.int64), rounds)
@@ -91,8 +92,7 @@ def searched(what: Cut, grid: Grid, wanted: Wanted, stages: int) -> Asking:
         finer = halving.refined(edges, trees, named & (pooled.values["cuts"] == 0))
         if finer.size == edges.size:
             return found
-        edges, fresh = finer, _changed(edges, finer)
-    return found
+        fresh, edges = _changed(edges, finer), finer
 
 
 def grouped(values: FloatArray, group: Cells, groups: int) -> Sorted:
