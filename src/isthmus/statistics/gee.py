@@ -116,6 +116,10 @@ def _flow(question: Gee, setting: Setting) -> Flow:
 
 def _summarise(question: Gee, setting: Setting, prepared: Rows, asked: Round) -> Answer:
     model, params = _model(question, setting), asked.params
+    if params["step"] == "newton":
+        totals = glm_kernel.newton_sums(model.family, glm_kernel.centred(_plain(prepared), params), params)
+        sums = {"gram": totals.gram, "score": totals.score, "deviance": totals.deviance}
+        return Answer(filled(asked.layout, sums), totals.weights())
     if params["step"] != "start":
         return gee_flow.summarise(model, prepared, asked)
     values, weights = start_part(model, _plain(prepared), params)

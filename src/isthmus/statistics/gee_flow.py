@@ -9,7 +9,6 @@ Reference: Liang & Zeger (1986), Biometrika 73:13; Hojsgaard, Halekoh & Yan (200
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +23,7 @@ from isthmus.statistics.contract import Answer, Estimate, Flow, Round
 from isthmus.statistics.families import LARGEST_ETA
 from isthmus.statistics.glm_model import Model
 from isthmus.statistics.glm_start import Start
-from isthmus.statistics.newton import STEP, diverged, largest_step, newton_step
+from isthmus.statistics.newton import STEP, largest_step, newton_step
 from isthmus.statistics.summaries import filled
 from isthmus.summary import Field, FloatArray, Layout
 
@@ -32,6 +31,8 @@ MOST = 20  # rounds of scoring; each mixes the clusters' sums anew
 SETTLED = 1e-11  # change of alpha in the last round
 EXACT = 1e-24  # mean square of the residuals of a gaussian outcome, over its variance: below this they are rounding
 ALIKE = 1.0 - 1e-9  # alpha from here on: rows of a cluster repeat each other
+LEAP = 2.0  # a secant may take alpha so many times as far as the moments ask for, or as the step before
+TELLING = 0.2  # cosine or so between a step and what it changed: below this an update of the secant is wild
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,38 +129,40 @@ def _mean(base: str, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def fit(model: Model, cluster: str, exchangeable: bool) -> Flow:
-    """The whole flow."""
+    """The whole flow: near the model without correlation first, as geepack starts there; then with it.
+
+    Moments may have more than one alpha that they agree with; which one is found depends on where the search begins.
+    """
     start, rounds = yield from glm_flow.begin(model)
-    now, before = np.append(start.coefficients, 0.0), np.append(start.coefficients, 0.0)
-    secant, last = np.eye(len(now)), np.zeros(len(now))
-    for turn in range(MOST):
+    near, rounds = yield from glm_flow.approach(model, start, rounds)
+    now, before, last = np.append(near, 0.0), np.append(near, 0.0), None
+    secant, after = np.eye(len(now)), 0.0
+    for _ in range(MOST):
         pooled = yield Round(layout(model), _params(start, "scoring", now))
         rounds += 1
         n, clusters, pairs = np.rint(pooled["counts"]).tolist()
         phi = float(pooled["moments"][0]) / n
-        if not phi > (EXACT if model.family.base == "gaussian" else 0.0):
-            raise Invalid(
-                "E-OUTCOME",
-                f"outcome {model.outcome!r} is fitted without any residual",
-                "nothing is left to estimate errors from",
-            )
-        if clusters < 2:
-            raise Invalid("E-CLUSTER", f"{cluster!r} has one value only", "cluster by a variable with many")
-        after = _alpha(cluster, model, float(pooled["moments"][1]) / phi, pairs) if exchangeable else 0.0
+        _check(model, cluster, phi, clusters, pairs if exchangeable else 1.0)
+        after = float(pooled["moments"][1]) / phi / pairs if exchangeable else 0.0
         try:
             step = newton_step(pooled["gram"], pooled["score"])
         except linear.Dependent as error:
-            raise diverged(start.place, (now - before)[:-1], now[:-1], model.design.names) from error
-        if largest_step(step, start.place, phi) < STEP and abs(after - now[-1]) < SETTLED:
+            raise _no_end(model, cluster, after) from error
+        miss, moved = np.append(step.move, after - now[-1]), now - before
+        secant = secant if last is None else _updated(secant, moved, last - miss)
+        before, last, now = now, miss, now + _step(secant, miss, moved)
+        if largest_step(step, start.place, phi) < STEP and abs(miss[-1]) < SETTLED:
             found = yield Round(meat_layout(model), _params(start, "meat", now))
             sandwich = (now[:-1], step.inverse, found["meat"])
             return _estimate(model, start, sandwich, (float(now[-1]), phi, int(clusters)), rounds + 1)
-        miss = np.append(step.move, after - now[-1])
-        if turn > 1:
-            secant = _updated(secant, now - before, last - miss)
-        before, last, now = now, miss, now + linear.product(secant, miss)
-        now[-1] = min(now[-1], ALIKE)
-    raise diverged(start.place, (now - before)[:-1], now[:-1], model.design.names)
+    raise _no_end(model, cluster, after)
+
+
+def _step(secant: FloatArray, miss: FloatArray, moved: FloatArray) -> FloatArray:
+    """The secant's step, or the plain one where alpha would leap: another solution of the moments may lie there."""
+    step = linear.product(secant, miss)
+    leaps = abs(step[-1]) > LEAP * max(abs(miss[-1]), abs(moved[-1]))
+    return miss if leaps else step
 
 
 def _updated(secant: FloatArray, moved: FloatArray, change: FloatArray) -> FloatArray:
@@ -170,7 +173,7 @@ def _updated(secant: FloatArray, moved: FloatArray, change: FloatArray) -> Float
     taken = linear.product(secant, change)
     left = linear.product(secant.T, moved)
     weight = linear.dot(left, change)
-    if not abs(weight) > 1e-3 * linear.dot(moved, moved):
+    if not abs(weight) > TELLING * linear.dot(moved, moved):
         return secant
     return secant + (moved - taken)[:, None] * left[None] / weight
 
@@ -180,15 +183,31 @@ def _params(start: Start, step: str, at: FloatArray) -> dict[str, Any]:
     return {**stated, **start.response(), **start.place.params()}
 
 
-def _alpha(cluster: str, model: Model, products: float, pairs: float) -> float:
-    """The mean of e_j e_k / phi over pairs of a cluster."""
-    name = repr(cluster)
+def _check(model: Model, cluster: str, phi: float, clusters: float, pairs: float) -> None:
+    """Whether there is something to estimate alpha and errors from.
+
+    Raises:
+        Invalid: E-OUTCOME, E-CLUSTER.
+    """
+    outcome, name = repr(model.outcome), repr(cluster)
+    if not phi > (EXACT if model.family.base == "gaussian" else 0.0):
+        text = f"outcome {outcome} is fitted without any residual"
+        raise Invalid("E-OUTCOME", text, "nothing is left to estimate errors from")
+    if clusters < 2:
+        raise Invalid("E-CLUSTER", f"{name} has one value only", "cluster by a variable with many")
     if not pairs > 0.0:
         raise Invalid("E-CLUSTER", f"every row is a cluster of its own in {name}", "use glm with robust: HC0")
-    found = products / pairs
-    if not (math.isfinite(found) and found < ALIKE):
-        raise Invalid("E-CLUSTER", f"outcome {model.outcome!r} does not vary inside {name}", "take a row per cluster")
-    return found
+
+
+def _no_end(model: Model, cluster: str, alpha: float) -> Invalid:
+    """The error for an alpha that does not settle: the coefficients alone have an end, at which the search began."""
+    about, hint = f"outcome {model.outcome!r} inside {cluster!r}", "use correlation: independence, or fewer terms"
+    if alpha < ALIKE:
+        return Invalid(
+            "E-CONVERGENCE", f"no convergence in {MOST} rounds: the correlation of {about} still moves", hint
+        )
+    text = f"no correlation below 1 fits {about}: rows of a cluster repeat each other, or clusters differ too much"
+    return Invalid("E-CLUSTER", text, hint)
 
 
 def _estimate(

@@ -24,6 +24,7 @@ from isthmus.statistics.newton import MAX_ROUNDS, STEP, Step, diverged, largest_
 from isthmus.summary import FloatArray, Summary
 
 PERFECT = 1e-5  # residual over outcome, root mean squares: below this a gaussian fit is rounding
+NEAR, SMALL = 0.1, 0.2  # standard errors, and change of the predictor, after which another model goes on
 OBSERVE = 0.1  # standard errors: from a step this small on, observed information (STATISTICS.md)
 ROUNDED = 1e-13  # the same for a deviance of ratios, over the weights: differences of logarithms keep half the digits
 CONSTANT = 1e-28  # null deviance over the sum of squares: below this the outcome differs from its mean by rounding
@@ -115,10 +116,18 @@ def _params(start: Start, step: str, coefficients: FloatArray) -> dict[str, Any]
     return {"step": step, **start.response(), "coefficients": coefficients, **start.place.params()}
 
 
-def score(model: Model, start: Start, used: int) -> Pooled:
-    """Scoring rounds from `start` until the step is small: `Fitted`."""
+def approach(model: Model, start: Start, used: int) -> Pooled:
+    """(coefficients near the fit, rounds used): where a model that goes on from there begins."""
+    if model.family.base == "gaussian":  # least squares are the start
+        return start.coefficients, used
+    fitted = yield from score(model, start, used, NEAR)
+    return fitted.coefficients, fitted.rounds
+
+
+def score(model: Model, start: Start, used: int, until: float = STEP) -> Pooled:
+    """Scoring rounds from `start` until the step is below `until`: `Fitted`; with another end than `STEP` no null model."""
     now, before, last, near = start.coefficients, None, math.inf, math.inf
-    null = _NullModel.begin(model, start)
+    null = _NullModel.begin(model, start) if until == STEP else _NO_NULL
     for rounds in range(used + 1, MAX_ROUNDS + used + 1):
         params = _params(start, "newton", now) | null.params()
         pooled = yield Round(glm_model.newton_layout(model, bool(null.params())), params)
@@ -134,7 +143,8 @@ def score(model: Model, start: Start, used: int) -> Pooled:
         dispersion = _dispersion(model, start, float(pooled["pearson"][0]) if model.family.pearson else deviance)
         near = largest_step(step, start.place, max(dispersion, _rounding(model, start)))
         before, last, now = now, deviance, now + step.move
-        if near < STEP and null.settled:
+        moves = until != STEP and bool(np.any(np.abs(start.place.raw(step.move) * start.place.scale) > SMALL))
+        if near < until and null.settled and not moves:
             return Fitted(now, step.inverse, deviance, dispersion, null.deviance, rounds)
     raise _no_end(model, start, now, before)
 
@@ -247,6 +257,9 @@ class _NullModel:
             step = math.log1p(step)
         settled = abs(step) * math.sqrt(information) < STEP or left < 0.5
         return replace(self, intercept=self.intercept + step, deviance=deviance, settled=settled, exact_after=left)
+
+
+_NO_NULL = _NullModel(True, False, 0.0, math.nan, True, 0.0)
 
 
 def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | None) -> Estimate:
