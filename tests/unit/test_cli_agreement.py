@@ -249,7 +249,7 @@ def test_a_new_version_names_the_one_before(tmp_path, monkeypatch):
 def test_a_codebook_is_checked_and_rows_beside_it(tmp_path, capsys):
     book, rows = tmp_path / "book.yaml", tmp_path / "rows.csv"
     book.write_text(
-        "name: b\nvariables:\n  age: {type: integer, range: [0, 90]}\n  dob: {type: date}\n  note: {type: category}\n"
+        "name: b\nvariables:\n  age: {type: integer, range: [0, 90]}\n  dob: {type: date}\n  note: {type: category, levels: [none]}\n"
     )
     rows.write_text("age,dob,note\n97,1950-01-01,jo@example.org\n40,1960-01-01,none\n")
     assert run("codebook", "check", book) == 0
