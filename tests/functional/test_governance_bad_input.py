@@ -330,3 +330,15 @@ def test_rows_with_an_identifier_are_not_served_and_only_the_site_knows_why(tmp_
     assert len(entries(made, "boston")) == before  # the head of this one is shown to others
     (entry,) = entries(made, "boston", "site/boston/private")
     assert entry.facts == {"what": "rows", "code": "E-IDENTIFIERS", "rule": "US-HIP-02"}
+
+
+# ---- an agreement that does not say which rules decide
+
+
+def test_no_study_runs_where_the_parties_did_not_say_which_rules_decide(tmp_path: Path) -> None:
+    made = alliance(tmp_path, pinned=False)
+    error = declined(made)
+    assert error.code == "E-RULE"
+    (entry,) = [e for e in recorded(made) if e.get("verdict") == "declined"]
+    assert entry["rule"] == "GOV-09"
+    told(cited(error), "GOV-09")

@@ -86,11 +86,12 @@ def alliance(
     kinds: tuple[str, ...] = ("count", "glm"),
     custody: Mapping[str, Any] | None = None,
     more: Mapping[str, tuple[str, str]] | None = None,
+    pinned: bool = True,
     **entry: Any,
 ) -> Alliance:
     """`law`: part of the terms -> another value, or a function of the invented one; `custody`: changes to each controller's.
 
-    `more`: name -> (role, party).
+    `more`: name -> (role, party); `pinned`: whether it names its rule pack.
     """
     everyone = [*((n, "site", c) for n, c in SITES.items()), ("hub", "hub", "GB"), ("ada", "researcher", "GB")]
     made = {n: _identity(directory / n / "keys", n, role, n, c) for n, role, c in everyone}
@@ -129,7 +130,10 @@ def alliance(
         names={},
         **stated,
     )
-    signed = unsigned(new_agreement(terms, [i.card for i in (*made.values(), *keepers.values(), *others.values())]))
+    drafted = new_agreement(terms, [i.card for i in (*made.values(), *keepers.values(), *others.values())])
+    if not pinned:
+        drafted = replace(drafted, duties=replace(drafted.duties, rule_pack=None))
+    signed = unsigned(drafted)
     for keeper in keepers.values():
         signed = sign_agreement(signed, keeper.key, now())
     for name in (*SITES, "hub", "ada", *others):

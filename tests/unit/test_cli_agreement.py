@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,6 @@ from governance_worked import DUTIES, worked_agreement
 from typer.testing import CliRunner
 
 from isthmus.cli import app
-from isthmus.cli.agreement import pinned
 from isthmus.data.dictionary import read_codebook
 from isthmus.data.yaml_text import load_yaml
 from isthmus.federation.revocations import beside
@@ -109,14 +109,19 @@ def test_a_signature_that_does_not_count_is_refused_with_its_rule(tmp_path, caps
 
 def test_a_new_agreement_pins_its_rule_pack_and_check_says_where_none_is_pinned(tmp_path, capsys):
     own = pack_digest(own_pack())
-    made = pinned(worked_agreement())
+    made = worked_agreement()
     assert made.duties.rule_pack == own
-    assert pinned(made) is made
     other = "sha256:" + "b" * 64
-    for changed, told in (({}, "pins no rule pack"), ({"rule_pack": own}, ""), ({"rule_pack": other}, "pins the rule")):
-        run("agreement", "check", signed_file(tmp_path / "a.yaml", duties=DUTIES | changed))
+    assert worked_agreement(duties=DUTIES | {"rule_pack": other}).duties.rule_pack == other
+    for pin, told, code in ((None, "pins no rule pack", 5), (own, "", 0), (other, "pins the rule", 0)):
+        signed = unsigned(replace(made, duties=replace(made.duties, rule_pack=pin)))
+        for name in ("alice", "carol"):
+            signed = sign_agreement(signed, key_of(name), NOW)
+        (tmp_path / "a.yaml").write_text(write_text(signed))
+        assert run("agreement", "check", tmp_path / "a.yaml") == code
         said = " ".join(capsys.readouterr().out.split())
         assert (told in said) if told else ("look: the agreement pins" not in said)
+        assert ("no study runs: GOV-09" in said) is (pin is None)
 
 
 @pytest.mark.parametrize("template", ["uk-us-academic", "uk-us-company", "one-country"])

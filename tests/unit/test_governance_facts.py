@@ -22,7 +22,7 @@ from isthmus.governance.facts import (
     study_facts,
     today,
 )
-from isthmus.governance.rulepack import own_pack
+from isthmus.governance.rulepack import own_pack, pack_digest
 from isthmus.governance.selfcheck import worked_case
 from isthmus.governance.verdicts import decide, verdicts, worst
 from isthmus.model.errors import Invalid, IsthmusError
@@ -70,9 +70,10 @@ WORKED = worked_agreement()
 
 
 def test_the_worked_agreement_gives_the_facts_of_the_worked_case():
-    """Only its digest, and the study's, are other ones; the output is no business of the adapter."""
+    """Only its digest, the rule pack's and the study's are other ones; the output is no business of the adapter."""
     stated, found = worked_case(), facts(WORKED)
-    del stated["o"], stated["a"]["digest"], stated["a"]["version"]
+    del stated["o"], stated["a"]["digest"], stated["a"]["version"], stated["a"]["rule_pack"]
+    assert found["a"]["rule_pack"] == pack_digest(PACK)
     del stated["s"]["study"], stated["s"]["agreement"]
     assert_within(stated, found, "")
 

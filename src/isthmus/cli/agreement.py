@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -68,7 +67,7 @@ def new(  # noqa: PLR0913 - one per option
         )
     cards = [read_card(read_text(path).encode()) for path in card]
     before = _before(previous)
-    made = pinned(new_agreement(parse(Terms, load_file(terms), str(terms)), cards, before))
+    made = new_agreement(parse(Terms, load_file(terms), str(terms)), cards, before)
     file.write_text(write_text(unsigned(made, before)), encoding="utf-8")
     screen.say(f"Written: {file}. Next: every party's custodian signs it.")
 
@@ -209,23 +208,12 @@ def _effective(agreement: Agreement, dataset: str) -> dict[str, Any]:
     return {rule: {"value": value, "whose": found.whose[rule]} for rule, value in plain(found.rules).items()}
 
 
-def pinned(agreement: Agreement) -> Agreement:
-    """The agreement with the digest of the rule pack that comes with this version, where it names none."""
-    from isthmus.governance.rulepack import own_pack, pack_digest
-
-    if agreement.duties is None or agreement.duties.rule_pack is not None:
-        return agreement
-    return replace(agreement, duties=replace(agreement.duties, rule_pack=pack_digest(own_pack())))
-
-
 def _say_pin(screen: Screen, agreement: Agreement) -> None:
     from isthmus.governance.rulepack import own_pack, pack_digest
 
     own, agreed = pack_digest(own_pack()), agreement.duties.rule_pack if agreement.duties else None
     if agreed is None:
-        screen.say(
-            f"look: the agreement pins no rule pack, so each site follows its own: state duties.rule_pack: {own}"
-        )
+        screen.say(f"look: the agreement pins no rule pack, so no study runs: state duties.rule_pack: {own}")
     elif agreed != own:
         screen.say(f"look: the agreement pins the rule pack {agreed}; what the rules say here is of {own}")
 

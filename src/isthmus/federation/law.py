@@ -219,6 +219,8 @@ class Asked:
 def law_of(config: Config, agreement: Agreement, revocations: Revocations, reach: Reach) -> Law:
     """The law of a site: the pack that comes with Isthmus, and the one its configuration adds.
 
+    The agreement names both as one, or the former, to which a site may add rules of its own. Without a name no study runs.
+
     Raises:
         Untrusted: E-PACK, the agreement names another pack. Invalid: E-PACK and those of `read_pack`,
             and `proven`.
@@ -231,7 +233,7 @@ def law_of(config: Config, agreement: Agreement, revocations: Revocations, reach
         except (OSError, UnicodeDecodeError) as error:
             raise Unavailable("E-FILE", "the rule pack cannot be read", "check [site] rule_pack", own) from error
     agreed = agreement.duties.rule_pack if agreement.duties else None
-    if agreed is not None and agreed != pack_digest(pack):
+    if agreed not in {None, pack_digest(own_pack()), pack_digest(pack)}:  # what a site adds only restricts
         hint = "use the version of Isthmus, and the rule_pack, that the agreement was signed with; or agree anew"
         raise Untrusted("E-PACK", "the agreement names another rule pack than this site has", hint)
     return Law(pack, agreement, config.site().name, frozenset(p.party for p in agreement.parties), revocations, reach)

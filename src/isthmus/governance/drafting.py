@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 
 import yaml
@@ -23,6 +24,7 @@ from isthmus.governance.card import Card
 from isthmus.governance.consistency import check_agreement
 from isthmus.governance.duties import Duties, PartyStatus, Standing
 from isthmus.governance.identities import Login
+from isthmus.governance.rulepack import own_pack, pack_digest
 from isthmus.model.canonical import plain
 from isthmus.model.errors import Invalid
 from isthmus.model.record import record
@@ -60,6 +62,8 @@ class Terms:
 def new_agreement(terms: Terms, cards: Iterable[Card], previous: Agreement | None = None) -> Agreement:
     """An unsigned agreement from cards and terms; the next version when there is a previous one.
 
+    It names the rule pack that comes with this version where the terms name none.
+
     Args:
         terms: `facilities`: site -> facility; `names`: party -> full name (its short name where left out);
             `site_rules`: site -> rules stricter than the floor.
@@ -74,7 +78,7 @@ def new_agreement(terms: Terms, cards: Iterable[Card], previous: Agreement | Non
     _check_named(terms, cards)
     if len(hubs) != 1:
         raise Invalid("E-AGREEMENT", "an agreement names exactly one hub", "pass one card of role hub", "hub")
-    decided = {key: getattr(terms, key) for key in _DECIDED}
+    decided = {key: getattr(terms, key) for key in _DECIDED} | {"duties": _pinned(terms.duties)}
     made = Agreement(
         isthmus="agreement/1",
         version=previous.version + 1 if previous else 1,
@@ -133,6 +137,13 @@ _DECIDED = (
     "duties",
     "review",
 )
+
+
+def _pinned(duties: Duties | None) -> Duties | None:
+    """With the digest of the rule pack that comes with this version, where they state none."""
+    if duties is None or duties.rule_pack is not None:
+        return duties
+    return replace(duties, rule_pack=pack_digest(own_pack()))
 
 
 def _check_named(terms: Terms, cards: Iterable[Card]) -> None:

@@ -320,7 +320,7 @@ class Judgement:
 class Duties:
     """Everything of an agreement that only the rules of law read.
 
-    `rule_pack`: digest of the pack that all parties follow; left out, each follows the one its version brings.
+    `rule_pack`: digest of the pack that all parties follow; left out, no study runs.
     `passport_issuers`: whose GA4GH Passports and visas count.
     """
 

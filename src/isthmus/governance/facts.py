@@ -226,7 +226,7 @@ def _stated(agreement: Agreement, duties: Duties) -> dict[str, Any]:
         found["purposes"] = [_purpose_fact(p) for p in duties.purposes]
     if duties.flows is not None:
         found["flows"] = list(_flows(agreement, duties))
-    for name in ("retention", "assessments"):
+    for name in ("retention", "assessments", "rule_pack"):
         if getattr(duties, name) is not None:
             found[name] = plain(getattr(duties, name))
     return found
