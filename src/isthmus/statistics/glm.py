@@ -29,7 +29,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from isthmus.evidence import SQUARED, Evidence
+from isthmus.evidence import SQUARED, Evidence, weights_of
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, Surv, parse
@@ -249,7 +249,9 @@ def _middle(model: Model, rows: Rows, told: Rows, params: dict[str, Any]) -> tup
     totals = glm_kernel.meat_sums(model.family, told, params)
     weights = totals.weights()
     parameters = math.ceil((weights.parameters + strata) / SQUARED)
-    return {"meat": totals.gram}, replace(weights, parameters=parameters)
+    if totals.whole.any():  # one person's: with any rule about effective rows nothing of it leaves
+        weights = weights_of(np.ones(1), 0)
+    return {"meat": totals.gram, "whole": totals.whole}, replace(weights, parameters=parameters)
 
 
 def _fit_shown(question: Glm, setting: Setting, estimate: Estimate) -> dict[str, Any]:

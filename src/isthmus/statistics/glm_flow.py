@@ -50,7 +50,9 @@ def fit(model: Model, start_from: Callable[[Model], Pooled] | None = None) -> Fl
     if model.robust is None and model.cluster is None:
         return _estimate(model, start, fitted, None)
     params = _params(start, "meat", fitted.coefficients) | _powers(model, fitted)
-    pooled = yield Round(sandwich.layout(model.size, model.cluster), params)
+    pooled = yield Round(sandwich.layout(model.size, model.cluster, "power" in params), params)
+    if "power" in params:
+        sandwich.check_leverage(str(model.robust), model.design.names, pooled)
     meat, fitted = pooled["meat"] * _small_sample(model, start), replace(fitted, rounds=fitted.rounds + 1)
     found = _estimate(model, start, fitted, meat)
     return replace(found, counts={**found.counts, **sandwich.counts(model.cluster, pooled)})

@@ -20,6 +20,8 @@ from isthmus.statistics.families import POSITIVE_OUTCOME, Family, Work, saturate
 from isthmus.summary import FloatArray
 
 Params = Mapping[str, Any]
+LEFT = 2.0**-26  # of 1 - h: below this half of its digits are lost, and `sandwich` warns
+BESIDE = 2.0**-20  # share of the largest part of a direction that is rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,10 @@ class Rows:
 
 @dataclass(slots=True)
 class Totals:
-    """Sums being built; weights of `gram`, of `correction` and of `pearson` for the guard beside them."""
+    """Sums being built; weights of `gram`, of `correction` and of `pearson` for the guard beside them.
+
+    `whole` (p + 1,): rows of leverage 1 that each column sets apart; last those that are a stratum of their own.
+    """
 
     score: FloatArray
     gram: FloatArray
@@ -51,6 +56,7 @@ class Totals:
     guard: Guard = field(default_factory=Guard)
     other: Guard = field(default_factory=Guard)
     third: Guard = field(default_factory=Guard)
+    whole: FloatArray = field(default_factory=lambda: np.zeros(0))
 
     @classmethod
     def zero(cls, size: int) -> Totals:
@@ -135,14 +141,19 @@ def _pearson(work: Work, prior: FloatArray | None) -> FloatArray:
 def meat_sums(family: Family, rows: Rows, params: Params) -> Totals:
     """Sum of u u' with u = w s x, the middle of the sandwich; frequency weights count a row w times.
 
-    `power` 1 (HC2) or 2 (HC3) divides a row's part by (1 - h)**power, h its leverage from the pooled `inverse`.
+    `power` 1 (HC2) or 2 (HC3) divides a row's part by (1 - h)**power, h its leverage from the pooled `inverse`. Of a
+    row with leverage 1, whose residual is 0 whatever its outcome, that is 0 over 0: it adds nothing and is told in `whole`.
     """
     totals = Totals.zero(len(rows.columns))
+    totals.whole = np.zeros(len(rows.columns) + 1)
     unit = float(params["response_scale"])
     for piece, z, work, _ in _evaluated(family, rows, params):
         squares = np.square(work.residual / unit)
         if "inverse" in params:
-            squares /= (1.0 - _leverage(z, work.weight, rows.prior, piece, params)) ** params["power"]
+            left = 1.0 - _leverage(z, work.weight, rows.prior, piece, params)
+            lone = left < LEFT
+            totals.whole += _apart(z[:, lone], params)
+            squares = np.where(lone, 0.0, squares) / np.where(lone, 1.0, left) ** params["power"]
         if rows.prior is not None:
             squares *= rows.prior[piece] if params["frequency"] else np.square(rows.prior[piece])
         totals.guard.weigh(squares)
@@ -173,6 +184,16 @@ def _leverage(z: FloatArray, weight: FloatArray, prior: FloatArray | None, piece
     each = np.einsum("ij,ij->j", scaled, np.asarray(params["inverse"]) @ scaled)
     found: FloatArray = weight * (each + params["share"][piece] if "share" in params else each)
     return found if prior is None or params["frequency"] else found * prior[piece]
+
+
+def _apart(z: FloatArray, params: Params) -> FloatArray:
+    """(p + 1,) how many of the rows (p, k) each column sets apart: their direction in the columns is 0 on all others."""
+    scaled = z if "rotation" in params else z / np.asarray(params["scale"])[:, None]
+    found = np.asarray(params["inverse"]) @ scaled
+    found = np.abs(params["rotation"].T @ found if "rotation" in params else found)
+    largest = found.max(axis=0, initial=0.0)
+    parts = ((found > BESIDE * largest) & (largest > BESIDE)).sum(axis=1)
+    return np.append(parts, np.count_nonzero(largest <= BESIDE)).astype(np.float64)
 
 
 def null_sums(family: Family, rows: Rows, intercept: float) -> tuple[float, float, float]:

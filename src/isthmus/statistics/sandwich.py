@@ -10,7 +10,7 @@ Reference: Liang & Zeger (1986), Biometrika 73:13.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -84,10 +84,30 @@ def check(cluster: str | None, sites: int) -> None:
         raise Invalid("E-CLUSTER", "a cluster lies inside one site, and a country need not", "take it as a term")
 
 
-def layout(size: int, cluster: str | None) -> Layout:
-    """The middle of the sandwich; with clusters, also how many there are."""
+def layout(size: int, cluster: str | None, leverage: bool = False) -> Layout:
+    """The middle of the sandwich; with clusters, also how many there are; where it divides by 1 - `leverage`, rows without any left."""
     counted_ = () if cluster is None else (Field(name="clusters", shape=(1,), kind="count"),)
-    return Layout(fields=(Field(name="meat", shape=(size, size), kind="gram"), *counted_))
+    whole = (Field(name="whole", shape=(size + 1,), kind="count"),) if leverage else ()
+    return Layout(fields=(Field(name="meat", shape=(size, size), kind="gram"), *counted_, *whole))
+
+
+def check_leverage(error: str, names: Sequence[str], pooled: Summary) -> None:
+    """Whether HC2 or HC3 is defined: no row of leverage 1, of which `whole` of `layout` tells.
+
+    Raises:
+        Invalid: E-LEVERAGE, naming the columns that set such a row apart.
+    """
+    if not pooled["whole"].any():
+        return
+    found = [repr(name) for name, rows in zip(names, pooled["whole"].tolist(), strict=False) if rows > 0.0]
+    shown = [name for name in found if name != "'(Intercept)'"] or found
+    text = f"{error} is not defined: a row has leverage 1, "
+    text += (
+        f"the only one that {' and '.join(shown)} set{'' if shown[1:] else 's'} apart"
+        if shown
+        else "alone in its stratum"
+    )
+    raise Invalid("E-LEVERAGE", text, "leave the column out, merge its level or the stratum, or take HC0 or HC1")
 
 
 def present(rows: int, cluster: Any, prior: FloatArray | None) -> IntArray:
