@@ -121,6 +121,12 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"formula": "visits ~ age + arm", "family": "quasipoisson", "robust": "HC1"},
         {"formula": "pressure ~ arm + stage", "family": "inverse_gaussian"},
         {"formula": "falls ~ age + arm + offset(exposure)", "family": "negative_binomial"},
+        {
+            "formula": "falls ~ age + arm",
+            "family": "negative_binomial",
+            "weights": {"variable": "copies", "kind": "frequency"},
+            "robust": "HC3",
+        },
     ],
     "multinomial": [
         {"formula": "stage ~ age + arm", "release": ["vcov"]},
@@ -365,6 +371,7 @@ SITE_STRATA: dict[str, list[dict[str, Any]]] = {
         {"formula": "pressure ~ age + arm + site", "family": "gaussian"},
         {"formula": "died ~ age + arm + site", "family": "binomial", "link": "probit"},
         {"formula": "pressure ~ age + arm + site", "family": "gamma", "link": "log"},
+        {"formula": "falls ~ age + arm + site", "family": "negative_binomial"},
     ],
     "log_rank": [
         {"time": "time", "event": "event", "by": "arm", "strata": ["site"]},

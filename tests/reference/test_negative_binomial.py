@@ -72,7 +72,6 @@ def even(rows: dict[str, np.ndarray]) -> np.ndarray:
         (even, {}, "E-OUTCOME", "'falls' varies no more than a Poisson"),
         (lambda rows: rows["falls"] * 0, {}, "E-NO-EVENTS", "'falls'"),
         (lambda rows: rows["falls"] - 1, {}, "E-OUTCOME", "'falls'"),
-        (lambda rows: rows["falls"], {"robust": "HC0"}, "E-FORMULA", "no weights, robust, cluster or strata"),
         (lambda rows: rows["falls"], {"link": "identity"}, "E-LINK", "'identity'"),
         (lambda rows: np.where(rows["arm"] == "treated", 0.0, rows["falls"]), {}, "E-SEPARATED", "arm[treated]"),
     ],

@@ -106,9 +106,6 @@ def _formula(question: Glm) -> Formula:
     known = ("log",) if question.family == NEGATIVE else link_names(question.family)
     if question.link not in {None, *known}:
         raise Invalid("E-LINK", f"{question.family} has no link {question.link!r}", "links: " + ", ".join(known))
-    stated = (question.weights, question.robust, _cluster(question, formula))
-    if question.family == NEGATIVE and (strata or any(one is not None for one in stated)):
-        raise Invalid("E-FORMULA", f"{NEGATIVE} takes no weights, robust, cluster or strata", "leave them out")
     return formula
 
 
@@ -209,9 +206,9 @@ def _evidence(question: Glm, setting: Setting, prepared: Rows) -> Evidence:
 def _flow(question: Glm, setting: Setting) -> Flow:
     model = _model(question, setting)
     sandwich.check(model.cluster, setting.sites)
-    if model.strata:
-        return glm_sites.fit(model)
-    return negative_binomial.fit(model) if question.family == NEGATIVE else glm_flow.fit(model)
+    if question.family == NEGATIVE:
+        return negative_binomial.fit(model)
+    return glm_sites.fit(model) if model.strata else glm_flow.fit(model)
 
 
 def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) -> Answer:
@@ -220,6 +217,8 @@ def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) ->
     step = asked.params["step"]
     if step == NEGATIVE:
         return negative_binomial.summarise(model, prepared, asked)
+    if "log_theta" in asked.params:
+        model = negative_binomial.at_round(model, asked.params)
     rows = glm_kernel.centred(prepared, asked.params)
     if step == "start":
         values, guard = (glm_sites.start_part if model.strata else start_part)(model, prepared, asked.params)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -49,25 +50,35 @@ def fit(model: Model, start_from: Callable[[Model], Pooled] | None = None) -> Fl
     fitted = yield from score(model, start, rounds)
     if model.robust is None and model.cluster is None:
         return _estimate(model, start, fitted, None)
-    params = _params(start, "meat", fitted.coefficients) | _powers(model, fitted)
-    pooled = yield Round(sandwich.layout(model.size, model.cluster, "power" in params), params)
-    if "power" in params:
-        sandwich.check_leverage(str(model.robust), model.design.names, pooled)
-    meat, fitted = pooled["meat"] * _small_sample(model, start), replace(fitted, rounds=fitted.rounds + 1)
-    found = _estimate(model, start, fitted, meat)
-    return replace(found, counts={**found.counts, **sandwich.counts(model.cluster, pooled)})
+    meat, clusters = yield from middle(model, start, fitted.coefficients, fitted.inverse)
+    found = _estimate(model, start, replace(fitted, rounds=fitted.rounds + 1), meat)
+    return replace(found, counts={**found.counts, **clusters})
 
 
-def _powers(model: Model, fitted: Fitted) -> dict[str, Any]:
-    """What HC2 and HC3 divide by; the leverage of a row is its site's own, given the pooled inverse information."""
+def middle(
+    model: Model,
+    start: Start,
+    coefficients: FloatArray,
+    inverse: FloatArray,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> Pooled:
+    """One round: the middle of the sandwich (p, p), and how many clusters there are; `more` parameters of the round.
+
+    HC2 and HC3 divide by what a row's leverage leaves, which is its site's own given the pooled `inverse` information.
+    """
     power = {"HC2": 1, "HC3": 2}.get(model.robust or "")
-    return {} if power is None else {"power": power, "inverse": fitted.inverse}
+    powers: dict[str, Any] = {} if power is None else {"power": power, "inverse": inverse}
+    layout = sandwich.layout(model.size, model.cluster, power is not None)
+    pooled = yield Round(layout, _params(start, "meat", coefficients) | powers | dict(more))
+    if power is not None:
+        sandwich.check_leverage(str(model.robust), model.design.names, pooled)
+    return pooled["meat"] * _small_sample(model, start), sandwich.counts(model.cluster, pooled)
 
 
 def _small_sample(model: Model, start: Start) -> float:
     """HC1's n / (n - p)."""
-    count = _rows(model, start)
-    return count / (count - _parameters(model, start)) if model.robust == "HC1" else 1.0
+    count = rows_of(model, start)
+    return count / (count - parameters_of(model, start)) if model.robust == "HC1" else 1.0
 
 
 def null_part(model: Model, rows: Rows, params: Params) -> dict[str, Any]:
@@ -170,19 +181,19 @@ def _no_end(model: Model, start: Start, now: FloatArray, before: FloatArray | No
     return diverged(start.place, move, now, model.design.names)
 
 
-def _rows(model: Model, start: Start) -> float:
+def rows_of(model: Model, start: Start) -> float:
     """n as degrees of freedom count it: a frequency weight counts its rows."""
     return start.sums["weight"] if model.weighting == "frequency" else start.sums["n"]
 
 
-def _parameters(model: Model, start: Start) -> int:
+def parameters_of(model: Model, start: Start) -> int:
     """Coefficients, and intercepts that are profiled out."""
     return model.size + int(start.sums.get("strata", 0.0))
 
 
 def _dispersion(model: Model, start: Start, statistic: float) -> float:
     """Pearson's `statistic` (a gaussian's deviance) over the degrees of freedom."""
-    return statistic / (_rows(model, start) - _parameters(model, start)) if model.family.estimated else 1.0
+    return statistic / (rows_of(model, start) - parameters_of(model, start)) if model.family.estimated else 1.0
 
 
 def _rounding(model: Model, start: Start) -> float:
@@ -265,9 +276,9 @@ _NO_NULL = _NullModel(True, False, 0.0, math.nan, True, 0.0)
 
 
 def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | None) -> Estimate:
-    count = _rows(model, start)
+    count = rows_of(model, start)
     unit = start.unit
-    df = count - _parameters(model, start)
+    df = count - parameters_of(model, start)
     dispersion = fitted.dispersion * unit**2
     if model.family.estimated and model.intercept and not fitted.null > _nothing(model, start):
         raise Invalid("E-OUTCOME", f"outcome {model.outcome!r} has one value only", "nothing can be fitted to it")
@@ -275,13 +286,13 @@ def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | Non
     covariance = start.place.covariance(inner)
     spread = dispersion if meat is None else unit**2
     loglik = _loglik(model, start, fitted.deviance * unit**2, count) if model.family.likelihood else None
-    parameters = _parameters(model, start) + (1 if model.family.estimated else 0)
+    parameters = parameters_of(model, start) + (1 if model.family.estimated else 0)
     values = {
         "estimates": start.raw(fitted.coefficients),
         "vcov": covariance * spread,
         "df_residual": df,
         "test": "t" if model.family.estimated and meat is None else "z",
-        "error": "cluster" if model.cluster is not None else model.robust or "model",
+        "error": model.error,
         "fit": {
             "family": model.family.name,
             "link": model.family.link,
@@ -303,7 +314,7 @@ def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | Non
         rounds=fitted.rounds,
         counts=counts(model, start, int(count)),
         values=values,
-        parameters=_parameters(model, start),
+        parameters=parameters_of(model, start),
     )
 
 

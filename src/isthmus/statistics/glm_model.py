@@ -46,6 +46,11 @@ class Model:
         return self.design.intercept or bool(self.strata)
 
     @property
+    def error(self) -> str:
+        """The kind of its standard errors, as results say it."""
+        return "cluster" if self.cluster is not None else self.robust or "model"
+
+    @property
     def about(self) -> bool:
         """Whether the outcome may be measured about a constant: an intercept takes it up, shown or not."""
         return self.family.base == "gaussian" and self.intercept
