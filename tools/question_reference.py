@@ -72,7 +72,10 @@ R: Mapping[str, str] = {
     "effect": "w <- WeightIt::weightit(treat ~ age + stage, d, method = 'glm', estimand = 'ATE')\n"
     "WeightIt::glm_weightit(died ~ treat, d, weightit = w)  # errors that know the weights are estimated",
     "meta": "n <- table(d$stage, d$treat, d$died)\n"
-    "metafor::rma.mh(n[, 2, 2], n[, 2, 1], n[, 1, 2], n[, 1, 1], measure = 'OR')  # rma() of estimates",
+    "metafor::rma.mh(n[, 2, 2], n[, 2, 1], n[, 1, 2], n[, 1, 1], measure = 'OR')\n"
+    "m <- lapply(split(d, d$region), function(s) MASS::polr(factor(stage) ~ age + arm, s, Hess = TRUE))  # of: ordinal\n"
+    "error <- sapply(m, function(f) sqrt(vcov(f)['armtreated', 'armtreated']))\n"
+    "metafor::rma(sapply(m, function(f) coef(f)['armtreated']), sei = error)  # mods = ~ nation compares",
     "validate_model": "rms::val.prob(d$risk, d$died)",
     "propensity": "m <- glm(treat ~ age + stage, binomial, d)\n"
     "w <- ifelse(d$treat == 1, 1 / fitted(m), 1 / (1 - fitted(m)))  # of ATE\n"

@@ -360,9 +360,35 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
             "term": "log odds ratio",
             "method": "fixed",
         },
+        {"by": "region", "of": {"ordinal": {"formula": "stage ~ age + arm"}}, "term": "arm[treated]"},
+        {"by": "region", "of": {"multinomial": {"formula": "stage ~ age"}}, "term": "II: age"},
+        {
+            "by": "region",
+            "of": {
+                "fine_gray": {
+                    "formula": "Surv(time, cause) ~ age",
+                    "causes": {"1": "relapse", "2": "death"},
+                    "cause": "relapse",
+                }
+            },
+            "term": "age",
+        },
+        {"by": "stage", "of": {"roc": {"marker": "age", "outcome": "died"}}, "term": "auc", "interval": "hksj"},
+        {
+            "by": "region",
+            "of": {"rate": {"event": "event", "time": "time", "by": "arm"}},
+            "term": "rate ratio[treated]",
+        },
+        {"by": "region", "of": {"calibration": {"prediction": "risk", "outcome": "died"}}, "term": "slope"},
+        {
+            "by": "region",
+            "of": {"mixed": {"formula": "score ~ age + arm", "group": "practice"}},
+            "term": "arm[treated]",
+            "compare": {"a": ["north"], "b": ["south"]},
+            "method": "fixed",
+        },
     ],
 }
-GROUPED = ("mixed", "gee", "conditional_logistic")  # kinds whose groups lie inside a site
 SITE_STRATA: dict[str, list[dict[str, Any]]] = {
     "glm": [
         {"formula": "died ~ age + arm", "family": "binomial", "strata": ["site"]},
@@ -449,6 +475,11 @@ CLUSTERED: dict[str, list[dict[str, Any]]] = {
         },
     ],
 }
+
+
+def keyed(kind: str, stated: dict[str, Any]) -> bool:
+    """Whether it groups rows by an identifier: a group lies inside a site, so it is dealt whole."""
+    return bool(CATALOGUE[kind].needs(strict.parse(CATALOGUE[kind].question, stated)).keys)
 
 
 def clustered_cases() -> list[tuple[str, Statistic, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from examples import GROUPED, QUESTIONS, SITE_STRATA, table
+from examples import QUESTIONS, SITE_STRATA, keyed, table
 
 import isthmus
 from isthmus.model.canonical import plain
@@ -42,13 +42,14 @@ def rehearsed(asked: dict[str, Any], sites: np.ndarray, rules: dict[str, Any] | 
     return isthmus.rehearse(study(asked), dealt(sites), rules=rules or plain(OPEN)).to_dict()
 
 
-KEYED = {kind: listed for kind, listed in QUESTIONS.items() if kind in GROUPED}  # no identifier spans sites
-EVERY = analyses({kind: listed for kind, listed in QUESTIONS.items() if kind not in GROUPED})
+ALL = analyses(QUESTIONS)
+KEYED = {name: asked for name, asked in ALL.items() if keyed(*next(iter(asked.items())))}
+EVERY = {name: asked for name, asked in ALL.items() if name not in KEYED}
 
 
 def test_groups_dealt_whole_give_the_pooled_answer() -> None:
     practice = table(ROWS)["practice"].astype(int)
-    first, second = (rehearsed(analyses(KEYED), practice % count)["analyses"] for count in (2, 5))
+    first, second = (rehearsed(KEYED, practice % count)["analyses"] for count in (2, 5))
     for name, answer in first.items():
         assert "status" not in answer, answer
         assert largest_difference(answer, second[name]) < 1e-9, name

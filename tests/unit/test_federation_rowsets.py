@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from pyroaring import BitMap
 
 from isthmus.data.dictionary import dictionary
@@ -27,6 +28,7 @@ BOOK = Codebook(
         "dead": Variable(type="integer", range=(0, 1)),
         "arm": Variable(type="category", levels=("A", "B")),
         "sex": Variable(type="category", levels=("F", "M")),
+        "ward": Variable(type="category", levels=("x", "y")),
     },
 )
 ROWS = 100
@@ -84,6 +86,66 @@ def test_intervals_of_a_hazard_are_parts_by_event_and_by_entry() -> None:
         assert ("cells", [i for i in range(low, high) if i % 3 == 0]) in found
     for low, high in ((0, 40), (40, 70), (70, 100)):  # who enters at a cut is in the one after
         assert ("cells", list(range(low, high))) in found
+
+
+OUTCOMES = {
+    "ordinal": {"formula": "sex ~ arm"},
+    "multinomial": {"formula": "sex ~ arm"},
+    "fine_gray": {
+        "formula": "Surv(age, sex) ~ arm",
+        "causes": {"M": "death"},
+        "cause": "death",
+        "grid": {"edges": [30, 60, 100]},
+    },
+}
+WARD = np.arange(ROWS) // 5 % 2
+TREATED = ARM[None, :].astype(np.float64)
+
+
+def inside(kind: str) -> dict[str, Any]:
+    design = TREATED if kind == "fine_gray" else np.vstack([np.ones((1, ROWS)), TREATED])
+    return {"numbers": {"age": AGE}, "codes": {"sex": SEX, "ward": WARD}, "design": design}
+
+
+@pytest.mark.parametrize("kind", OUTCOMES)
+def test_levels_of_an_outcome_are_crossed_with_indicators_and_bins(kind) -> None:
+    told = {**inside(kind), "codes": {"sex": SEX}}
+    found = sets(question(**{kind: OUTCOMES[kind]}), **told)
+    cells = [(s == SEX) & (a == ARM) for s in (0, 1) for a in (0, 1)]
+    cells += [(AGE > 30) & (AGE <= 60) & (s == SEX) for s in (0, 1)] if kind == "fine_gray" else []
+    assert all(("cells", np.flatnonzero(cell).tolist()) in found for cell in cells)
+
+
+@pytest.mark.parametrize("kind", OUTCOMES)
+def test_a_model_in_each_level_has_its_parts_within_each(kind) -> None:
+    stated = {"by": "ward", "of": {kind: OUTCOMES[kind]}, "term": "arm[B]"}
+    found = sets(question(meta=stated), **inside(kind))
+    levels = [w == WARD for w in (0, 1)]
+    cells = [level & (s == SEX) & (a == ARM) for level in levels for s in (0, 1) for a in (0, 1)]
+    cells += [level & (s == SEX) for level in levels for s in (0, 1)]
+    if kind == "fine_gray":
+        cells += [level & (AGE > 30) & (AGE <= 60) & (s == SEX) for level in levels for s in (0, 1)]
+    assert all(("rows", np.flatnonzero(level).tolist()) in found for level in levels)
+    assert all(("cells", np.flatnonzero(cell).tolist()) in found for cell in cells)
+
+
+def test_what_weighs_nothing_in_the_model_of_a_level_is_not_in() -> None:
+    model = {"formula": "age ~ arm", "family": "gaussian", "weights": {"variable": "w", "kind": "precision"}}
+    asked = question(meta={"by": "ward", "of": {"glm": model}, "term": "arm[B]"})
+    told = {**inside("glm"), "codes": {"ward": WARD}, "numbers": {"age": AGE, "w": np.where(AGE < 10, 0.0, 1.5)}}
+    found = sets(asked, **told)
+    assert found[0] == ("rows", list(range(10, ROWS)))
+    assert all(rows[0] >= 10 for _, rows in found)
+
+
+def test_a_hazard_in_each_level_has_its_intervals_within_each() -> None:
+    """Cuts are those of the model, and so are the parts of them."""
+    model = {"formula": "Surv(age, dead) ~ arm", "distribution": "piecewise_exponential", "cuts": [30, 60]}
+    asked = question(meta={"by": "ward", "of": {"parametric_survival": model}, "term": "arm[B]"})
+    dead = (np.arange(ROWS) % 3 == 0).astype(np.float64)
+    found = sets(asked, numbers={"age": AGE, "dead": dead}, codes={"ward": WARD}, design=TREATED)
+    for level in (WARD == 0, WARD == 1):
+        assert ("cells", np.flatnonzero(level & (AGE > 30) & (AGE <= 60) & (dead == 1)).tolist()) in found
 
 
 def test_parts_below_the_floor_and_beyond_the_most_are_not_kept() -> None:

@@ -14,10 +14,15 @@ from isthmus import strict
 from isthmus.charts import terminal_forest
 from isthmus.model.errors import Invalid
 from isthmus.sdk.figures import forest_figure
+from isthmus.statistics import meta
+from isthmus.statistics.catalogue import CATALOGUE
 from isthmus.statistics.meta import STATISTIC, Meta
+from isthmus.statistics.meta_models import MODELS, NOT_POOLED
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "attack"))
 from hole_lab import ONLY_SUMS, answered, ask, refused, sites
+
+from stated_rules import STRICT
 
 TABLES = {"by": "PLACE", "treatment": "HIV", "outcome": "DIED"}
 MODEL = {"by": "PLACE", "of": {"glm": {"formula": "DIED ~ HIV + AGE", "family": "binomial"}}, "term": "HIV"}
@@ -41,6 +46,11 @@ def placed(few: int = 0) -> list[dict[str, Any]]:
         ({**MODEL, "treatment": "HIV"}, "E-META"),
         ({**MODEL, "method": "MH"}, "E-META"),
         ({**MODEL, "of": {"count": {}}}, "E-KIND"),
+        ({**MODEL, "of": {"glmm": {}}}, "E-KIND"),
+        ({**MODEL, "of": {"mixed": {"formula": "CHOL ~ HIV", "group": "site"}}}, "E-META"),
+        ({**MODEL, "of": {"glm": {"formula": "DIED ~ HIV", "family": "binomial", "cluster": "site"}}}, "E-META"),
+        ({**MODEL, "of": {"cox": {"formula": "Surv(DAYS, DIED) ~ HIV", "cluster": "site"}}}, "E-META"),
+        ({**MODEL, "of": {"cox": {"formula": "Surv(DAYS, DIED) ~ HIV", "release": ["baseline"]}}}, "E-META"),
         ({**MODEL, "of": {"glm": {"formula": "DIED ~ HIV", "familly": "binomial"}}}, "E-UNKNOWN-KEY"),
         ({**TABLES, "outcome": "HIV"}, "E-VARIABLE"),
     ],
@@ -152,6 +162,88 @@ def test_a_level_of_few_people_is_refused_whatever_its_model(of) -> None:
     stated = {"by": "PLACE", "of": of, "term": "HIV"}
     assert answered("meta", stated, in_families(placed()))
     assert refused("meta", stated, in_families(placed(few=8)))
+
+
+CAUSES = {"causes": {"1": "a", "2": "b"}, "cause": "a"}
+EVERY: dict[str, tuple[dict[str, Any], str, str | None]] = {  # kind -> the model, its term, what exp(estimate) is
+    "glm": ({"formula": "DIED ~ HIV + AGE", "family": "binomial"}, "HIV", "OR"),
+    "gee": ({"formula": "DIED ~ HIV + AGE", "family": "binomial", "cluster": "FAMILY"}, "HIV", "OR"),
+    "mixed": ({"formula": "BMI ~ HIV + AGE", "group": "FAMILY"}, "HIV", None),
+    "multinomial": ({"formula": "STAGE ~ HIV + AGE"}, "III: HIV", "OR"),
+    "ordinal": ({"formula": "STAGE ~ HIV + AGE"}, "I|II", None),
+    "conditional_logistic": ({"formula": "DIED ~ HIV + AGE", "sets": "FAMILY"}, "HIV", "OR"),
+    "cox": ({"formula": "Surv(DAYS, DIED) ~ HIV + AGE"}, "HIV", "HR"),
+    "fine_gray": ({"formula": "Surv(DAYS, CAUSE) ~ HIV + AGE", **CAUSES}, "HIV", "SHR"),
+    "parametric_survival": (
+        {"formula": "Surv(DAYS, DIED) ~ HIV", "distribution": "piecewise_exponential", "cuts": [100, 300]},
+        "HIV",
+        "HR",
+    ),
+    "effect": ({"treatment": "HIV", "outcome": "DIED", "adjust": "AGE", "method": "iptw"}, "log ratio", "RR"),
+    "rate": ({"event": "DIED", "time": "DAYS", "by": "ARM"}, "rate ratio[B]", "RR"),
+    "rmst": ({"time": "DAYS", "event": "DIED", "by": "ARM", "tau": 100}, "ARM[B]", None),
+    "roc": ({"marker": "AGE", "outcome": "DIED"}, "auc", None),
+    "calibration": ({"prediction": "RISK", "outcome": "DIED"}, "slope", None),
+}
+
+
+def staged() -> list[dict[str, Any]]:
+    """With a stage, a cause and a predicted risk."""
+    tables = in_families(placed())
+    for at, table in enumerate(tables):
+        draw = np.random.default_rng(at)
+        n = len(table["AGE"])
+        table["STAGE"] = draw.choice(["I", "II", "III"], n).astype(object)
+        table["CAUSE"] = np.where(table["DIED"] > 0, draw.choice(["1", "2"], n), "0").astype(object)
+        table["RISK"] = np.round(draw.uniform(0.2, 0.6, n), 3)
+    return tables
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_each_level_has_the_answer_that_its_people_alone_have(kind) -> None:
+    model, term, measure = EVERY[kind]
+    tables = staged()
+    found = ask("meta", {"by": "PLACE", "of": {kind: model}, "term": term}, tables)
+    assert found["fit"]["measure"] == measure
+    for row in found["terms"][:-1]:
+        alone = ask(kind, {**model, "where": f"PLACE = '{row['term']}'"}, tables)
+        terms = alone.get("terms", [{"term": "auc", "estimate": alone["fit"].get("auc"), **alone["fit"]}])
+        (own,) = (other for other in terms if other["term"] == term)
+        assert row["n"] == alone["n"]
+        for key in ("estimate", "std_error"):
+            assert row[key] == pytest.approx(own[key], rel=1e-9)
+
+
+def test_every_kind_is_pooled_or_said_not_to_be_and_why() -> None:
+    assert set(EVERY) == set(MODELS)
+    assert set(MODELS) | set(NOT_POOLED) == set(CATALOGUE)
+    assert not set(MODELS) & set(NOT_POOLED)
+    assert [kind for kind in CATALOGUE if kind != "meta" and f"`{kind}`" not in str(meta.__doc__)] == []
+    with pytest.raises(Invalid, match="standard error") as caught:
+        STATISTIC.needs(
+            strict.parse(Meta, {**MODEL, "of": {"penalised": {"formula": "DIED ~ HIV", "family": "binomial"}}})
+        )
+    assert caught.value.code == "E-KIND"
+
+
+def test_a_bound_of_each_area_is_shown_where_it_lies_on_a_grid() -> None:
+    found = ask("meta", {"by": "PLACE", "of": {"roc": EVERY["roc"][0]}, "term": "auc"}, staged(), STRICT)
+    assert found["exactness"] == "grid"
+    exact = ask("meta", {"by": "PLACE", "of": {"roc": EVERY["roc"][0]}, "term": "auc"}, staged())
+    for got, whole in zip(found["terms"][:-1], exact["terms"][:-1], strict=True):
+        assert abs(got["estimate"] - whole["estimate"]) <= got["bound"]
+        assert "bound" not in whole
+    assert "bound" not in found["terms"][-1]
+
+
+@pytest.mark.parametrize("grid", [{"edges": [40, 55, 70]}, None])
+def test_a_site_without_people_of_a_level_does_not_refuse_it_where_zeros_are_barred(grid) -> None:
+    """It sends zeros about it, as in every country but its own."""
+    tables = staged()
+    for at, table in enumerate(tables):
+        table["PLACE"][:] = "north" if at == 0 else "south"
+    roc = EVERY["roc"][0] | ({} if grid is None else {"grid": grid})
+    assert answered("meta", {"by": "PLACE", "of": {"roc": roc}, "term": "auc"}, tables, {**STRICT, "zeros": "barred"})
 
 
 def test_ratios_of_a_gee_are_named() -> None:

@@ -7,7 +7,7 @@ the site.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from isthmus.data.indicators import is_hinge
 from isthmus.disclosure.traces import People, RowSet, Track, set_of
 from isthmus.federation.question import Question
-from isthmus.statistics import grids, survival
+from isthmus.statistics import grids, meta, survival
 from isthmus.statistics.contract import Grid, Inputs
 from isthmus.statistics.indicators import marked
 from isthmus.statistics.unusual import two_values
@@ -86,7 +86,7 @@ def row_sets(
         people: who stands behind the ids.
         floor: `minimum_count`; smaller cells pass, or do not, by the rules for cells.
     """
-    heavy = _heavy(question.arguments, inputs)
+    heavy = _heavy(_inside(question), inputs)
     order = np.argsort(ids[heavy])
     places = np.flatnonzero(heavy)[order]
     sorted_ids = ids[places]
@@ -104,9 +104,18 @@ def row_sets(
     return (everyone, *parts)
 
 
-def _heavy(arguments: Any, inputs: Inputs) -> Marks:
+def _inside(question: Question) -> Question:
+    """Of a model of its own in each level, that model's question; else the question itself."""
+    told = question.arguments
+    model = meta.inner(told) if isinstance(told, meta.Meta) else None
+    if model is None:
+        return question
+    return replace(question, statistic=model.statistic, arguments=model.question, needs=model.needs)
+
+
+def _heavy(question: Question, inputs: Inputs) -> Marks:
     """Rows that weigh anything."""
-    weights = getattr(arguments, "weights", None)
+    weights = getattr(question.arguments, "weights", None)
     if weights is None:
         return np.ones(inputs.rows, dtype=np.bool_)
     heavy: Marks = inputs.numbers[weights.variable] != 0.0
@@ -114,9 +123,23 @@ def _heavy(arguments: Any, inputs: Inputs) -> Marks:
 
 
 def _parts(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[tuple[Track, Marks]]:
+    """(rows,) masks of the parts of a question; of a model of its own in each level, the levels and what each has of its parts."""
+    inside = _inside(question)
+    if inside is question:
+        yield from _own(question, rungs, inputs)
+        return
+    by = inputs.codes[question.arguments.by]
+    levels = [by == level for level in np.unique(by)]
+    yield from (("rows", level) for level in levels)
+    own = replace(inputs, codes={name: inputs.codes[name] for name in inside.needs.categories})
+    yield from _own(inside, rungs, own)
+    yield from (("cells", level & marks) for _, marks in _own(inside, rungs, own) for level in levels)
+
+
+def _own(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[tuple[Track, Marks]]:
     """(rows,) masks of levels, indicators, two-valued numbers and cells; `cells` where only their number leaves."""
     kind, told = question.statistic.kind, question.arguments
-    counted = kind in _CROSSED or (kind == "meta" and told.of is None)
+    counted = kind in _CROSSED or kind == "meta"
     groups = [codes == level for codes in inputs.codes.values() for level in np.unique(codes)]
     yield from (("cells" if counted else "rows", group) for group in groups)
     design = question.base.design
@@ -129,25 +152,33 @@ def _parts(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator
     if counted:
         yield from (("cells", marks) for marks in _cells(inputs))
         return
-    for bins in _bins(question, rungs, inputs):
+    levels = _levels(question, inputs)
+    for bins in _bins(question, rungs, inputs, levels):
         yield from (("cells", group & bins) for group in (groups or [bins]))
     yield from (("cells", one & other) for at, one in enumerate(classes) for other in classes[at + 1 :])
     for side in (*groups, *indicators):
         yield from (("cells", side & marks) for one in classes for marks in (one, ~one))
+    yield from (("cells", side & level) for level in levels for one in indicators for side in (one, ~one))
     if getattr(told, "by", None) is not None:
         yield from (("cells", group & marks) for group in groups for marks in indicators)
-    if kind == "meta":  # a model of its own in each level
-        sides = [side & one for side in indicators for marks in classes for one in (marks, ~marks)]
-        yield from (("cells", group & marks) for group in groups for marks in sides)
 
 
-def _bins(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[Marks]:
-    """Bins of the grids of `rungs`, or between stated thresholds or cuts; each class too, where an outcome splits them."""
+def _levels(question: Question, inputs: Inputs) -> list[Marks]:
+    """Who has each level of an outcome that is a category: of `multinomial` and `ordinal`, and the causes of `fine_gray`."""
+    formula = question.needs.formula
+    outcome = None if formula is None else (formula.surv.event if formula.surv else formula.response)
+    codes = None if outcome is None else inputs.codes.get(outcome)
+    return [] if codes is None else [codes == level for level in np.unique(codes)]
+
+
+def _bins(question: Question, rungs: Sequence[int], inputs: Inputs, levels: Sequence[Marks]) -> Iterator[Marks]:
+    """Bins of the grids of `rungs`, or between stated thresholds or cuts; each class and level of the outcome too."""
     classes = [numbers == 1.0 for numbers in inputs.numbers.values() if two_values(numbers) == (0.0, 1.0)]
     for cell in _cut(question, rungs, inputs):
         for bins in (cell == at for at in np.unique(cell)):
             yield bins
             yield from (bins & side for one in classes for side in (one, ~one))
+            yield from (bins & level for level in levels)
 
 
 def _cut(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[NDArray[np.intp]]:

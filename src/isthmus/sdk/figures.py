@@ -11,7 +11,7 @@ from isthmus.charts.figure import Curve, ForestFigure, ForestRow, SurvivalFigure
 from isthmus.model.errors import Invalid
 from isthmus.sdk import frames, tables
 
-_MEASURES = {"OR": "Odds ratio", "RR": "Rate ratio", "HR": "Hazard ratio"}
+_MEASURES = {"OR": "Odds ratio", "RR": "Rate ratio", "HR": "Hazard ratio", "SHR": "Subdistribution hazard ratio"}
 
 
 def draw(name: str, body: Mapping[str, Any], context: Mapping[str, Any]) -> str:

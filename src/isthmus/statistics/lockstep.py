@@ -109,13 +109,14 @@ def _own(asked: Round, at: int) -> Round:
 
 
 def joined(asked: Round, answers: Mapping[int, Answer], weighed: Sequence[int]) -> Answer:
-    """The answers to a joint round as one, with the weight guard as strict as all of those in `weighed`."""
+    """The answers to a joint round as one, held to what all of those in `weighed` are held to; the others rest on nobody here."""
     values = {_name(at, name): value for at, a in answers.items() for name, value in a.summary.values.items()}
-    guards: list[Weights] = [a.weights for at, a in answers.items() if at in weighed and a.weights is not None]
-    cells = {_name(at, name): value for at, a in answers.items() for name, value in a.cells.items()}
-    evidence = tuple(one for a in answers.values() for one in a.evidence)
-    blocks = [answers[at].choices for at in _parts(asked)] if _ballot(asked) else []
-    choices = tuple(block for own in blocks for block in own or ()) if blocks else None
+    held = {at: a for at, a in answers.items() if at in weighed}
+    guards: list[Weights] = [a.weights for a in held.values() if a.weights is not None]
+    cells = {_name(at, name): value for at, a in held.items() for name, value in a.cells.items()}
+    evidence = tuple(one for a in held.values() for one in a.evidence)
+    blocks = [block if at in held else block[:, :0] for at in _parts(asked) for block in answers[at].choices or ()]
+    choices = tuple(blocks) if _ballot(asked) else None
     return Answer(Summary(asked.layout, values), worst(guards) if guards else None, cells, evidence, choices)
 
 
