@@ -1,13 +1,15 @@
 """`isthmus agreement`: templates, check with the law's matrix, differences, fingerprints."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from governance_alliance import NOW, key_of
-from governance_worked import DUTIES, worked_agreement
+from governance_worked import DUTIES, worked_agreement, worked_cards, worked_terms
 from typer.testing import CliRunner
 
 from isthmus.cli import app
@@ -19,7 +21,7 @@ from isthmus.governance.guide import questions
 from isthmus.governance.revocation import revoke
 from isthmus.governance.rulepack import own_pack, pack_digest, packed
 from isthmus.governance.signing import sign_agreement, unsigned
-from isthmus.model.canonical import digest
+from isthmus.model.canonical import digest, plain
 from stated_rules import STRICT
 
 
@@ -195,6 +197,61 @@ def test_what_is_no_agreement_is_said_to_be_none(tmp_path, capsys, text, said):
         told = capsys.readouterr().err
         assert "E-AGREEMENT  not an agreement" in told
         assert said in told
+
+
+@pytest.mark.parametrize("template", ["uk-us-academic", "uk-us-company", "one-country"])
+def test_every_claim_of_law_in_a_template_is_marked(template):
+    """What a template says of law, parties, people and flows; not its names, disclosure floor and question kinds."""
+    text = packed(f"{template}.yaml", "templates")
+    law = {"custody", "parties", "people", "duties"}
+    unmarked, within = [], ""
+    for line in text.splitlines():
+        key = line.strip().removeprefix("- ").partition(":")[0]
+        within = key if not line.startswith(" ") or key == "custody" else within
+        bare = line.partition("#")[0].rstrip()
+        if within in law and ": " in bare and not line.rstrip().endswith("#?"):
+            unmarked.append(key)
+    names = {"controller", "purpose", "text", "duo", "flow", "senders", "receivers", "datasets", "what", "facility"}
+    assert set(unmarked) <= names
+    assert re.search(r"(?m)^review: \{study: custodians, egress: 2", text)
+
+
+def drafted(tmp_path, terms: str) -> int:
+    (tmp_path / "terms.yaml").write_text(terms)
+    cards = [word for card in worked_cards() for word in ("--card", _card(tmp_path, card))]
+    return run("agreement", "new", tmp_path / "a.yaml", "--terms", tmp_path / "terms.yaml", *cards)
+
+
+def _card(folder: Path, card) -> Path:
+    path = folder / f"{card.name}.json"
+    path.write_text(json.dumps(plain(card)))
+    return path
+
+
+@pytest.mark.parametrize("mark", ["  #?", "\n#? hipaa: none", "\n# note\n    #? dspt: {}"])
+def test_nothing_is_made_checked_or_signed_of_claims_that_nobody_confirmed(tmp_path, capsys, mark):
+    whole = yaml.safe_dump(json.loads(json.dumps(worked_terms())))
+    assert drafted(tmp_path, whole.rstrip() + mark + "\n") == 2
+    assert "E-UNSTATED" in capsys.readouterr().err
+    assert drafted(tmp_path, whole) == 0
+    file = tmp_path / "a.yaml"
+    text = file.read_text()
+    file.write_text(text.rstrip() + mark + "\n")
+    for words in (("check", file), ("sign", file, "--key", tmp_path)):
+        capsys.readouterr()
+        assert run("agreement", *words) == 2
+        said = capsys.readouterr().err
+        assert "E-UNSTATED" in said
+        assert f"a.yaml:{len(text.splitlines())}"[:8] in said
+    file.write_text(text)
+    capsys.readouterr()
+    run("agreement", "check", file)
+    assert "E-UNSTATED" not in capsys.readouterr().err
+
+
+def test_a_placeholder_is_not_agreed_on(tmp_path, capsys):
+    assert drafted(tmp_path, json.dumps(worked_terms(title="TO-BE-STATED"))) == 2
+    assert "E-UNSTATED  a line is still to be stated" in capsys.readouterr().err
 
 
 def test_an_agreement_needs_terms_and_cards(tmp_path, capsys):

@@ -37,7 +37,7 @@ def filled(name: str, claims: bool) -> dict:
     text = packed(f"{name}.yaml", "templates")
     head, body = text.split("\nid:", 1)
     assert head.startswith("# Terms")
-    body = "id:" + body
+    body = ("id:" + body).replace("#? training_expires", "training_expires")  # else nobody could review
     if claims:
         body = body.replace("#? ", "")
     body = re.sub(r'(\w+): "YYYY-MM-DD"', lambda m: f'{m[1]}: "{DAYS.get(m[1], "2026-06-01")}"', body)
@@ -54,6 +54,9 @@ def agreement_of(terms: dict):
     cards = [card_of("site", site, party, country[party]) for site, party in controllers.items()]
     cards += [card_of("custodian", f"custodian-{party}", party, country.get(party, "GB")) for party in {*custody, hub}]
     cards += [card_of("hub", "hub", hub, "GB"), card_of("researcher", "ada", hub, "GB")]
+    checkers = {name: s.country for name, s in stated.people.items() if name.startswith("checker")}
+    of = {c: next((p for p in custody if country[p] == c), hub) for c in ("GB", "US")}
+    cards += [card_of("output_checker", name, of[c], c) for name, c in checkers.items()]
     return new_agreement(stated, cards)
 
 
@@ -68,6 +71,7 @@ def test_a_template_without_its_claims_is_unknown_and_with_them_holds(name):
     bare, whole = agreement_of(filled(name, claims=False)), agreement_of(filled(name, claims=True))
     found = {gate: decide(PACK, gate, {"a": agreement_facts(bare, PACK, Known())}) for gate in ("agreement",)}
     assert "unknown" in {v.outcome for v in found["agreement"].verdicts}
+    assert (whole.review.study, whole.review.egress) == ("custodians", 2)
     cells, verdicts = matrix(whole, PACK, signed(whole), TODAY)
     assert not [(v.rule.id, v.outcome, v.missing) for v in verdicts]
     assert {c.final for c in cells} == {"passes"}

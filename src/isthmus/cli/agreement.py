@@ -50,6 +50,7 @@ def new(  # noqa: PLR0913 - one per option
     """Write an agreement from terms and the parties' cards, or terms to complete."""
     from isthmus.governance.card import read_card
     from isthmus.governance.drafting import Terms, new_agreement, write_text
+    from isthmus.governance.guide import require_stated
     from isthmus.governance.signing import unsigned
     from isthmus.sdk.files import load_file, read_text
     from isthmus.strict import parse
@@ -58,7 +59,7 @@ def new(  # noqa: PLR0913 - one per option
     if template is not None:
         left = _write_template(file, template, guided)
         screen.say(
-            f"Written: {file}; {left} claims, marked #?, are for their owners to state. Complete it, then: isthmus agreement new AGREEMENT --terms {file} --card ..."
+            f"Written: {file}; {left} claims, marked #?, are for their owners to state or confirm. Complete it, then: isthmus agreement new AGREEMENT --terms {file} --card ..."
         )
         return
     if terms is None or not card:
@@ -67,6 +68,7 @@ def new(  # noqa: PLR0913 - one per option
         )
     cards = [read_card(read_text(path).encode()) for path in card]
     before = _before(previous)
+    require_stated(read_text(terms), str(terms))
     made = new_agreement(parse(Terms, load_file(terms), str(terms)), cards, before)
     file.write_text(write_text(unsigned(made, before)), encoding="utf-8")
     screen.say(f"Written: {file}. Next: every party's custodian signs it.")
@@ -160,8 +162,8 @@ def sign(
     from isthmus.governance.signing import fingerprint, sign_agreement
     from isthmus.sdk.unlock import passphrase
 
-    identity = load_identity(key, partial(passphrase, os.environ))
-    signed = sign_agreement(read_file(file), identity.key, datetime.now(UTC), _before(previous))  # noqa: TID251 - an entry point
+    read, identity = read_file(file), load_identity(key, partial(passphrase, os.environ))
+    signed = sign_agreement(read, identity.key, datetime.now(UTC), _before(previous))  # noqa: TID251 - an entry point
     file.write_text(write_text(signed), encoding="utf-8")
     screen = Screen.of(json=False, quiet=quiet)
     screen.say(f"Signed by {identity.name}: {file}")
@@ -298,9 +300,14 @@ def _answer(asked: Asked) -> str:
 
 
 def read_file(file: Path) -> SignedAgreement:
-    """A signed or unsigned agreement. Invalid (E-AGREEMENT) for another file, which is said to be terms where it looks so."""
+    """A signed or unsigned agreement.
+
+    Raises:
+        Invalid: E-AGREEMENT, another file, which is said to be terms where it looks so; E-UNSTATED, claims of it are still open.
+    """
     from isthmus.data.yaml_text import load_yaml
     from isthmus.governance.drafting import read_agreement
+    from isthmus.governance.guide import require_stated
     from isthmus.governance.signing import read_signed, unsigned
     from isthmus.sdk.files import read_text
 
@@ -314,6 +321,7 @@ def read_file(file: Path) -> SignedAgreement:
         raise Invalid(
             "E-AGREEMENT", f"not an agreement: it does not say isthmus: {' or '.join(_KINDS)}", said, str(file)
         )
+    require_stated(text, str(file))
     if kind == "signed-agreement/1":
         return read_signed(text, str(file))
     return unsigned(read_agreement(text, str(file)))

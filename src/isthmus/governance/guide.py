@@ -1,6 +1,7 @@
 """The questions that fill a template's essentials; what only an owner can claim stays marked `#?` in it.
 
-A template is text that people read and complete, so answers are put into the text and its comments stay.
+A line that begins with the mark is a claim to be made; one that ends with it is a claim of the template, to be confirmed. Nothing is
+made, checked or signed while a mark, or a placeholder, is left. A template is text that people read and complete, so answers are put into the text and its comments stay.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from isthmus.model.errors import Invalid
 
 OPEN = "TO-BE-STATED"
 DAY = '"YYYY-MM-DD"'
+_MARK = re.compile(r"[ \t]*#\? .*|.*#\?[ \t]*")
 
 
 class Asked(NamedTuple):
@@ -88,7 +90,26 @@ def _renamed(text: str, names: Mapping[str, str]) -> str:
 
 def claims(text: str) -> int:
     """How many claims are still marked for their owners."""
-    return text.count("#? ")
+    return len(_marked(text))
+
+
+def require_stated(text: str, where: str) -> None:
+    """Refuse terms or an agreement in which somebody has still to state or confirm something.
+
+    Raises:
+        Invalid: E-UNSTATED, with the first such line.
+    """
+    lines = text.splitlines()
+    open_ = [i for i, line in enumerate(lines) if OPEN in line.partition("#")[0] or DAY in line.partition("#")[0]]
+    left = sorted({*_marked(text), *open_})
+    if left:
+        hint = "state or confirm it and remove the mark #?, or remove the line of a claim that nobody makes"
+        count = f"{len(left)} lines are" if len(left) > 1 else "a line is"
+        raise Invalid("E-UNSTATED", f"{count} still to be stated or confirmed", hint, f"{where}:{left[0] + 1}")
+
+
+def _marked(text: str) -> list[int]:
+    return [i for i, line in enumerate(text.splitlines()) if _MARK.fullmatch(line)]
 
 
 def _purpose(answers: Mapping[str, str]) -> str:
