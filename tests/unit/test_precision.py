@@ -14,6 +14,8 @@ from isthmus.cli.app import main
 from isthmus.sdk.result import AnalysisResult
 from isthmus.statistics.precision import gained
 
+GRID = {"edges": [50, 100, 200]}
+
 
 def body(n: int, error: float | None, **more: object) -> dict[str, Any]:
     return {"kind": "glm", "n": n, "terms": [{"term": "arm", "estimate": 0.1, "std_error": error}], **more}
@@ -75,6 +77,28 @@ def test_areas_groups_pairs_and_intervals_have_it_too() -> None:
         }
 
     assert [row["term"] for row in gained(pairs(900, 0.1), {"GB": pairs(400, 0.2)})] == ["x y"]
+
+
+def test_curves_have_it_at_the_times_asked_for() -> None:
+    def curves(n: int, error: float | None) -> dict[str, Any]:
+        at = [{"time": 0.0, "survival": 1.0, "std_error": 0.0}, {"time": 30.0, "survival": 0.8, "std_error": error}]
+        return {"kind": "kaplan_meier", "n": n, "curves": [{"group": {"arm": "a"}, "survival_at": at}, {"group": {}}]}
+
+    found = gained(curves(900, 0.02), {"GB": curves(400, 0.04), "US": curves(500, None)})
+    assert [row["term"] for row in found] == ["survival a at 30"]
+    assert found[0]["countries"] == {"GB": {"std_error": 0.04, "n": 400, "needed": 1600, "gained": 1200}}
+    deaths = {"group": {}, "cause": "death", "incidence_at": [{"time": 7.5, "incidence": 0.1, "std_error": 0.01}]}
+    told = {"kind": "cumulative_incidence", "n": 900, "curves": [deaths]}
+    assert [row["term"] for row in gained(told, {"GB": told})] == ["incidence death at 7.5"]
+
+
+def test_a_curve_of_two_countries_has_it() -> None:
+    asks = {"km": {"kaplan_meier": {"time": "DAYS", "event": "DIED", "at": [100], "grid": GRID}}}
+    found = asked(tables(), STRICT, groups={"by": "country"}, analyses=asks)["analyses"]["km"]
+    assert [row["term"] for row in found["precision"]] == ["survival at 100"]
+    for row, curve in zip(found["precision"], found["curves"], strict=True):
+        place = curve["time"].index(100.0)
+        assert row["std_error"] == curve["survival_at"][0]["std_error"] == curve["std_error"][place]
 
 
 @pytest.fixture(scope="module")

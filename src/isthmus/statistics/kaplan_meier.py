@@ -2,7 +2,7 @@
 
 Result keys: `curves`: per group `group`, `n`, `time`, `at_risk`, `events`, `censored`, `survival`, `std_error` (of the
 survival), `cumulative_hazard` (Nelson-Aalen), `conf_low`, `conf_high`, `median`, and where `at` asks `survival_at` (rows of `time`, `at_risk`,
-`survival`, `conf_low`, `conf_high`); `n`, `events`, `conf_level`, `conf_type`; `grid` and `bound` where `exactness` is
+`survival`, `std_error`, `conf_low`, `conf_high`); `n`, `events`, `conf_level`, `conf_type`; `grid` and `bound` where `exactness` is
 `grid`: no survival differs by more than `bound` from the curve with all censoring of a step before its events.
 
 All rates follow from the gated counts. A step whose counts are suppressed is null on a grid, and left out where times
@@ -268,14 +268,14 @@ def _at(curve: Curve, risk: FloatArray, time: float) -> dict[str, Any]:
     shown = np.flatnonzero(np.isfinite(curve.survival))
     before = shown[curve.time[shown] <= time]
     later = shown[curve.time[shown] >= time]
-    keys = ("at_risk", "survival", "conf_low", "conf_high")
+    keys = ("at_risk", "survival", "std_error", "conf_low", "conf_high")
     if not later.size:
         return {"time": time, **dict.fromkeys(keys)}
     people = counts(risk[later[:1]])[0]
     if not before.size:
-        return {"time": time, "at_risk": people, "survival": 1.0, "conf_low": 1.0, "conf_high": 1.0}
+        return {"time": time, **dict(zip(keys, (people, 1.0, 0.0, 1.0, 1.0), strict=True))}
     i = int(before[-1])
-    shape = (number(float(a[i])) for a in (curve.survival, curve.low, curve.high))
+    shape = (number(float(a[i])) for a in (curve.survival, curve.error, curve.low, curve.high))
     return {"time": time, **dict(zip(keys, (people, *shape), strict=True))}
 
 

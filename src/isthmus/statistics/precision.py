@@ -3,13 +3,13 @@
 Variance falls as one over the number of people, other things equal: to reach the error of all, a country with n people and error
 s would need n (s / error of all)**2. All from numbers that people see: they are gated, and rounded as the rules say.
 
-Of models every term; the area under a ROC curve; each group's rate and restricted mean; each pair's correlation; measures of
-accuracy. Where only an interval is shown, the error is half its width over the normal quantile.
+Of models every term; the area under a ROC curve; each group's rate and restricted mean, its survival and incidences at the times
+asked for; each pair's correlation; measures of accuracy. Where only an interval is shown, the error is half its width over the normal quantile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from isthmus.statistics.inference import quantile
@@ -48,7 +48,17 @@ def errors(body: Mapping[str, Any]) -> dict[str, float]:
         found["auc"] = _error(body.get("fit", {}), reach)
     if kind in CELLS:
         found |= {_label(CELLS[kind], cell): _error(cell, reach) for cell in body.get("cells", ())}
+    found |= dict(_at_times(body))
     return {name: error for name, error in found.items() if error}
+
+
+def _at_times(body: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
+    """Of each curve, at the times that `at` asked for."""
+    for curve in body.get("curves", ()):
+        whose = [*map(str, curve.get("group", {}).values()), *([curve["cause"]] if "cause" in curve else [])]
+        for figure in ("survival", "incidence"):
+            for row in curve.get(f"{figure}_at", ()):
+                yield " ".join([figure, *whose, f"at {row['time']:g}"]), row["std_error"]
 
 
 def _error(row: Mapping[str, Any], reach: float) -> float | None:
