@@ -19,7 +19,7 @@ import pyarrow as pa
 from isthmus.crypto.keys import SigningKey
 from isthmus.data.source import Source
 from isthmus.disclosure.rules import read_rules
-from isthmus.federation.book import SqlBook
+from isthmus.federation.book import Known, SqlBook
 from isthmus.federation.hub_work import HubWork
 from isthmus.federation.memory import Network
 from isthmus.federation.protocol.hub import HubRun
@@ -168,15 +168,16 @@ class Forgetful:
 
 @dataclass
 class Recalling(Forgetful):
-    """Sites that keep their history in a store of their own."""
+    """Sites that keep their history in a store of their own, and know what was asked since their process began."""
 
     folder: Path = Path()
     cap: tuple[int | None, int | None] = (None, None)
     stores: list[Store] = field(default_factory=list)
+    known: dict[str, dict[tuple[str, str], Known]] = field(default_factory=dict)
 
     def book(self, site: str) -> Book:
         self.stores.append(open_store(self.folder / f"{site}.db"))
-        return SqlBook(self.stores[-1], "ward", "ada", self.cap)
+        return SqlBook(self.stores[-1], "ward", "ada", self.cap, known=self.known.setdefault(site, {}))
 
     def served(self, site: str, source: Source) -> Source:
         self.stores.append(open_store(self.folder / f"{site}.db"))

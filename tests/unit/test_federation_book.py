@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from isthmus.data.persons import Keys
-from isthmus.disclosure.history import NEAR
-from isthmus.disclosure.traces import Floors, RowSet
+from isthmus.disclosure.history import NEAR, Past
+from isthmus.disclosure.traces import Floors, People, RowSet
 from isthmus.federation.book import SqlBook, check_history, history_head
 from isthmus.federation.recall import CAP, Enrolled, MemoryBook, judge
 from isthmus.federation.rowsets import Asked
@@ -54,6 +55,49 @@ def test_what_was_not_agreed_is_forgotten_and_what_an_other_run_asks_is_not(tmp_
     two.settle("two", set())
     assert ask(one, "four", question("c", 0, 78)) == {}
     assert ask(one, "five", question("d", 80, 98)) == {"d": NEAR}
+
+
+class Looks:
+    """How often the record was read to set a question against it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.number, read = 0, SqlBook.past
+
+        def counted(held: SqlBook, people: People, floors: Floors) -> Past:
+            self.number += 1
+            return read(held, people, floors)
+
+        monkeypatch.setattr(SqlBook, "past", counted)
+
+
+def test_the_same_question_again_is_not_set_against_the_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, looks = book(tmp_path), Looks(monkeypatch)
+    assert ask(held, "one", question("a", 0, 80)) == {}
+    assert ask(held, "two", replace(question("a", 0, 80), name="b")) == {}
+    assert looks.number == 1
+    held.settle("one", set())
+    held.settle("two", {"b"})  # what the second run asked counts by itself
+    assert ask(held, "three", question("c", 0, 78)) == {"c": NEAR}
+    check_history(held.store, history_head(held.store))
+
+
+@pytest.mark.parametrize("change", ["another key", "other sets", "other floors", "not agreed", "restarted"])
+def test_a_question_that_is_not_known_is_set_against_the_record(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, looks = book(tmp_path), Looks(monkeypatch)
+    one = question("a", 0, 80)
+    ask(held, "one", one)
+    if change == "not agreed":
+        held.settle("one", set())
+        ask(held, "two", question("b", 0, 79))
+    asked = {"another key": replace(one, key="k"), "other sets": replace(question("a", 0, 79), key=one.key)}
+    held = book(tmp_path) if change == "restarted" else held
+    floors = Floors(9, 9) if change == "other floors" else FLOOR
+    looks.number = 0
+    found = judge(held, "three", enrol(held), floors, [asked.get(change, one)], [])
+    assert looks.number == 1
+    assert found == ({"a": NEAR} if change in {"other sets", "not agreed"} else {})
 
 
 def test_later_questions_of_a_study_give_way(tmp_path: Path) -> None:

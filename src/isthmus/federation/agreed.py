@@ -15,7 +15,7 @@ from isthmus.data.dictionary import read_codebook
 from isthmus.data.source import Source
 from isthmus.disclosure.budget import Account
 from isthmus.disclosure.rules import with_own
-from isthmus.federation.book import SqlBook
+from isthmus.federation.book import Known, SqlBook
 from isthmus.federation.config import Config, read_config, resolve
 from isthmus.federation.control import Clock
 from isthmus.federation.deidentified import Rows
@@ -96,6 +96,7 @@ class AgreedSite:
         review: what its custodians say of a study; None where the agreement asks nobody.
         cache: keeps columns and evidence between runs on the same data.
         snapshots: ids of the rows of each dataset's last snapshot.
+        known: questions that were asked of them since this process began.
         rows: what its rows were seen to show.
     """
 
@@ -109,6 +110,7 @@ class AgreedSite:
     review: SiteReview | None = None
     cache: MutableMapping[str, Any] = field(default_factory=dict)
     snapshots: dict[str, tuple[str, Enrolled]] = field(default_factory=dict)
+    known: dict[tuple[str, str], Known] = field(default_factory=dict)
     rows: Rows = field(init=False)
 
     def __post_init__(self) -> None:
@@ -178,7 +180,7 @@ class AgreedSite:
     def _book(self, dataset: str, researcher: str) -> SqlBook:
         cap = self.agreement.dataset(dataset).questions
         caps = (None, None) if cap is None else (cap.total, cap.each)
-        return SqlBook(self.store, dataset, researcher, caps, self.snapshots)
+        return SqlBook(self.store, dataset, researcher, caps, self.snapshots, self.known)
 
     def _purse(self, study: Study, researcher: str) -> SqlPurse | None:
         """The dataset's budget here. A new version of the agreement and a new snapshot draw on the same one."""

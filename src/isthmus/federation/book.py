@@ -33,6 +33,17 @@ BATCH = 1 << 20  # ids in one row of the table
 START = "0" * 64
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A question that was admitted, as this process remembers it: the run and its name there, and its sets by digest."""
+
+    run: str
+    name: str
+    floors: Floors
+    sets: tuple[RowSet, ...]
+    digests: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class SqlBook:
     """The record of one dataset.
@@ -43,6 +54,7 @@ class SqlBook:
         researcher: who asks now.
         cap: questions on this dataset by everyone, and by one researcher; None for no cap.
         snapshots: what `enrol` made of the last snapshot; shared by the books of one process.
+        known: questions by dataset and key, as they were admitted last; shared likewise.
     """
 
     store: Store
@@ -50,6 +62,7 @@ class SqlBook:
     researcher: str
     cap: tuple[int | None, int | None]
     snapshots: dict[str, tuple[str, Enrolled]] = field(default_factory=dict)
+    known: dict[tuple[str, str], Known] = field(default_factory=dict)
 
     def enrol(self, snapshot: str, read: Callable[[bytes], Keys]) -> Enrolled:
         """Ids of a snapshot's rows."""
@@ -87,21 +100,31 @@ class SqlBook:
         """The store's own."""
         return secret(self.store)
 
-    def record(self, run: str, charged: Sequence[str], admitted: Sequence[Asked]) -> frozenset[str]:
+    def knows(self, one: Asked, floors: Floors) -> bool:
+        """Whether this very question was admitted before: the same sets, under these floors, and all still live."""
+        held = self.known.get((self.dataset, one.key))
+        if held is None or (held.floors, held.sets) != (floors, one.sets):
+            return False
+        live = sa.and_(USES.c.run == held.run, USES.c.question == held.name, USES.c.live)
+        found = self.store.rows(sa.select(sa.func.count()).select_from(USES).where(live))
+        return int(found[0][0]) == len(held.sets)
+
+    def record(self, run: str, charged: Sequence[str], admitted: Sequence[Asked], floors: Floors) -> frozenset[str]:
         """Charge, and keep the sets of what is within the cap; one link of the chain."""
         key = secret(self.store)
+        new: dict[str, RowSet] = {}
+        digests = {one.name: self._digests(one, key, new) for one in admitted}
         people = self.snapshots[self.dataset][1].people
-        packed = [(one, [_packed(rows, people, key) for rows in one.sets]) for one in admitted]
+        packed = {found: _packed(rows, people) for found, rows in new.items()}
 
         def work(connection: sa.Connection) -> frozenset[str]:
             before = connection.execute(sa.select(CHAIN.c.head).order_by(CHAIN.c.id.desc()).limit(1)).scalar() or START
             event = _added(connection, CHAIN, {"run": run, "ids": self._known(connection), "head": ""})
             stopped = self._charge(connection, event, charged)
-            kept = [(one.name, values) for one, sets in packed if one.key not in stopped for values in sets]
-            keys = self._sets(connection, {values["digest"]: values for _, values in kept})
+            kept = [(one.name, found) for one in admitted if one.key not in stopped for found in digests[one.name]]
+            keys = self._sets(connection, {found: packed.get(found, {}) for _, found in kept})
             uses = [
-                {"event": event, "set": keys[values["digest"]], "run": run, "question": name, "live": True}
-                for name, values in kept
+                {"event": event, "set": keys[found], "run": run, "question": name, "live": True} for name, found in kept
             ]
             if uses:
                 connection.execute(sa.insert(USES), uses)
@@ -109,7 +132,13 @@ class SqlBook:
             connection.execute(sa.update(CHAIN).where(CHAIN.c.id == event).values(head=_head(key, before, content)))
             return stopped
 
-        return self.store.transact(work)
+        stopped = self.store.transact(work)
+        self.known |= {
+            (self.dataset, one.key): Known(run, one.name, floors, one.sets, digests[one.name])
+            for one in admitted
+            if one.key not in stopped
+        }
+        return stopped
 
     def settle(self, run: str, agreed: Collection[str]) -> None:
         """Sets of questions that are not asked count no longer."""
@@ -117,6 +146,15 @@ class SqlBook:
         self.store.write(sa.update(USES).where(unasked).values(live=False))
 
     # -- small things ----------------------------------------------------------------------------------------------
+
+    def _digests(self, one: Asked, key: bytes, new: dict[str, RowSet]) -> tuple[str, ...]:
+        """Of its sets; those of a set that is not known to be kept go into `new`."""
+        held = self.known.get((self.dataset, one.key))
+        if held is not None and held.sets == one.sets:
+            return held.digests
+        found = tuple(_digest(rows, key) for rows in one.sets)
+        new |= dict(zip(found, one.sets, strict=True))
+        return found
 
     def _entries(self) -> tuple[KeyArray, KeyArray]:
         query = sa.select(ENTRIES.c.rows, ENTRIES.c.persons).where(ENTRIES.c.dataset == self.dataset)
@@ -156,7 +194,7 @@ class SqlBook:
         keys = {row[0]: int(row[1]) for row in connection.execute(sa.select(SETS.c.digest, SETS.c.id).where(same))}
         for found, values in wanted.items():
             if found not in keys:
-                keys[found] = _added(connection, SETS, {**values, "dataset": self.dataset})
+                keys[found] = _added(connection, SETS, {**values, "digest": found, "dataset": self.dataset})
         return keys
 
 
@@ -228,20 +266,23 @@ def _head(key: bytes, before: str, content: Any) -> str:
     return hmac.digest(key, before.encode() + canonical(content), "sha256").hex()
 
 
-def _packed(rows: RowSet, people: People, key: bytes) -> dict[str, Any]:
-    """A set as its table holds it; the digest is keyed."""
-    trace = trace_of(rows, people)
+def _digest(rows: RowSet, key: bytes) -> str:
+    """Keyed."""
     rows.rows.run_optimize()
-    raw = rows.rows.serialize()
     kind = f"{rows.track} {rows.population} ".encode()
+    return hashlib.blake2b(kind + rows.rows.serialize(), digest_size=24, key=key).hexdigest()
+
+
+def _packed(rows: RowSet, people: People) -> dict[str, Any]:
+    """A set as its table holds it, beside its digest."""
+    trace = trace_of(rows, people)
     return {
         "track": trace.track,
         "population": trace.population,
         "size": trace.size,
         "sample": trace.sample + trace.total.to_bytes(8, "big"),
         "prefix": (rows.rows & BitMap(range(GLANCE))).serialize(),
-        "rows": raw,
-        "digest": hashlib.blake2b(kind + raw, digest_size=24, key=key).hexdigest(),
+        "rows": rows.rows.serialize(),
     }
 
 

@@ -55,7 +55,14 @@ class Book(Protocol):
     def past(self, people: People, floors: Floors) -> Past:
         """Every set that counts."""
 
-    def record(self, run: str, charged: Sequence[str], admitted: Sequence[Asked]) -> frozenset[str]:
+    def knows(self, one: Asked, floors: Floors) -> bool:
+        """Whether this very question was admitted before under these floors, and all its sets count since then.
+
+        It asks for the same sums again, and what came after it was set against it. Another question on the same sets is
+        no such question: two of them may part what no single one does.
+        """
+
+    def record(self, run: str, charged: Sequence[str], admitted: Sequence[Asked], floors: Floors) -> frozenset[str]:
         """Charge questions by key (a key once) and keep the sets of those admitted; all or nothing, durable.
 
         Returns:
@@ -73,6 +80,16 @@ def judge(
 
     When this returns, the rest count as asked.
     """
+    new = [one for one in asked if not book.knows(one, floors)]
+    refused = _refused(book, rows, floors, new) if new else {}
+    if POPULATION in refused:
+        refused |= {one.name: refused[POPULATION] for one in asked}
+    stopped = book.record(run, charged, [one for one in asked if one.name not in refused], floors)
+    return {one.name: CAP for one in asked if one.key in stopped} | refused
+
+
+def _refused(book: Book, rows: Enrolled, floors: Floors, asked: Sequence[Asked]) -> dict[str, str]:
+    """Which of `asked` may not be asked after what is recorded and those before, and why."""
     past = book.past(rows.people, floors)
     past.everyone(rows.everyone)
     refused: dict[str, str] = {}
@@ -81,10 +98,7 @@ def judge(
         if why is not None:
             refused[one.name] = why
         past.close(admitted=why is None)
-    if POPULATION in refused:
-        refused |= {one.name: refused[POPULATION] for one in asked}
-    stopped = book.record(run, charged, [one for one in asked if one.name not in refused])
-    return {one.name: CAP for one in asked if one.key in stopped} | refused
+    return refused
 
 
 def _clash(past: Past, sets: Sequence[RowSet]) -> str | None:
@@ -142,9 +156,14 @@ class MemoryBook:
             past.add(key, trace_of(rows, people))
         return past
 
-    def record(self, run: str, charged: Sequence[str], admitted: Sequence[Asked]) -> frozenset[str]:
+    def knows(self, one: Asked, floors: Floors) -> bool:
+        """Nothing is known twice."""
+        del one, floors
+        return False
+
+    def record(self, run: str, charged: Sequence[str], admitted: Sequence[Asked], floors: Floors) -> frozenset[str]:
         """Keep the sets; nobody counts questions here."""
-        del charged
+        del charged, floors
         self.kept += [(run, one.name, rows) for one in admitted for rows in one.sets]
         return frozenset()
 
