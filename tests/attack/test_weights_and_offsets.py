@@ -130,6 +130,51 @@ def test_an_offset_silences_nobody():
     assert answered("glm", question, tables)  # it was the offset
 
 
+TIMES = [
+    ("cox", {"formula": "Surv(DAYS, DIED) ~ X + offset(O)", "strata": ["site"]}, 1.0),
+    ("parametric_survival", {"formula": "Surv(DAYS, DIED) ~ X + offset(O)", "distribution": "weibull"}, -1.0),
+    ("parametric_survival", {"formula": "Surv(DAYS, DIED) ~ X + offset(O)", "distribution": "exponential"}, -1.0),
+    ("ordinal", {"formula": "GRADE ~ X + offset(O)"}, 1.0),
+]
+
+
+@pytest.mark.parametrize(("kind", "question", "sign"), TIMES)
+def test_nor_does_one_of_times_or_levels(kind, question, sign):
+    """X is 1 at the target and at those whose offset takes them out of the risk sets, the hazards, the odds."""
+    tables = hidden(0.0, "poisson")
+    for table in tables:
+        table["GRADE"] = np.array(["low", "middle", "high"])[np.digitize(table["CHOL"], [170, 230])].astype(object)
+        table["O"] = sign * table["O"] * 4
+    assert refused(kind, question, tables)
+    for table in tables:
+        table["O"], table["X"] = np.zeros(ROWS), (np.arange(ROWS) % 3 == 0).astype(float)
+    assert answered(kind, question, tables)  # it was the offset
+
+
+@pytest.mark.parametrize(("kind", "question", "sign"), TIMES)
+def test_nor_is_an_offset_an_indicator_of_one(kind, question, sign):
+    tables = sites()
+    for table in tables:
+        table["X"], table["O"] = (np.arange(ROWS) % 3 == 0).astype(float), np.zeros(ROWS)
+        table["GRADE"] = np.array(["low", "middle", "high"])[np.digitize(table["CHOL"], [170, 230])].astype(object)
+    assert answered(kind, question, tables)
+    tables[0]["O"][TARGET] = -0.5
+    assert refused(kind, question, tables)
+
+
+def test_bare_an_offset_leaves_one_persons_time():
+    """Of the rows with X all but the target are silenced: their mean time is the target's own."""
+    tables = hidden(0.0, "poisson")
+    for table in tables:
+        table["O"] = -2 * table["O"]
+        table["DIED"] = np.where(table["X"] == 1.0, 0.0, table["DIED"])
+    tables[0]["DIED"][TARGET] = 1.0
+    question = {"formula": "Surv(DAYS, DIED) ~ X + offset(O)", "distribution": "exponential"}
+    mean = np.exp(sum(estimates(ask("parametric_survival", question, tables))))
+    assert mean == pytest.approx(tables[0]["DAYS"][TARGET], rel=1e-2)
+    assert refused("parametric_survival", question, tables)
+
+
 def test_ordinary_weights_and_offsets_are_answered():
     tables = sites()
     for seed, table in enumerate(tables):
@@ -138,3 +183,8 @@ def test_ordinary_weights_and_offsets_are_answered():
     weights = {"variable": "W", "kind": "sampling"}
     assert answered("glm", {"formula": "HIV ~ AGE + ARM", "family": "binomial", "weights": weights}, tables)
     assert answered("glm", {"formula": "DIED ~ AGE + ARM", "family": "poisson", "offset": "O"}, tables)
+    for seed, table in enumerate(tables):
+        table["O"] = np.round(np.random.default_rng(seed).normal(0, 0.3, ROWS), 2)
+    assert answered("cox", {"formula": "Surv(DAYS, DIED) ~ AGE + ARM", "offset": "O", "strata": ["site"]}, tables)
+    accelerated = {"formula": "Surv(DAYS, DIED) ~ AGE + ARM", "offset": "O", "distribution": "weibull"}
+    assert answered("parametric_survival", accelerated, tables)

@@ -141,6 +141,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
     ],
     "ordinal": [
         {"formula": "stage ~ age + arm", "release": ["vcov"]},
+        {"formula": "stage ~ age + arm + offset(exposure)"},
         {"formula": "stage ~ year + I(year^2)"},
         {
             "formula": "stage ~ age + arm",
@@ -201,6 +202,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"formula": "Surv(time, event) ~ age + arm", "distribution": "weibull", "release": ["vcov"]},
         {"formula": "Surv(time, event) ~ year + I(year^2) + stage", "distribution": "lognormal"},
         {"formula": "Surv(time, event) ~ arm", "distribution": "exponential"},
+        {"formula": "Surv(time, event) ~ arm + offset(exposure)", "distribution": "weibull"},
         {"formula": "Surv(entry, time, event) ~ age + arm", "distribution": "weibull"},
         {
             "formula": "Surv(entry, time, event) ~ year + I(year^2) + arm",
@@ -307,6 +309,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
     ],
     "cox": [
         {"formula": "Surv(time, event) ~ age + arm + stage"},
+        {"formula": "Surv(time, event) ~ age + arm", "offset": "exposure"},
         {"formula": "Surv(time, event) ~ age + arm", "ties": "breslow", "strata": ["region"]},
         {"formula": "Surv(time, event) ~ age + arm", "grid": {"every": 25, "to": 150}, "robust": True},
         {
@@ -432,6 +435,7 @@ SITE_STRATA: dict[str, list[dict[str, Any]]] = {
         },
         {"formula": "Surv(entry, time, event) ~ age + arm", "strata": ["site"], "zph": "km"},
         {"formula": "Surv(time, event) ~ age + arm + site"},
+        {"formula": "Surv(entry, time, event) ~ age + arm + offset(exposure)", "strata": ["site"]},
     ],
 }
 

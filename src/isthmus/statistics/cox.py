@@ -9,7 +9,7 @@ takes hazards of the sites as proportional and would tell the risk sets of each.
 
 `Surv(entry, time, event)`: rows are at risk after their entry, up to their time. `weights` are case weights as
 `coxph`'s: `frequency` (whole numbers: a row stands for w rows), `precision` (its own errors) or `sampling` (robust
-errors always). A row without weight is left out. On a grid a row enters at the start of the bin of its entry.
+errors always). A row without weight is left out. `offset` adds to the linear predictor, as `coxph`'s `offset()`, in concordance too. On a grid a row enters at the start of the bin of its entry.
 
 Result keys: `terms`, `fit` (loglik, loglik_null, score, wald, events, concordance and concordance_error: null unless asked for, ties), `n`, `events`,
 `reference`, `conf_level`, `test` (`z`), `error` (`model`, `robust`: Lin and Wei's sandwich, as
@@ -67,7 +67,7 @@ class Cox:
     """Arguments of `cox`.
 
     `formula`: `Surv(time, event) ~ terms` or `Surv(entry, time, event) ~ terms` (with `strata(...)` if liked);
-    `weights`: {variable, kind}; `cluster`: a variable whose values group the rows of a site, or `site` with 10 sites or
+    `weights`: {variable, kind}; `offset`: a variable added to the linear predictor, as `offset(...)` in the formula; `cluster`: a variable whose values group the rows of a site, or `site` with 10 sites or
     more; `contrasts`: name -> {term: weight};
     `tests`: name -> terms tested jointly; `robust: true` gives Lin and Wei's errors; `zph`: the test of
     proportional hazards over time, its logarithm, the survival curve or the rank; `concordance: true` (sites as strata only); `release: [vcov]`
@@ -81,6 +81,7 @@ class Cox:
     weights: Weighting | None = None
     robust: bool = False
     cluster: str | None = None
+    offset: str | None = None
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
     zph: Literal["identity", "log", "km", "rank"] | None = None
@@ -94,12 +95,12 @@ def _formula(question: Cox) -> tuple[Formula, Surv]:
         raise Invalid("E-FORMULA", "a cox model has `Surv(time, event)` on the left", "or `Surv(entry, time, event)`")
     if len({formula.surv.entry, formula.surv.time, formula.surv.event}) < 3:
         raise Invalid("E-FORMULA", "entry, time and event of `Surv` are different variables")
-    if formula.offset:
-        raise Invalid("E-FORMULA", "a cox model takes no offset() here")
     by_site = _by_site(question)
     if by_site and "baseline" in question.release:
         hint = "ask for one baseline on a grid"
         raise Invalid("E-NOT-OFFERED", "with sites as strata a baseline hazard is a site's own result", hint)
+    if weighting.offsets(question.offset, formula) and "baseline" in question.release:
+        raise Invalid("E-NOT-OFFERED", "a baseline hazard is told of models without an offset", "leave one of them out")
     if question.concordance and not by_site:
         hint = "use strata: [site]: concordance within sites"
         raise Invalid("E-NOT-OFFERED", "concordance over sites needs ranks over sites", hint)
@@ -118,6 +119,10 @@ def _cluster(question: Cox) -> str | None:
     return weighting.cluster_of(question.cluster, parse(question.formula))
 
 
+def _offsets(question: Cox) -> tuple[str, ...]:
+    return weighting.offsets(question.offset, parse(question.formula))
+
+
 def _by_site(question: Cox) -> bool:
     return "site" in _strata(question)
 
@@ -132,7 +137,8 @@ def _needs(question: Cox) -> Needs:
     named = tuple(name for name in _strata(question) if name != "site")
     entry = () if surv.entry is None else (surv.entry,)
     times = (surv.time, *entry) if _gridded(question) else ()
-    numbers = (surv.time, surv.event, *entry, *weighting.read(question.weights))
+    more = (*weighting.read(question.weights), *weighting.offsets(question.offset, formula))
+    numbers = tuple(dict.fromkeys((surv.time, surv.event, *entry, *more)))
     keys = weighting.keys(_cluster(question))
     return Needs(numbers=numbers, categories=named, formula=formula, times=times, keys=keys)
 
@@ -170,6 +176,7 @@ def cox_model(question: Cox, setting: Setting) -> Model:
         concordance=question.concordance,
         edges=() if grid is None else grid.edges,
         baseline="baseline" in question.release,
+        offset=bool(_offsets(question)),
     )
 
 
@@ -186,7 +193,8 @@ def _prepare(question: Cox, setting: Setting, inputs: Inputs) -> Rows:
     strata = _strata(question)
     stratum = survival.strata_codes(strata, setting.levels, inputs.codes, inputs.rows)
     count = survival.strata_count(strata, setting.levels)
-    told = Told(time, event > 0.0, stratum, entry, weight, _clusters(question, inputs))
+    offset = weighting.offset_of(_offsets(question), inputs, setting.dictionary)
+    told = Told(time, event > 0.0, stratum, entry, weight, _clusters(question, inputs), offset)
     rows = cox_rows.sorted_rows(inputs.design, told, count)
     if _by_site(question):
         cox_blocks.own_blocks(rows)

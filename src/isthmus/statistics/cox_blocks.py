@@ -71,8 +71,8 @@ class Blocks:
     `segments`: who had the event, who left then without or before the next; `bounds`: (strata + 1,) first block of each
     stratum; `begin`, `end`: (strata,) its rows that left at its first event or later; `company`: (n,) rows at risk at an event
     beside another, None where that is all of these; `index`: tied pairs; `late`: late entries or None.
-    Of the events among them: `x` (p,) their columns and `died` (strata,) their weights, summed. `alone`: log-likelihood of
-    weighted events without company.
+    Of the events among them: `x` (p,) their columns and `died` (strata,) their weights, summed. `alone`: what of the
+    log-likelihood knows no coefficient: weighted events without company, offsets of events.
     """
 
     segments: Segments
@@ -135,7 +135,7 @@ def _blocks(rows: Rows) -> Blocks:
     strata = np.arange(rows.strata)
     begin, end = _begin(segments, bounds, rows.size), np.searchsorted(rows.stratum, strata, side="right")
     index, died = _died(rows, np.flatnonzero(event), np.searchsorted(distinct, cell[event]), len(distinct))
-    x, alone = summed(rows, np.flatnonzero(event)), _alone(rows, event)
+    x, alone = summed(rows, np.flatnonzero(event)), _alone(rows, event) + offset_of(rows, np.flatnonzero(event))
     return Blocks(segments, bounds, begin, np.maximum(begin, end), company, index, late, x, died, alone)
 
 
@@ -158,6 +158,14 @@ def summed(rows: Rows, at: Any) -> FloatArray:
     """(p,) columns summed over the rows at some positions, with their weights."""
     weight = None if rows.weight is None else rows.weight[at]
     return np.array([line[at].sum() if weight is None else line[at] @ weight for line in rows.columns])
+
+
+def offset_of(rows: Rows, at: Any) -> float:
+    """Offsets summed over the rows at some positions, with their weights."""
+    if rows.told.offset is None:
+        return 0.0
+    found = rows.told.offset[at]
+    return float(found.sum() if rows.weight is None else found @ rows.weight[at])
 
 
 def _alone(rows: Rows, event: Any) -> float:

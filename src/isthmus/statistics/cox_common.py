@@ -18,7 +18,7 @@ from isthmus.evidence import Weights, weights_of
 from isthmus.statistics import cox_robust, cox_rows, survival
 from isthmus.statistics.chunks import Guard, pieces
 from isthmus.statistics.contract import Grid
-from isthmus.statistics.cox_blocks import Late, exposed, exposures, summed
+from isthmus.statistics.cox_blocks import Late, exposed, exposures, offset_of, summed
 from isthmus.statistics.cox_rows import Rows
 from isthmus.statistics.cox_sums import Columns, Segments, gram, joined, picked_sums, segment_sums
 from isthmus.summary import FloatArray, IntArray
@@ -32,7 +32,7 @@ class Placed:
     """Sorted rows in blocks between pooled event times, of which `map` (cells,) tells.
 
     `late`: rows that entered after the first step of their stratum; None where the question has no entry. Of the events:
-    `x` (p,) their columns and `died` their weights, summed.
+    `x` (p,) their columns, `died` their weights and `offset` their offsets, summed.
     """
 
     map: FloatArray
@@ -40,6 +40,7 @@ class Placed:
     late: Late | None
     x: FloatArray
     died: float
+    offset: float
 
 
 def cells(rows: Rows, name: str, grid: Grid) -> Any:
@@ -98,7 +99,8 @@ def risk_sums(rows: Rows, cell: Any, params: Params) -> tuple[dict[str, Any], We
     for sums in (s, d):
         sums[:-1] /= scale[:, None]
     found = {"s0": s[-1], "s1": s[:-1], "d0": d[-1], "d1": d[:-1]}
-    return found | {"event_x": x.summed(placed.x, placed.died) / scale}, weights_of(risk, size)
+    found |= {"event_x": x.summed(placed.x, placed.died) / scale, "event_offset": placed.offset}
+    return found, weights_of(risk, size)
 
 
 def at_round(rows: Rows, cell: Any, params: Params) -> tuple[Columns, FloatArray, Placed, FloatArray]:
@@ -147,7 +149,14 @@ def _placed(rows: Rows, cell: Any, params: Params) -> Placed:
         tied = np.zeros(rows.size, dtype=np.bool_)
         tied[died] = True
         total = float(died.size if rows.weight is None else rows.weight[died].sum())
-        kept = Placed(wanted, Segments.of(block_of[cell], tied), _late(rows, block_of), summed(rows, died), total)
+        kept = Placed(
+            wanted,
+            Segments.of(block_of[cell], tied),
+            _late(rows, block_of),
+            summed(rows, died),
+            total,
+            offset_of(rows, died),
+        )
         rows.kept["placed"] = kept
     return kept
 

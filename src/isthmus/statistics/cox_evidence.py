@@ -14,6 +14,7 @@ from isthmus.statistics.cox_model import Model
 from isthmus.statistics.cox_rows import Rows
 from isthmus.summary import FloatArray, IntArray
 
+SILENT = 50.0  # an offset this far below the largest leaves nothing of a row
 ROUNDING = 2.0**-40  # of the largest value: a column constant within each stratum leaves no more than this
 Marks = list[tuple[str, FloatArray]]
 
@@ -25,24 +26,37 @@ def cox_evidence(model: Model, every: Rows, grid: Grid | None, beside: Any = Non
     where the risk sets are not Cox's): of the others the likelihood says nothing, and many of them would hide those few
     whose risk sets say something.
     """
-    rows = every
+    rows = whole = _lightened(every)
     if model.late and grid is None:
         kept = cox_blocks.in_company(every) if beside is None else beside
-        rows = Rows(every.columns[:, kept], every.centre, every.told.taken(kept), every.strata)
+        rows = Rows(every.columns[:, kept], every.centre, whole.told.taken(kept), every.strata)
     own, event = _leverage(rows), rows.event.astype(np.float64)
     columns = rows.columns + rows.centre[:, None]
     found = indicators.design_evidence(model.design, columns, (model.event, event), own, rows.weight)
     marks = indicators.marked(model.design, columns)
     found = weighting.with_weights(_within_strata(model, rows, found, marks), every.weight, every.silent)
-    if rows is not every:
+    if rows is not whole:
         beside_another = np.array([rows.size], dtype=np.int64)
         supports = {**found.supports, "rows at risk beside another": beside_another}
         fits = {"rows at risk beside another": (rows.size, model.fitted)}
         found = replace(found, rows=every.size, supports=supports, fits=fits)
+    if every.told.offset is not None:
+        sides = {**found.sides, "unusual offset": unusual.unusual(every.told.offset)}
+        found = replace(found, sides=sides)
     found = replace(found, parameters=model.fitted)
     if model.cluster not in {None, sandwich.SITE}:
         found = replace(found, supports={**found.supports, "clusters": cox_rows.clusters(rows)})
     return found if grid is None else _by_steps(model, rows, grid, (found, marks))
+
+
+def _lightened(rows: Rows) -> Rows:
+    """A row weighs in risk sets as its weight times what its offset leaves of it beside the largest."""
+    offset = rows.told.offset
+    if offset is None or not rows.size:
+        return rows
+    left = np.exp(np.maximum(offset - float(offset.max()), -SILENT))
+    weight = left if rows.weight is None else left * rows.weight
+    return replace(rows, told=replace(rows.told, weight=weight), kept={})
 
 
 def _leverage(rows: Rows) -> float:

@@ -139,6 +139,8 @@ def fit_common(model: Model) -> Flow:
         if not bool(np.all(s0 > 0.0)):  # risks so far apart that the last risk set rounds to nothing
             raise diverged(here, coefficients, coefficients, model.design.names)
         sets = RiskSets.of(model.ties, blocks, s0, pooled)
+        if model.offset:
+            sets = replace(sets, event_offset=float(pooled["event_offset"][0]))
         latest[:] = [(sets, coefficients)]
         gram = yield Round(cox_model.hazard_layout(model), {"step": "hazard", **base, **sets.hazards(sets.sums)})
         information = gram["gram"] - sets.squares(sets.sums)

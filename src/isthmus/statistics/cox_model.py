@@ -19,7 +19,7 @@ WeightKind = Literal["frequency", "precision", "sampling"]
 class Model:
     """Public facts of one Cox model. `steps`: of a common grid per stratum; 0 with sites as strata.
 
-    `weighting`: kind of case weights or None; `late`: rows have an entry; `cluster`: what errors are clustered by. `zph`,
+    `weighting`: kind of case weights or None; `late`: rows have an entry; `offset`: the linear predictor has one; `cluster`: what errors are clustered by. `zph`,
     `concordance`, `baseline`: what is asked beside the fit; `edges` of the common grid.
     """
 
@@ -40,6 +40,7 @@ class Model:
     concordance: bool = False
     edges: tuple[float, ...] = ()
     baseline: bool = False
+    offset: bool = False
 
     @property
     def size(self) -> int:
@@ -106,6 +107,7 @@ def risk_layout(model: Model, blocks: int) -> Layout:
             Field(name="s0", shape=(blocks,), kind="risk_set"),
             Field(name="s1", shape=(size, blocks), kind="risk_set"),
             *(tied if model.ties == "efron" else ()),
+            *_when(model.offset, Field(name="event_offset", shape=(1,), kind="sum")),
         )
     )
 

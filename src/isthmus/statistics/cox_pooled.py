@@ -95,6 +95,7 @@ class RiskSets:
     d1: FloatArray
     event_x: FloatArray
     sums: TieSums
+    event_offset: float = 0.0
 
     @classmethod
     def of(cls, ties: Ties, blocks: EventBlocks, s0: FloatArray, pooled: Any) -> RiskSets:
@@ -108,7 +109,7 @@ class RiskSets:
 
     def loglik(self, coefficients: FloatArray) -> float:
         """Log partial likelihood."""
-        return linear.dot(coefficients, self.event_x) - self.sums.logs
+        return linear.dot(coefficients, self.event_x) + self.event_offset - self.sums.logs
 
     def score(self) -> FloatArray:
         """Gradient (p,)."""

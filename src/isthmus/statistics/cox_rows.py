@@ -17,7 +17,7 @@ FEW = 15  # rows
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a row says beside its columns, all (n,): `entry`, `weight` and `cluster` where the question has them."""
+    """What a row says beside its columns, all (n,): `entry`, `weight`, `cluster` and `offset` where the question has them."""
 
     time: FloatArray
     event: Any
@@ -25,11 +25,12 @@ class Told:
     entry: FloatArray | None = None
     weight: FloatArray | None = None
     cluster: Any = None
+    offset: FloatArray | None = None
 
     def taken(self, at: Any) -> Told:
         """The rows `at`."""
-        entry, weight, cluster = (None if v is None else v[at] for v in (self.entry, self.weight, self.cluster))
-        return Told(self.time[at], self.event[at], self.stratum[at], entry, weight, cluster)
+        more = (None if v is None else v[at] for v in (self.entry, self.weight, self.cluster, self.offset))
+        return Told(self.time[at], self.event[at], self.stratum[at], *more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,8 @@ def columns(rows: Rows, params: Params, shift: FloatArray | None = None) -> tupl
     """Columns in the round's coordinates up to `scale` (p,), by which sums are divided (exactly: powers of two); moved by `shift` (p,)."""
     scale = np.asarray(params["scale"])
     if "rotation" not in params:
-        return Columns(rows.columns, shift), scale
-    return Columns(rows.columns, shift, params["rotation"] / scale), np.ones_like(scale)
+        return Columns(rows.columns, shift, offset=rows.told.offset), scale
+    return Columns(rows.columns, shift, params["rotation"] / scale, rows.told.offset), np.ones_like(scale)
 
 
 def clusters(rows: Rows) -> IntArray:

@@ -15,11 +15,15 @@ from isthmus.summary import FloatArray
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Columns (p, n) in the coordinates of a round, made where they are used: `base` moved by `shift` (p,), then turned by `turn` (p, p)."""
+    """Columns (p, n) in the coordinates of a round, made where they are used: `base` moved by `shift` (p,), then turned by `turn` (p, p).
+
+    `offset` (n,): of the linear predictor.
+    """
 
     base: FloatArray
     shift: FloatArray | None = None
     turn: FloatArray | None = None
+    offset: FloatArray | None = None
 
     def at(self, rows: slice | Any) -> FloatArray:
         """(p, rows) of a slice, which may be a view, or of positions."""
@@ -32,11 +36,13 @@ class Columns:
         return found if self.turn is None else self.turn @ found
 
     def predictor(self, coefficients: FloatArray) -> FloatArray:
-        """(n,) products of the columns with `coefficients` (p,)."""
+        """(n,) products of the columns with `coefficients` (p,), and the offset."""
         plain = coefficients if self.turn is None else coefficients @ self.turn
         found: FloatArray = plain @ self.base
         if self.shift is not None:
             found += plain @ self.shift
+        if self.offset is not None:
+            found += self.offset
         return found
 
 

@@ -130,8 +130,7 @@ def _family(question: Glm) -> Family:
 
 
 def _offsets(question: Glm, formula: Formula) -> tuple[str, ...]:
-    stated = () if question.offset is None else (question.offset,)
-    return tuple(dict.fromkeys((*formula.offset, *stated)))
+    return weighting.offsets(question.offset, formula)
 
 
 def _model(question: Glm, setting: Setting) -> Model:
@@ -175,8 +174,7 @@ def _prepare(question: Glm, setting: Setting, inputs: Inputs) -> Rows:
     y = inputs.numbers[str(formula.response)]
     check_outcome(question.family, str(formula.response), y)
     prior = weighting.prior_of(question.weights, inputs)
-    offsets = [inputs.numbers[name] for name in _offsets(question, formula)]
-    total = None if not offsets else np.sum(np.array(offsets), axis=0)
+    total = weighting.offset_of(_offsets(question, formula), inputs)
     strata = _strata(question, formula)
     stratum = survival.strata_codes(strata, setting.levels, inputs.codes, inputs.rows) if strata else None
     return Rows(inputs.design, y, prior, total, weighting.clusters_of(inputs), stratum)

@@ -17,7 +17,7 @@ from isthmus.evidence import Counts, Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Design, Formula, no_site, parse
-from isthmus.statistics import coordinates, implied, indicators, linear, sandwich, weighting
+from isthmus.statistics import coordinates, implied, indicators, linear, sandwich, unusual, weighting
 from isthmus.statistics.contract import CodeArray, Estimate, Flow, Inputs, Round, Setting
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.newton import ABSURD, MAX_ROUNDS, MOVING, STEP, must_halve, newton_step
@@ -25,6 +25,7 @@ from isthmus.statistics.sandwich import Errors
 from isthmus.statistics.weighting import Weighting
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
+SILENT = 50.0  # an offset this far from the usual one leaves nothing of a row
 FINE = 1024.0  # starting values are multiples of 1 / FINE: the last bits of a logarithm differ between machines
 Pooled = Generator[Round, Summary, Any]
 
@@ -67,13 +68,14 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One site's rows that have a weight: `columns` (p, rows), the level, weight and cluster of each; `silent` more have none."""
+    """One site's rows that have a weight: `columns` (p, rows), the level, weight, cluster and offset of each; `silent` more have no weight."""
 
     columns: FloatArray
     codes: CodeArray
     prior: FloatArray | None = None
     cluster: Any = None
     silent: int = 0
+    offset: FloatArray | None = None
 
     @property
     def size(self) -> int:
@@ -101,7 +103,7 @@ def read(formula: str, kind: str) -> Formula:
     found = no_site(parse(formula), "take `country` as a term, or fit a glm of each cut of the outcome")
     if found.response is None or found.surv is not None:
         raise Invalid("E-FORMULA", f"{kind} has one outcome on the left", "write `outcome ~ terms`")
-    if found.strata or found.offset:
+    if found.strata or (found.offset and kind != "ordinal"):
         raise Invalid("E-FORMULA", f"{kind} takes no strata() or offset()", "add the variable as a term")
     return found
 
@@ -123,21 +125,22 @@ def model_of(kind: str, formula: Formula, setting: Setting, errors: Errors) -> M
     return Model(kind, outcome, tuple(levels), design, setting.dictionary, kind == "ordinal", errors)
 
 
-def rows_of(model: Model, inputs: Inputs, weights: Weighting | None) -> Rows:
+def rows_of(model: Model, inputs: Inputs, weights: Weighting | None, offsets: tuple[str, ...] = ()) -> Rows:
     """A site's rows with a weight."""
     if inputs.design is None:
         raise Invalid("E-DESIGN", f"{model.kind} needs a design")
     prior, cluster = weighting.prior_of(weights, inputs), weighting.clusters_of(inputs)
-    every, at = Rows(inputs.design, inputs.codes[model.outcome], prior, cluster), weighting.heavy(prior)
+    offset, at = weighting.offset_of(offsets, inputs), weighting.heavy(prior)
+    every = Rows(inputs.design, inputs.codes[model.outcome], prior, cluster, 0, offset)
     if at is None:
         return every
-    columns, (own, groups) = inputs.design[:, at], (weighting.taken(v, at) for v in (prior, cluster))
-    return Rows(columns, every.codes[at], own, groups, every.size - at.size)
+    columns, (own, groups, offset) = inputs.design[:, at], (weighting.taken(v, at) for v in (prior, cluster, offset))
+    return Rows(columns, every.codes[at], own, groups, every.size - at.size, offset)
 
 
 def evidence(model: Model, rows: Rows) -> Evidence:
     """The design, and of each level of the outcome who has it, alone and with each indicator; light rows count for less."""
-    weights = weighting.relative(rows.prior)
+    weights = _weights(rows)
     own = weighting.leverage(rows.columns, weights)
     found = indicators.design_evidence(model.design, rows.columns, None, own, weights)
     cells: dict[str, IntArray] = {}
@@ -147,9 +150,20 @@ def evidence(model: Model, rows: Rows) -> Evidence:
         here = indicators.design_evidence(model.design, rows.columns, outcome, 0.0, weights)
         cells |= here.cells
         sides |= here.sides
+    if rows.offset is not None:
+        sides["unusual offset"] = unusual.unusual(rows.offset)
     found = replace(found, cells=cells, sides=sides, parameters=model.size)
     found = weighting.with_weights(found, rows.prior, rows.silent)
     return weighting.with_clusters(found, model.errors, rows.size, rows.cluster)
+
+
+def _weights(rows: Rows) -> FloatArray | None:
+    """How much each row can weigh: its prior weight, times what its offset leaves of it; largest 1."""
+    found = weighting.relative(rows.prior)
+    if rows.offset is None or not rows.size:
+        return found
+    left = np.exp(-np.minimum(np.abs(rows.offset - unusual.middle(rows.offset)), SILENT))
+    return left if found is None else left * found
 
 
 def start_layout(model: Model) -> Layout:

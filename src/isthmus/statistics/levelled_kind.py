@@ -33,11 +33,13 @@ def statistic(kind: str, question: type[Any]) -> Statistic:
 
     def needs(asked: Asked) -> Needs:
         formula = levelled.read(asked.formula, kind)
-        numbers, keys = weighting.read(asked.weights), weighting.keys(weighting.cluster_of(asked.cluster, formula))
+        keys = weighting.keys(weighting.cluster_of(asked.cluster, formula))
+        numbers = tuple(dict.fromkeys((*weighting.read(asked.weights), *formula.offset)))
         return Needs(numbers=numbers, categories=(str(formula.response),), formula=formula, keys=keys)
 
     def prepare(asked: Asked, setting: Setting, inputs: Inputs) -> Rows:
-        return levelled.rows_of(model(asked, setting), inputs, asked.weights)
+        offsets = levelled.read(asked.formula, kind).offset
+        return levelled.rows_of(model(asked, setting), inputs, asked.weights, offsets)
 
     def evidence(asked: Asked, setting: Setting, prepared: Rows) -> Evidence:
         return levelled.evidence(model(asked, setting), prepared)

@@ -51,7 +51,9 @@ def _evaluated(
     for piece in pieces(rows.size):
         z, codes = _turned(rows.columns[:, piece], params), rows.codes[piece]
         if model.ordered:
-            yield piece, z, *_ordered(coefficients[:cuts, None] - coefficients[cuts:] @ z[1:], codes)
+            eta = coefficients[cuts:] @ z[1:]
+            eta = eta if rows.offset is None else eta + rows.offset[piece]
+            yield piece, z, *_ordered(coefficients[:cuts, None] - eta, codes)
         else:
             yield piece, z, *_baseline(coefficients.reshape(cuts, -1) @ z, codes)
 

@@ -26,7 +26,7 @@ from isthmus.statistics.weighting import Weighting
 class Ordinal:
     """Arguments of `ordinal`.
 
-    `formula`: `outcome ~ terms`, the outcome a category with ordered levels, `cluster(...)` allowed;
+    `formula`: `outcome ~ terms`, the outcome a category with ordered levels, `cluster(...)` and `offset(...)` allowed;
     `weights`: {variable, kind}; `robust: HC0`; `cluster`: a variable whose values group the rows of a site, or `site`
     with 10 sites or more; `contrasts`: name -> {term: weight}; `tests`: name -> terms tested jointly;
     `release: [vcov]` shows the covariance matrix.

@@ -54,6 +54,9 @@ from isthmus.statistics.sandwich import Errors
 from isthmus.statistics.show import size
 from isthmus.statistics.summaries import filled
 from isthmus.statistics.weighting import Weighting
+from isthmus.summary import FloatArray
+
+SILENT = 50.0  # an offset this far above the smallest leaves nothing of a row
 
 
 @record
@@ -62,7 +65,7 @@ class ParametricSurvival:
 
     `formula`: `Surv(time, event) ~ terms` or `Surv(entry, time, event) ~ terms`; `cuts`: where the hazard of
     `piecewise_exponential` changes, increasing (a time at a cut ends the interval before it); `weights`: {variable,
-    kind}; `robust: true`; `cluster`: a variable whose values group the rows of a site, or `site` with 10 sites or more;
+    kind}; `offset`: a variable added to the linear predictor, not of `piecewise_exponential`; `robust: true`; `cluster`: a variable whose values group the rows of a site, or `site` with 10 sites or more;
     `contrasts`: name -> {term: weight}; `tests`: name -> terms tested jointly; `release: [vcov]` shows the covariance matrix.
     """
 
@@ -72,6 +75,7 @@ class ParametricSurvival:
     weights: Weighting | None = None
     robust: bool = False
     cluster: str | None = None
+    offset: str | None = None
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
     release: tuple[Literal["vcov"], ...] = ()
@@ -88,15 +92,16 @@ def _formula(question: ParametricSurvival) -> tuple[Formula, Surv]:
         raise Invalid("E-FORMULA", "a parametric_survival model has `Surv(time, event)` on the left", hint)
     if len({formula.surv.entry, formula.surv.time, formula.surv.event}) < 3:
         raise Invalid("E-FORMULA", "entry, time and event of `Surv` are different variables")
-    if not formula.intercept:
-        raise Invalid("E-FORMULA", "a parametric_survival model has an intercept", "leave `- 1` out")
-    if formula.offset or formula.strata:
-        raise Invalid("E-FORMULA", "a parametric_survival model takes no offset() or strata()")
+    if not formula.intercept or formula.strata:
+        text = "a parametric_survival model has an intercept and no strata()"
+        raise Invalid("E-FORMULA", text, "leave `- 1` out; take the stratum as a term")
     if not _pieces(question):
         if question.cuts:
             hint = "state distribution: piecewise_exponential, or leave cuts out"
             raise Invalid("E-GRID", f"{question.distribution} has no cuts", hint)
         return replace(formula, surv=None), formula.surv  # for a design with an intercept, which a Surv() has not
+    if weighting.offsets(question.offset, formula):
+        raise Invalid("E-FORMULA", "piecewise_exponential takes no offset", "split the rows: a poisson glm has one")
     piecewise_exponential.checked(question.cuts)
     if not formula.terms:
         raise Invalid("E-FORMULA", "a piecewise_exponential model needs a term", "`rate` gives rates alone")
@@ -106,7 +111,8 @@ def _formula(question: ParametricSurvival) -> tuple[Formula, Surv]:
 def _needs(question: ParametricSurvival) -> Needs:
     formula, surv = _formula(question)
     entry = () if surv.entry is None else (surv.entry,)
-    numbers = (*entry, surv.time, surv.event, *weighting.read(question.weights))
+    more = (*weighting.read(question.weights), *weighting.offsets(question.offset, formula))
+    numbers = tuple(dict.fromkeys((*entry, surv.time, surv.event, *more)))
     return Needs(numbers=numbers, formula=formula, keys=weighting.keys(_errors(question).cluster))
 
 
@@ -161,7 +167,7 @@ def _models(question: ParametricSurvival, setting: Setting) -> tuple[Model, ...]
 
 
 def _prepare(question: ParametricSurvival, setting: Setting, inputs: Inputs) -> Rows | cox_rows.Rows:
-    _, surv = _formula(question)
+    formula, surv = _formula(question)
     if inputs.design is None:
         raise Invalid("E-DESIGN", "a parametric_survival model needs a design")
     time, event = inputs.numbers[surv.time], inputs.numbers[surv.event]
@@ -176,12 +182,15 @@ def _prepare(question: ParametricSurvival, setting: Setting, inputs: Inputs) -> 
         told = cox_rows.Told(time, event > 0.0, np.zeros(inputs.rows, dtype=np.intp), entry, prior, cluster)
         return cox_rows.sorted_rows(inputs.design, told, 1)
     design, at = inputs.design, weighting.heavy(prior)
+    offset = weighting.offset_of(weighting.offsets(question.offset, formula), inputs)
     if at is not None:
         design, time, event = design[:, at], time[at], event[at]
-        entry, prior, cluster = (weighting.taken(v, at) for v in (entry, prior, cluster))
+        entry, prior, cluster, offset = (weighting.taken(v, at) for v in (entry, prior, cluster, offset))
     late = np.flatnonzero(entry > 0.0) if entry is not None else np.zeros(0, dtype=np.intp)
-    log_entry = np.log(entry[late]) if entry is not None else np.zeros(0)
-    return Rows(design, np.log(time), event, late, log_entry, prior, cluster, inputs.rows - time.size)
+    log_entry, logs = np.log(entry[late]) if entry is not None else np.zeros(0), np.log(time)
+    if offset is not None:
+        logs, log_entry = logs - offset, log_entry - offset[late]
+    return Rows(design, logs, event, late, log_entry, prior, cluster, inputs.rows - time.size, offset)
 
 
 def _evidence(question: ParametricSurvival, setting: Setting, prepared: Any) -> Evidence:
@@ -189,7 +198,7 @@ def _evidence(question: ParametricSurvival, setting: Setting, prepared: Any) -> 
     if isinstance(prepared, cox_rows.Rows):
         return piecewise_exponential.evidence(_pieces_model(question, setting), prepared, question.cuts)
     model, (_, surv), y = _models(question, setting)[0], _formula(question), prepared.log_time
-    columns, outcome, weights = prepared.columns, (surv.event, prepared.event), weighting.relative(prepared.prior)
+    columns, outcome, weights = prepared.columns, (surv.event, prepared.event), _weights(prepared)
     own = weighting.leverage(columns, weights)
     found = indicators.design_evidence(model.design, columns, outcome, own, weights, (surv.time, y))
     found = weighting.with_weights(replace(found, parameters=model.free), prepared.prior, prepared.silent)
@@ -204,8 +213,19 @@ def _evidence(question: ParametricSurvival, setting: Setting, prepared: Any) -> 
         sides |= {f"unusual {surv.entry}": np.array([unusual.away(prepared.log_entry)], dtype=np.int64)}
         for name, mark in indicators.marked(model.design, prepared.columns):
             sides[f"late by {surv.entry} x {name}"] = _late(prepared, mark)
+    if prepared.offset is not None:
+        sides["unusual offset"] = unusual.unusual(prepared.offset)
     made = np.abs(y - unusual.middle(y)) * (1.0 if weights is None else weights)
     return replace(found, supports=supports, sides=sides, sums={**found.sums, surv.time: made})
+
+
+def _weights(rows: Rows) -> FloatArray | None:
+    """How much each row can weigh: its weight, times what its offset leaves of it beside the smallest; largest 1."""
+    found = weighting.relative(rows.prior)
+    if rows.offset is None or not rows.size:
+        return found
+    left = np.exp(np.maximum(float(rows.offset.min()) - rows.offset, -SILENT))
+    return left if found is None else left * found
 
 
 def _late(rows: Rows, mark: Any) -> Any:

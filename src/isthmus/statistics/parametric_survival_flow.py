@@ -58,9 +58,9 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One site's rows: `columns` (p, n), the logarithm of the time, and whether it ended in the event.
+    """One site's rows: `columns` (p, n), the logarithm of the time less the `offset`, and whether it ended in the event.
 
-    `late`: positions of the rows with an entry above 0, `log_entry` its logarithm there; `prior`, `cluster`: weights
+    `late`: positions of the rows with an entry above 0, `log_entry` the same of it; `prior`, `cluster`: weights
     above 0 and clusters (n,) where the question has them; `silent` more rows have no weight.
     """
 
@@ -72,11 +72,17 @@ class Rows:
     prior: FloatArray | None = None
     cluster: Any = None
     silent: int = 0
+    offset: FloatArray | None = None
 
     @property
     def size(self) -> int:
         """Rows."""
         return int(self.log_time.size)
+
+    @property
+    def logs(self) -> FloatArray:
+        """(n,) logarithms of the times themselves."""
+        return self.log_time if self.offset is None else self.log_time + self.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,7 @@ def newton_sums(model: Model, rows: Rows, params: Params) -> tuple[dict[str, Any
     if model.free > model.size:
         score[-1] -= event.sum()
     values: dict[str, Any] = {
-        "loglik": float(loglik.sum()) - float(event @ (rows.log_time + float(params["log_scale"]))),
+        "loglik": float(loglik.sum()) - float(event @ (rows.logs + float(params["log_scale"]))),
         "score": score,
         "gram": (u * h) @ u.T,
         "correction": u @ g if model.free > model.size else np.zeros(len(u)),

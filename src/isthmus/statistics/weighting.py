@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from isthmus.evidence import Evidence
+from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula
 from isthmus.model.record import record
-from isthmus.statistics import indicators, sandwich, unusual
+from isthmus.statistics import coordinates, indicators, sandwich, unusual
 from isthmus.statistics.contract import Inputs
 from isthmus.statistics.sandwich import Errors
 from isthmus.summary import FloatArray
@@ -63,6 +65,20 @@ def errors_of(question: Stated, formula: Formula) -> Errors:
 def read(weighting: Weighting | None) -> tuple[str, ...]:
     """The number that a question reads."""
     return () if weighting is None else (weighting.variable,)
+
+
+def offsets(stated: str | None, formula: Formula) -> tuple[str, ...]:
+    """Variables added to the linear predictor, of the formula and beside it."""
+    return tuple(dict.fromkeys((*formula.offset, *(() if stated is None else (stated,)))))
+
+
+def offset_of(names: Sequence[str], inputs: Inputs, dictionary: Codebook | None = None) -> FloatArray | None:
+    """(rows,) their sum, or None; with a `dictionary` about the middle of its ranges, where a constant does not matter."""
+    if not names:
+        return None
+    middle = 0.0 if dictionary is None else sum(coordinates.variable_scale(name, dictionary)[0] for name in names)
+    found: FloatArray = np.sum([inputs.numbers[name] for name in names], axis=0) - middle
+    return found
 
 
 def keys(cluster: str | None) -> tuple[str, ...]:
