@@ -40,6 +40,24 @@ def test_nor_are_those_of_an_outcome_with_levels(kind):
     assert answered(kind, question, tables)
 
 
+@pytest.mark.parametrize("strata", [["site"], []])
+def test_nor_is_the_size_of_a_cox_model(strata):
+    tables = sites()
+    for table in tables:
+        table["W"] = np.full(ROWS, 10.0)
+    tables[0]["W"][TARGET] += tables[0]["CHOL"][TARGET]
+    question = {
+        "formula": "Surv(DAYS, DIED) ~ AGE",
+        "strata": strata,
+        "weights": {"variable": "W", "kind": "frequency"},
+    }
+    question |= {} if strata else {"grid": {"edges": [150]}}
+    assert ask("cox", question, tables)["n"] - 30 * ROWS == tables[0]["CHOL"][TARGET]
+    assert refused("cox", question, tables)
+    tables[0]["W"][TARGET] = 10.0
+    assert answered("cox", question, tables)
+
+
 def test_degrees_of_freedom_follow_the_rounded_size():
     tables = [{k: v[: ROWS - i] for k, v in table.items()} for i, table in enumerate(sites())]
     question = {"formula": "HIV ~ AGE", "family": "binomial"}

@@ -154,3 +154,15 @@ def test_what_is_asked_beside_the_fit_through_files_gate_and_masks(table, r) -> 
     same_concordance(found["site"], r["late site efron"]["concordance"])
     same_zph(found["rank"], r["plain site breslow"]["rank"])
     same_zph(found["log"], r["plain one breslow"]["log"])
+
+
+@pytest.mark.parametrize("baseline", ["one", "site"])
+def test_a_frequency_weight_counts_rows(table, baseline) -> None:
+    """As of the rows written out: `n`, events, and what follows from the fit."""
+    times = table["copies"].astype(int)
+    whole = {name: np.repeat(values, times) for name, values in table.items()}
+    question = asked("late", baseline, "efron")
+    found = run("cox", question | ERRORS["frequency"] | {"robust": True}, table).report
+    told = run("cox", question | {"ties": "breslow"}, whole).report
+    assert (found["n"], found["fit"]["events"]) == (told["n"], told["fit"]["events"])
+    assert found["n"] == times.sum() > table["x"].size

@@ -8,7 +8,7 @@ The term `site` is that stratum too, with a warning: `coxph`'s `strata(site)`, n
 takes hazards of the sites as proportional and would tell the risk sets of each.
 
 `Surv(entry, time, event)`: rows are at risk after their entry, up to their time. `weights` are case weights as
-`coxph`'s: `frequency` (whole numbers: a row stands for w rows), `precision` (its own errors) or `sampling` (robust
+`coxph`'s: `frequency` (whole numbers: a row stands for w rows, and `n` and `events` count these), `precision` (its own errors) or `sampling` (robust
 errors always). A row without weight is left out. `offset` adds to the linear predictor, as `coxph`'s `offset()`, in concordance too. On a grid a row enters at the start of the bin of its entry.
 
 Result keys: `terms`, `fit` (loglik, loglik_null, score, wald, events, concordance and concordance_error: null unless asked for, ties), `n`, `events`,
@@ -188,13 +188,14 @@ def _prepare(question: Cox, setting: Setting, inputs: Inputs) -> Rows:
     survival.check_times((surv.time, surv.event), time, event)
     entry = None if surv.entry is None else inputs.numbers[surv.entry]
     if surv.entry is not None:
-        survival.check_entries((surv.entry, surv.time), inputs.numbers[surv.entry], time)
+        survival.check_entries((surv.entry, surv.time), inputs.numbers[surv.entry], time, setting.dictionary)
     weight = weighting.prior_of(question.weights, inputs)
     strata = _strata(question)
     stratum = survival.strata_codes(strata, setting.levels, inputs.codes, inputs.rows)
     count = survival.strata_count(strata, setting.levels)
     offset = weighting.offset_of(_offsets(question), inputs, setting.dictionary)
-    told = Told(time, event > 0.0, stratum, entry, weight, _clusters(question, inputs), offset)
+    near = survival.tolerance((surv.time, surv.entry), setting.dictionary)
+    told = Told(time, event > 0.0, stratum, entry, weight, _clusters(question, inputs), offset, near)
     rows = cox_rows.sorted_rows(inputs.design, told, count)
     if _by_site(question):
         cox_blocks.own_blocks(rows)
@@ -276,7 +277,9 @@ def _site_answer(question: Cox, setting: Setting, rows: Rows, asked: Round) -> t
     totals = cox_site.site_sums(rows, question.ties, asked.params)
     values: dict[str, Any] = {"loglik": totals.loglik, "score": totals.score, "information": totals.information}
     values |= {"n": rows.size, "events": np.count_nonzero(rows.event)}
-    values |= {} if rows.weight is None else {"event_weight": rows.weight[rows.event].sum()}
+    values |= (
+        {} if rows.weight is None else {"event_weight": rows.weight[rows.event].sum(), "copies": rows.weight.sum()}
+    )
     return values | cox_marks(setting, rows, asked), totals.weights
 
 
@@ -289,6 +292,7 @@ def common_answer(question: Cox, setting: Setting, rows: Rows, asked: Round) -> 
         events, leaving = cox_common.counts(rows, cell, total)
         values = {"events": events, "rows": leaving, "moments": cox_common.moments(rows, asked.params)}
         values |= {"event_weight": cox_common.event_weights(rows, cell, total)}
+        values |= {} if rows.weight is None else {"copies": rows.weight.sum()}
         values |= {} if rows.told.entry is None else {"entries": cox_common.arrivals(rows, grid, total)}
         return values | cox_marks(setting, rows, asked), None
     if step == "risk":

@@ -116,7 +116,7 @@ def events(rows: Rows) -> Any:
 
 
 def _blocks(rows: Rows) -> Blocks:
-    steps = survival.own_steps(rows.time, rows.told.entry)
+    steps = survival.own_steps(rows.time, rows.told.entry, rows.told.near)
     length = int(steps.max(initial=0)) + 1
     cell = rows.stratum * length + steps[: rows.size]
     event, company, late = rows.event, None, None

@@ -73,7 +73,7 @@ class _Stratum:
         time, event = rows.time[at], rows.event[at]
         weight = np.ones(len(time)) if rows.weight is None else rows.weight[at]
         entry = None if rows.told.entry is None else rows.told.entry[at]
-        steps = survival.own_steps(time, entry)
+        steps = survival.own_steps(time, entry, rows.told.near)
         left = 2 * steps[: len(time)] + ~event
         return cls(rank, weight, event, left, None if entry is None else 2 * steps[len(time) :])
 

@@ -52,6 +52,7 @@ def fit_sites(model: Model) -> Flow:
     counts: dict[str, int] = {}
     marks: list[FloatArray] = []
     died: list[float] = []
+    copies: list[int] = []
 
     def evaluate(here: Coordinates, coefficients: FloatArray) -> Evaluate:
         params = {"step": "site", "coefficients": coefficients, **here.params()}
@@ -62,13 +63,29 @@ def fit_sites(model: Model) -> Flow:
             check(model, counts["n"], counts["events"])
             died.append(float(pooled["events" if model.weighting is None else "event_weight"][0]))
             weighting.check_mean(died[0], counts["events"])
+            copies.extend(_copies(model, pooled))
         return At(here, coefficients, float(pooled["loglik"][0]), pooled["score"], pooled["information"], died[0])
 
     found = yield from newton(model, place, evaluate)
     middle = yield from _meat(model, found, {"step": "site meat"})
     made = estimate(model, found, (counts["n"], counts["events"]), marks[0], found.evaluations, middle)
+    made = _copied(made, copies, died[0])
     whole: Estimate = yield from _beside(model, found, made)
     return whole
+
+
+def _copies(model: Model, pooled: Summary) -> list[int]:
+    """How many rows all stand for, where weights count them."""
+    return [int(pooled["copies"][0])] if model.copies else []
+
+
+def _copied(made: Estimate, copies: list[int], died: float) -> Estimate:
+    """With n and events of the rows that rows stand for; what is hidden is still held to the rows themselves."""
+    if not copies:
+        return made
+    rows = {f"implied:{name}": Counts("implied", made.counts[name].values) for name in ("n", "events")}
+    shown = {"n": Counts("size", np.array(copies)), "events": Counts("cells", np.array([round(died)]))}
+    return replace(made, n=copies[0], counts={**made.counts, **rows, **shown})
 
 
 def _beside(model: Model, found: Found, made: Estimate) -> Evaluate:
@@ -121,6 +138,7 @@ def fit_common(model: Model) -> Flow:
     n, deaths = int(pooled["rows"].sum()), int(blocks.deaths.sum())
     check(model, n, deaths)
     weighting.check_mean(blocks.total, deaths)
+    copies = _copies(model, pooled)
     place = centred(place, pooled["moments"] / float(n), model)
     sent = [0]
     latest: list[tuple[RiskSets, FloatArray]] = []
@@ -150,6 +168,7 @@ def fit_common(model: Model) -> Flow:
     params = {"step": "common meat", "block_of": blocks.block_of, "blocks": len(blocks.deaths)}
     middle = yield from _meat(model, found, params | latest[0][0].moments())
     made = estimate(model, found, (n, deaths), marks, 1 + 2 * found.evaluations, middle)
+    made = _copied(made, copies, blocks.total)
     curve = cox_zph.curve(model.zph, pooled, model.strata) if model.zph in cox_zph.CURVES else None
     whole: Estimate = yield from _beside_common(model, found, latest[0], made, curve)
     return whole

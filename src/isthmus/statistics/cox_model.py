@@ -48,6 +48,11 @@ class Model:
         return len(self.design.columns)
 
     @property
+    def copies(self) -> bool:
+        """Whether a row stands for several."""
+        return self.weighting == "frequency"
+
+    @property
     def fitted(self) -> int:
         """Parameters: with `zph` a slope over time beside each."""
         return self.size if self.zph is None else 2 * self.size
@@ -66,6 +71,7 @@ def site_layout(model: Model, first: bool) -> Layout:
         Field(name="events", shape=(1,), kind="count"),
         marks_field(model),
         *_when(model.weighting is not None, Field(name="event_weight", shape=(1,), kind="sum")),
+        *_when(model.copies, Field(name="copies", shape=(1,), kind="count")),
     )
     return Layout(
         fields=(
@@ -91,6 +97,7 @@ def count_layout(model: Model) -> Layout:
             Field(name="rows", shape=(cells,), kind="histogram"),
             *_when(model.late, Field(name="entries", shape=(cells,), kind="histogram")),
             *_when(model.weighting is not None, Field(name="event_weight", shape=(cells,), kind="risk_set")),
+            *_when(model.copies, Field(name="copies", shape=(1,), kind="count")),
             Field(name="moments", shape=(2, model.size), kind="moment"),
             marks_field(model),
         )

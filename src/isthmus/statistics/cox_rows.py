@@ -17,7 +17,10 @@ FEW = 15  # rows
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a row says beside its columns, all (n,): `entry`, `weight`, `cluster` and `offset` where the question has them."""
+    """What a row says beside its columns, all (n,): `entry`, `weight`, `cluster` and `offset` where the question has them.
+
+    `near`: how far apart tied times may lie, as all sites agree (`survival.tolerance`).
+    """
 
     time: FloatArray
     event: Any
@@ -26,11 +29,13 @@ class Told:
     weight: FloatArray | None = None
     cluster: Any = None
     offset: FloatArray | None = None
+    near: float | None = None
 
     def taken(self, at: Any) -> Told:
         """The rows `at`."""
         more = (None if v is None else v[at] for v in (self.entry, self.weight, self.cluster, self.offset))
-        return Told(self.time[at], self.event[at], self.stratum[at], *more)
+        entry, weight, cluster, offset = more
+        return Told(self.time[at], self.event[at], self.stratum[at], entry, weight, cluster, offset, self.near)
 
 
 @dataclass(frozen=True, slots=True)

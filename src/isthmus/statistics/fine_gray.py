@@ -139,12 +139,12 @@ def _prepare(question: FineGray, setting: Setting, inputs: Inputs) -> FineRows:
     strata = _strata(question)
     entry = None if surv.entry is None else inputs.numbers[surv.entry]
     if entry is not None:
-        survival.check_entries((str(surv.entry), surv.time), entry, time)
+        survival.check_entries((str(surv.entry), surv.time), entry, time, setting.dictionary)
     told = Told(time, failed, survival.strata_codes(strata, setting.levels, inputs.codes, inputs.rows))
     rows = Rows(inputs.design - centre[:, None], centre, told, survival.strata_count(strata, setting.levels))
     begin = None
     if _by_site(question):
-        every = survival.own_steps(time, entry)
+        every = survival.own_steps(time, entry, survival.tolerance((surv.time, surv.entry), setting.dictionary))
         step, steps = every[: inputs.rows], int(every.max(initial=0)) + 1
         begin = None if entry is None else every[inputs.rows :] + 1
     else:

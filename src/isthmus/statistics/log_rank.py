@@ -87,7 +87,7 @@ def _prepare(question: LogRank, setting: Setting, inputs: Inputs) -> Rows:
 
 def _tables(question: LogRank, setting: Setting, rows: Rows, grid: Grid) -> dict[str, IntArray]:
     """Counts (strata, groups, steps) of events and censored, and (strata, groups) beyond."""
-    steps = survival.grid_steps(question.time, rows.time, grid)
+    steps = survival.grid_steps(question.time, rows.time, grid, _near(question, setting))
     shape = (*_shape(question, setting), len(grid.edges) + 1)
     event = rows.event > 0.0
     events = survival.tally(steps, event, shape, rows.stratum, rows.group)
@@ -99,11 +99,15 @@ def _tables(question: LogRank, setting: Setting, rows: Rows, grid: Grid) -> dict
     }
 
 
-def _local_grid(rows: Rows, setting: Setting) -> Grid:
+def _near(question: LogRank, setting: Setting) -> float | None:
+    return survival.tolerance((question.time,), setting.dictionary)
+
+
+def _local_grid(question: LogRank, rows: Rows, setting: Setting) -> Grid:
     """This site's own distinct times, where sites are strata and no grid is asked for."""
     if setting.grid is not None:
         return setting.grid
-    return Grid(tuple(survival.tie_cuts(np.unique(rows.time)).tolist()), recorded=True)
+    return Grid(tuple(survival.tie_cuts(np.unique(rows.time), _near(question, setting)).tolist()), recorded=True)
 
 
 def _pooled_grid(setting: Setting) -> Grid:
@@ -152,7 +156,7 @@ def _layout(question: LogRank, setting: Setting) -> Layout:
 
 
 def _summarise(question: LogRank, setting: Setting, prepared: Rows, asked: Round) -> Answer:
-    grid = _local_grid(prepared, setting)
+    grid = _local_grid(question, prepared, setting)
     tables = _tables(question, setting, prepared, grid)
     if "site" not in question.strata:
         return Answer(Summary(asked.layout, tables))

@@ -176,7 +176,7 @@ def _prepare(question: ParametricSurvival, setting: Setting, inputs: Inputs) -> 
         raise Invalid("E-TIME", f"time {surv.time!r} must be above 0", "a time of 0 has no logarithm")
     entry = None if surv.entry is None else inputs.numbers[surv.entry]
     if entry is not None:
-        survival.check_entries((str(surv.entry), surv.time), entry, time)
+        survival.check_entries((str(surv.entry), surv.time), entry, time, setting.dictionary)
     prior, cluster = weighting.prior_of(question.weights, inputs), weighting.clusters_of(inputs)
     if _pieces(question):
         told = cox_rows.Told(time, event > 0.0, np.zeros(inputs.rows, dtype=np.intp), entry, prior, cluster)

@@ -22,6 +22,7 @@ from isthmus.statistics.contract import Grid
 from isthmus.summary import FloatArray, IntArray
 
 SAME_TIME = 2.0**-26  # sqrt of the machine epsilon, 1.5e-8: coxph's timefix
+CHAIN = 1_000  # times tied in a row that are still one recorded time
 MAX_EDGES = 20_000  # a finer grid than days over 50 years is a mistake
 Steps = NDArray[np.intp]
 
@@ -69,23 +70,42 @@ def check_times(names: tuple[str, str], time: FloatArray, event: FloatArray) -> 
         raise Invalid("E-EVENT", f"event {names[1]!r} must be 0 or 1", "derive it with CASE WHEN")
 
 
-def tie_cuts(distinct: FloatArray) -> FloatArray:
-    """First values of the groups of sorted `distinct` (k,) times that differ by rounding only, as R's aeqSurv."""
+def tolerance(names: Sequence[str | None], dictionary: Codebook) -> float | None:
+    """How far apart ties may lie, the same at every site; None where the codebook says nothing of these variables.
+
+    R's aeqSurv takes 1.5e-8 of 1 or of the mean of all distinct times. Where these are not known (all but open
+    rehearsals with one baseline) it is of the middle of the declared range.
+    """
+    known = [dictionary.variables.get(name) for name in names if name is not None]
+    recorded = [one.recorded for one in known if one is not None and one.recorded is not None]
+    if known and len(recorded) == len(known):
+        return _of(np.unique(np.concatenate([np.array(values, dtype=np.float64) for values in recorded])))
+    ranges = [one.range for one in known if one is not None and one.range is not None]
+    if not known or len(ranges) < len(known):
+        return None
+    return SAME_TIME * max(1.0, float(np.mean(np.abs(np.array(ranges, dtype=np.float64)))))
+
+
+def _of(distinct: FloatArray) -> float:
+    return SAME_TIME * max(1.0, float(np.mean(np.abs(distinct)))) if distinct.size else SAME_TIME
+
+
+def tie_cuts(distinct: FloatArray, near: float | None = None) -> FloatArray:
+    """First values of the groups of sorted `distinct` (k,) times that differ by rounding only, as R's aeqSurv; `near`: how far ties may lie apart."""
     if distinct.size < 2:
         return distinct
-    gaps = np.diff(distinct)
-    same = (gaps <= SAME_TIME) | (gaps <= SAME_TIME * np.mean(np.abs(distinct)))
+    same = np.diff(distinct) <= (_of(distinct) if near is None else near)
     kept: FloatArray = distinct[np.concatenate([[True], ~same])]
     return kept
 
 
-def own_steps(time: FloatArray, entry: FloatArray | None = None) -> Steps:
+def own_steps(time: FloatArray, entry: FloatArray | None = None, near: float | None = None) -> Steps:
     """Rank of each time (rows,) among this site's distinct ones, ties joined; those of the entries come after."""
     every = time if entry is None else np.concatenate([time, entry])
-    return np.searchsorted(tie_cuts(np.unique(every)), every, side="right") - 1
+    return np.searchsorted(tie_cuts(np.unique(every), near), every, side="right") - 1
 
 
-def check_entries(names: tuple[str, str], entry: FloatArray, time: FloatArray) -> None:
+def check_entries(names: tuple[str, str], entry: FloatArray, time: FloatArray, dictionary: Codebook) -> None:
     """A row enters, at 0 or later, before it leaves. The text names columns, never values.
 
     Raises:
@@ -93,7 +113,8 @@ def check_entries(names: tuple[str, str], entry: FloatArray, time: FloatArray) -
     """
     if not bool(np.all(entry >= 0.0)):
         raise Invalid("E-TIME", f"entry {names[0]!r} must not be negative", "check its origin and unit")
-    if not bool(np.all(time - entry > _rounding(time))):
+    near = tolerance(names, dictionary)
+    if not bool(np.all(time - entry > (_of(np.unique(np.concatenate([time, entry]))) if near is None else near))):
         hint = "a row is at risk after its entry, up to its time"
         raise Invalid("E-TIME", f"entry {names[0]!r} must come before time {names[1]!r} in every row", hint)
 
@@ -103,16 +124,12 @@ def entry_steps(entry: FloatArray, grid: Grid) -> Steps:
 
     So no row loses its own bin; `len(grid.edges)` where the entry lies beyond the grid.
     """
-    near = _rounding(entry) if grid.recorded else 0.0
-    return np.searchsorted(np.array(grid.edges), entry + near, side="right")
+    edges = np.array(grid.edges)
+    return np.searchsorted(edges, entry + (_of(edges) if grid.recorded else 0.0), side="right")
 
 
-def _rounding(time: FloatArray) -> FloatArray:
-    return np.asarray(4.0 * SAME_TIME * np.maximum(1.0, np.abs(time)), dtype=np.float64)
-
-
-def grid_steps(name: str, time: FloatArray, grid: Grid) -> Steps:
-    """Step of each time (rows,); `len(grid.edges)` where it lies beyond the grid.
+def grid_steps(name: str, time: FloatArray, grid: Grid, near: float | None = None) -> Steps:
+    """Step of each time (rows,); `len(grid.edges)` where it lies beyond the grid; `near`: how far ties may lie apart.
 
     Raises:
         Invalid: E-GRID, a time is not among the recorded ones.
@@ -121,8 +138,8 @@ def grid_steps(name: str, time: FloatArray, grid: Grid) -> Steps:
     if not grid.recorded:
         return np.searchsorted(edges, time, side="left")
     found = np.searchsorted(edges, time, side="right") - 1
-    near = np.abs(time - edges[np.maximum(found, 0)]) <= _rounding(time)
-    if bool(np.any(found < 0)) or not bool(np.all(near)):
+    tied = time - edges[np.maximum(found, 0)] <= CHAIN * (_of(edges) if near is None else near)
+    if bool(np.any(found < 0)) or not bool(np.all(tied)):
         raise Invalid("E-GRID", f"a time of {name!r} is not among the recorded ones", "infer the codebook again")
     return found
 

@@ -1,0 +1,29 @@
+# Rscript ties.R: writes ties.csv and ties.json beside it (Debian: r-cran-survival, r-cran-jsonlite)
+# Times that differ by a millionth: ties for R's aeqSurv where the mean of the distinct times is above 67, as it is here
+# over all sites and not at the first. `far` has two of them a hundredth apart, tied since two others are a million.
+library(survival)
+library(jsonlite)
+set.seed(4)
+n <- 300
+rows <- data.frame(site = rep(0:2, each = 100), x = round(rnorm(n), 2), arm = rep(c("a", "b"), 150))
+scale <- c(5, 100, 300)[rows$site + 1]
+rows$time <- round(scale * rexp(n) + 1) + sample(c(0, 1e-6), n, TRUE)
+rows$event <- rbinom(n, 1, 0.8)
+rows$entry <- round(rows$time * 0.5) - 0.25 + sample(c(0, 1e-6), n, TRUE)
+rows$entry <- ifelse(rows$entry < 0, 0, rows$entry)
+rows$far <- rows$time
+rows$far[1:4] <- c(1e6, 4e6, 0.01, 0.02)
+rows[, c("time", "entry", "far")] <- signif(rows[, c("time", "entry", "far")], 15)
+write.csv(rows, "ties.csv", row.names = FALSE)
+rows <- read.csv("ties.csv")
+tight <- coxph.control(eps = 1e-14, toler.chol = 1e-15, iter.max = 100)
+cox <- function(f) { fit <- coxph(f, rows, control = tight); list(estimate = unname(coef(fit)), std_error = unname(sqrt(diag(fit$var))), loglik = fit$loglik[2]) }
+curve <- function(f) { fit <- survfit(f, rows); list(time = fit$time, at_risk = fit$n.risk, events = fit$n.event, survival = fit$surv) }
+found <- list(
+  software = list(R = R.version.string, survival = as.character(packageVersion("survival"))), site = cox(Surv(time, event) ~ x + strata(site)), one = cox(Surv(time, event) ~ x),
+  late = cox(Surv(entry, time, event) ~ x + strata(site)), far = cox(Surv(far, event) ~ x), far_site = cox(Surv(far, event) ~ x + strata(site)),
+  log_rank = survdiff(Surv(time, event) ~ arm, rows)$chisq, log_rank_site = survdiff(Surv(time, event) ~ arm + strata(site), rows)$chisq,
+  log_rank_far = survdiff(Surv(far, event) ~ arm, rows)$chisq, curve = curve(Surv(time, event) ~ 1), curve_far = curve(Surv(far, event) ~ 1),
+  apart = cox(Surv(time, event) ~ x)$estimate - unname(coef(coxph(Surv(time, event) ~ x, rows, control = coxph.control(timefix = FALSE))))
+)
+write(toJSON(found, digits = 17, auto_unbox = TRUE), "ties.json")

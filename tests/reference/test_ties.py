@@ -1,0 +1,79 @@
+"""Times that differ by rounding are ties as in R's aeqSurv, of which all sites know the tolerance (r/ties.R)."""
+
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+import numpy as np
+import pytest
+from cohort import R, asked, expected
+from reference_cases import worst
+
+from isthmus.model.codebook import Codebook, Variable
+from isthmus.statistics import survival
+
+SITE = {"strata": ["site"]}
+COX: dict[str, dict[str, Any]] = {
+    "site": {"formula": "Surv(time, event) ~ x", **SITE},
+    "one": {"formula": "Surv(time, event) ~ x"},
+    "late": {"formula": "Surv(entry, time, event) ~ x", **SITE},
+    "far": {"formula": "Surv(far, event) ~ x"},
+    "far_site": {"formula": "Surv(far, event) ~ x", **SITE},
+}
+LOG_RANK: dict[str, dict[str, Any]] = {
+    "log_rank": {"time": "time", "event": "event", "by": "arm"},
+    "log_rank_site": {"time": "time", "event": "event", "by": "arm", **SITE},
+    "log_rank_far": {"time": "far", "event": "event", "by": "arm"},
+}
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, Any]:
+    with (R / "ties.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    found = {n: np.array([float(row[n]) for row in rows]) for n in ("x", "time", "event", "entry", "far")}
+    found |= {"arm": np.array([r["arm"] for r in rows], dtype=object), "site_": np.array([r["site"] for r in rows])}
+    analyses = {name: {"cox": question} for name, question in COX.items()}
+    analyses |= {name: {"log_rank": question} for name, question in LOG_RANK.items()}
+    for name in ("time", "far"):
+        analyses[f"curve {name}"] = {"kaplan_meier": {"time": name, "event": "event"}}
+    return asked(found, analyses)
+
+
+@pytest.mark.parametrize("name", COX)
+def test_cox_ties_what_coxph_ties(answers, name) -> None:
+    r, (term,) = expected("ties")[name], answers[name]["terms"]
+    assert worst(term["estimate"], r["estimate"]) < 1e-9
+    assert worst(term["std_error"], r["std_error"]) < 1e-9
+    assert worst(answers[name]["fit"]["loglik"], r["loglik"]) < 1e-9
+
+
+@pytest.mark.parametrize("name", LOG_RANK)
+def test_a_log_rank_test_ties_what_survdiff_ties(answers, name) -> None:
+    assert worst(answers[name]["fit"]["statistic"], expected("ties")[name]) < 1e-9
+
+
+@pytest.mark.parametrize(("name", "told"), [("time", "curve"), ("far", "curve_far")])
+def test_a_curve_ties_what_survfit_ties(answers, name, told) -> None:
+    r, (curve,) = expected("ties")[told], answers[f"curve {name}"]["curves"]
+    for key in ("time", "at_risk", "events", "survival"):
+        assert worst(curve[key], r[key]) < 1e-12, key
+
+
+def test_without_ties_the_answer_would_be_another() -> None:
+    assert abs(expected("ties")["apart"]) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("variables", "near"),
+    [
+        ({"t": Variable(type="number", recorded=(100.0, 300.0), range=(0.0, 9e9))}, 200.0),
+        ({"t": Variable(type="number", range=(0.0, 300.0))}, 150.0),
+        ({"t": Variable(type="number", range=(0.0, 1e-3))}, 1.0),
+        ({"t": Variable(type="number")}, None),
+    ],
+)
+def test_the_tolerance_is_of_what_all_sites_know(variables, near) -> None:
+    found = survival.tolerance(("t", None), Codebook(name="b", variables=variables))
+    assert found == (None if near is None else near * survival.SAME_TIME)
