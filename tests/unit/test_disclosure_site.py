@@ -143,6 +143,13 @@ def test_degrees_of_freedom_in_each_group_that_has_its_own_fit(group, holds):
     assert broken(Evidence(rows=60, groups=groups), replace(OFF, minimum_dof=10)) == []  # nothing is fitted
 
 
+@pytest.mark.parametrize(("rows", "holds"), [(13, True), (12, False), (0, False)])
+def test_degrees_of_freedom_of_each_part_that_is_a_fit(rows, holds):
+    """As of the model in each level of a meta-analysis, which is no fit of its own."""
+    evidence = Evidence(rows=600, fits={"north fit": (rows, 3), "south fit": (500, 3), "of nothing": (5, 0)})
+    assert (broken(evidence, replace(OFF, minimum_dof=10)) == []) is holds
+
+
 @pytest.mark.parametrize(("leavers", "holds"), [(60, True), (59, False)])
 def test_risk_sets_have_ten_leavers_for_each_number_of_a_bin(leavers, holds):
     evidence = Evidence(rows=500, parameters=2, fits={"risk sets": (leavers, 6)})

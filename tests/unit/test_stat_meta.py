@@ -246,6 +246,13 @@ def test_a_site_without_people_of_a_level_does_not_refuse_it_where_zeros_are_bar
     assert answered("meta", {"by": "PLACE", "of": {"roc": roc}, "term": "auc"}, tables, {**STRICT, "zeros": "barred"})
 
 
+@pytest.mark.parametrize(("least", "answers"), [(150, True), (200, False)])
+def test_degrees_of_freedom_are_those_of_each_level(least, answers) -> None:
+    """At each site a place has some 200 of its 400 people."""
+    assert answered("meta", MODEL, placed(), {**STRICT, "minimum_dof": least}) is answers
+    assert answered("glm", MODEL["of"]["glm"], placed(), {**STRICT, "minimum_dof": least})
+
+
 def test_ratios_of_a_gee_are_named() -> None:
     found = ask("meta", {"by": "PLACE", "of": CLUSTERED[2], "term": "HIV"}, in_families(placed()))
     assert found["fit"]["measure"] == "OR"

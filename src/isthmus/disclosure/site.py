@@ -125,12 +125,14 @@ def zeros(evidence: Evidence, rules: Rules) -> tuple[str, ...]:
 
 
 def minimum_dof(evidence: Evidence, rules: Rules) -> tuple[str, ...]:
-    """Rows beyond the fitted parameters; where groups have fits of their own (a standard deviation), in each group."""
-    if rules.minimum_dof is None or not applies(rules, "minimum_dof") or not evidence.parameters:
+    """Rows beyond the fitted parameters, of every fit; where groups have fits of their own (a standard deviation), in each group."""
+    least = rules.minimum_dof
+    if least is None or not applies(rules, "minimum_dof"):
         return ()
-    need = evidence.parameters + rules.minimum_dof
+    fits = [name for name, (rows, parameters) in _fits(evidence).items() if parameters and rows < parameters + least]
+    need = evidence.parameters + least
     groups = [name for name, counts in evidence.groups.items() if np.any((counts > 0) & (counts < need))]
-    return (*(("fit",) if evidence.rows < need else ()), *(f"group {name}" for name in groups))
+    return (*fits, *(f"group {name}" for name in groups if evidence.parameters))
 
 
 def parameters_per_row(evidence: Evidence, rules: Rules) -> tuple[str, ...]:
@@ -138,7 +140,7 @@ def parameters_per_row(evidence: Evidence, rules: Rules) -> tuple[str, ...]:
     share = rules.parameters_per_row
     if share is None or not applies(rules, "parameters_per_row"):
         return ()
-    fits = {"fit": (evidence.rows, evidence.parameters), **evidence.fits}
+    fits = _fits(evidence)
     return tuple(name for name, (rows, parameters) in fits.items() if parameters > share * rows * (1 + SLACK))
 
 
@@ -169,6 +171,11 @@ SITE_RULES: Mapping[str, Callable[[Evidence, Rules], tuple[str, ...]]] = {
     "maximum_leverage": maximum_leverage,
     "dominance": dominance,
 }
+
+
+def _fits(evidence: Evidence) -> dict[str, tuple[int, int]]:
+    """Rows and parameters of the fit, if there is one, and of what is as good as one."""
+    return {"fit": (evidence.rows, evidence.parameters), **evidence.fits}
 
 
 def _verdict(rule: str, rules: Rules, broken: tuple[str, ...]) -> Verdict:
