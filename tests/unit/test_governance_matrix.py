@@ -235,6 +235,98 @@ def test_a_difference_says_which_way_it_goes(changed, said):
     assert any(line.endswith(said) for line in differences(worked_agreement(), worked_agreement(**changed)))
 
 
+def uk(**changed) -> dict:
+    return held(uk=changed)
+
+
+def duties(**changed) -> dict:
+    return {"duties": DUTIES | changed}
+
+
+def flowing(**changed) -> dict:
+    return duties(flows=[DUTIES["flows"][0] | changed, DUTIES["flows"][1]])
+
+
+def dataset(**changed) -> dict:
+    return {"datasets": [worked_terms()["datasets"][0] | changed]}
+
+
+JUDGED = {"rule": "XB-07", "person": "alice", "reason": "once", "date": "2026-07-01"}
+WEAKER = {  # what is changed from the worked agreement -> the end of its sentence
+    "expires: 2028-06-30, was 2027-06-30": {"expires": "2028-06-30"},
+    "starts: 2026-06-01, was 2026-07-01": {"starts": "2026-06-01"},
+    "zeros: allowed, was barred": {"disclosure": worked_terms()["disclosure"] | {"zeros": "allowed"}},
+    "minimum count: 5, was 11": {"disclosure": worked_terms()["disclosure"] | {"minimum_count": 5}},
+    "variables: no longer stated": dataset(variables=None),
+    "custody of uk: identifiability: identifiable, was pseudonymised": uk(identifiability="identifiable"),
+    "custody of uk: categories: genomic added": uk(categories=["health", "ethnicity", "genomic"]),
+    "custody of uk: confidence basis: not_confidential, was s251": uk(confidence_basis="not_confidential"),
+    "custody of uk: ethics: no longer stated": uk(ethics=None),
+    "opt out exempt: True, was False": uk(section_251=UK["section_251"] | {"opt_out_exempt": True}),
+    "duo: until: 2030-01-01, was 2027-06-30": uk(duo=UK["duo"] | {"until": "2030-01-01"}),
+    "deidentification: no longer stated": held(us={"deidentification": None}),
+    "hipaa path: not_phi, was deidentified": held(us={"hipaa_path": "not_phi"}),
+    "identifiers found: G added": held(us={"deidentification": US["deidentification"] | {"identifiers_found": ["G"]}}),
+    "ethics: irb: none, was exempt": held(us={"ethics": US["ethics"] | {"irb": "none"}}),
+    "dspt: no longer stated": party("uk", dspt=None),
+    "dspt: status: not_met, was met": party("uk", dspt={"status": "not_met", "expires": "2027-06-30"}),
+    "hipaa: none, was covered_entity": party("us", hipaa="none"),
+    "training expires: no longer stated, was 2027-01-01": person(training_expires=None),
+    "identifiability assessment: no longer stated": flowing(identifiability_assessment=None),
+    "journalism: True, was False": flowing(journalism=True),
+    "approvals: bob as information_governance removed": duties(approvals=[]),
+    "retention: data until: 2030-01-01, was 2027-09-30": duties(
+        retention=DUTIES["retention"] | {"data_until": "2030-01-01"}
+    ),
+    "evidence until: 2037-07-01, was 2038-06-30": duties(
+        retention=DUTIES["retention"] | {"evidence_until": "2037-07-01"}
+    ),
+    "data action: archive_readonly, was destroy": duties(
+        retention=DUTIES["retention"] | {"data_action": "archive_readonly"}
+    ),
+    "retention: no longer stated": duties(retention=None),
+    "assessments: dpia: no longer stated": duties(assessments=DUTIES["assessments"] | {"dpia": None}),
+    "assessments: harm: outcome: not_ok, was ok": duties(
+        assessments=DUTIES["assessments"] | {"harm": DUTIES["assessments"]["harm"] | {"outcome": "not_ok"}}
+    ),
+    "controls: mfa: False, was True": duties(
+        facilities=[
+            DUTIES["facilities"][0] | {"controls": DUTIES["facilities"][0]["controls"] | {"mfa": False}},
+            DUTIES["facilities"][1],
+        ]
+    ),
+    "satre: no longer stated": duties(facilities=[DUTIES["facilities"][0] | {"satre": None}, DUTIES["facilities"][1]]),
+    "purposes: more added": duties(
+        purposes=[*DUTIES["purposes"], {"purpose": "more", "text": "More.", "duo": "DUO:0000007"}]
+    ),
+}
+
+
+@pytest.mark.parametrize(("said", "changed"), WEAKER.items())
+def test_every_weakening_says_so_and_its_undoing_is_stricter(said, changed):
+    old, new = worked_agreement(), worked_agreement(**changed)
+    assert any(line.endswith(f"{said} (weaker)") for line in differences(old, new)), differences(old, new)
+    back = differences(new, old)
+    assert not any(line.endswith("(weaker)") for line in back), back
+    assert any("(stricter)" in line for line in back), back
+
+
+def test_judgements_review_and_researchers_too():
+    old = worked_agreement()
+    judged = worked_agreement(**duties(judgements=[JUDGED]))
+    assert differences(old, judged) == ["judgements: stated now (weaker)"]
+    more = worked_agreement(**duties(judgements=[JUDGED, JUDGED | {"rule": "XB-03"}]))
+    assert differences(judged, more) == ["judgements: XB-03 added (weaker)"]
+    idta = worked_agreement(**flowing(mechanism="idta"))
+    assert differences(idta, old) == ["flow sums-to-hub: mechanism: not_restricted, was idta (weaker)"]
+    asker = next(p for p in old.people if "researcher" in p.roles)
+    fewer = replace(old, people=tuple(p for p in old.people if p is not asker))
+    assert differences(fewer, old) == ["people: erin added (weaker)"]
+    more_roles = replace(asker, roles=("auditor",))
+    other = replace(old, people=tuple(more_roles if p is asker else p for p in old.people))
+    assert "person erin: roles: researcher added (weaker)" in differences(other, old)
+
+
 def test_two_parties_alone_are_weaker():
     old = worked_agreement()
     assert differences(replace(old, two_party=False), old) == ["two party: True, was False (weaker)"]

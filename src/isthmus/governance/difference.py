@@ -34,14 +34,82 @@ _MORE = ("egress", "minimum_", "round_to", "dominance.p", "dominance.n", "collud
 
 # Words that open when they are added to a list, and close when they leave it; those of `modifiers` the other way round.
 _OPENING = {"releases", "analyses", "variables", "territory", "regions", "institutions", "projects", "users"}
-_OPENING |= {"purposes", "flows", "passport_issuers"}
-_CLOSING = {"modifiers"}
+_OPENING |= {
+    "purposes",
+    "flows",
+    "passport_issuers",
+    "parties",
+    "judgements",
+    "subjects",
+    "categories",
+    "identifiers_found",
+}
+_CLOSING = {"modifiers", "approvals", "cages"}
+_ASKERS = "researcher"  # whoever has this role may ask; nobody else opens anything by being added
 # Statements by which less is asked for, and those by which less is promised.
-_WEAKER_TRUE = {"two_party", "personal", "covered_person", "individual_decisions", "opt_out_exempt"}
+_WEAKER_TRUE = {"two_party", "personal", "covered_person", "individual_decisions", "opt_out_exempt", "journalism"}
 _WEAKER_FALSE = {"onward_ban", "opt_out_applied", "no_actual_knowledge", "zip3_ok", "age90_ok", "one_per_country"}
 _WEAKER_FALSE |= {"sensitive_flagged", "mandatory_met", "federation_met", "mfa", "encrypt_rest", "auto_logoff"}
-_WEAKER_FALSE |= {"egress_default_deny", "clipboard_block", "isolation"}
-_TEXTS = {"barred": " (stricter)", "allowed": " (weaker)", "custodians": " (stricter)"}
+_WEAKER_FALSE |= {"egress_default_deny", "clipboard_block", "isolation", "active", "uk_extension", "non_hr"}
+_WEAKER_FALSE |= {"part2_consent", "wa_consent", "approved_medical_research"}
+# What holds somebody to something by being stated at all: limits, safeguards, documents, dates.
+_HOLDS = {
+    "review",
+    "privacy",
+    "questions",
+    "rules",
+    "each",
+    "retention",
+    "controls",
+    "satre",
+    "rule_pack",
+    "assessments",
+    "flows",
+}
+_HOLDS |= {
+    "variables",
+    "territory",
+    "regions",
+    "institutions",
+    "projects",
+    "users",
+    "disease",
+    "publish_after",
+    "duo",
+    "custody",
+}
+_HOLDS |= {
+    "dspt",
+    "ethics",
+    "section_251",
+    "deidentification",
+    "identifiability_assessment",
+    "test",
+    "anonymisation_test",
+}
+_HOLDS |= {
+    "training_expires",
+    "iso27001_expires",
+    "nist_800_171",
+    "expert_expires",
+    "standing",
+    "status",
+    "duties",
+    "facilities",
+}
+# Words from the strictest to the weakest; and those that say that a duty does not apply at all.
+_RANKS = (
+    ("barred", "allowed"),
+    ("synthetic", "anonymous_ico", "hipaa_expert", "hipaa_safe_harbor", "hipaa_lds", "pseudonymised", "identifiable"),
+    ("destroy", "return", "archive_readonly"),
+    ("exceeded", "met", "approaching", "not_met"),
+    ("ok", "conditions", "not_ok"),
+)
+_NO_DUTY = {"none", "not_restricted", "not_confidential", "not_phi"}
+_LATER, _EARLIER = (
+    {"until", "data_until"},
+    {"evidence_until", "publish_after"},
+)  # weaker so; and later days of the whole
 
 
 def differences(old: Agreement, new: Agreement) -> list[str]:
@@ -65,9 +133,9 @@ def _compare(old: Any, new: Any, place: str) -> Iterator[str]:
 
 def _one(old: Any, new: Any, place: str) -> Iterator[str]:
     if old is None and new is not None:
-        yield f"{_words(place)}: stated now{_value(new)}{_of_statement(new, place)}"
+        yield f"{_words(place)}: stated now{_value(new)}{_of_statement(new, place) or _of_hold(place, now=True)}"
     elif new is None and old is not None:
-        yield f"{_words(place)}: no longer stated{_value(old, 'was')}"
+        yield f"{_words(place)}: no longer stated{_value(old, 'was')}{_of_hold(place, now=False)}"
     else:
         yield from _compare(old, new, place)
 
@@ -78,10 +146,12 @@ def _lists(old: list[Any], new: list[Any], place: str) -> Iterator[str]:
     within = place.rpartition(".")[0]
     for name in before:
         if name not in after:
-            yield f"{_words(place)}: {name} removed{_of_list(place, _CLOSING, _OPENING)}"
+            way = _of_list(place, _CLOSING, _OPENING) or _of_asker(place, name, before[name], " (stricter)")
+            yield f"{_words(place)}: {name} removed{way}"
     for name, value in after.items():
         if name not in before:
-            yield f"{_words(place)}: {name} added{_of_list(place, _OPENING, _CLOSING)}"
+            way = _of_list(place, _OPENING, _CLOSING) or _of_asker(place, name, value, " (weaker)")
+            yield f"{_words(place)}: {name} added{way}"
         elif isinstance(value, Mapping):
             told = f"{kind} {name.translate(_NAMED)}"
             yield from _compare(before[name], value, f"{within}.{told}" if within else told)
@@ -111,7 +181,7 @@ def _direction(old: Any, new: Any, place: str) -> str:
     if isinstance(new, bool):
         return _of_statement(new, place)
     if not isinstance(old, int | float) or not isinstance(new, int | float) or isinstance(old, bool):
-        return _TEXTS.get(str(new), "") or (" (weaker)" if old == "custodians" else "")
+        return _of_word(old, new) or _of_day(str(old), str(new), place)
     if last == "people_us":
         return _of_people(old, new)
     if last.startswith(_LESS):
@@ -119,6 +189,38 @@ def _direction(old: Any, new: Any, place: str) -> str:
     if last.startswith(_MORE):
         return " (stricter)" if new > old else " (weaker)"
     return ""
+
+
+def _of_word(old: Any, new: Any) -> str:
+    ranks = next((rank for rank in _RANKS if old in rank and new in rank), ())
+    if ranks:
+        return " (weaker)" if ranks.index(new) > ranks.index(old) else " (stricter)"
+    if (old in _NO_DUTY) is (new in _NO_DUTY):
+        return ""
+    return " (weaker)" if new in _NO_DUTY else " (stricter)"
+
+
+def _of_day(old: str, new: str, place: str) -> str:
+    last = place.rpartition(".")[2]
+    if place == "starts" or last in _EARLIER:
+        return " (weaker)" if new < old else " (stricter)"
+    if place == "expires" or last in _LATER:
+        return " (weaker)" if new > old else " (stricter)"
+    return ""
+
+
+def _of_hold(place: str, *, now: bool) -> str:
+    """Of what is stated now or no longer: rules of disclosure, whatever holds by being stated, and lists that open or close."""
+    *within, last = place.split(".")
+    held = last in _HOLDS | _CLOSING or bool({"disclosure", "rules", "assessments", "controls"} & set(within))
+    if held or last in _OPENING:
+        return " (stricter)" if held is now else " (weaker)"
+    return ""
+
+
+def _of_asker(place: str, name: str, value: Any, way: str) -> str:
+    asks = place == "people" and isinstance(value, Mapping) and _ASKERS in value.get("roles", ())
+    return way if asks or (place.endswith(".roles") and name == _ASKERS) else ""
 
 
 def _of_statement(new: Any, place: str) -> str:
