@@ -14,6 +14,7 @@ import pytest
 from examples import QUESTIONS, SITE_STRATA, keyed, table
 
 import isthmus
+from isthmus.federation.body import BUNDLE, extension, names
 from isthmus.model.canonical import plain
 from isthmus.model.rules import OPEN
 from isthmus.testing import largest_difference
@@ -78,3 +79,5 @@ def test_rows_stay_and_little_leaves() -> None:
     assert body["traffic"]["rows_left"] == 0
     assert set(body["traffic"]["bytes_out"]) == {"s0", "s1", "s2"}
     assert json.loads(json.dumps(body)) == body
+    for name, answer in body["analyses"].items():  # what the egress gate looks for is in no kind's answer
+        assert (names(answer), extension(answer)) == (0, BUNDLE), name

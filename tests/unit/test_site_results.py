@@ -10,7 +10,7 @@ from governance_alliance import CODEBOOK, NOW, draft, key_of
 
 import isthmus
 from isthmus import strict
-from isthmus.federation.outputs import Terms, outputs
+from isthmus.federation.outputs import Own, Terms, outputs
 from isthmus.federation.request import charter_of, plan_of
 from isthmus.federation.script import Ended, Script
 from isthmus.governance.admission import RunRequest, admit_at_hub, sign_request
@@ -128,7 +128,15 @@ def test_each_sites_answer_is_an_output_of_its_own_for_people_and_law() -> None:
     script.outcomes["m at leeds"] = Ended(Estimate("validate_model", "grid", 900, rounds=7, parameters=2))
     refused, shown = {"kind": "validate_model", "status": "refused"}, {"kind": "validate_model", "disclosure": []}
     answers = {"boston": refused, "leeds": shown, "oslo": refused}
-    terms = Terms(agreement, script.plan.rules, {}, {"validate_model": "ROC"}, (), "dr ada")
+    terms = Terms(
+        agreement,
+        script.plan.rules,
+        {},
+        {"validate_model": "ROC"},
+        (),
+        "dr ada",
+        lambda _: Own(pieces=True, remembered=True),
+    )
     found = outputs(script, {"sites": list(SITES), "analyses": {"m": {**refused, "sites": answers}}}, terms)
     assert list(found) == ["m at leeds"]
     assert found["m at leeds"]["sites"] == 1

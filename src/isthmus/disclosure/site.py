@@ -94,6 +94,13 @@ def reasons_in_words(considered: Considered) -> str:
     return "; ".join(f"{r['rule']} {r['limit']}: {', '.join(r['broken'])}" for r in reasons(considered))
 
 
+def reaches(evidence: Evidence, rules: Rules) -> bool:
+    """Whether what a question sent was nobody or enough, looked at once more, and apart from the rules, before a result is signed."""
+    least = rules.minimum_count_site or 1
+    few = any(np.any((np.ravel(c) > 0) & (np.ravel(c) < least)) for c in evidence.cells.values())
+    return not few and evidence.rows >= (rules.minimum_count or 1)
+
+
 def minimum_count(evidence: Evidence, rules: Rules) -> tuple[str, ...]:
     """Populations, groups and supports reach `minimum_count`, zero included; pairs and sides do or are zero."""
     if rules.minimum_count is None or not applies(rules, "minimum_count"):

@@ -157,7 +157,7 @@ class AgreedSite:
         work.open()
 
         def egress(result: Mapping[str, Any]) -> Mapping[str, Any]:
-            return self.law.egress(case, lambda terms: outputs(work.script, result, terms), now)
+            return self.law.egress(case, work.own, lambda terms: outputs(work.script, result, terms), now)
 
         way, still = way_out(agreement, self.name, asked.study.dataset), partial(self.law.admit, case)
         return Seat(charter, work, source.fingerprint(), decision, still, egress, way)

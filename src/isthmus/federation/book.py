@@ -140,6 +140,11 @@ class SqlBook:
         }
         return stopped
 
+    def kept_of(self, run: str) -> frozenset[str]:
+        """Questions with a use that is live."""
+        found = self.store.rows(sa.select(USES.c.question).where(USES.c.run == run, USES.c.live).distinct())
+        return frozenset(str(row[0]) for row in found)
+
     def settle(self, run: str, agreed: Collection[str]) -> None:
         """Sets of questions that are not asked count no longer."""
         unasked = sa.and_(USES.c.run == run, USES.c.question.not_in(list(agreed)))

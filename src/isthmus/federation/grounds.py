@@ -13,11 +13,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from isthmus.federation.outputs import BY_CONSTRUCTION
 from isthmus.governance.agreement import Agreement, agreement_digest
 from isthmus.governance.facts import agreement_facts, signed_by_all
 from isthmus.governance.rulepack import Pack, Rule
-from isthmus.governance.verdicts import Decision, Facts, Verdict, decide, facts_digest
+from isthmus.governance.verdicts import Facts, Verdict, decide, facts_digest
 from isthmus.model.errors import Invalid
 
 Path = tuple[str | int, ...]
@@ -59,16 +58,6 @@ def grounds(agreement: Agreement, text: Facts, facts: Facts, private: Collection
 def facts_read(rule: Rule) -> list[str]:
     """The facts that a rule of the pack names, in order."""
     return sorted(set(_FACT.findall(f"{rule.applies} {rule.requires}")))
-
-
-def constructed(decision: Decision) -> dict[str, list[str]]:
-    """Rule that an output passes -> facts it reads that hold by construction: on these its verdict is no measurement."""
-    found = {
-        verdict.rule.id: [name for name in facts_read(verdict.rule) if name.removeprefix("o.") in BY_CONSTRUCTION]
-        for verdict in decision.verdicts
-        if verdict.outcome == "pass"
-    }
-    return {rule: names for rule, names in found.items() if names}
 
 
 @dataclass(frozen=True, slots=True)

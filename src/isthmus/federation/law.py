@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import Any
 
 from isthmus.federation.config import Config
-from isthmus.federation.grounds import by_text, constructed, grounds, of_output
+from isthmus.federation.grounds import by_text, grounds, of_output
 from isthmus.federation.node import Ledger
-from isthmus.federation.outputs import Terms
+from isthmus.federation.outputs import Own, Terms
+from isthmus.federation.question import Question
 from isthmus.federation.reach import Reach
 from isthmus.federation.revocations import Revocations
 from isthmus.federation.store import Store
@@ -125,12 +126,17 @@ class Law:
         return {**recorded(decision, self.agreement.judged()), "read": read}
 
     def egress(
-        self, asked: Asked, made: Callable[[Terms], Mapping[str, Mapping[str, Any]]], now: datetime
+        self,
+        asked: Asked,
+        own: Callable[[Question], Own],
+        made: Callable[[Terms], Mapping[str, Mapping[str, Any]]],
+        now: datetime,
     ) -> dict[str, Any]:
         """Decide on each output before this site signs the result; what the ledger's entry holds.
 
         Args:
             asked: the request, as it was admitted.
+            own: what this site finds in its own part of a question's answer.
             made: gives the facts of each output.
             now: when it was admitted.
 
@@ -147,7 +153,7 @@ class Law:
         alike: dict[str, list[str]] = {}
         decisions: dict[str, Decision] = {}
         kinds: dict[str, Mapping[str, Any]] = {}
-        for name, output in made(self._terms(asked, rules)).items():
+        for name, output in made(self._terms(asked, rules, own)).items():
             seen = facts_digest(output)
             alike.setdefault(seen, []).append(name)
             kinds[seen] = output
@@ -156,7 +162,6 @@ class Law:
             {
                 "outputs": alike[seen],
                 **recorded(each, judged),
-                "by_construction": constructed(each),
                 "read": of_output(kinds[seen]),
             }
             for seen, each in decisions.items()
@@ -167,7 +172,7 @@ class Law:
             check_decision(decision, judged, entry)
         return entry
 
-    def _terms(self, asked: Asked, rules: Rules) -> Terms:
+    def _terms(self, asked: Asked, rules: Rules, own: Callable[[Question], Own]) -> Terms:
         constants = self.pack.values()
         return Terms(
             agreement=self.agreement,
@@ -176,6 +181,7 @@ class Law:
             statbarns=constants["statbarns"],
             people=self._checkers(asked.person),
             requester=asked.person,
+            own=own,
         )
 
     def _checkers(self, asker: str) -> tuple[str, ...]:

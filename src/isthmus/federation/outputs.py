@@ -1,18 +1,21 @@
 """The facts `o` of each output of a study, for the rules of the egress gate.
 
-Every party that computed the result derives the same facts from it, so a refusal may name its rule. A count is never a
-fact: of a number there is the highest threshold of any rule that it reaches, or nothing could be written down of it.
+Every party that computed the result derives the same facts from it, so a refusal may name its rule. Two are a site's own, measured
+once more after its gate: they differ from the others' only where a gate or a history failed. A count is never a fact: of a
+number there is the highest threshold of any rule that it reaches, or nothing could be written down of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from isthmus.disclosure.output import gate_counts
 from isthmus.evidence import Counts
+from isthmus.federation.body import extension, names, shows_rows
 from isthmus.federation.question import Question
 from isthmus.federation.script import Ended, Script
 from isthmus.governance.agreement import Agreement, legal_entities
@@ -21,9 +24,19 @@ from isthmus.model.rules import Rules
 from isthmus.statistics.contract import Estimate
 
 REFUSED = {"refused", "failed"}
-# Facts that are not measured on the output: no result can hold the one, and what would break the other was withheld before.
-BY_CONSTRUCTION = frozenset({"rows", "names", "extension", "site_smallest", "smallest_difference", "smallest_step"})
-BUNDLE = ".isthmus"  # what a result leaves in: canonical JSON, sealed
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What a site finds in its own part of an answer.
+
+    Attributes:
+        pieces: its cells are zero or reach `minimum_count_site`, its population `minimum_count`.
+        remembered: its history of questions let the question through, and keeps its sets of rows.
+    """
+
+    pieces: bool
+    remembered: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +49,7 @@ class Terms:
         statbarns: question kind -> kind of output, of the rule pack.
         people: who looks at an output besides the machine.
         requester: who asked.
+        own: what this site finds in its own part of a question's answer.
     """
 
     agreement: Agreement
@@ -44,6 +58,7 @@ class Terms:
     statbarns: Mapping[str, str]
     people: tuple[str, ...]
     requester: str
+    own: Callable[[Question], Own]
 
 
 def outputs(script: Script, result: Mapping[str, Any], terms: Terms) -> dict[str, dict[str, Any]]:
@@ -56,7 +71,10 @@ def outputs(script: Script, result: Mapping[str, Any], terms: Terms) -> dict[str
     """
     shared = _shared(script, terms)
     return {
-        name: shared | _numbers(estimate, terms) | _asked(script, question, body, (result["sites"], terms))
+        name: shared
+        | _numbers(estimate, terms)
+        | _held(body, (question, estimate), terms)
+        | _asked(script, question, body, (result["sites"], terms))
         for name, question, body, estimate in _shown(script, result)
     }
 
@@ -81,14 +99,30 @@ def _shared(script: Script, terms: Terms) -> dict[str, Any]:
         **known,
         "dataset": script.plan.study.dataset,
         "requester": terms.requester,
-        "rows": False,  # a result is a record of estimates and gated counts; no kind in the catalogue shows a row
-        "names": 0,  # levels come from the codebook, and no study reads the person identifier
-        "extension": BUNDLE,
         "held": held,
-        "site_smallest": terms.rules.minimum_count_site or 0,  # each site held its own part to it, or did not answer
-        "smallest_difference": terms.rules.minimum_count or 0,  # so did its history of the questions before
-        "smallest_step": terms.rules.minimum_count or 0,  # the output gate merges steps until they reach it
     }
+
+
+def _held(body: Mapping[str, Any], asked: tuple[Question, Estimate], terms: Terms) -> dict[str, Any]:
+    """What the output holds besides its numbers, its steps, and what this site finds in its own part."""
+    question, estimate = asked
+    floor, own = terms.rules.minimum_count or 0, terms.own(question)
+    return {
+        "rows": shows_rows(body, estimate.n, floor),
+        "names": names(body),
+        "extension": extension(body),
+        "site_smallest": (terms.rules.minimum_count_site or 0) if own.pieces else 0,
+        "smallest_difference": floor if own.remembered else 0,
+        "smallest_step": floor if _steps_reach(estimate, terms.rules, floor) else 0,
+    }
+
+
+def _steps_reach(estimate: Estimate, rules: Rules, floor: int) -> bool:
+    """Whether what each step of a curve shows, as people see it, is nobody or reaches the floor; rounded as it is."""
+    curves = {name: counts for name, counts in estimate.counts.items() if counts.kind == "survival"}
+    shown = gate_counts(curves, rules, estimate.kind).counts.values()
+    leaving = [n for c in shown for n in np.asarray(c.values, dtype=np.float64)[1:].ravel() if n > 0]
+    return bool(min(leaving, default=floor) >= floor - (rules.round_to or 1) / 2)
 
 
 def _asked(

@@ -69,6 +69,9 @@ class Book(Protocol):
             Keys beyond the cap: they are not charged, and their sets are not kept.
         """
 
+    def kept_of(self, run: str) -> frozenset[str]:
+        """Names of the run's questions whose sets count."""
+
     def settle(self, run: str, agreed: Collection[str]) -> None:
         """The vote is counted: sets of this run's questions whose names are not among `agreed` count no longer."""
 
@@ -166,6 +169,10 @@ class MemoryBook:
         del charged, floors
         self.kept += [(run, one.name, rows) for one in admitted for rows in one.sets]
         return frozenset()
+
+    def kept_of(self, run: str) -> frozenset[str]:
+        """Those of which a set is kept."""
+        return frozenset(name for of, name, _ in self.kept if of == run)
 
     def settle(self, run: str, agreed: Collection[str]) -> None:
         """Forget what will not be asked."""

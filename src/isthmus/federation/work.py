@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.crypto.ring import check_range
 from isthmus.data.frame import Frame, fetch_frame
 from isthmus.data.persons import positions, read_keys, same_rows
 from isthmus.data.source import Source
@@ -28,12 +27,14 @@ from isthmus.disclosure.gate import (
     release_ballot,
     release_vote,
 )
-from isthmus.disclosure.site import consider, reasons_in_words, shows, weigh
+from isthmus.disclosure.site import consider, reaches, reasons_in_words, shows, weigh
 from isthmus.disclosure.traces import Floors, RowSet, set_of
+from isthmus.evidence import Evidence
 from isthmus.federation import selected
+from isthmus.federation.outputs import Own
 from isthmus.federation.plan import COUNTRY, POPULATION, VOTE, Plan, is_missing
 from isthmus.federation.protocol.charter import Step
-from isthmus.federation.protocol.context import packing
+from isthmus.federation.protocol.context import check_encodable
 from isthmus.federation.question import Question
 from isthmus.federation.recall import Book, Enrolled, judge
 from isthmus.federation.results import released
@@ -161,6 +162,16 @@ class SiteWork:
         """The released result, as this site computes it."""
         return released(self.script, survivors)
 
+    def own(self, question: Question) -> Own:
+        """What this site finds, once the run is over, in its own part of an answer: by its evidence and its history."""
+        if not question.concerns(self.site, self.country):
+            return Own(pieces=True, remembered=True)  # nobody of this site is in it
+        whose = {question.name, question.of, *(q.name for q in self.plan.sites if q.of == question.name)}
+        return Own(
+            pieces=reaches(self._weighed(question, self.script.rung(question)), self.rules),
+            remembered=not self._guarded or bool(whose & self.book.kept_of(self.plan.name)),
+        )
+
     def _votes(self) -> list[bool]:
         """A yes or no to each word of the vote. When this returns, what was answered yes is in the history."""
         if not self._guarded:
@@ -260,7 +271,7 @@ class SiteWork:
         for guard in (weigh(answer.weights, self.rules), shows(answer.cells or {}, self.rules), *met):
             if not guard.holds:
                 raise Refused("E-DISCLOSURE", reasons_in_words(guard))
-        _check_encodable(question, asked, answer)
+        check_encodable(asked.layout, question.base.sites, answer.summary, question.reads)
         if answer.choices is not None:
             return release_ballot(answer.summary, answer.choices, clearance, self.rules, self.randomness, answer.cells)
         till = self._spending.till(question, rung, step.round, asked)
@@ -271,8 +282,7 @@ class SiteWork:
         if not question.concerns(self.site, self.country):
             return True
         try:
-            what = "evidence, sides" if self._guarded else "evidence"  # rules differ between runs of one cache
-            evidence = self._cached(what, question, rung, lambda: self._evidence(question, rung))
+            evidence = self._weighed(question, rung)
             first = self._first(question, rung)
         except Invalid as fault:
             self.faults[question.name] = fault
@@ -312,13 +322,18 @@ class SiteWork:
         except (Invalid, StopIteration):
             return None
         answer = self.summarised(question, rung, opening)
-        _check_encodable(question, opening, answer)
+        check_encodable(opening.layout, question.base.sites, answer.summary, question.reads)
         return answer
 
     def summarised(self, question: Question, rung: int, asked: Round) -> Answer:
         """This site's part of a round as it is, before any gate: for the gate, and for a preview over invented rows."""
         prepared = self._prepared(question, rung)
         return question.statistic.summarise(question.arguments, question.setting(rung), prepared, asked)
+
+    def _weighed(self, question: Question, rung: int) -> Evidence:
+        what = "evidence, sides" if self._guarded else "evidence"  # rules differ between runs of one cache
+        kept: Evidence = self._cached(what, question, rung, lambda: self._evidence(question, rung))
+        return kept
 
     def _evidence(self, question: Question, rung: int) -> Any:
         setting = question.setting(rung)
@@ -376,16 +391,3 @@ class SiteWork:
         if key not in self.cache:
             self.cache[key] = build()
         return self.cache[key]
-
-
-def _check_encodable(question: Question, asked: Round, answer: Answer) -> None:
-    """Return when every value can be summed over the parties.
-
-    Raises:
-        Invalid: E-RANGE, naming what the question reads.
-    """
-    try:
-        check_range(packing(asked.layout, question.base.sites), answer.summary)
-    except Invalid as error:
-        listed = ", ".join(map(repr, question.reads))
-        raise Invalid(error.code, f"{error.message}: look for absurd values in {listed}", error.hint) from error

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from isthmus.crypto.ring import Packing
+from isthmus.crypto.ring import Packing, check_range
 from isthmus.federation.messages import EMPTY, Message, Payload, compact, header_digest, signed_bytes
 from isthmus.federation.protocol.charter import SECAGG, Charter, Step
 from isthmus.federation.protocol.records import Descriptor, Head
 from isthmus.model.canonical import plain
-from isthmus.model.errors import Untrusted
+from isthmus.model.errors import Invalid, Untrusted
 from isthmus.summary import Layout, Summary, feed
 
 ATTEMPT = 1  # one attempt per round: a retry resends the cached bytes
@@ -143,3 +143,16 @@ def transcript_digest(cards: str, entries: Iterable[Entry]) -> str:
     """`sha256:...` of the exchanged keys and the run's opened rounds, in order."""
     listed = [cards, *([e.question, e.round, e.context, e.sum] for e in entries)]
     return "sha256:" + hashlib.sha256(compact(listed)).hexdigest()
+
+
+def check_encodable(layout: Layout, sites: int, summary: Summary, reads: Iterable[str]) -> None:
+    """Return when every value of a site's part can be summed over the parties.
+
+    Raises:
+        Invalid: E-RANGE, naming what the question reads.
+    """
+    try:
+        check_range(packing(layout, sites), summary)
+    except Invalid as error:
+        listed = ", ".join(map(repr, reads))
+        raise Invalid(error.code, f"{error.message}: look for absurd values in {listed}", error.hint) from error

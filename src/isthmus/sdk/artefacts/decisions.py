@@ -62,13 +62,12 @@ def _whole(told: Told, pack: Pack, entry: Entry, each: Mapping[str, Any]) -> Ite
     from isthmus.federation.grounds import facts_read
 
     known = {rule.id: rule for rule in pack.rules}
-    built = each.get("by_construction", {})
     again, why = _again(told, pack, each)
     verdicts = {v.rule.id: v.outcome for v in again.verdicts} if again else {}
     rows = (
         (
             rule,
-            f"{outcome}, by construction: {', '.join(built[rule])}" if rule in built else outcome,
+            outcome,
             known[rule].citation if rule in known else "a consortium's own pack; see its file",
             ", ".join(facts_read(known[rule])) if rule in known else "",
             verdicts.get(rule, "not judged"),
