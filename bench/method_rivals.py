@@ -30,8 +30,39 @@ R_CODE: dict[str, tuple[str, str, str, str]] = {
         "as.vector(t(coef(fit)[, -1]))",
     ),
     "mixed": ("lme4::lmer", "lme4", "lmer(score ~ x + (1 | ward))", "fixef(fit)[-1]"),
+    "slopes": ("lme4::lmer", "lme4", "lmer(score ~ x + (1 + x[, 1] | ward))", "fixef(fit)[-1]"),
+    "glmm": ("lme4::glmer", "lme4", "glmer(y ~ x + (1 | ward), family = binomial)", "fixef(fit)[-1]"),
     "weibull": ("survival::survreg", "survival", "survreg(Surv(days, event) ~ x)", "coef(fit)[-1]"),
+    "lognormal": (
+        "survival::survreg",
+        "survival",
+        "survreg(Surv(days, event) ~ x, dist = 'lognormal')",
+        "coef(fit)[-1]",
+    ),
+    "piecewise": (
+        "survSplit and glm",
+        "survival",
+        "{ s <- survSplit(Surv(days, event) ~ ., data.frame(days, event, x), cut = c(200, 500, 1000), episode = 'k');"
+        " glm(event ~ . - tstart - days - k + factor(k) + offset(log(days - tstart)), poisson, s) }",
+        "coef(fit)[paste0('x', 1:10)]",
+    ),
+    "conditional_logistic": ("survival::clogit", "survival", "clogit(y ~ x + strata(set))", "coef(fit)"),
     "lasso": ("glmnet", "glmnet", "glmnet(x, y, family = 'binomial')", "numeric(0)"),
+    "lasso_folds": ("cv.glmnet", "glmnet", "cv.glmnet(x, y, family = 'binomial', nfolds = 5)", "numeric(0)"),
+    "cox_lasso": (
+        "glmnet",
+        "glmnet",
+        "glmnet(x, stratifySurv(survival::Surv(days, event), ward %/% 100), family = 'cox')",
+        "numeric(0)",
+    ),
+    "propensity": ("glm", "stats", "glm(treat ~ x, family = binomial)", "coef(fit)[-1]"),
+    "gcomputation": (
+        "two glm",
+        "stats",
+        "sapply(0:1, function(a) { g <- glm(y ~ x, family = binomial, subset = treat == a);"
+        " mean(plogis(cbind(1, x) %*% coef(g))) })",
+        "fit[2] - fit[1]",
+    ),
     "iptw": (
         "two glm",
         "stats",

@@ -26,6 +26,7 @@ from bench.targets import ABOVE, ISTHMUS, LARGE, METHODS
 PATIENCE = 10.0
 ALL = " + ".join(f"x{j}" for j in range(data.COVARIATES))
 SURVIVAL = {"time": "days", "event": "event"}
+EFFECT = {"treatment": "treat", "outcome": "y", "adjust": ALL}
 QUESTIONS: dict[str, dict[str, Any]] = {
     "poisson": {"glm": {"formula": f"visits ~ {ALL}", "family": "poisson"}},
     "gamma": {"glm": {"formula": f"cost ~ {ALL}", "family": "gamma", "link": "log"}},
@@ -33,17 +34,36 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "ordinal": {"ordinal": {"formula": f"grade ~ {ALL}"}},
     "multinomial": {"multinomial": {"formula": f"grade ~ {ALL}"}},
     "mixed": {"mixed": {"formula": f"score ~ {ALL}", "group": "ward"}},
+    "slopes": {"mixed": {"formula": f"score ~ {ALL}", "group": "ward", "slopes": ["x0"]}},
+    "glmm": {"mixed": {"formula": f"y ~ {ALL}", "group": "ward", "family": "binomial"}},
     "gee": {"gee": {"formula": f"y ~ {ALL}", "family": "binomial", "cluster": "ward", "correlation": "exchangeable"}},
     "weibull": {"parametric_survival": {"formula": f"Surv(days, event) ~ {ALL}", "distribution": "weibull"}},
+    "lognormal": {"parametric_survival": {"formula": f"Surv(days, event) ~ {ALL}", "distribution": "lognormal"}},
+    "piecewise": {
+        "parametric_survival": {
+            "formula": f"Surv(days, event) ~ {ALL}",
+            "distribution": "piecewise_exponential",
+            "cuts": [200, 500, 1000],
+        }
+    },
+    "conditional_logistic": {"conditional_logistic": {"formula": f"y ~ {ALL}", "sets": "set"}},
     "fine_gray": {
         "fine_gray": {
             "formula": f"Surv(days, cause) ~ {ALL}",
             "causes": {"1": "relapse", "2": "death"},
             "cause": "relapse",
-        }
+        },
     },
     "lasso": {"penalised": {"formula": f"y ~ {ALL}", "family": "binomial", "alpha": 1.0}},
-    "iptw": {"effect": {"treatment": "treat", "outcome": "y", "adjust": ALL, "method": "iptw"}},
+    "lasso_folds": {"penalised": {"formula": f"y ~ {ALL}", "family": "binomial", "alpha": 1.0, "folds": 5, "seed": 1}},
+    "cox_lasso": {
+        "penalised": {"formula": f"Surv(days, event) ~ {ALL}", "family": "cox", "strata": ["site"], "alpha": 1.0}
+    },
+    "propensity": {"propensity": {"treatment": "treat", "adjust": ALL}},
+    "iptw": {"effect": {**EFFECT, "method": "iptw"}},
+    "aipw": {"effect": {**EFFECT, "method": "aipw", "family": "binomial"}},
+    "gcomputation": {"effect": {**EFFECT, "method": "gcomputation", "family": "binomial"}},
+    "stratified": {"effect": {**EFFECT, "method": "stratified"}},
 }
 LARGE_QUESTIONS: dict[str, dict[str, Any]] = {
     "log_rank": {"log_rank": {**SURVIVAL, "by": "arm", "strata": ["site"]}},
@@ -93,7 +113,7 @@ def _turn(
 
 def _estimates(answer: dict[str, Any]) -> data.Array:
     """Coefficients of the ten covariates, in order; of the lasso at its smallest penalty; of an effect, the effect."""
-    if "cells" in answer:
+    if answer["kind"] == "penalised":
         smallest = min(cell["lambda"] for cell in answer["cells"])
         terms = [cell for cell in answer["cells"] if cell["lambda"] == smallest]
     else:

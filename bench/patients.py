@@ -18,6 +18,7 @@ GRADES = ("a", "b", "c", "d")
 CAUSES = ("0", "1", "2")
 ARMS = ("control", "active")
 LEVELS = {"grade": GRADES, "cause": CAUSES, "arm": ARMS}
+SET = 5  # people matched with each other
 WARDS = 100  # at each site, of one size: sums of single wards stay closed
 
 
@@ -46,6 +47,7 @@ def make(rows_per_site: int) -> Cohort:
         "score": eta + effects[ward] + generator.normal(size=n),
         "grade": grade,
         "ward": ward.astype(float),
+        "set": np.arange(n) // SET + 0.0,
         "treat": (generator.random(n) < 1 / (1 + np.exp(-eta))).astype(float),
         "arm": (generator.random(n) < 0.5).astype(float),
         "cause": base.event * (1 + (generator.random(n) < 0.3)),
@@ -57,7 +59,7 @@ def make(rows_per_site: int) -> Cohort:
 def codebook() -> Codebook:
     """What sites declare of them."""
     days = tuple(float(day) for day in range(data.LAST_DAY + 1))
-    whole = {"visits": 100.0, "bursts": 400.0, "ward": 300.0, "treat": 1.0, "y": 1.0, "event": 1.0}
+    whole = {"visits": 100.0, "bursts": 400.0, "ward": 300.0, "set": 1e9, "treat": 1.0, "y": 1.0, "event": 1.0}
     variables = {f"x{j}": Variable(type="number", range=(-10.0, 10.0)) for j in range(data.COVARIATES)}
     variables |= {name: Variable(type="integer", range=(0.0, top)) for name, top in whole.items()}
     variables |= {
