@@ -230,7 +230,7 @@ def asked(running: Running, question: Study, names: Iterable[str], turn: int) ->
 def how(analysis: Mapping[str, Any]) -> str:
     """Rounds, and the grid where the answer is on one."""
     edges = (analysis.get("grid") or {}).get("edges", [])
-    if "curve" in analysis:
+    if "curve" in analysis or analysis["kind"] in {"effect", "propensity"}:
         steps = f", {len(edges)} cells"
     else:
         steps = f", {len(edges) - 1} steps of {edges[1] - edges[0]:g} days" if len(edges) > 1 else ""

@@ -35,9 +35,10 @@ class At:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The last evaluation, its step taken; the evaluation at 0; how many there were."""
+    """The last evaluation, its step taken, and the inverse of its information; the evaluation at 0; how many there were."""
 
     last: At
+    inverse: FloatArray
     null: At
     evaluations: int
 
@@ -221,7 +222,7 @@ def newton(model: Model, place: Coordinates, evaluate: Any) -> Evaluate:
         step = _step(model, at, before)
         moved = at.coefficients + step.move
         if largest_step(step, at.place, 1.0) < STEP:
-            return Found(replace(at, coefficients=moved), null, used)
+            return Found(replace(at, coefficients=moved), step.inverse, null, used)
         before, now, last = at.place.moved(at.coefficients, place), at.place.moved(moved, place), at.loglik
         at = yield from evaluate(place, now)
         used += 1
@@ -324,9 +325,8 @@ def estimate(
 ) -> Estimate:
     """From the last evaluation: (rows, events), sums behind implied cells, and the middle of a sandwich."""
     last, null = found.last, found.null
-    inverse = newton_step(last.information, last.score).inverse
-    inner = inverse if middle is None else linear.congruence(inverse, middle.meat)
-    score = newton_step(null.information, null.score)
+    inner = found.inverse if middle is None else linear.congruence(found.inverse, middle.meat)
+    score = linear.solve(linear.cholesky(null.information), null.score)
     wald = linear.dot(last.coefficients, linear.product(last.information, last.coefficients))
     if middle is not None:  # as coxph: by the errors that are shown
         wald = inference.wald(last.coefficients, inner)
@@ -337,7 +337,7 @@ def estimate(
         "fit": {
             "loglik": last.loglik,
             "loglik_null": null.loglik,
-            "score": linear.dot(null.score, score.move),
+            "score": linear.dot(null.score, score),
             "wald": wald,
         },
     }

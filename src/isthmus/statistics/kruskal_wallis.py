@@ -163,7 +163,8 @@ def _statistic(totals: FloatArray, table: IntArray, moved: FloatArray | float) -
 
 def _away(totals: FloatArray, table: IntArray) -> FloatArray:
     """Rank sums less their expectation."""
-    return totals - table.sum(axis=1) * (float(table.sum()) + 1.0) / 2.0
+    found: FloatArray = totals - table.sum(axis=1) * (float(table.sum()) + 1.0) / 2.0
+    return found
 
 
 def _sized(away: FloatArray, table: IntArray) -> FloatArray:

@@ -7,6 +7,7 @@ of terms; the cost is O(p**2) array operations.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,7 @@ from isthmus.summary import FloatArray
 # A column is collinear when less than this share of its sum of squares is left after the columns before it. Exact
 # copies leave about p * 2**-52; year and year**2, uncentred, leave 5e-10.
 COLLINEAR = 1e-11
+SMALL = 64  # rows of a system solved number by number; its square: terms of a product that are added up in one go
 SWEEPS = 12  # of Jacobi's rotations; they converge quadratically, and matrices here are small
 NOTHING = 2.0**-60  # of the diagonal beside it: an entry that is 0
 INVOLVED = 1e-6  # a coefficient of a dependence, in standard deviations, that is worth naming
@@ -44,9 +46,9 @@ def cholesky(matrix: FloatArray) -> FloatArray:
         pivot = rest[j, j]
         if not pivot > COLLINEAR * matrix[j, j]:
             raise Dependent(j, _dependence(lower, matrix, j))
-        lower[j:, j] = rest[j:, j] / np.sqrt(pivot)
+        lower[j:, j] = rest[j:, j] / math.sqrt(pivot)
         below = lower[j + 1 :, j]
-        rest[j + 1 :, j + 1 :] -= below[:, None] * below[None, :]
+        rest[j + 1 :, j + 1 :] -= np.multiply.outer(below, below)
     return lower
 
 
@@ -66,19 +68,33 @@ def solve(lower: FloatArray, right: FloatArray) -> FloatArray:
 
 def forward(lower: FloatArray, right: FloatArray) -> FloatArray:
     """x with L x = `right`; `right` is (p,) or (p, k)."""
+    if right.ndim == 1 and len(lower) <= SMALL:
+        return np.array(_substituted(lower.tolist(), right.tolist()))
     x = right.astype(np.float64, copy=True)
     for j in range(len(lower)):
         x[j] = x[j] / lower[j, j]
-        x[j + 1 :] -= _outer(lower[j + 1 :, j], x[j])
+        x[j + 1 :] -= np.multiply.outer(lower[j + 1 :, j], x[j])
     return x
 
 
 def backward(lower: FloatArray, right: FloatArray) -> FloatArray:
     """x with L' x = `right`; `right` is (p,) or (p, k)."""
+    if right.ndim == 1 and len(lower) <= SMALL:
+        return np.array(_substituted(lower.T[::-1, ::-1].tolist(), right[::-1].tolist())[::-1])
     x = right.copy()
     for j in range(len(lower) - 1, -1, -1):
         x[j] = x[j] / lower[j, j]
-        x[:j] -= _outer(lower[j, :j], x[j])
+        x[:j] -= np.multiply.outer(lower[j, :j], x[j])
+    return x
+
+
+def _substituted(lower: list[list[float]], x: list[float]) -> list[float]:
+    """x with L x = `x`, the same operations on the same numbers: few numbers take less time one by one."""
+    for j, line in enumerate(lower):
+        at = x[j]
+        for below, found in zip(line[:j], x[:j], strict=True):
+            at -= below * found
+        x[j] = at / line[j]
     return x
 
 
@@ -90,9 +106,13 @@ def inverse(lower: FloatArray) -> FloatArray:
 
 def product(left: FloatArray, right: FloatArray) -> FloatArray:
     """`left` @ `right` in a fixed order of operations; (p, q) by (q, r) or by (q,)."""
+    if 0 < left.size * right[:1].size <= SMALL**2:
+        terms = left.T * right[:, None] if right.ndim == 1 else left.T[:, :, None] * right[:, None, :]
+        added: FloatArray = np.add.accumulate(terms, axis=0)[-1]
+        return added
     total = np.zeros((left.shape[0], *right.shape[1:]))
     for k in range(left.shape[1]):
-        total += _outer(left[:, k], right[k])
+        total += np.multiply.outer(left[:, k], right[k])
     return total
 
 
@@ -151,10 +171,6 @@ def _rotation(size: int, i: int, j: int, matrix: FloatArray) -> FloatArray:
     made[i, i] = made[j, j] = cosine
     made[i, j], made[j, i] = tangent * cosine, -tangent * cosine
     return made
-
-
-def _outer(column: FloatArray, row: FloatArray) -> FloatArray:
-    return column * row if np.ndim(row) == 0 else column[:, None] * row[None, :]
 
 
 def _dependence(lower: FloatArray, matrix: FloatArray, j: int) -> tuple[int, ...]:
