@@ -226,6 +226,16 @@ def test_every_kind_is_pooled_or_said_not_to_be_and_why() -> None:
     assert caught.value.code == "E-KIND"
 
 
+def test_what_a_level_warns_of_is_said_with_its_name() -> None:
+    tables = staged()
+    for at, table in enumerate(tables):
+        few = np.array([f"{'abc'[at]}{k % 2}" for k in range(len(table["AGE"]))], dtype=object)
+        table["FAMILY"] = np.where((table["PLACE"] == "north") & (at > 0), "one", few)  # four groups; six in the south
+    mixed = {"mixed": EVERY["mixed"][0]}
+    (warning,) = ask("meta", {"by": "PLACE", "of": mixed, "term": "HIV"}, tables)["warnings"]
+    assert warning.startswith("north: fewer than 5 groups")
+
+
 def test_a_bound_of_each_area_is_shown_where_it_lies_on_a_grid() -> None:
     found = ask("meta", {"by": "PLACE", "of": {"roc": EVERY["roc"][0]}, "term": "auc"}, staged(), STRICT)
     assert found["exactness"] == "grid"

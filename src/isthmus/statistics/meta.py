@@ -21,7 +21,7 @@ Not taken are `count`, `crosstab`, `table_one`, `histogram`, `quantiles` (no eff
 
 Result keys: `terms`: each level (`type` study, `weight` in per cent, `n`; `bound` where its model has one), then `pooled`; `fit`: `method`,
 `interval`, `measure`, `studies`, `tau2`, `tau2_error`, `i2`, `h2`, `q`, `q_df`, `q_p_value`, `pi_low`, `pi_high`; `left_out` (level
--> why); `leave_one_out`; with `compare` (UK v US) also `subgroups`, `subgroups_fit` and `tests`. In R: `metafor` (3.8), as
+-> why); `leave_one_out`; `warnings` of levels; with `compare` (UK v US) also `subgroups`, `subgroups_fit` and `tests`. In R: `metafor` (3.8), as
 `meta_pooling.py` and `meta_tables.py` say, after a model in each level (the two-stage analysis).
 
 References: DerSimonian & Laird (1986), Control Clin Trials 7:177; Viechtbauer (2010), J Stat Softw 36(3).
@@ -207,12 +207,13 @@ def _summarise(question: Meta, setting: Setting, prepared: Prepared, asked: Roun
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What is pooled: studies, what else is told of each, levels left out and why, and what exp(estimate) is."""
+    """What is pooled: studies, what else is told of each, levels left out and why, what exp(estimate) is, and warnings."""
 
     studies: Studies
     more: Mapping[str, Mapping[str, Any]]
     without: Mapping[str, str]
     measure: str | None
+    warnings: tuple[str, ...] = ()
 
 
 def _report(question: Meta, setting: Setting, estimate: Estimate) -> dict[str, Any]:
@@ -246,6 +247,7 @@ def _body(question: Meta, setting: Setting, estimate: Estimate) -> dict[str, Any
         "rounds": estimate.rounds,
         **made,
         "left_out": dict(told.without),
+        **({"warnings": list(told.warnings)} if told.warnings else {}),
     }
 
 
@@ -280,11 +282,14 @@ def _model_studies(model: Inner, question: Meta, setting: Setting, estimate: Est
     without |= {level: ALONE for level in levels if level not in group}
     kept: dict[str, tuple[float, float]] = {}
     more: dict[str, dict[str, Any]] = {}
+    warned: dict[str, list[str]] = {}
     measure: str | None = None
     for at, found in estimate.values["models"].items():
         own = {name: estimate.counts[f"{at} {name}"] for name in found.counts}
         shown = model.statistic.report(model.question, setting, changed(found, counts=own))
         measure = meta_models.measure(shown, str(question.term))
+        for text in shown.get("warnings", ()):
+            warned.setdefault(text, []).append(levels[at])
         effect = meta_models.effect_of(shown, str(question.term))
         if effect is None:
             without[levels[at]] = "E-TERM"
@@ -293,7 +298,8 @@ def _model_studies(model: Inner, question: Meta, setting: Setting, estimate: Est
             more[levels[at]] = {key: shown[key] for key in ("n", "bound") if key in shown}
     y, errors = np.array([*kept.values()], dtype=np.float64).reshape(-1, 2).T
     groups = None if question.compare is None else tuple(group[level] for level in kept)
-    return Told(Studies(tuple(kept), y, errors**2, None, groups), more, without, measure)
+    warnings = tuple(f"{', '.join(where)}: {text}" for text, where in warned.items())
+    return Told(Studies(tuple(kept), y, errors**2, None, groups), more, without, measure, warnings)
 
 
 def _groups(question: Meta, setting: Setting) -> dict[str, str]:
