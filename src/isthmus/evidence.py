@@ -59,8 +59,10 @@ def worst(found: Iterable[Weights]) -> Weights:
     each = tuple(found)
     if not all(one.total > 0.0 for one in each):
         return Weights(0.0, 0.0, 0.0, max(one.parameters for one in each))
-    spent = [one.squares / one.total / one.total for one in each]  # one over the effective rows
-    share = max(one.largest / one.total for one in each)
+    shares = [one.largest / one.total for one in each]
+    # one over the effective rows; squares of tiny weights may be gone, and are no less than the largest
+    spent = [max(one.squares / one.total / one.total, own**2) for one, own in zip(each, shares, strict=True)]
+    share = max(shares)
     steep = max(one.parameters * inverse for one, inverse in zip(each, spent, strict=True))
     return Weights(1.0, max(spent), share, steep / max(spent))
 

@@ -45,6 +45,10 @@ def first(name: str, value: float) -> Callable[[Rows], Rows]:
     return spoil
 
 
+def at_site_1(name: str, value: Any) -> Callable[[Rows], Rows]:
+    return put(**{name: lambda rows: np.where(SITES == 1, value, rows[name]).astype(rows[name].dtype)})
+
+
 def all_of(name: str, value: Any) -> Callable[[Rows], Rows]:
     return put(**{name: lambda rows: np.full(ROWS, value, dtype=rows[name].dtype)})
 
@@ -86,6 +90,54 @@ TROUBLES: dict[str, Callable[[Rows], Rows]] = {
     "nobody treated": all_of("treat", 0.0),
     "all treated": all_of("treat", 1.0),
     "treated by age": put(treat=lambda r: (r["age"] > 63).astype(float)),
+    "quasi separation by a level": put(died=lambda r: np.where(r["stage"] == "III", 1.0, r["died"])),
+    "separation by two columns": put(
+        died=lambda r: (0.05 * (r["age"] - 63) + (r["arm"] == "treated") > 0.5).astype(float)
+    ),
+    "separation of levels": put(
+        stage=lambda r: np.where(r["age"] < 58, "I", np.where(r["age"] < 68, "II", "III")).astype(object)
+    ),
+    "separation in an arm": put(died=lambda r: np.where(r["treat"] > 0, (r["age"] > 63).astype(float), r["died"])),
+    "a level of one arm": put(
+        stage=lambda r: np.where((r["arm"] == "treated") & (r["stage"] == "III"), "I", r["stage"]).astype(object)
+    ),
+    "treated by a level": put(treat=lambda r: np.where(r["stage"] == "III", 1.0, r["treat"])),
+    "no case in the treated": put(died=lambda r: np.where(r["treat"] > 0, 0.0, r["died"])),
+    "no count in a group": put(
+        visits=lambda r: np.where(r["arm"] == "treated", 0.0, r["visits"]),
+        falls=lambda r: np.where(r["arm"] == "treated", 0.0, r["falls"]),
+    ),
+    "no fall": all_of("falls", 0.0),
+    "a constant score": all_of("score", 50.0),
+    "a constant year": all_of("year", 2010.0),
+    "a constant risk": all_of("risk", 0.3),
+    "a constant predictor": all_of("logit", 0.0),
+    "one practice": all_of("practice", 3.0),
+    "every row a practice": put(practice=lambda r: np.arange(ROWS) * 1.0),
+    "a site without a case": at_site_1("died", 0.0),
+    "a site of cases": at_site_1("died", 1.0),
+    "a site without an event": at_site_1("event", 0.0),
+    "a site without a cause": at_site_1("cause", "0"),
+    "a site of one arm": at_site_1("arm", "control"),
+    "a site of one treatment": at_site_1("treat", 1.0),
+    "a level at one site": put(
+        stage=lambda r: np.where((SITES != 0) & (r["stage"] == "III"), "I", r["stage"]).astype(object)
+    ),
+    "an age of -1e300": first("age", -1e300),
+    "an age of 1e55": first("age", 1e55),
+    "a pressure of -1e12": first("pressure", -1e12),
+    "a time of 1e40": first("time", 1e40),
+    "an offset or weight of 1e40": first("exposure", 1e40),
+    "a count of 1e12": first("visits", 1e12),
+    "falls of 1e12": first("falls", 1e12),
+    "copies of 1e12": first("copies", 1e12),
+    "negative weights": all_of("exposure", -1.0),
+    "weights of 1e-300": all_of("exposure", 1e-300),
+    "times of zero": all_of("time", 0.0),
+    "negative times": all_of("time", -5.0),
+    "entry after time": put(entry=lambda r: r["time"] + 1.0),
+    "risks of 0": all_of("risk", 0.0),
+    "risks of 1": all_of("risk", 1.0),
     "risk beyond 1": first("risk", 1.5),
     "risk of 0 with the event": put(risk=lambda r: np.where(r["died"] > 0, 0.0, r["risk"])),
 }
@@ -194,12 +246,50 @@ FAINT = [WEIGHTED] + [
     for kind, asked in one.items()
 ]
 TWICE = {"glm": {"formula": "died ~ age + year", "family": "binomial"}}
+GEE = {"gee": {"formula": "died ~ age + arm", "family": "binomial", "cluster": "practice"}}
+MATCHED = {"conditional_logistic": {"formula": "died ~ age + arm", "sets": "practice"}}
+COUNTS = {"glm": {"formula": "falls ~ age + arm + offset(exposure)", "family": "poisson"}}
+LEVELS: dict[str, dict[str, Any]] = {
+    kind: {kind: {"formula": "stage ~ age + arm"}} for kind in ("multinomial", "ordinal")
+}
+AUGMENTED = {
+    "effect": {"treatment": "treat", "outcome": "died", "adjust": "age", "method": "aipw", "family": "binomial"}
+}
+CONTROLS = {
+    "effect": {
+        "treatment": "treat",
+        "outcome": "died",
+        "adjust": "age",
+        "method": "iptw",
+        "negative_controls": ["event", "left", "tall"],
+    }
+}
+SUBHAZARD = {
+    "fine_gray": {
+        "formula": "Surv(time, cause) ~ age + arm",
+        "causes": {"1": "relapse", "2": "death"},
+        "cause": "relapse",
+    }
+}
 KAPLAN = {"kaplan_meier": {"time": "time", "event": "event", "by": "arm"}}
 
 ERRORS: list[tuple[str, dict[str, Any], str, str]] = [
-    ("separation", LOGISTIC, "E-SEPARATED", "age"),
-    ("separation by a level", LOGISTIC, "E-SEPARATED", "arm[treated]"),
-    ("no event in a group", COX, "E-SEPARATED", "arm[treated]"),
+    ("separation", LOGISTIC, "E-SEPARATED", "outcome 'died' is separated by 'age': its"),
+    ("separation by a level", LOGISTIC, "E-SEPARATED", "outcome 'died' is separated by 'arm[treated]': its"),
+    ("separation by two columns", LOGISTIC, "E-SEPARATED", "separated by 'age', 'arm[treated]' together: their"),
+    ("separation", GEE, "E-SEPARATED", "outcome 'died' is separated by 'age': its"),
+    ("separation by a level", GEE, "E-SEPARATED", "outcome 'died' is separated by 'arm[treated]': its"),
+    ("no count in a group", COUNTS, "E-SEPARATED", "outcome 'falls' is separated by 'arm[treated]': its"),
+    ("separation", MATCHED, "E-SEPARATED", "event 'died' is separated by 'age': its"),
+    ("separation by a level", MATCHED, "E-SEPARATED", "event 'died' is separated by 'arm[treated]': its"),
+    ("separation of levels", LEVELS["multinomial"], "E-SEPARATED", "outcome 'stage' is separated by 'age': its"),
+    ("separation of levels", LEVELS["ordinal"], "E-SEPARATED", "outcome 'stage' is separated by 'age': its"),
+    ("separation in an arm", AUGMENTED, "E-SEPARATED", "the outcome model where 'treat' is 1: outcome 'died' is"),
+    ("treated by age", AUGMENTED, "E-SEPARATED", "the propensity model: outcome 'treat' is separated by 'age'"),
+    ("no event in a group", COX, "E-SEPARATED", "event 'event' is separated by 'arm[treated]': its"),
+    ("every cause censored", SUBHAZARD, "E-NO-EVENTS", "no row has the event 'cause = relapse'"),
+    ("an offset or weight of 1e40", COUNTS, "E-OFFSET", "'exposure'"),
+    ("all events", CONTROLS, "E-OUTCOME", "'event' does not vary"),
     ("collinear numbers", TWICE, "E-COLLINEAR", "year"),
     ("constant number", LOGISTIC, "E-COLLINEAR", "age"),
     ("constant number", COX, "E-COLLINEAR", "age"),
@@ -228,7 +318,7 @@ def test_the_error_says_which_column_and_why(trouble, analysis, code, name) -> N
     assert name in answer["error"]["message"]
 
 
-@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e61])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e61, 1e300, -1e300])
 def test_an_infinite_or_absurd_value_is_refused_at_the_door(value) -> None:
     answer = ask(first("age", value)(GOOD), LOGISTIC)
     assert answer["error"]["code"] == "E-NOT-FINITE"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from reference_cases import run, worst
+from reference_cases import codebook, make, over, run, worst
 
+from isthmus import strict
 from isthmus.model.errors import Invalid
+from isthmus.statistics.catalogue import CATALOGUE
 
 HERE = Path(__file__).parent / "r"
 ASKED = {"time": "time", "cause": "cause", "causes": {"1": "relapse", "2": "death"}, "by": "group"}
@@ -64,7 +67,26 @@ def test_incidences_and_survival_add_up_to_one(table) -> None:
     assert found["tests"] == {}
 
 
-@pytest.mark.parametrize("causes", [{"1": "relapse"}, {"1": "relapse", "2": "death", "3": "other"}, {"0": "none"}, {}])
+def test_a_cause_that_nobody_has_is_a_curve_of_0(table) -> None:
+    """cmprsk::cuminc has no curve of it, and those of the others are the same."""
+    found = run("cumulative_incidence", {**ASKED, "causes": {**ASKED["causes"], "3": "other"}}, table).report
+    other = [curve for curve in found["curves"] if curve["cause"] == "other"]
+    rest = [curve for curve in found["curves"] if curve["cause"] != "other"]
+    assert other
+    assert all(value == 0.0 for curve in other for value in curve["incidence"])
+    assert rest == run("cumulative_incidence", ASKED, table).report["curves"]
+
+
+def test_a_codebook_that_a_person_wrote_knows_every_cause(table) -> None:
+    statistic = CATALOGUE["cumulative_incidence"]
+    question = strict.parse(statistic.question, {**ASKED, "causes": {**ASKED["causes"], "3": "other"}})
+    made = make(statistic, question, table, replace(codebook(table), inferred=False))
+    with pytest.raises(Invalid, match="'3'") as caught:
+        over(statistic, question, made, np.zeros(len(table["time"]), dtype=int))
+    assert caught.value.code == "E-CAUSE"
+
+
+@pytest.mark.parametrize("causes", [{"1": "relapse"}, {"1": "relapse", "3": "other"}, {"0": "none"}, {}])
 def test_causes_name_every_code(table, causes) -> None:
     with pytest.raises(Invalid) as caught:
         run("cumulative_incidence", {**ASKED, "causes": causes}, table)

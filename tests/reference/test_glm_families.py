@@ -132,3 +132,25 @@ def test_a_mean_that_leaves_its_range_is_told() -> None:
     with pytest.raises(Invalid) as caught:
         report("glm", {"formula": "y ~ x", "family": "binomial", "link": "log"}, {"x": x, "y": y})
     assert caught.value.code in {"E-CONVERGENCE", "E-SEPARATED"}
+
+
+@pytest.mark.parametrize("value", [1e-3, 0.37, 3.0, 140.0, 3e5])
+@pytest.mark.parametrize(
+    ("family", "link"),
+    [
+        ("gamma", "inverse"),
+        ("gamma", "log"),
+        ("inverse_gaussian", "1/mu^2"),
+        ("inverse_gaussian", "log"),
+        ("quasipoisson", "log"),
+        ("gaussian", "identity"),
+    ],
+)
+def test_a_constant_outcome_has_one_value(family: str, link: str, value: float) -> None:
+    """R gives coefficients with a dispersion that is rounding; no error follows from it."""
+    from isthmus.model.errors import Invalid
+
+    table = {"y": np.full(120, value), "x": np.round(np.sin(np.arange(120.0)), 2)}
+    with pytest.raises(Invalid, match="'y' has one value only") as caught:
+        report("glm", {"formula": "y ~ x", "family": family, "link": link}, table)
+    assert caught.value.code == "E-OUTCOME"

@@ -328,7 +328,8 @@ class SiteWork:
     def summarised(self, question: Question, rung: int, asked: Round) -> Answer:
         """This site's part of a round as it is, before any gate: for the gate, and for a preview over invented rows."""
         prepared = self._prepared(question, rung)
-        return question.statistic.summarise(question.arguments, question.setting(rung), prepared, asked)
+        with np.errstate(all="ignore"):  # a sum that is not finite is refused where it is encoded (E-RANGE)
+            return question.statistic.summarise(question.arguments, question.setting(rung), prepared, asked)
 
     def _weighed(self, question: Question, rung: int) -> Evidence:
         what = "evidence, sides" if self._guarded else "evidence"  # rules differ between runs of one cache

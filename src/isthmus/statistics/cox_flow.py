@@ -156,7 +156,7 @@ def fit_common(model: Model) -> Flow:
         pooled = yield Round(cox_model.risk_layout(model, len(blocks.deaths)), {"step": "risk", **base})
         s0 = cumulated(blocks, pooled["s0"])
         if not bool(np.all(s0 > 0.0)):  # risks so far apart that the last risk set rounds to nothing
-            raise diverged(here, coefficients, coefficients, model.design.names)
+            raise diverged(here, coefficients, coefficients, model.design.names, f"event {model.event!r}")
         sets = RiskSets.of(model.ties, blocks, s0, pooled)
         if model.offset:
             sets = replace(sets, event_offset=float(pooled["event_offset"][0]))
@@ -275,7 +275,7 @@ def _step(model: Model, at: At, before: FloatArray | None) -> Step:
 
 def _no_end(model: Model, at: At, before: FloatArray | None) -> Invalid:
     move = at.coefficients if before is None else at.coefficients - before
-    return diverged(at.place, move, at.coefficients, model.design.names)
+    return diverged(at.place, move, at.coefficients, model.design.names, f"event {model.event!r}")
 
 
 def check(model: Model, n: int, deaths: int) -> None:
@@ -287,7 +287,7 @@ def check(model: Model, n: int, deaths: int) -> None:
     if n == 0:
         raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
     if deaths == 0:
-        raise Invalid("E-NO-EVENTS", f"{model.event!r} is 0 in every row", "nothing can be fitted to it")
+        raise Invalid("E-NO-EVENTS", f"no row has the event {model.event!r}", "nothing can be fitted to it")
 
 
 def check_sequence(model: Model, blocks: EventBlocks, rounds: int) -> None:

@@ -65,17 +65,18 @@ def _rungs(question: CumulativeIncidence, dictionary: Codebook) -> tuple[Grid, .
 
 
 def _codes(question: CumulativeIncidence, setting: Setting) -> tuple[str, ...]:
-    return named_causes(question.causes, question.cause, setting.levels[question.cause])
+    return named_causes(question.causes, question.cause, setting)
 
 
-def named_causes(causes: Mapping[str, str], variable: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Codes of the causes, in the study's order.
+def named_causes(causes: Mapping[str, str], variable: str, setting: Setting) -> tuple[str, ...]:
+    """Codes of the causes, in the study's order. A codebook inferred from the rows lacks a cause that nobody has.
 
     Raises:
         Invalid: E-CAUSE, a code that the codebook lacks, or one of the codebook that has no name here.
     """
-    named = tuple(str(code) for code in causes)
-    strange = [code for code in named if code not in known or code == CENSORED]
+    named, known = tuple(str(code) for code in causes), setting.levels[variable]
+    nobody = setting.dictionary.inferred
+    strange = [code for code in named if (code not in known and not nobody) or code == CENSORED]
     nameless = [level for level in known if level not in named and level != CENSORED]
     if strange or nameless or not named:
         which = ", ".join(repr(code) for code in strange or nameless) or "none"

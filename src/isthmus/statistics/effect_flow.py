@@ -119,7 +119,7 @@ def _base(plan: Plan, *fits: Fit) -> dict[str, Any]:
 def propensity_model(plan: Plan) -> Pooled:
     """The common model; or, where each site has its own, the coordinates alone in which balance is measured: a `Fit`."""
     if not plan.local:
-        return (yield from fitted(plan.propensity, "ps "))
+        return (yield from fitted(plan.propensity, "ps ", "the propensity model"))
     start, used = yield from lockstep.beside(glm_flow.begin(plan.propensity), {"fit": "ps "})
     size = plan.propensity.size
     nothing = Fitted(np.zeros(size), np.zeros((size, size)), 0.0, 1.0, 0.0, used)
@@ -176,7 +176,9 @@ def _weighed(plan: Plan, propensity: Fit, base: Mapping[str, Any]) -> Generator[
 
 def _modelled(plan: Plan, model: Model) -> Flow:
     """Means of predicted (augmented) outcomes: the three models side by side, then sums, then influences."""
-    models = yield from lockstep.every([propensity_model(plan), *(fitted(model, arm) for arm in ARMS)])
+    treatment = plan.propensity.outcome
+    own = [fitted(model, arm, f"the outcome model where {treatment!r} is {1 - at}") for at, arm in enumerate(ARMS)]
+    models = yield from lockstep.every([propensity_model(plan), *own])
     propensity, *fits = models
     base = _base(plan, *models) | {"logit": model.family.base == "binomial"}
     rounds = max(fit.fitted.rounds for fit in models) + 2
@@ -194,10 +196,13 @@ def _modelled(plan: Plan, model: Model) -> Flow:
     return estimate(plan, propensity, pooled, (means, last["squares"] / (n * n)), rounds)
 
 
-def fitted(model: Model, name: str) -> Pooled:
-    """One model, its rounds and parameters tagged with `name`: a `Fit`."""
-    start, used = yield from lockstep.beside(glm_flow.begin(model), {"fit": name})
-    fitted = yield from lockstep.beside(glm_flow.score(model, start, used), {"fit": name})
+def fitted(model: Model, name: str, told: str) -> Pooled:
+    """One model, its rounds and parameters tagged with `name`: a `Fit`. An error says which model it is, as `told`."""
+    try:
+        start, used = yield from lockstep.beside(glm_flow.begin(model), {"fit": name})
+        fitted = yield from lockstep.beside(glm_flow.score(model, start, used), {"fit": name})
+    except Invalid as error:
+        raise Invalid(error.code, f"{told}: {error.message}", error.hint) from error
     stated = {"coefficients": fitted.coefficients, **start.response(), **start.place.params()}
     return Fit(start, fitted, {f"{name}{key}": value for key, value in stated.items()})
 

@@ -36,12 +36,15 @@ def _log_ratio(name: str, means: FloatArray, covariance: FloatArray) -> tuple[st
     """Of a 0/1 outcome: its name, log risk ratio and error.
 
     Raises:
-        Invalid: E-NO-EVENTS, an arm without any.
+        Invalid: E-NO-EVENTS, an arm without any; E-OUTCOME, it has one value.
     """
     if not bool(np.all(means > 0.0)):
         raise Invalid("E-NO-EVENTS", f"an arm has no case of {name!r}", "leave it out")
     gradient = np.array([1.0, -1.0]) / means
-    return name, math.log(means[0] / means[1]), math.sqrt(max(float(gradient @ covariance @ gradient), 0.0))
+    error = math.sqrt(max(float(gradient @ covariance @ gradient), 0.0))
+    if not error > 0.0:
+        raise Invalid("E-OUTCOME", f"{name!r} does not vary in either arm", "leave it out")
+    return name, math.log(means[0] / means[1]), error
 
 
 def _calibration(question: Effect, setting: Setting, estimate: Estimate) -> dict[str, Any]:

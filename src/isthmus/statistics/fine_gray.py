@@ -131,7 +131,7 @@ def _prepare(question: FineGray, setting: Setting, inputs: Inputs) -> FineRows:
     time, levels = inputs.numbers[surv.time], setting.levels[surv.event]
     survival.check_times((surv.time, surv.event), time, np.zeros(inputs.rows))
     code = survival.group_code(levels, surv.event, inputs.codes[surv.event])
-    named = cumulative_incidence.named_causes(question.causes, surv.event, levels)
+    named = cumulative_incidence.named_causes(question.causes, surv.event, setting)
     mine = next(code for code, name in question.causes.items() if name == question.cause)
     failed = np.array([level == str(mine) for level in levels])[code]
     competing = np.array([level in named for level in levels])[code] & ~failed

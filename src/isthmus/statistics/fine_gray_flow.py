@@ -190,7 +190,7 @@ def fit(model: Model) -> Flow:
         answer = yield Round(risk_layout(model), {"step": "risk", **base, "before": steps.before})
         sets = RiskSets.of(steps, answer, model.late)
         if not sets.sound:
-            raise diverged(here, coefficients, coefficients, model.design.names)
+            raise diverged(here, coefficients, coefficients, model.design.names, f"event {model.event!r}")
         latest[:] = [(sets, coefficients)]
         gram = yield Round(cox_model.hazard_layout(model), {"step": "hazard", **base, **sets.hazards()})
         information = gram["gram"] - sets.squares()

@@ -23,7 +23,7 @@ from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, no_site, parse
 from isthmus.model.record import record
-from isthmus.statistics import gee_flow, glm_kernel, mixed_guard
+from isthmus.statistics import gee_flow, glm_kernel, mixed_guard, weighting
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.families import FAMILIES, link_names
 from isthmus.statistics.gee_flow import Rows
@@ -89,8 +89,7 @@ def _prepare(question: Gee, setting: Setting, inputs: Inputs) -> Rows:
         raise Invalid("E-OUTCOME", f"outcome {formula.response!r} must be 0 or 1", "derive it with CASE WHEN")
     if question.family == "poisson" and not bool(np.all(y >= 0.0)):
         raise Invalid("E-OUTCOME", f"outcome {formula.response!r} must not be negative")
-    offsets = [inputs.numbers[name] for name in formula.offset]
-    total = np.sum(np.array(offsets), axis=0) if offsets else None
+    total = weighting.link_offset(link_names(question.family)[0], formula.offset, inputs)
     found, cluster = np.unique(inputs.keys[question.cluster], return_inverse=True)
     return Rows(inputs.design, y, total, cluster.reshape(-1), len(found))
 

@@ -174,7 +174,7 @@ def _prepare(question: Glm, setting: Setting, inputs: Inputs) -> Rows:
     y = inputs.numbers[str(formula.response)]
     check_outcome(question.family, str(formula.response), y)
     prior = weighting.prior_of(question.weights, inputs)
-    total = weighting.offset_of(_offsets(question, formula), inputs)
+    total = weighting.link_offset(_family(question).link, _offsets(question, formula), inputs)
     strata = _strata(question, formula)
     stratum = survival.strata_codes(strata, setting.levels, inputs.codes, inputs.rows) if strata else None
     return Rows(inputs.design, y, prior, total, weighting.clusters_of(inputs), stratum)

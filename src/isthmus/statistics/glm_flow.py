@@ -178,7 +178,7 @@ def _step(model: Model, pooled: Summary, near: bool) -> Step:
 
 def _no_end(model: Model, start: Start, now: FloatArray, before: FloatArray | None) -> Invalid:
     move = now if before is None else now - before
-    return diverged(start.place, move, now, model.design.names)
+    return diverged(start.place, move, now, model.design.names, f"outcome {model.outcome!r}")
 
 
 def rows_of(model: Model, start: Start) -> float:
@@ -201,7 +201,13 @@ def _rounding(model: Model, start: Start) -> float:
     sums = start.sums
     if model.family.base == "gaussian":
         return PERFECT**2 * sums["square"] / sums["weight"]
-    return PERFECT**2 if model.family.estimated else 0.0
+    return PERFECT**2 * max(1.0, _size_of(model, start)) if model.family.estimated else 0.0
+
+
+def _size_of(model: Model, start: Start) -> float:
+    """What a dispersion scales with where the outcome is rescaled: Poisson's is in its unit, inverse Gaussian in 1 over it."""
+    size = start.sums["response"] / start.sums["weight"]
+    return size ** {"poisson": 1, "inverse_gaussian": -1}.get(model.family.base, 0)
 
 
 def check_pooled(model: Model, sums: dict[str, float]) -> None:
@@ -323,8 +329,7 @@ def _nothing(model: Model, start: Start) -> float:
     sums = start.sums
     if model.family.base == "gaussian":
         return CONSTANT * (sums["square"] + sums["weight"] * ((start.about or 0.0) / start.unit) ** 2)
-    size = sums["response"] / sums["weight"] if model.family.base == "inverse_gaussian" else 1.0  # its unit is 1 / y
-    return ROUNDED * sums["weight"] / size
+    return ROUNDED * sums["weight"] * _size_of(model, start)
 
 
 def _loglik(model: Model, start: Start, deviance: float, count: float) -> float:

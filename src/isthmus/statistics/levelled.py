@@ -20,7 +20,7 @@ from isthmus.model.formula import Design, Formula, no_site, parse
 from isthmus.statistics import coordinates, implied, indicators, linear, sandwich, unusual, weighting
 from isthmus.statistics.contract import CodeArray, Estimate, Flow, Inputs, Round, Setting
 from isthmus.statistics.coordinates import Coordinates
-from isthmus.statistics.newton import ABSURD, MAX_ROUNDS, MOVING, STEP, must_halve, newton_step
+from isthmus.statistics.newton import MAX_ROUNDS, STEP, must_halve, newton_step, running, separated
 from isthmus.statistics.sandwich import Errors
 from isthmus.statistics.weighting import Weighting
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
@@ -314,16 +314,14 @@ def _diverged(model: Model, place: Coordinates, now: FloatArray, before: FloatAr
     )
     size = np.abs(linear.product(jacobian, now if before is None else now - before)) * scale
     reach = np.abs(linear.product(jacobian, now)) * scale
-    running = (size > MOVING) | (reach > ABSURD)
     columns = ((*(("",) * model.cuts), *model.design.names[1:])) if model.ordered else model.design.names * model.cuts
-    shown = [n for n, runs in zip(columns, running.tolist(), strict=True) if runs and n not in {"", "(Intercept)"}]
-    if not shown:
-        return Invalid(
-            "E-CONVERGENCE", f"no convergence in {MAX_ROUNDS} rounds of {model.outcome!r}", "use fewer or simpler terms"
-        )
-    listed = ", ".join(repr(name) for name in dict.fromkeys(shown))
-    hint = "merge rare levels, or leave the column out"
-    return Invalid("E-SEPARATED", f"the outcome is separated by {listed}: the coefficients have no finite value", hint)
+    shown = running(size, reach, columns)
+    outcome = f"outcome {model.outcome!r}"
+    if shown:
+        return separated(shown, outcome)
+    size = np.where(np.array(columns) == "", 0.0, size)
+    text = f"{outcome}: no convergence in {MAX_ROUNDS} rounds, {columns[int(np.argmax(size))]!r} still moves"
+    return Invalid("E-CONVERGENCE", text, "look for absurd values in it, or use fewer or simpler terms")
 
 
 def _size(model: Model, start: Start) -> int:

@@ -134,8 +134,11 @@ def _ordered(predictors: FloatArray, codes: CodeArray) -> tuple[FloatArray, Floa
     low, high = edges[codes, at], edges[codes + 1, at]
     flip = low > 0.0  # differences are taken in the tail where they keep their digits
     a, b = np.where(flip, -high, low), np.where(flip, -low, high)
-    chance = special.expit(b) - special.expit(a)
-    slope = [special.expit(e) * special.expit(-e) / chance for e in (low, high)]
+    gap = np.maximum(-np.expm1(a - b), np.finfo(float).eps)  # cuts that rounding merged are as far apart as it can tell
+    logs = special.log_expit(b) + special.log_expit(-a) + np.log(gap)
+    lower = np.exp(special.log_expit(a) - special.log_expit(b)) / gap  # density at each end over the chance in between
+    upper = np.exp(special.log_expit(-b) - special.log_expit(-a)) / gap
+    slope = [np.where(flip, upper, lower), np.where(flip, lower, upper)]
     bend = [
         s * np.where(np.isinf(e), 0.0, special.expit(-e) - special.expit(e))
         for s, e in zip(slope, (low, high), strict=True)
@@ -151,7 +154,7 @@ def _ordered(predictors: FloatArray, codes: CodeArray) -> tuple[FloatArray, Floa
     both = below & above
     k, i = codes[both], at[both]
     second[k, k - 1, i] = second[k - 1, k, i] = -(slope[0] * slope[1])[both]
-    return np.log(chance), first, second
+    return logs, first, second
 
 
 def _add_baseline(z: FloatArray, first: FloatArray, second: FloatArray, score: FloatArray, gram: FloatArray) -> None:
@@ -189,6 +192,6 @@ def _weights(guards: Guards, parameters: int) -> Weights:
     used = guards[:, guards[0] > 0.0]
     if not used.size:
         return Weights(0.0, 0.0, 0.0, parameters)
-    total = float(used[0, 0])
-    change = total / used[0]
-    return Weights(total, float((used[1] * change**2).max()), float((used[2] * change).max()), parameters)
+    total, largest = float(used[0, 0]), used[2] / used[0]
+    squares = np.maximum(np.square(np.sqrt(used[1]) / used[0]), np.square(largest))  # squares of tiny weights are gone
+    return Weights(total, float(squares.max()) * total**2, float(largest.max()) * total, parameters)

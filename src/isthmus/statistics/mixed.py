@@ -38,6 +38,7 @@ from isthmus.statistics import (
     mixed_guard,
     mixed_plan,
     mixed_quadrature,
+    weighting,
 )
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.families import FAMILIES, link_names
@@ -146,8 +147,7 @@ def _prepare(question: Mixed, setting: Setting, inputs: Inputs) -> Rows:
         raise Invalid("E-OUTCOME", f"outcome {name!r} must be 0 or 1", "derive it with CASE WHEN")
     if question.family == "poisson" and not bool(np.all(y >= 0.0)):
         raise Invalid("E-OUTCOME", f"outcome {name!r} must not be negative")
-    offsets = [inputs.numbers[name] for name in _formula(question).offset]
-    total = np.sum(np.array(offsets), axis=0) if offsets else None
+    total = weighting.link_offset(plan.model.family.link, _formula(question).offset, inputs)
     made = mixed_groups.sorted_rows(inputs.design, y, key, plan.slopes, total)
     own = inputs.codes[SITE] if SITE_RESULTS in question.release else np.zeros(0, dtype=np.int32)
     return replace(made, site=int(own[0])) if own.size else made

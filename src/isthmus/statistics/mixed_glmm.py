@@ -108,7 +108,7 @@ def _no_end(plan: Plan, start: Start, now: FloatArray, before: FloatArray, names
             f"outcome {plan.model.outcome!r} hardly varies inside {plan.group!r}: the variance has no finite value"
         )
         return Invalid("E-CONVERGENCE", message, "use glm, or larger groups")
-    return diverged(start.place, (now - before)[:size], now[:size], names)
+    return diverged(start.place, (now - before)[:size], now[:size], names, f"outcome {plan.model.outcome!r}")
 
 
 def _estimate(

@@ -181,7 +181,7 @@ def fit(model: Model) -> Flow:
         if bool(np.all(np.abs(raw) < STEP * errors)):
             break
     else:
-        raise diverged(start.place, now[:-1] - before[:-1], now[:-1], model.design.names)
+        raise diverged(start.place, now[:-1] - before[:-1], now[:-1], model.design.names, f"outcome {model.outcome!r}")
     found = _estimate(model, start, (now, inverse, errors), pooled, rounds)
     if model.error == "model":
         return found
@@ -198,7 +198,7 @@ def _step(model: Model, start: Start, pooled: Summary, last: FloatArray) -> tupl
     try:
         lower = linear.cholesky(pooled["gram"])
     except linear.Dependent as error:  # columns were independent at the start: weights have vanished since
-        raise diverged(start.place, last[:-1], last[:-1], model.design.names) from error
+        raise diverged(start.place, last[:-1], last[:-1], model.design.names, f"outcome {model.outcome!r}") from error
     inverse, score = linear.inverse(lower), pooled["score"]
     first, second, taken = pooled["theta"].tolist()
     joint = np.zeros((size + 1, size + 1))

@@ -18,6 +18,7 @@ WORSE = 1e-8  # relative rise of the deviance that is not rounding
 ABSURD = 15.0  # a standard deviation of the column that multiplies odds or hazard by exp(15)
 STILL = 1e-3  # share of the largest step below which a column is at rest
 MOVING = 0.05  # a column whose last step still moved the linear predictor this much per standard deviation diverges
+SHARE = 0.2  # of the fastest: a column that moves less follows what runs away, and does not separate by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +53,42 @@ def must_halve(now: float, before: float) -> bool:
     return not now <= before + WORSE * (abs(before) + 1.0)
 
 
-def diverged(place: Coordinates, move: FloatArray, total: FloatArray, names: Sequence[str]) -> Invalid:
+def diverged(place: Coordinates, move: FloatArray, total: FloatArray, names: Sequence[str], outcome: str) -> Invalid:
     """The error for coefficients that run away: names the columns that separate the outcomes.
 
-    `move` (p,) is the last step and `total` (p,) the coefficients, both in the coordinates `place`.
+    `move` (p,) is the last step and `total` (p,) the coefficients, both in the coordinates `place`; `outcome`: what is
+    modelled, `event 'died'`.
     """
     size = np.abs(place.raw(move) * place.scale)  # change of the linear predictor per standard deviation
     reach = np.abs(place.raw(total) * place.scale)
-    running = (size > MOVING) | (reach > ABSURD)
-    shown = [name for name, runs in zip(names, running.tolist(), strict=True) if runs and name != "(Intercept)"]
-    if not shown:
-        fastest = size >= STILL * float(np.max(size))
-        terms = ", ".join(repr(name) for name, moves in zip(names, fastest.tolist(), strict=True) if moves)
-        hint = "look for absurd values in it, or use fewer or simpler terms"
-        return Invalid("E-CONVERGENCE", f"no convergence in {MAX_ROUNDS} rounds: {terms} still moves", hint)
-    listed = ", ".join(repr(name) for name in shown)
+    shown = running(size, reach, names)
+    if shown:
+        return separated(shown, outcome)
+    fastest = size >= STILL * float(np.max(size))
+    terms = ", ".join(repr(name) for name, moves in zip(names, fastest.tolist(), strict=True) if moves)
+    hint = "look for absurd values in it, or use fewer or simpler terms"
+    return Invalid("E-CONVERGENCE", f"{outcome}: no convergence in {MAX_ROUNDS} rounds, {terms} still moves", hint)
+
+
+def running(size: FloatArray, reach: FloatArray, names: Sequence[str]) -> list[str]:
+    """Columns (p,) that run away: those that still move as the fastest do, or where none moves, that are absurdly far.
+
+    What settled beside them, or follows them slowly, does not separate anything. The intercept, and a name that is
+    empty, is no column.
+    """
+    column = np.array([name not in {"", "(Intercept)"} for name in names])
+    for told, least in ((size, MOVING), (reach, ABSURD)):
+        most = float(told[column].max(initial=0.0))
+        if most > least:
+            far = column & (told >= SHARE * most)
+            return list(dict.fromkeys(name for name, runs in zip(names, far.tolist(), strict=True) if runs))
+    return []
+
+
+def separated(columns: Sequence[str], outcome: str) -> Invalid:
+    """The error for an outcome that columns tell apart."""
+    listed = ", ".join(repr(name) for name in columns)
+    one = len(columns) == 1
+    end = "its coefficient has no finite value" if one else "their coefficients have no finite values"
     hint = "merge rare levels, look for absurd values, or leave the column out"
-    return Invalid("E-SEPARATED", f"the outcome is separated by {listed}: the coefficients have no finite value", hint)
+    return Invalid("E-SEPARATED", f"{outcome} is separated by {listed}{'' if one else ' together'}: {end}", hint)

@@ -242,6 +242,8 @@ def fit(model: Model) -> Flow:
     pooled = yield Round(start_layout(model), {"step": "start", **place.params()})
     n, events, marks = int(pooled["n"][0]), int(pooled["events"][0]), pooled["marks"]
     _check(model, n, events)
+    weight = float(n) if model.errors.weighting is None else float(pooled["weight"][0])
+    weighting.check_mean(weight, n)
     target = coordinates.recentred(place, pooled["gram"], fixed)
     rounds = 1
     if not _sound(pooled["gram"]):  # squares of a tiny column are gone: once more in its own scale
@@ -255,8 +257,6 @@ def fit(model: Model) -> Flow:
     first = linear.solve(lower, pooled["right"])
     target = coordinates.rotated(target, coordinates.turned(pooled["gram"], place, target))
     rest = float(pooled["square"][0]) - linear.dot(first, pooled["right"])
-    weight = float(n) if model.errors.weighting is None else float(pooled["weight"][0])
-    weighting.check_mean(weight, n)
     if model.free > model.size and rest <= PERFECT * float(pooled["square"][0]):
         hint = "exponential has no scale to fit"
         raise Invalid("E-OUTCOME", f"time {model.time!r} follows from the terms: the scale would be 0", hint)
@@ -278,7 +278,8 @@ def fit(model: Model) -> Flow:
             rounds += 1
     move = _step(model, target, at)[0][: model.size]
     fastest = float(np.max(np.abs(move)))  # normal tails creep: whichever still moves beside the fastest runs away
-    raise diverged(target, move / (fastest if fastest > 0.0 else 1.0), at.theta[: model.size], model.design.names)
+    move = move / (fastest if fastest > 0.0 else 1.0)
+    raise diverged(target, move, at.theta[: model.size], model.design.names, f"event {model.event!r}")
 
 
 def _robust(
@@ -330,7 +331,7 @@ def _step(model: Model, place: Coordinates, at: _At) -> tuple[FloatArray, FloatA
         except linear.Dependent:
             continue
         return linear.solve(lower, at.score), linear.inverse(lower)
-    raise diverged(place, at.theta[: model.size], at.theta[: model.size], model.design.names)
+    raise diverged(place, at.theta[: model.size], at.theta[: model.size], model.design.names, f"event {model.event!r}")
 
 
 def _bounded(model: Model, move: FloatArray) -> FloatArray:

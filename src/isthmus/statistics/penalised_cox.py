@@ -177,7 +177,7 @@ def left_out(
     for s0, b in zip(pooled["s0"], each, strict=True):
         own = cumulated(blocks, s0)
         if not bool(np.all(own > 0.0)):
-            raise diverged(place, b, b, model.design.names)
+            raise diverged(place, b, b, model.design.names, f"event {model.event!r}")
         found = {"s1": np.zeros((size, total)), "event_x": pooled["event_x"]}
         logs.append(RiskSets.of("breslow", blocks, own, found).loglik(b))
     return pooled["held"], np.array(logs).reshape(folds, points)
@@ -267,7 +267,7 @@ def _common(model: Model, sums: Sums, blocks: EventBlocks, shown: Shown) -> Any:
         for s0, s1, b in zip(pooled["s0"], pooled["s1"], where, strict=True):
             own = cumulated(blocks, s0)
             if not bool(np.all(own > 0.0)):
-                raise diverged(sums.place, b, b, model.design.names)
+                raise diverged(sums.place, b, b, model.design.names, f"event {model.event!r}")
             sets.append(RiskSets.of("breslow", blocks, own, {"s1": s1, "event_x": pooled["event_x"]}))
         hazard = np.array([one.hazards(one.sums)["hazard"] for one in sets])
         grams = yield Round(hazard_layout(model, len(where)), {"step": "hazard", **base, "hazard": hazard})

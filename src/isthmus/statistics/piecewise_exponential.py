@@ -242,7 +242,7 @@ def fit(model: Model, cuts: Cuts) -> Flow:
         answer = yield Round(risk_layout(model, deaths.size), asked)
         s0 = answer["s0"]
         if not bool(np.all(s0 > 0.0)):
-            raise diverged(here, coefficients, coefficients, model.design.names)
+            raise diverged(here, coefficients, coefficients, model.design.names, f"event {model.event!r}")
         mean = answer["s1"] / s0
         state[0] = _Foretold(here, coefficients, np.log(deaths / s0), mean)
         score = answer["event_x"] - linear.total(mean * deaths)

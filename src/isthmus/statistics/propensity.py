@@ -77,7 +77,7 @@ def _evidence(question: Propensity, setting: Setting, prepared: Rows) -> Evidenc
 
 def _flow(question: Propensity, setting: Setting) -> Flow:
     plan = effect.plan_of(_weighted(question), setting)
-    found = yield from effect_flow.fitted(plan.propensity, "ps ")
+    found = yield from effect_flow.fitted(plan.propensity, "ps ", "the propensity model")
     base: dict[str, Any] = {"unit": 1.0, "stacked": 0, **found.params}
     cuts = cutting.refined(SCORE, effect_strata.uncut(found), lambda _: [0], 1)
     weigh = lockstep.once(Round(effect_flow.weigh_layout(plan), {"step": "weigh", **base}))

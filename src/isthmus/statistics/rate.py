@@ -220,7 +220,7 @@ def _ratios(
     """Logarithms of the ratios to the first group; null without an event in either."""
     found = list[tuple[str, float, float]]()
     for i in range(1, len(names)):
-        sound = d[0] > 0.0 and d[i] > 0.0
+        sound = min(d[0], d[i], t[0], t[i]) > 0.0
         log = math.log(d[i] / t[i] / (d[0] / t[0])) if sound else math.nan
         found.append((f"rate ratio[{names[i]}]", log, math.sqrt(1.0 / d[0] + 1.0 / d[i]) if sound else math.nan))
     for i in range(1, len(adjusted)):

@@ -18,6 +18,7 @@ from isthmus.statistics.contract import Inputs
 from isthmus.statistics.sandwich import Errors
 from isthmus.summary import FloatArray
 
+LARGEST_OFFSET = 100.0  # exp(100) = 3e43: no time and no number of people is as large
 FAINT = 2.0**-19  # mean weight whose square keeps 26 of the 64 fractional bits of a masked sum
 
 
@@ -79,6 +80,20 @@ def offset_of(names: Sequence[str], inputs: Inputs, dictionary: Codebook | None 
     middle = 0.0 if dictionary is None else sum(coordinates.variable_scale(name, dictionary)[0] for name in names)
     found: FloatArray = np.sum([inputs.numbers[name] for name in names], axis=0) - middle
     return found
+
+
+def link_offset(link: str, names: Sequence[str], inputs: Inputs) -> FloatArray | None:
+    """The offset of a generalized linear model.
+
+    Raises:
+        Invalid: E-OFFSET, of a link `log` one that can be no logarithm of a time or a number.
+    """
+    total = offset_of(names, inputs)
+    if total is not None and link == "log" and bool(np.any(np.abs(total) > LARGEST_OFFSET)):
+        listed = ", ".join(repr(name) for name in names)
+        text = f"offset {listed} has a value beyond {LARGEST_OFFSET:.0f}, and the mean is multiplied by its exponential"
+        raise Invalid("E-OFFSET", text, "an offset is the logarithm of a time or a number: derive it")
+    return total
 
 
 def keys(cluster: str | None) -> tuple[str, ...]:
@@ -153,7 +168,7 @@ def check_mean(total: float, rows: float) -> None:
     Raises:
         Invalid: E-WEIGHTS, they are far below 1.
     """
-    if rows > 0.0 and 0.0 < total < FAINT * rows:
+    if rows > 0.0 and total < FAINT * rows:
         text = "weights are a millionth or less on average: sums of their squares would lose digits"
         raise Invalid("E-WEIGHTS", text, "multiply them by a constant, so that they are near 1")
 
