@@ -27,6 +27,7 @@ from isthmus.summary import FloatArray, Summary
 PERFECT = 1e-5  # residual over outcome, root mean squares: below this a gaussian fit is rounding
 NEAR, SMALL = 0.1, 0.2  # standard errors, and change of the predictor, after which another model goes on
 OBSERVE = 0.1  # standard errors: from a step this small on, observed information (STATISTICS.md)
+LAST = 2.0**-46  # of a predictor: a step within the last bits of its sums
 ROUNDED = 1e-13  # the same for a deviance of ratios, over the weights: differences of logarithms keep half the digits
 CONSTANT = 1e-28  # null deviance over the sum of squares: below this the outcome differs from its mean by rounding
 Pooled = Generator[Round, Summary, Any]
@@ -155,6 +156,7 @@ def score(model: Model, start: Start, used: int, until: float = STEP) -> Pooled:
         null = null.moved(pooled)
         dispersion = _dispersion(model, start, float(pooled["pearson"][0]) if model.family.pearson else deviance)
         near = largest_step(step, start.place, max(dispersion, _rounding(model, start)))
+        near = 0.0 if _still(model, start, step.move, now) else near
         before, last, now = now, deviance, now + step.move
         moves = until != STEP and bool(np.any(np.abs(start.place.raw(step.move) * start.place.scale) > SMALL))
         if near < until and null.settled and not moves:
@@ -174,6 +176,12 @@ def _step(model: Model, pooled: Summary, near: bool) -> Step:
         return replace(step, move=newton_step(pooled["gram"] + pooled["correction"], pooled["score"]).move)
     except linear.Dependent:  # observed information need not be positive; expected information is
         return step
+
+
+def _still(model: Model, start: Start, move: FloatArray, now: FloatArray) -> bool:
+    """Whether a step is rounding, whatever the errors: those of an outcome that is fitted exactly are rounding too."""
+    size, reach = (float(np.max(np.abs(start.place.raw(v) * start.place.scale))) for v in (move, now))
+    return model.family.estimated and size <= LAST * max(reach, 1.0 if model.family.link == "log" else 0.0)
 
 
 def _no_end(model: Model, start: Start, now: FloatArray, before: FloatArray | None) -> Invalid:
