@@ -16,6 +16,7 @@ from isthmus.statistics.families import Family
 from isthmus.statistics.glm_kernel import Rows, centred, outcome_sums, start_sums
 from isthmus.summary import Field, FloatArray, Layout
 
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """Public facts.
