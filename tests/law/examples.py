@@ -265,6 +265,15 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"treatment": "treat", "adjust": "year + I(year^2)", "estimand": "ATO"},
     ],
     "effect": [
+        {"treatment": "treat", "outcome": "died", "adjust": "age + pressure", "method": "iptw", "cap": 2.2},
+        {
+            "treatment": "treat",
+            "outcome": "pressure",
+            "adjust": "age",
+            "method": "aipw",
+            "family": "gaussian",
+            "cap": 2.0,
+        },
         {"treatment": "treat", "outcome": "died", "adjust": "age + stage", "method": "iptw"},
         {"treatment": "treat", "outcome": "pressure", "adjust": "age", "method": "iptw", "estimand": "ATO"},
         {"treatment": "treat", "outcome": "died", "adjust": "age", "method": "aipw", "family": "binomial"},

@@ -72,7 +72,7 @@ def plan_of(question: Effect, setting: Setting) -> Plan:
     plan = Plan(
         propensity, outcome, name, question.method, question.estimand, stacked, unit, question.negative_controls
     )
-    plan = replace(plan, local=question.propensity == "site")
+    plan = replace(plan, local=question.propensity == "site", cap=question.cap)
     if question.time is None or question.strata:
         return replace(plan, within=bool(question.strata))
     grid = _grid(setting)
@@ -201,7 +201,8 @@ def _summarise(question: Effect, setting: Setting, prepared: Rows, asked: Round)
         values, guard = effect_site.predicted_sums(prepared, question.method, params)
     else:
         values, guard = effect_site.influence(prepared, question.estimand, question.method, params)
-    return Answer(filled(asked.layout, values), guard)
+    about = (effect_site.capped(prepared, question.estimand, params),) if params["step"] == "weigh" and plan.cap else ()
+    return Answer(filled(asked.layout, values), guard, evidence=about)
 
 
 def _range(question: Effect, setting: Setting) -> tuple[float, float]:

@@ -35,7 +35,8 @@ class Plan:
     """Public facts: the propensity model, the outcome models of the arms (or None), what is estimated.
 
     `controls` are the names of negative controls; `local`: each site has a propensity model of its own; `wish`: of a
-    survival outcome, whose every time is its own step where `recorded`; `within`: the hazard ratio alone, within sites.
+    survival outcome, whose every time is its own step where `recorded`; `within`: the hazard ratio alone, within sites;
+    `cap`: the largest weight.
     """
 
     propensity: Model
@@ -50,6 +51,7 @@ class Plan:
     wish: Wish | None = None
     recorded: bool = False
     within: bool = False
+    cap: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def run(plan: Plan) -> Flow:
 def _base(plan: Plan, *fits: Fit) -> dict[str, Any]:
     """What rounds after the fits know."""
     base: dict[str, Any] = {"unit": plan.unit, "stacked": int(plan.stacked)}
+    base |= {} if plan.cap is None else {"cap": plan.cap}
     for fit in fits:
         base |= fit.params
     return base

@@ -12,12 +12,16 @@ Errors are sandwiches without small-sample factor: `stacked` counts the estimati
 Am Stat 56:29), `known` takes the weights as known (`stratified` always does), with `aipw` both models: the deviation of the
 augmented outcomes over the root of n. `gcomputation` has no weights, and its errors are stacked.
 
+`cap` replaces weights above it by it, so that few people do not make the estimate; a fixed number is agreed beforehand and tells
+nothing, where a percentile of the weights would be a released quantile. A capped weight does not move with the propensity model,
+which stacked errors know. The estimand is then that of the capped weights (Cole & Hernan 2008, Am J Epidemiol 168:656).
+
 With `time` and `event` the outcome is survival (`iptw`): weighted Kaplan-Meier curves of both arms, and a Cox model of the treatment alone (one baseline, Efron's ties).
 With `strata: [site]` too, each site has a baseline of its own: the hazard ratio alone, exact whatever the floor; curves and times are asked without.
 
 Result keys: `terms` (`mean[1]`, `mean[0]`, `difference`; `log ratio` and `log odds ratio` of a 0/1 outcome; of survival
 `log hazard ratio`, `survival[1] at t`, `survival[0] at t`, `risk difference at t`, `mean[1] to tau`, `mean[0] to tau`,
-`difference to tau`), `fit` (`method`, `estimand`, `ess` of both arms, `balance`: standardised mean difference of each
+`difference to tau`), `fit` (`method`, `estimand`, `cap`, `ess` of both arms, `balance`: standardised mean difference of each
 term before and after, `e_value` of a risk or hazard ratio, `e_value_limit` of the end of its interval nearer to 1, `hazard_ratio`, `strata`, `calibration` by negative controls), `curves` of survival,
 `propensity` (the coefficients), `n`, `test` (`z`), `error` (`stacked` or `known`).
 
@@ -46,7 +50,7 @@ class Effect:
     `propensity_strata`: number of strata of the propensity score, of `stratified`, whose errors take them as known;
     `negative_controls`: 0/1 outcomes that the treatment cannot change, three or more, with `iptw`;
     `propensity`: one `common` model, or one of each `site`; `at`, `tau`, `grid`: times, end and steps of survival;
-    `strata`: `[site]`, of the hazard ratio of survival.
+    `strata`: `[site]`, of the hazard ratio of survival; `cap`: the largest weight, 1/e and so on, of `iptw` and `aipw`.
     """
 
     treatment: str
@@ -65,6 +69,7 @@ class Effect:
     tau: float | None = None
     grid: GridWish | None = None
     strata: tuple[str, ...] = ()
+    cap: float | None = None
 
 
 def outcome_name(question: Effect) -> str:
@@ -105,7 +110,18 @@ def _check(question: Effect) -> None:
         raise Invalid(
             "E-ESTIMAND", f"{question.method} has one propensity model", "propensity: site is for iptw and aipw"
         )
+    if question.cap is not None:
+        _check_cap(question, question.cap)
     _check_outcome(question)
+
+
+def _check_cap(question: Effect, cap: float) -> None:
+    if question.method not in {"iptw", "aipw"} or question.estimand == "ATO":
+        raise Invalid(
+            "E-ESTIMAND", "`cap` cuts weights that may be large", "leave it out, or ask for ATE or ATT by iptw"
+        )
+    if not cap > 1.0:
+        raise Invalid("E-WEIGHTS", "`cap` is a number above 1: no weight of ATE is smaller", "cap: 10")
 
 
 def _check_outcome(question: Effect) -> None:

@@ -116,6 +116,7 @@ def _shared(
         "fit": {
             "method": question.method,
             "estimand": question.estimand,
+            **({} if question.cap is None else {"cap": question.cap}),
             **weights(setting, estimate),
             **fit,
         },

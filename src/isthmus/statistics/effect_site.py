@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from scipy import special
 
-from isthmus.evidence import Weights, of_squares, weights_of, worst
+from isthmus.evidence import Evidence, Weights, of_squares, weights_of, worst
+from isthmus.statistics import unusual
 from isthmus.statistics.effect_local import Local
 from isthmus.summary import FloatArray
 
@@ -58,7 +59,7 @@ def predictor(columns: FloatArray, params: Params, prefix: str) -> FloatArray:
 
 
 def scored(rows: Rows, estimand: Estimand, params: Params) -> Score:
-    """Hajek weights by estimand: ATE 1/e and 1/(1-e), ATT 1 and e/(1-e), overlap (ATO) 1-e and e.
+    """Hajek weights by estimand: ATE 1/e and 1/(1-e), ATT 1 and e/(1-e), overlap (ATO) 1-e and e; at most the `cap`.
 
     Reference: Li, Morgan & Zaslavsky (2018), JASA 113:390.
     """
@@ -71,7 +72,27 @@ def scored(rows: Rows, estimand: Estimand, params: Params) -> Score:
         weights, slopes = (np.ones_like(e), odds), (np.zeros_like(e), odds)
     else:
         weights, slopes = (1.0 - e, e), (-spread, spread)
-    return Score(e, np.array(weights), np.array(slopes))
+    w, slope = np.array(weights), np.array(slopes)
+    if "cap" not in params:
+        return Score(e, w, slope)
+    cap = float(params["cap"])
+    return Score(e, np.minimum(w, cap), np.where(w < cap, slope, 0.0))
+
+
+def capped(rows: Rows, estimand: Estimand, params: Params) -> Evidence:
+    """Who a cap takes weight from, and who keeps less than it, in each arm: nobody, or enough people.
+
+    Asked with another cap, or with none, the sums differ by what these weights exceed it, times the outcome: of all caps
+    that is shared out least evenly where the other is without end. Beside unweighted sums it is what they fall short.
+    """
+    whole = scored(rows, estimand, {key: value for key, value in params.items() if key != "cap"}).weights
+    sides = {}
+    for arm, weights, inside in zip(ARMS, whole, arms(rows) > 0.0, strict=True):
+        gap = weights[inside] - float(params["cap"])
+        for name, part in (("above", np.maximum(gap, 0.0)), ("below", np.maximum(-gap, 0.0))):
+            part = part[part > 0.0]
+            sides[f"{arm}weights {name} the cap"] = np.array([part.size, unusual.effective(part) if part.size else 0])
+    return Evidence(rows=rows.treated.size, sides=sides)
 
 
 def columns_of(rows: Rows, params: Params) -> FloatArray:
