@@ -55,7 +55,7 @@ def test_through_the_site_the_second_study_is_refused(stop: Say, tmp_path: Path,
 
 
 @pytest.mark.parametrize("other", [PRESSURE, {"glm": {"formula": "AGE ~ 1", "family": "gaussian"}}])
-def test_asking_again_what_was_answered_opens_no_way_round(stop: Say, tmp_path: Path, other: dict) -> None:
+def test_asking_again_what_was_answered_opens_no_way_round(tmp_path: Path, other: dict) -> None:
     """A question that is known is not compared again; one near it is, and so is another question on its very rows."""
     sites = Recalling(folder=tmp_path)
     first = sites.ask(WITH, m=PRESSURE)
@@ -65,4 +65,3 @@ def test_asking_again_what_was_answered_opens_no_way_round(stop: Say, tmp_path: 
     assert not sites.ask(WITH, m=PRESSURE).refused("m")
     assert sites.ask(WITHOUT, m=PRESSURE).refused("m")
     assert {(site, why) for site, _, why in sites.notes} == {("leeds", NEAR)}
-    stop("asked again and again the answer is the same sum; the study without the patient stays refused")
