@@ -127,7 +127,9 @@ def test_the_border_register_holds_every_byte_that_the_hub_received(audited: tup
     made, last = audited
     for site, country in SITES.items():
         told = json.loads(audit(made, site, "border", "--json").stdout)
-        assert sum(row["bytes"] for row in told["rows"]) == last["traffic"]["bytes_out"][site]
+        messages = [row for row in told["rows"] if row["message"] != "verdicts"]  # which is no message of the protocol
+        assert sum(row["bytes"] for row in messages) == last["traffic"]["bytes_out"][site]
+        assert len(messages) == len(told["rows"]) - 1
         assert told["sealed"] == told["messages"] == len(told["rows"])
         (day,) = told["days"]
         assert (day["study"], day["from_country"], day["to_country"]) == (last["study"], country, "GB")

@@ -151,16 +151,25 @@ def test_a_node_s_own_entries_on_the_run_go_with_the_crate(
     source, out = str(ran.directory / "run.isthmus"), tmp_path / "evidence"
     assert run("results", "export", source, "--crate", str(out), "--config", str(ran.config(who))) == 0
     shown = capsys.readouterr().out.replace("\n", " ")
-    absent = [name for name in ("hub", "boston", "leeds", "oxford") if name != who]
-    assert f"Nothing of the ledgers of {', '.join(absent)}" in shown
+    absent = ["hub"] if who == "leeds" else []
+    facts = [name for name in ("boston", "leeds", "oxford") if name != who]
+    assert f"Nothing of the ledgers of {', '.join([*absent, *facts])}" in shown
     assert "audit export" in shown
     assert run("verify", str(out), "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert any(f"{who}.jsonl" in line for line in told["checked"])
-    assert any(", ".join(absent) in line for line in told["look"])
+    assert any(f"the facts behind the verdicts of {', '.join(facts)}" in line for line in told["look"])
+    assert any("verdicts of every gate at boston, leeds, oxford, each signed" in line for line in told["checked"])
     record = json.loads((out / "data" / "decisions.json").read_text())
     found = record["ledgers"][f"ledgers/{who}.jsonl"]
-    assert list(record["absent"]) == absent
+    assert (list(record["absent"]), list(record["without_facts"])) == (absent, facts)
+    verdicts = {e["facts"]["site"]: e["facts"]["decisions"] for e in record["ledger"] if "site" in e["facts"]}
+    assert set(verdicts) == {"boston", "leeds", "oxford"}
+    for gates in verdicts.values():  # every gate of every site, by default, and no fact
+        assert [*dict.fromkeys(d["gate"] for d in gates)] == ["agreement", "operations", "run", "egress"]
+        assert {d["verdict"] for d in gates} == {"admitted", "allowed", "signed"}
+        assert all(d["rules"]["pass"] and not d["rules"].get("fail") and "read" not in d for d in gates)
+        assert ["facts" in d for d in gates if d["gate"] in {"agreement", "run"}] == [False, False]
     gates = {entry["facts"].get("gate") for entry in found}
     assert {"agreement", "run", "egress"} <= gates if who == "leeds" else "decision" in {e["event"] for e in found}
     held = out / "data" / "ledgers" / f"{who}.jsonl"

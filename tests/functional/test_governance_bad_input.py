@@ -183,7 +183,7 @@ def declined(made: Alliance, clock: Clock = now, **asked: Any) -> IsthmusError:
     key = load_identity(made.directory / "ada" / "keys2").key
     desk: Any = setup.desk
     found: list[IsthmusError] = []
-    keep, node._declined = node._declined, lambda name, error: (found.append(error), keep(name, error))[1]  # type: ignore[method-assign]
+    keep, node._declined = node._declined, lambda name, error, asked: (found.append(error), keep(name, error, asked))[1]  # type: ignore[method-assign]
     request = request_for(study(**asked), desk.agreement, 1, clock(), key)
     asyncio.run(node._invited({"run": "sha256:" + "0" * 64, "request": request}))
     node._worker.close()

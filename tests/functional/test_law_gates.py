@@ -21,8 +21,10 @@ from identity_tokens import BROKER, GRANTS, jwks, key_of, passport, seconds, vis
 from test_processes_agreed import SITES, Alliance, alliance, follow, logs, now, study
 
 from isthmus.federation.agreed import connect, request_for, site_setup, unsigned_request
+from isthmus.federation.border import read_register
 from isthmus.federation.identity import load_identity
 from isthmus.federation.launch import Fleet
+from isthmus.federation.node import Ledger
 from isthmus.federation.store import open_store
 from isthmus.governance.admission import sign_request
 from isthmus.governance.duties import Judgement
@@ -217,6 +219,13 @@ def test_between_processes_the_asker_is_told_the_rule_and_every_ledger_has_it(fl
     entries = [entry for entry in decisions(made, "leeds") if entry.get("run") == last["run"]]
     assert [(e["verdict"], e["code"], e["pack"]) for e in entries] == [("declined", "E-RULE", pack_digest(own_pack()))]
     assert "GOV-03" in entries[0]["rules"]["fail"]
+    store = open_store(made.directory / "boston" / "state.db")  # that it declined crossed the border too
+    register = read_register(store, Ledger(store, "site/boston", now).log.entries())
+    store.close()
+    (row,) = [row for row in register.rows if row["message"] == "decline"]
+    assert (row["run"], row["study"], row["statistics"]) == (last["run"], last["study"], ["decision"])
+    assert (row["from_country"], row["to_country"], row["flow"]) == ("US", "GB", "sums-to-hub")
+    assert register.sealed == len(register.rows)
 
 
 # ---- visas of a passport as facts

@@ -18,12 +18,13 @@ import pytest
 import sqlalchemy as sa
 from toy_fleet import HERE, Alliance, expected, follow, open_fleet
 from toy_nodes import AGREEMENT, toy_request
-from wires import Dialled, Ear, settings, soon
+from wires import Dialled, Ear, now, settings, soon
 
 from isthmus.federation.grpc_site import HubAddress
 from isthmus.federation.identity import load_identity
 from isthmus.federation.launch import Fleet
 from isthmus.federation.messages import Author
+from isthmus.federation.node import Ledger
 from isthmus.federation.store import OPENED, open_store
 from isthmus.ledger.merkle import EMPTY_ROOT
 from isthmus.ledger.verify import verify_bundle
@@ -93,6 +94,27 @@ def test_what_a_researcher_is_told(fleet: Fleet, tmp_path: Path) -> None:
         assert {s["state"] for s in seen} == {"running", "concluded"}
         text = str(seen)
         assert all(word not in text for word in ("sums", "param"))
+
+
+def test_a_site_that_never_says_it_erased_its_secrets_holds_nothing_up_forever(fleet: Fleet, tmp_path: Path) -> None:
+    with Alliance(fleet, tmp_path).start(hub={"erasing": 1.0}, leeds={"silent": True}) as alliance:
+        request = toy_request(1, rounds=2, size=10)
+        with alliance.client() as client:
+            run = client.submit(request)
+            follow(client, run)
+            deadline = time.monotonic() + 20
+            while "unerased" not in client.status(run) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert client.status(run)["unerased"] == ["leeds"], alliance.logs()
+            assert client.status(run)["state"] == "concluded"
+    store = open_store(tmp_path / "hub" / "state.db")
+    leaves = Ledger(store, "hub", now).log.entries()
+    (late,) = [e for e in leaves if "unerased" in e.facts]
+    assert (late.event, late.facts["unerased"]) == ("waiting", ["leeds"])
+    row = store.run(run)
+    assert row is not None
+    assert row.state == "concluded"  # and no longer closing: people can decide on its result
+    store.close()
 
 
 def test_a_site_declines_and_the_run_is_refused(fleet: Fleet, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from isthmus.federation.grpc_site import HubAddress
 from isthmus.federation.hub_node import HubSetup, serve_hub
 from isthmus.federation.hub_runs import Deadlines
 from isthmus.federation.identity import load_identity
+from isthmus.federation.link import Link
 from isthmus.federation.node import Means, Tell
 from isthmus.federation.protocol.charter import Charter, Member, Step
 from isthmus.federation.site_node import SiteSetup, serve_site
@@ -193,7 +194,7 @@ def hub(directory: Path, arguments: Mapping[str, Any], tell: Tell) -> int:
         for card in everyone.values()
         if card.role in {"site", "researcher"}
     }
-    deadlines = Deadlines(arguments.get("round", 30.0), arguments.get("waiting", 60.0))
+    deadlines = Deadlines(*(arguments.get(n, s) for n, s in (("round", 30.0), ("waiting", 60.0), ("erasing", 60.0))))
     made = means(directory, arguments)
     return serve_hub(HubSetup(made, parties, ToyHubDesk(everyone), arguments["address"], deadlines), tell)
 
@@ -206,6 +207,9 @@ def site(directory: Path, arguments: Mapping[str, Any], tell: Tell) -> int:
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    if arguments.get("silent"):  # it never says that it erased a run's secrets
+        say = Link.say
+        Link.say = lambda self, kind, body: None if kind == "done" else say(self, kind, body)  # type: ignore[method-assign]
     everyone = cards(directory.parent)
     card = everyone["hub"]
     address = HubAddress(arguments["hub"], "hub", bytes.fromhex(card.key), card.certificate.encode())

@@ -173,27 +173,42 @@ def test_the_sbom_rests_on_the_exporters_signature(files: dict[str, bytes], tmp_
         check_crate(tmp_path / "signed", [])
 
 
-def test_another_version_is_said_and_its_files_are_not_made_again(
-    files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as earlier:
+def of_another_version(patch: pytest.MonkeyPatch, identity: Identity | None, head: str | None) -> dict[str, bytes]:
+    """A crate that other code wrote: with another README, where it is given."""
+    with patch.context() as earlier:
         earlier.setattr("isthmus.sdk.sbom.code_digest", lambda: "sha256:" + "0" * 64)
-        write_folder(make_crate(BUNDLE, NOW, signed_by()), tmp_path / "older")
+        if head is not None:
+            earlier.setattr("isthmus.sdk.crate.contents._HEAD", head)
+        return make_crate(BUNDLE, NOW, identity)
+
+
+def test_a_crate_of_another_version_stays_verifiable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this version makes again to the byte needs nobody's word; what it writes otherwise is named, and needs the exporter's."""
+    write_folder(of_another_version(monkeypatch, None, None), tmp_path / "alike")
+    assert verify(tmp_path / "alike")["crate"]["remade"] is True
+    write_folder(of_another_version(monkeypatch, signed_by(), "Of an earlier version.\n"), tmp_path / "older")
     told = verify(tmp_path / "older")
     assert told["crate"]["remade"] is False
-    assert any("not made again" in line for line in told["look"])
+    assert told["crate"]["code"] == "sha256:" + "0" * 64
+    assert told["crate"]["unmade"] == ["data/README.txt"]
+    (said,) = [line for line in told["look"] if "not made again" in line]
+    assert "exporter's signature alone vouches for them: data/README.txt" in said
+    write_folder(of_another_version(monkeypatch, None, "Of an earlier version.\n"), tmp_path / "unsigned")
+    with pytest.raises(Untrusted, match=r"wrote otherwise than this version: data/README\.txt"):
+        verify(tmp_path / "unsigned")
+
+
+def test_parts_of_the_bundle_are_held_to_it_whoever_wrote_the_crate(files: dict[str, bytes], tmp_path: Path) -> None:
     made = forged(files, "sbom.cdx.json", lambda raw: raw.replace(b'"sha256:', b'"sha256:0', 1))
     other = forged(made, "agreement.json", lambda raw: raw.replace(b"2027", b"2037", 1))
     check_bag(other)
     write_folder(other, tmp_path / "longer")
-    with pytest.raises(
-        Untrusted, match="not what the signed bundle gives"
-    ):  # parts of the bundle are held to it anyway
+    with pytest.raises(Untrusted, match="not what the signed bundle gives"):
         verify(tmp_path / "longer")
 
 
 def test_a_forger_who_names_another_version_is_no_better_off(files: dict[str, bytes], tmp_path: Path) -> None:
-    """Its tables are not made again here, so somebody must vouch for them."""
+    """What is not the same when it is made again here, somebody must vouch for."""
     claimed = forged(files, "sbom.cdx.json", lambda raw: raw.replace(b'"sha256:', b'"sha256:0', 1))
     made = forged(claimed, "outputs/death.csv", lambda raw: raw.replace(b"0", b"9", 1))
     check_bag(made)
@@ -450,6 +465,37 @@ def test_a_file_is_held_to_the_agreement_that_its_reader_trusts(
     other = agreement_file(tmp_path / "other.json", replace(draft(), title="Another alliance"))
     assert run("verify", place, "--agreement", other) == 8
     assert "E-AGREEMENT-OTHER" in capsys.readouterr().err
+
+
+def test_a_crate_is_signed_by_the_keys_of_isthmus_toml(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "run.isthmus").write_bytes(BUNDLE)
+    (tmp_path / "isthmus.toml").write_text(
+        '[person]\nname = "dr ada"\nkey = "file:keys"\nhub = "localhost:1"\nagreement = "a.json"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    stranger = signed_by("a stranger")
+    monkeypatch.setattr("isthmus.federation.identity.load_identity", lambda place, ask=None: stranger)
+    assert run("results", "export", "run.isthmus", "--crate", "stranger") == 0
+    assert "Nobody signed it: the run's agreement has another key for a stranger, or none" in capsys.readouterr().out
+    monkeypatch.setattr("isthmus.federation.identity.load_identity", lambda place, ask=None: signed_by())
+    assert run("results", "export", "run.isthmus", "--crate", "signed") == 0
+    assert check_crate(tmp_path / "signed", []).signer == ("dr ada", "leeds-nhs")
+    assert run("results", "export", "run.isthmus", "--crate", "plain", "--unsigned") == 0
+    assert check_crate(tmp_path / "plain", []).signer is None
+
+
+def test_a_bundle_is_verified_once_for_its_crate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from isthmus.ledger import verify as ledger
+
+    seen: list[int] = []
+    real = ledger.verify_bundle
+    monkeypatch.setattr(ledger, "verify_bundle", lambda raw, checks: seen.append(len(raw)) or real(raw, checks))
+    (tmp_path / "run.isthmus").write_bytes(BUNDLE)
+    assert run("results", "export", str(tmp_path / "run.isthmus"), "--crate", str(tmp_path / "c")) == 0
+    assert seen == [len(BUNDLE)]
 
 
 def test_a_result_without_a_bundle_makes_no_crate(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from governance_alliance import CODEBOOK
 from governance_worked import worked_agreement
 from test_governance_facts import PACK, SIGNED, facts
 
-from isthmus.federation.grounds import by_text, decisions, grounds, judged_again, of_output
+from isthmus.federation.grounds import by_text, decisions, entered, grounds, judged_again, of_output
 from isthmus.governance.agreement import Agreement
 from isthmus.governance.facts import Known
 from isthmus.governance.selfcheck import worked_case
@@ -27,7 +27,7 @@ def entry(agreement: Agreement, known: Known, private: tuple[str, ...] = (), **c
     """A run's entry, as it comes back from a ledger's bytes."""
     found = facts(agreement, known=known) | changed
     read = grounds(agreement, by_text(agreement, PACK), found, private)
-    made = {**recorded(decide(PACK, "run", found), {}), "read": read}
+    made = entered(recorded(decide(PACK, "run", found), {}), read, agreement, PACK)
     return json.loads(canonical(made))
 
 
@@ -57,8 +57,10 @@ def test_a_limit_of_the_sites_own_is_in_no_entry() -> None:
     assert kept["read"]["withheld"] == ["site/minimum_count"]
     assert "77" not in str(kept["read"]["site"])
     again = judged_again(kept, WORKED, PACK)
-    assert not again.whole
+    assert again.whole  # the digest is of what the entry holds
     assert {v.rule.id: v.outcome for v in again.verdicts} == {r: v for v, rules in kept["rules"].items() for r in rules}
+    kept["read"]["site"]["country"] = "XX"
+    assert not judged_again(kept, WORKED, PACK).whole
 
 
 @pytest.mark.parametrize(("people", "shown"), [(3, False), (4000, True)])

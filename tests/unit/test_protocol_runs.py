@@ -223,7 +223,9 @@ def test_the_bundle_of_a_run_verifies(tmp_path: Path) -> None:
     )  # fmt: skip
     log = network.hub._log
     assert isinstance(log, Log)
-    raw = make_bundle(contents, log, network.hub.indices, done.note, done.size, made.keys[HUB])
+    raw = make_bundle(
+        contents, log, sorted(network.hub.recorder.indices.values()), done.note, done.size, made.keys[HUB]
+    )
     verified = verify_bundle(raw, [])
     assert verified.signers == made.names
     assert [entry.event for entry in verified.entries] == ["study", "decision", *["round"] * 6, "release"]

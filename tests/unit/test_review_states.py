@@ -81,7 +81,8 @@ def test_a_ledger_tells_the_course() -> None:
 
 
 def test_a_run_that_nobody_reviews_has_a_course_too() -> None:
-    told = course([entry("study"), entry("release")], "r", people_check_results=False)
+    late = entry("waiting", sites=[], unerased=["leeds"])  # no step: the run is over
+    told = course([entry("study"), entry("release"), late], "r", people_check_results=False)
     assert [m.state for m in told] == ["Running", "Released"]
 
 

@@ -121,8 +121,14 @@ def _decide(run: str, choice: Choice, reason: str, screen: Screen) -> None:
         return
     screen.say(f"Signed: {_DONE[choice]} {_short(name)}. It is now: {review['state']}.")
     if "entered" in review:
-        sites = ", ".join(review["entered"]["sites"]) or "no site yet"
-        screen.say(f"Entry {review['entered']['entry']} of the hub's ledger, held by {sites}.", style="dim")
+        entry, sites = review["entered"]["entry"], ", ".join(review["entered"]["sites"])
+        if sites:
+            screen.say(f"Entry {entry} of the hub's ledger, held by {sites}.", style="dim")
+        else:
+            said = (
+                f"Entry {entry} of the hub's ledger, which no site holds yet: `isthmus audit search` at your site shows"
+            )
+            screen.say(f"{said} when the decision has come there.", style="yellow")
     if review["waiting"]:
         screen.say(f"Waiting for {waiting(review)}", style="dim")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from heapq import merge
@@ -20,20 +19,28 @@ from isthmus.model.errors import Invalid, Untrusted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from isthmus.federation.border import Register
     from isthmus.governance.agreement import Agreement
     from isthmus.ledger.entries import Entry
     from isthmus.ledger.exported import Exported
+    from isthmus.sdk.tables import Table
 
 Agreed = Annotated[Path | None, typer.Option(help="The signed agreement: keys must be those it names.")]
+From = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--from",
+        metavar="EXPORT",
+        help="What was exported, instead of this node's own: a ledger, border register, bundle, crate, or a folder of"
+        " these (repeat).",
+    ),
+]
 Out = Annotated[Path, typer.Option(help="File to write.")]
 SAMPLE = 1000  # Ed25519 checks: 0.2 s
 
 
 def search(  # noqa: PLR0913 - one per option
-    from_: Annotated[
-        list[Path] | None,
-        typer.Option("--from", metavar="LEDGER", help="An exported ledger instead of this node's own (repeat)."),
-    ] = None,
+    from_: From = None,
     event: Annotated[str | None, typer.Option(help="Only this event, for example release.")] = None,
     run: Annotated[str | None, typer.Option(help="Only this run, by its digest or the first digits of it.")] = None,
     study: Annotated[str | None, typer.Option(help="Only this study and its runs.")] = None,
@@ -47,8 +54,8 @@ def search(  # noqa: PLR0913 - one per option
 ) -> None:
     """Say in plain words what the ledgers hold.
 
-    Of the hub or site whose isthmus.toml this is, or of exported ledgers; several tell one story in the order of their
-    clocks, each ledger's own order kept.
+    Of the hub or site whose isthmus.toml this is, or of what was exported; several ledgers tell one story in the order of
+    their clocks, each ledger's own order kept. A bundle or crate tells of its own run alone.
     """
     from isthmus.ledger.words import Search, found, in_words, runs_of
 
@@ -56,7 +63,7 @@ def search(  # noqa: PLR0913 - one per option
     asked = Search(event=event, run=run, study=study, person=person, since=since, until=until, code=code)
     told: list[dict[str, Any]] = []
     with ExitStack() as stack:
-        logs = _exported(from_) if from_ else _stored(stack, config)
+        logs = _exported(stack, from_) if from_ else _stored(stack, config)
         runs = frozenset[str]()
         if study is not None:
             runs = runs.union(*(runs_of(study, read()) for read in logs.values()))
@@ -91,19 +98,46 @@ def prove(
     Screen.of(json=False, quiet=quiet).say(str(out))
 
 
+def fetch(
+    out: Annotated[Path, typer.Option(help="Folder to write into; a new one, or one that was fetched before.")],
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Take from the hub what it shows an auditor: its ledger, its border register, the bundle of each released run.
+
+    As the person whose isthmus.toml this is, by the signature of their keys. A site's ledger the site itself exports. Then:
+    `isthmus audit search --from FOLDER`, and likewise `border`, `evidence` and `verify`.
+    """
+    from isthmus.sdk.connect import connect
+
+    screen = Screen.of(json=json, quiet=quiet)
+    with connect() as client:
+        files, kept = client.exports(out)
+    if screen.json:
+        screen.document({"schema": "isthmus/fetched/1", "files": [str(file) for file in files], "not_given": kept})
+    for file in files:
+        screen.say(str(file))
+    for run, why in kept.items():
+        screen.say(f"Not given: run {run[7:19]}, {why}", style="yellow")
+
+
 def export(
     out: Out,
     private: Annotated[
         bool, typer.Option("--private", help="A site's private ledger instead: which question it refused, and why.")
     ] = False,
+    border: Annotated[
+        bool, typer.Option("--border", help="The border register instead, which the ledger seals: *.border.")
+    ] = False,
     config: ConfigFile = None,
     quiet: Quiet = False,
 ) -> None:
     """Write this node's whole ledger, with its signed head and the checkpoints that sites cosigned."""
+    from isthmus.federation.border import border_lines
     from isthmus.federation.ledgers import open_ledgers
 
     with open_ledgers(locate(config), os.environ) as ledgers:
-        lines = ledgers.export(private, _now())
+        lines = border_lines(ledgers.own, ledgers.store) if border else ledgers.export(private, _now())
         with out.open("wb") as file:
             file.writelines(lines)
     Screen.of(json=False, quiet=quiet).say(str(out))
@@ -143,23 +177,55 @@ def verify(
         screen.say(f"key of {owner}: {fingerprint}; compare it, or give --agreement", style="dim")
 
 
-def border(config: ConfigFile = None, json: Json = False, quiet: Quiet = False) -> None:
+def border(from_: From = None, config: ConfigFile = None, json: Json = False, quiet: Quiet = False) -> None:
     """What left this site or hub, by day, study and direction; exit code 8 when the register is not what the ledger sealed.
 
-    At a hub: its messages to sites, and the results that people fetched.
+    At a hub: its messages to sites, and the results that people fetched. Elsewhere, with --from: of each node whose ledger
+    and border register were exported.
+    """
+    screen = Screen.of(json=json, quiet=quiet)
+    with ExitStack() as stack:
+        registers = _registers(stack, from_, config)
+    told = [{"log": log, **_as_data(register)} for log, register in registers.items()]
+    if screen.json:
+        one = {name: value for name, value in told[0].items() if name != "log"} if not from_ else {"registers": told}
+        screen.document({"schema": "isthmus/border/1", **one})
+        return
+    for log, register in registers.items():
+        screen.table(_border_table(log, register))
+
+
+def _registers(stack: ExitStack, given: list[Path] | None, config: Path | None) -> dict[str, Register]:
+    """Log -> register.
+
+    Raises:
+        Invalid: E-USAGE, no node's ledger and register are both there.
     """
     from isthmus.federation.ledgers import open_ledgers
+    from isthmus.sdk.sources import read_sources
+
+    if not given:
+        ledgers = stack.enter_context(open_ledgers(locate(config), os.environ))
+        return {ledgers.own: ledgers.register()}
+    sources = read_sources(given, stack)
+    found = {log: register for log in sorted(sources.borders) if (register := sources.register(log)) is not None}
+    if not found:
+        hint = "`isthmus audit export --border` at the node writes its register, `isthmus audit export` the ledger that seals it"
+        raise Invalid("E-USAGE", "not known here: no node's border register is there beside its ledger", hint)
+    return found
+
+
+def _as_data(register: Register) -> dict[str, Any]:
+    counted = {"messages": len(register.rows), "sealed": register.sealed}
+    return {**counted, "days": register.by_day(), "rows": list(register.rows)}
+
+
+def _border_table(log: str, register: Register) -> Table:
     from isthmus.ledger.words import short
     from isthmus.sdk.tables import Table
 
-    screen = Screen.of(json=json, quiet=quiet)
-    with open_ledgers(locate(config), os.environ) as ledgers:
-        register, node = ledgers.register(), "hub" if ledgers.own == "hub" else "site"
+    node = "hub" if log == "hub" else "site"
     lines = register.by_day()
-    if screen.json:
-        counted = {"messages": len(register.rows), "sealed": register.sealed}
-        screen.document({"schema": "isthmus/border/1", **counted, "days": lines, "rows": list(register.rows)})
-        return
     rows = tuple(
         (
             line["day"],
@@ -176,7 +242,7 @@ def border(config: ConfigFile = None, json: Json = False, quiet: Quiet = False) 
     )
     headings = ("Day", "Study", "Direction", "Flow", "Mechanism", "Rule", "Statistics", "Messages", "Bytes")
     note = f"{register.sealed} of {len(register.rows)} messages are sealed in the {node}'s ledger, and hold"
-    screen.table(Table(title=f"What left this {node}", headings=headings, rows=rows, labels=7, notes=(note,)))
+    return Table(title=f"What left {log}", headings=headings, rows=rows, labels=7, notes=(note,))
 
 
 def _checked(files: list[Path], agreement: Path | None, most: int | None) -> tuple[list[str], dict[str, str]]:
@@ -193,7 +259,7 @@ def _checked(files: list[Path], agreement: Path | None, most: int | None) -> tup
     bundles = [file for file in files if file.suffix == SUFFIX]
     exports = [open_exported(file) for file in files if file not in (*proofs, *bundles)]
     found = [*(_proof(file, agreed) for file in proofs), *check_exports(exports)]
-    found += [_bundle(file, exports) for file in bundles]
+    found += [_bundle(file, exports, agreement) for file in bundles]
     if agreed is not None:
         people = {person.key: bytes.fromhex(person.key) for person in agreed.people}
         for exported in exports:
@@ -205,17 +271,17 @@ def _checked(files: list[Path], agreement: Path | None, most: int | None) -> tup
     return found, keys
 
 
-def _bundle(file: Path, exports: list[Exported]) -> str:
-    """What people signed of a bundle's run stands in the hub's ledger, and the other way round."""
+def _bundle(file: Path, exports: list[Exported], agreement: Path | None) -> str:
+    """What people signed of a bundle's run stands in the hub's ledger, and the other way round; under the reader's agreement."""
     from isthmus.governance.approval import PAYLOAD_TYPE
     from isthmus.ledger.exported import check_decisions
     from isthmus.model.canonical import digest
-    from isthmus.sdk.bundle import verified
+    from isthmus.sdk.bundle import under, verified
 
     hub = next((exported for exported in exports if exported.origin == "hub"), None)
     if hub is None:
         raise Invalid("E-USAGE", "a bundle is held against the hub's ledger", "give the hub's exported ledger too")
-    held = verified(file.read_bytes(), [])
+    held = verified(file.read_bytes(), [] if agreement is None else [under(agreement)])
     signed = [digest(e) for e in held.bundle.get("approvals", ()) if e["payloadType"] == PAYLOAD_TYPE]
     number = check_decisions(hub, held.run, signed)
     return f"hub: run {held.run[7:19]}: {number} decisions that people signed are entered, and no other vote"
@@ -242,15 +308,11 @@ def _stored(stack: ExitStack, config: Path | None) -> dict[str, Callable[[], Ite
     return {name: partial(ledgers.entries, name) for name in ledgers.names}
 
 
-def _exported(files: list[Path]) -> dict[str, Callable[[], Iterator[Entry]]]:
+def _exported(stack: ExitStack, files: list[Path]) -> dict[str, Callable[[], Iterator[Entry]]]:
     """Each ledger checked first: what is told was signed. Two files of one ledger are told apart by their names."""
-    from isthmus.ledger.exported import check_exports, open_exported
+    from isthmus.sdk.sources import read_sources
 
-    opened = [open_exported(file) for file in files]
-    check_exports(opened)
-    many = Counter(exported.origin for exported in opened)
-    names = [e.origin if many[e.origin] == 1 else f"{e.origin} ({e.path.name})" for e in opened]
-    return {name: exported.entries for name, exported in zip(names, opened, strict=True)}
+    return read_sources(files, stack).streams()
 
 
 def _named(log: str, entries: Iterator[Entry]) -> Iterator[tuple[Entry, str]]:

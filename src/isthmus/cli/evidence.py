@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isthmus.cli.audit import From
 from isthmus.cli.screen import Screen
 from isthmus.cli.serve import ConfigFile, locate
 from isthmus.model.errors import Invalid
@@ -38,7 +40,7 @@ class Format(StrEnum):
 OWN = {Format.ICS: "calendar", Format.CYCLONEDX: "provenance"}
 
 
-def evidence(
+def evidence(  # noqa: PLR0913 - one per option
     name: Annotated[
         str | None,
         typer.Argument(metavar="[NAME]", help="Which artefact; `all` for every one; left out, they are listed."),
@@ -52,14 +54,18 @@ def evidence(
     out: Annotated[Path | None, typer.Option(help="File to write; a new folder for `all`. Else to stdout.")] = None,
     previous: Annotated[Path | None, typer.Option(help="The agreement's version before, for `agreement`.")] = None,
     aware: Annotated[str | None, typer.Option(help="When someone became aware, for `incidents` (ISO 8601).")] = None,
+    from_: From = None,
+    agreement: Annotated[
+        Path | None, typer.Option(help="With --from: the signed agreement, if not that of isthmus.toml.")
+    ] = None,
     config: ConfigFile = None,
 ) -> None:
     """Make an artefact of evidence from this node's own files: agreement, ledger, configuration.
 
-    No row and no small count stands in one. What only a person can say is left open to be completed.
+    No row and no small count stands in one. What only a person can say is left open to be completed. With --from: of each
+    node whose ledger was exported; what an export does not tell is said to be not known here, and whom to ask.
     """
     from isthmus.sdk.artefacts.catalogue import ARTEFACTS
-    from isthmus.sdk.artefacts.told import gather
 
     if name is None:
         _list()
@@ -68,15 +74,48 @@ def evidence(
         raise Invalid("E-USAGE", f"no artefact {name[:70]!r}", "there are: " + ", ".join(ARTEFACTS) + ", all")
     if form in OWN and OWN[form] != name:
         raise Invalid("E-USAGE", f"only {OWN[form]} has the form {form.value}", "text, json or html")
-    told = gather(locate(config), os.environ, datetime.now(UTC))  # noqa: TID251 - an entry point
-    told = replace(told, previous=_previous(previous) or told.signed.before, aware=_moment(aware))
+    before, since = _previous(previous), _moment(aware)
+    nodes = [
+        replace(told, previous=before or told.signed.before, aware=since) for told in _told(from_, agreement, config)
+    ]
     if name == ALL:
-        _write_all(told, ARTEFACTS, form, out)
+        _write_all(nodes, ARTEFACTS, form, out)
     elif out is None:
-        typer.echo(_written(told, name, form), nl=False)
+        for told in nodes:
+            typer.echo(_written(told, name, form), nl=False)
     else:
-        out.write_text(_written(told, name, form), encoding="utf-8")
-        Screen.of(json=False, quiet=False).say(str(out))
+        for told, file in _files(nodes, out):
+            file.write_text(_written(told, name, form), encoding="utf-8")
+            Screen.of(json=False, quiet=False).say(str(file))
+
+
+def _told(given: list[Path] | None, agreement: Path | None, config: Path | None) -> list[Told]:
+    """This node, or each one of which something was exported."""
+    from isthmus.federation.agreed import read_agreement
+    from isthmus.federation.config import read_config
+    from isthmus.governance.signing import read_signed
+    from isthmus.sdk.artefacts.elsewhere import tell
+    from isthmus.sdk.artefacts.told import gather, place_of
+    from isthmus.sdk.files import read_text
+    from isthmus.sdk.sources import read_sources
+
+    now = datetime.now(UTC)  # noqa: TID251 - an entry point
+    if not given:
+        return [gather(locate(config), os.environ, now)]
+    if agreement is not None:
+        signed = read_signed(read_text(agreement), str(agreement))
+    else:
+        own = read_config(locate(config), os.environ)
+        signed = read_agreement(own, place_of(own))
+    with ExitStack() as stack:
+        return tell(read_sources(given, stack), signed, now)
+
+
+def _files(nodes: list[Told], out: Path) -> Iterator[tuple[Told, Path]]:
+    """Each node and its own file: `out`, or where there are several `out` with the node's name in it."""
+    for told in nodes:
+        name = told.node.rpartition(" ")[2]
+        yield told, out if len(nodes) == 1 else out.with_stem(f"{out.stem}-{name}")
 
 
 def _list() -> None:
@@ -90,7 +129,7 @@ def _list() -> None:
     )
 
 
-def _write_all(told: Told, names: Iterable[str], form: Format, out: Path | None) -> None:
+def _write_all(nodes: list[Told], names: Iterable[str], form: Format, out: Path | None) -> None:
     if out is None:
         raise Invalid("E-USAGE", "`all` writes a folder", "--out FOLDER")
     if out.exists():
@@ -98,9 +137,9 @@ def _write_all(told: Told, names: Iterable[str], form: Format, out: Path | None)
     out.mkdir(parents=True)
     screen = Screen.of(json=False, quiet=False)
     for name in names:
-        file = out / f"{name}.{_SUFFIX[form]}"
-        file.write_text(_written(told, name, form), encoding="utf-8")
-        screen.say(str(file))
+        for told, file in _files(nodes, out / f"{name}.{_SUFFIX[form]}"):
+            file.write_text(_written(told, name, form), encoding="utf-8")
+            screen.say(str(file))
 
 
 def _written(told: Told, name: str, form: Format) -> str:

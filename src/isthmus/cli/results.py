@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isthmus.cli.run import Json, Quiet, exit_code, pairs, show_result
 from isthmus.cli.screen import Screen
 from isthmus.cli.serve import ConfigFile
-from isthmus.model.errors import Invalid
+from isthmus.model.errors import Invalid, Unavailable
+
+if TYPE_CHECKING:
+    from isthmus.federation.config import Config
+    from isthmus.federation.identity import Identity
+    from isthmus.ledger.verify import Verified
 
 Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="A result JSON, a bundle (*.isthmus), or a run at the hub.")
@@ -97,8 +103,12 @@ def export(  # noqa: PLR0913 - one per option
         Path | None, typer.Option(help="Write an evidence crate instead: a new folder, or a new file NAME.zip.")
     ] = None,
     key: Annotated[
-        Path | None, typer.Option(help="Folder of your keys, as `isthmus init` made them: signs the crate.")
+        Path | None, typer.Option(help="Folder of the keys that sign the crate, if not those of isthmus.toml.")
     ] = None,
+    unsigned: Annotated[
+        bool,
+        typer.Option("--unsigned", help="Sign no crate: another version of Isthmus may then not vouch for all of it."),
+    ] = False,
     ledger: Annotated[
         list[Path] | None,
         typer.Option(help="An exported ledger to go with the crate, for a site's own decisions (repeat)."),
@@ -110,25 +120,28 @@ def export(  # noqa: PLR0913 - one per option
     """Write result.json, a CSV per analysis, an SVG where there is a figure, and the signed bundle where there is one.
 
     With --crate, write a Five Safes RO-Crate 0.4 that holds these and the agreement, decisions, disclosure record, proofs and SBOM.
-    At the hub or a site (isthmus.toml) its own ledger's entries on the run go with it. A site's decisions stand in its ledger
-    alone: --ledger adds it, and what is absent is said.
+    The keys of isthmus.toml sign it, where the run's agreement names them. At the hub or a site its own ledger's entries on
+    the run go with it; --ledger adds a site's whole ledger, with the facts of its decisions. What is absent is said.
     """
     from isthmus.sdk.bundle import bundle_of
 
     screen, raw = Screen.of(json=json, quiet=quiet), bundle_of(source)
     absent: dict[str, str] = {}
+    nobody = ""
     if crate is None:
         files = _write_result(source, raw, out)
     elif raw is None:
         raise Invalid("E-CRATE", "a crate is made of a signed bundle", "give a bundle (*.isthmus), or a run at the hub")
     else:
-        absent, files = _write_crate(raw, crate, key, ledger or [], config), [crate]
+        (absent, nobody), files = _write_crate(raw, crate, _Export(key, unsigned, tuple(ledger or ()), config)), [crate]
     if screen.json:
         screen.document({"schema": "isthmus/export/1", "files": [str(f) for f in files], "absent": absent})
     for file in files:
         screen.say(str(file))
+    if nobody:
+        screen.say(f"Nobody signed it: {nobody}. --key FOLDER signs it.", style="yellow")
     if absent:
-        said = f"Nothing of the ledgers of {', '.join(absent)} is in it, and with them their decisions. To add one: "
+        said = f"Nothing of the ledgers of {', '.join(absent)} is in it, and with them decisions, or the facts they rest on. To add one: "
         screen.say(said + next(iter(absent.values())), style="yellow")
 
 
@@ -143,37 +156,63 @@ def _write_result(source: str, raw: bytes | None, out: Path) -> list[Path]:
     return files
 
 
-def _write_crate(raw: bytes, out: Path, key: Path | None, ledgers: list[Path], config: Path | None) -> dict[str, str]:
-    """Write the crate; node -> how to add its ledger, of those that are not in it."""
-    from isthmus.federation.identity import load_identity
-    from isthmus.sdk.bundle import read_bytes
+@dataclass(frozen=True, slots=True)
+class _Export:
+    """How a crate is made: whose key signs it, which ledgers go with it, and where isthmus.toml is."""
+
+    key: Path | None
+    unsigned: bool
+    ledgers: tuple[Path, ...]
+    config: Path | None
+
+
+def _write_crate(raw: bytes, out: Path, how: _Export) -> tuple[dict[str, str], str]:
+    """Write the crate; node -> how to add its ledger, of those that are not in it; and why nobody signed it."""
+    from isthmus.federation.config import find_config, read_config
+    from isthmus.sdk.bundle import read_bytes, verified
     from isthmus.sdk.crate.bag import PAYLOAD, write_folder, write_zip
     from isthmus.sdk.crate.contents import DECISIONS
-    from isthmus.sdk.crate.make import make_crate
-    from isthmus.sdk.unlock import passphrase
+    from isthmus.sdk.crate.make import crate_of
 
     now = datetime.now(UTC)  # noqa: TID251 - an entry point
-    given = [read_bytes(file) for file in ledgers]
-    signer = load_identity(key, partial(passphrase, os.environ)) if key is not None else None
-    files = make_crate(raw, now, signer, given, _excerpt(raw, config, now))
+    given = [read_bytes(file) for file in how.ledgers]
+    held, path = verified(raw, []), how.config or find_config(Path.cwd(), os.environ)
+    config = read_config(path, os.environ) if path is not None else None
+    signer, why = _signer(held, config, how)
+    files = crate_of(held, raw, now, signer, given, _excerpt(held, config, now))
     (write_zip if out.suffix == ".zip" else write_folder)(files, out)
-    return dict(jsonlib.loads(files[PAYLOAD + DECISIONS])["absent"])
+    record = jsonlib.loads(files[PAYLOAD + DECISIONS])
+    return record["absent"] | record["without_facts"], why
 
 
-def _excerpt(raw: bytes, config: Path | None, now: datetime) -> bytes:
+def _signer(held: Verified, config: Config | None, how: _Export) -> tuple[Identity | None, str]:
+    """Whose key signs the crate: the one given, else that of isthmus.toml where the agreement names it; or why none does."""
+    from isthmus.federation.audit import agreed
+    from isthmus.federation.identity import load_identity
+    from isthmus.sdk.unlock import passphrase
+
+    ask = partial(passphrase, os.environ)
+    if how.key is not None:
+        return load_identity(how.key, ask), ""
+    role = None if config is None else config.tables.hub or config.tables.site or config.tables.person
+    if how.unsigned or config is None or role is None:
+        return None, "" if how.unsigned else "there is no isthmus.toml here, and no --key was given"
+    try:
+        identity = load_identity(config.keys(role.key), ask)
+    except Unavailable as error:
+        return None, error.message
+    if held.mode == "federated" and identity.card.key not in {entry.key for entry in agreed(held)[1].keyed()}:
+        return None, f"the run's agreement has another key for {identity.name}, or none"
+    return identity, ""
+
+
+def _excerpt(held: Verified, config: Config | None, now: datetime) -> bytes:
     """The entries on the bundle's run in the ledger of the hub or site whose isthmus.toml is here; none elsewhere."""
-    from isthmus.federation.config import find_config, read_config
-    from isthmus.federation.ledgers import open_ledgers
-    from isthmus.sdk.bundle import verified
+    from isthmus.federation.ledgers import ledgers_of
 
-    path = config or find_config(Path.cwd(), os.environ)
-    if path is None:
+    if config is None or (config.tables.hub is None and config.tables.site is None):
         return b""
-    tables = read_config(path, os.environ).tables
-    if tables.hub is None and tables.site is None:
-        return b""
-    held = verified(raw, [])
-    with open_ledgers(path, os.environ) as ledgers:
+    with ledgers_of(config, os.environ) as ledgers:
         return ledgers.excerpt(held.run, held.agreement, now)
 
 

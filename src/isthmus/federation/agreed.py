@@ -34,7 +34,7 @@ from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.purse import SqlPurse, budget_of
 from isthmus.federation.reach import Reach
 from isthmus.federation.recall import Enrolled
-from isthmus.federation.request import charter_of, dataset_of, outside, plan_of
+from isthmus.federation.request import charter_of, dataset_of, outside, plan_of, way_of
 from isthmus.federation.revocations import Revocations, beside
 from isthmus.federation.site_node import SiteSetup
 from isthmus.federation.site_review import Admitted, SiteReview, SiteReviewer, admitted_of, site_review
@@ -124,7 +124,8 @@ class AgreedSite:
     @property
     def desk(self) -> Desk:
         """What is common."""
-        return replace(common(self.agreement, self.law.revocations), operate=self.law.operate)
+        out = partial(way_of, agreement=self.agreement, site=self.name)
+        return replace(common(self.agreement, self.law.revocations), operate=self.law.operate, out=out)
 
     def admit(self, request: Request, now: datetime, note: Note) -> Seat:
         """This site's seat in the run of a request."""
@@ -160,7 +161,8 @@ class AgreedSite:
             return self.law.egress(case, work.own, lambda terms: outputs(work.script, result, terms), now)
 
         way, still = way_out(agreement, self.name, asked.study.dataset), partial(self.law.admit, case)
-        return Seat(charter, work, source.fingerprint(), decision, still, egress, way)
+        told = partial(self.law.told, decision)
+        return Seat(charter, work, source.fingerprint(), decision, still, egress, way, told)
 
     def admitted(self, request: Request, now: datetime) -> Admitted:
         """A study that agreement and law let in; people have not been asked. Opens no data."""
@@ -228,6 +230,7 @@ def common(agreement: Agreement, revocations: Revocations) -> Desk:
         revocations,
         review=asked,
         way=lambda dataset, whom: way_from_hub(agreement, whom, dataset),
+        witnesses={site.site: site.key for site in agreement.sites},
     )
 
 

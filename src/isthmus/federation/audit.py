@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.crypto.keys import verify
+from isthmus.federation import told_verdicts
 from isthmus.federation.plan import Plan
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.protocol.context import Entry, summary_digest, transcript_digest
@@ -99,6 +100,22 @@ def agreed(verified: Verified) -> tuple[RunRequest, Agreement]:
         return _agreed(verified.bundle)
     except (Invalid, Refused, LookupError, TypeError, ValueError) as error:
         raise Untrusted("E-BUNDLE", "the bundle holds no admitted request under a signed agreement") from error
+
+
+def verdicts(verified: Verified) -> None:
+    """Check that every site whose verdicts stand in the bundle's entries signed them.
+
+    Raises:
+        Untrusted: E-SIGNATURE, E-BUNDLE.
+    """
+    roll = read_roll(verified.bundle["charter"])
+    keys = {str(site): key for site, key in roll.keys.items()}
+    try:
+        for entry in verified.entries:
+            if entry.facts.get("decision") == told_verdicts.TOLD:
+                told_verdicts.check(entry.facts, verified.run, keys)
+    except Invalid as error:
+        raise Untrusted("E-BUNDLE", "an entry holds verdicts that no site of the run told") from error
 
 
 def reviewed(verified: Verified) -> None:

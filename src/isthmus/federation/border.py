@@ -6,7 +6,7 @@ entry; rows of signatures and shares, which carry no statistic, outlive the proc
 durable write. Each row's head is SHA-256 over the head before and the row, and the site's
 ledger takes the head (entry `border`) when a run ends and when the site starts: a row that is changed or lost shows.
 A hub's rows are its messages to sites, and every result that it gives to a person; what a site answers to a study in
-review is a row as well. Other control documents (hello, heartbeat, done ...) carry no word on a study's data and are none.
+review, and that it declines one, is a row as well. Other control documents (hello, heartbeat, done ...) carry no word on a study's data and are none.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ from isthmus.federation.tables import METADATA, NAMES, ORDER
 from isthmus.governance.route import RULE, Leg
 from isthmus.ledger.entries import Entry, timestamp
 from isthmus.model.canonical import canonical, plain
-from isthmus.model.errors import Untrusted
+from isthmus.model.errors import Invalid, Untrusted
 
 EVENT = "border"
+SCHEMA = "isthmus/border-rows/1"
+SUFFIX = ".border"
 DECISION = "decision"  # what an answer in review holds: a verdict, who gave it, why, and rules by outcome
 ROWS = sa.Table(
     "border",
@@ -109,11 +111,25 @@ class Border:
         with self._lock:
             self._enter([{"run": run, "study": crossing.study, **what, **_told(crossing.way)}])
 
-    def answered(self, run: str, crossing: Crossing | None, said: Mapping[str, Any], *, new: bool) -> None:
-        """Write down what a site says of a study in review; the ledger takes it at once where it is `new`."""
-        if crossing is None:
+    def answered(
+        self, run: str, way: tuple[str, Leg | None] | None, kind: str, said: Mapping[str, Any], *, new: bool
+    ) -> None:
+        """Write down what a site says of a study besides its sums; the ledger takes it at once where it is `new`.
+
+        Args:
+            run: whose.
+            way: its study and way; None in a rehearsal, which has no border.
+            kind: of control document: `reviewed`, `decline`.
+            said: its body.
+            new: whether it says something new.
+
+        Raises:
+            Unavailable: E-DISK; then it may not leave.
+        """
+        if way is None:
             return
-        what = {"message": "reviewed", "question": "", "kind": "review", "statistics": [DECISION]}
+        crossing = Crossing(study=way[0], way=way[1], step=None)
+        what = {"message": kind, "question": "", "kind": "review", "statistics": [DECISION]}
         self.give(run, crossing, {**what, "bytes": len(canonical(said))})
         if new:
             self.seal({"run": run})
@@ -176,12 +192,28 @@ def read_register(store: Store, ledger: Iterable[Entry]) -> Register:
     Raises:
         Untrusted: E-LEDGER, a row was changed, lost or added before a seal.
     """
-    head, total, rows, heads = "", 0, [], {0: ("", 0)}
-    for number, kept in enumerate(_stored(store), start=1):
-        row = json.loads(kept[2])
-        head, total = _next(head, kept[2]), total + int(row["bytes"])
-        if (kept[0], row["number"], kept[1], kept[3]) != (number, number, total, head):
+    kept = list(_stored(store))
+    found = register_of((row for _, _, row, _ in kept), ledger)
+    head, total = "", 0
+    for number, (at, stated, raw, chained) in enumerate(kept, start=1):
+        head, total = _next(head, raw), total + int(found.rows[number - 1]["bytes"])
+        if (at, stated, chained) != (number, total, head):
             raise _broken()
+    return found
+
+
+def register_of(raws: Iterable[bytes], ledger: Iterable[Entry]) -> Register:
+    """The same of rows as they were stored, from wherever they come.
+
+    Raises:
+        Untrusted: E-LEDGER.
+    """
+    head, total, rows, heads = "", 0, [], {0: ("", 0)}
+    for number, raw in enumerate(raws, start=1):
+        row = json.loads(raw)
+        if row["number"] != number:
+            raise _broken()
+        head, total = _next(head, raw), total + int(row["bytes"])
         heads[number] = (head, total)
         rows.append(row)
     sealed = 0
@@ -191,6 +223,27 @@ def read_register(store: Store, ledger: Iterable[Entry]) -> Register:
             if heads.get(sealed) != (entry.facts["head"], entry.facts["bytes"]):
                 raise _broken()
     return Register(tuple(rows), sealed)
+
+
+def border_lines(log: str, store: Store) -> Iterator[bytes]:
+    """A register as a file: whose it is, then its rows as they are stored, a line each. The log's seals vouch for them."""
+    yield canonical({"schema": SCHEMA, "log": log}) + b"\n"
+    for _, _, raw, _ in _stored(store):
+        yield raw + b"\n"
+
+
+def read_border(raw: bytes) -> tuple[str, tuple[bytes, ...]]:
+    """The name of the log that seals a register, and its rows, from what `border_lines` wrote. Invalid: E-BORDER."""
+    first, *rows = raw.split(b"\n")
+    try:
+        head = json.loads(first)
+        if head["schema"] != SCHEMA or rows[-1:] != [b""]:
+            raise KeyError
+        return str(head["log"]), tuple(rows[:-1])
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
+        raise Invalid(
+            "E-BORDER", "not an exported border register", "`isthmus audit export --border` writes one"
+        ) from error
 
 
 def _stored(store: Store) -> Iterator[tuple[int, int, bytes, str]]:

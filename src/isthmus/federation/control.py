@@ -1,4 +1,4 @@
-"""Signed control documents of a stream: hello, welcome, heartbeat, invite, decline, review, checkpoint, trouble, bye ...
+"""Signed control documents of a stream: hello, welcome, heartbeat, invite, decline, review, checkpoint, verdicts, trouble, bye ...
 
 A stream opens with three of them, so that each end has shown that it is there now and not a recording:
 
@@ -40,6 +40,7 @@ Kind = Literal[
     "reviewed",
     "checkpoint",
     "cosigned",
+    "verdicts",
 ]
 
 PROTOCOL = "isthmus/1"

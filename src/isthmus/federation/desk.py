@@ -5,7 +5,7 @@ Nodes carry messages and keep what must survive; a desk knows the agreement (or 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -31,6 +31,7 @@ class Seat:
         still: raises RuleRefused where the same rules would stop it at another time.
         egress: the verdicts on the outputs of a result, as the ledger keeps them; raises RuleRefused where one stops it.
         way: to the hub, and what permits it; a rehearsal has none.
+        told: of the verdicts of `egress`, the decisions of every gate on this run, for the hub to enter.
     """
 
     charter: Charter
@@ -40,6 +41,7 @@ class Seat:
     still: Callable[[datetime], object] = lambda _now: None
     egress: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _result: {}
     way: Leg | None = None
+    told: Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]]] = lambda _verdicts: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Desk:
         operate: the verdicts of the operations gate at a time, as the ledger keeps them, and what they refuse; a site's.
         review: the agreement whose people decide on studies or results; None where nobody is asked.
         way: from the hub with numbers of a dataset to a site or a person; a rehearsal has none.
+        witnesses: site -> hex key of those that cosign the hub's ledger; a rehearsal has none.
+        out: of a site: the study of a request, and the way that an answer to it takes; None in a rehearsal.
     """
 
     mode: str
@@ -63,6 +67,8 @@ class Desk:
     operate: Callable[[datetime], Operated] | None = None
     review: Agreement | None = None
     way: Callable[[str, str], Leg | None] = lambda _dataset, _whom: None
+    witnesses: Mapping[str, str] = field(default_factory=dict)
+    out: Callable[[Request], tuple[str, Leg | None] | None] = lambda _request: None
 
 
 class SiteDesk(Protocol):

@@ -55,6 +55,15 @@ def grounds(agreement: Agreement, text: Facts, facts: Facts, private: Collection
     return read | {"doubles": [_joined(path) for path in _doubles((), read)]}
 
 
+def entered(record: Mapping[str, Any], read: Mapping[str, Any], agreement: Agreement, pack: Pack) -> dict[str, Any]:
+    """What an entry holds of a decision: its record, and the `grounds` that it rests on.
+
+    The digest is that of the facts which the entry holds: one that covered a withheld fact could be tried out, number by number.
+    """
+    told = {"facts": facts_digest(_facts_of(read, agreement, pack))} if read["withheld"] else {}
+    return {**record, **told, "read": read}
+
+
 def facts_read(rule: Rule) -> list[str]:
     """The facts that a rule of the pack names, in order."""
     return sorted(set(_FACT.findall(f"{rule.applies} {rule.requires}")))
@@ -66,7 +75,7 @@ class Again:
 
     Attributes:
         facts: by root.
-        whole: whether these are the facts of the entry's digest; they cannot be where some were withheld.
+        whole: whether these are the facts of the entry's digest.
         verdicts: of the gate's rules.
     """
 

@@ -18,6 +18,7 @@ from isthmus.federation.reasons import error_of
 from isthmus.model.errors import Unavailable
 
 PATIENCE = 30.0  # seconds for an answer that is not a watch
+LONG = 600.0  # seconds for a whole ledger
 
 
 class HubClient:
@@ -75,7 +76,15 @@ class HubClient:
         Raises:
             Waiting: E-NOT-YET-RELEASED.
         """
-        return b"".join(bytes.fromhex(part["part"]) for part in self._answers({"what": "bundle", "run": run}, PATIENCE))
+        return self._parts({"what": "bundle", "run": run})
+
+    def ledger(self) -> bytes:
+        """The hub's whole ledger as an exported file, for whoever may see it. Refused: E-ROLE."""
+        return self._parts({"what": "ledger"}, LONG)
+
+    def border(self) -> bytes:
+        """The hub's border register as an exported file, for whoever may see it. Refused: E-ROLE."""
+        return self._parts({"what": "border"}, LONG)
 
     def cases(self) -> list[dict[str, Any]]:
         """Studies and results that wait for people: `{run, title, review, mine}`, oldest first.
@@ -100,6 +109,9 @@ class HubClient:
             Refused, Invalid, Untrusted: it does not hold, or cannot be given now.
         """
         return self._one({"what": "decide", "envelope": dict(envelope)})
+
+    def _parts(self, body: Mapping[str, Any], patience: float = PATIENCE) -> bytes:
+        return b"".join(bytes.fromhex(part["part"]) for part in self._answers(body, patience))
 
     def _one(self, body: Mapping[str, Any]) -> dict[str, Any]:
         for answer in self._answers(body, PATIENCE):

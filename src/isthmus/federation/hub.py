@@ -25,7 +25,7 @@ from isthmus.federation.node import Ledger, Means, Tell, job_name, log_to_stderr
 from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.protocol.hub import Gathering
 from isthmus.federation.protocol.hub_rounds import Outgoing
-from isthmus.federation.protocol.stopped import hint_of, rule_of, told
+from isthmus.federation.protocol.stopped import told_of
 from isthmus.federation.reasons import error_of
 from isthmus.federation.spool import discard
 from isthmus.federation.standing import Standing
@@ -128,6 +128,8 @@ class HubNode:
             await self._declined(site, item.body)
         elif item.kind == "done":
             await self._done(site, item.body)
+        elif item.kind == "verdicts" and (held := self.runs.get(str(item.body.get("run")))) is not None:
+            await self.worker.run("ledger", held.told, site, item.body)
         elif self.review is not None:
             await self.review.heard(site, item)
 
@@ -203,8 +205,7 @@ class HubNode:
 
     async def _declined(self, site: str, body: Mapping[str, Any]) -> None:
         error = error_of(body.get("error"))
-        code, said = told(error.code)
-        cause = cited(type(error)(code, said, hint_of(code), rule_of(code, error.where)))  # neither who, nor its words
+        cause = cited(told_of(error))
         held = self.runs.get(str(body.get("run")))
         if held is None:
             if self.review is not None:
@@ -331,8 +332,7 @@ class HubNode:
     async def _halt(self, why: IsthmusError) -> None:
         for held in list(self.runs.values()):
             if held.cause is None and held.state in {"running", "waiting"}:
-                held.cause = why
-                await self._out(held, await self.worker.run("abandon", held.run.abandon, why))
+                await self.abandon(held, why)
         if self.review is not None:
             await self.review.halt(why)
 
@@ -342,8 +342,9 @@ class HubNode:
             self._log.info("run %s: the round's deadline passed", held.name[:19])
             await self._out(held, await self.worker.run("expired", held.run.expired))
         elif passed == "run":
-            held.cause = Unavailable("E-LOST", "a site did not come back in time", "start a new run")
-            await self._out(held, await self.worker.run("abandon", held.run.abandon, held.cause))
+            await self.abandon(held, Unavailable("E-LOST", "a site did not come back in time", "start a new run"))
+        elif passed == "erasing":
+            await self.worker.run("ledger", self.ledger.append, "waiting", held.go_on())
         await self._after(held)
 
     async def _after(self, held: HeldRun) -> None:

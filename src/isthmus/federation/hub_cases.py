@@ -41,9 +41,10 @@ WORDS: Mapping[RunState, State] = {
 }
 OPEN: tuple[RunState, ...] = ("in_review", "egress")
 OVER: tuple[RunState, ...] = ("returned", "rejected", "withdrawn")
-# Kinds of what is kept, each by the name of a person or a site.
-APPROVAL, ANSWER, VOTE, SEEN, ENTERED, RELEASED, WITHHELD = (
-    "approval", "answer", "vote", "seen", "entered", "released", "withheld"
+# Kinds of what is kept, each by the name of a person or a site; `entered` and `decided` are where a vote, and a decision on
+# the study, stand in the ledger.
+APPROVAL, ANSWER, VOTE, SEEN, ENTERED, DECIDED, RELEASED, WITHHELD = (
+    "approval", "answer", "vote", "seen", "entered", "decided", "released", "withheld"
 )  # fmt: skip
 
 

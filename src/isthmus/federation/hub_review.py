@@ -16,7 +16,19 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from isthmus.federation.control import Control
-from isthmus.federation.hub_cases import ANSWER, APPROVAL, ENTERED, OPEN, OVER, SEEN, VOTE, WORDS, HubCases, sites_of
+from isthmus.federation.hub_cases import (
+    ANSWER,
+    APPROVAL,
+    DECIDED,
+    ENTERED,
+    OPEN,
+    OVER,
+    SEEN,
+    VOTE,
+    WORDS,
+    HubCases,
+    sites_of,
+)
 from isthmus.federation.hub_release import Releases, votes_of
 from isthmus.federation.hub_runs import new_row
 from isthmus.federation.hub_witness import Witnesses
@@ -184,7 +196,7 @@ class HubReview:
     # -- decisions of people ---------------------------------------------------------------------------------------
 
     async def decided(self, person: Party, envelope: Mapping[str, Any]) -> dict[str, Any]:
-        """Take in a signed decision; gives the review after it, and of a vote the proof that it is entered.
+        """Take in a signed decision; gives the review after it, and the proof that it is entered.
 
         One that is refused is written down.
 
@@ -193,16 +205,17 @@ class HubReview:
         """
         try:
             async with self._turn:
-                run = await self._decided(person, envelope)
+                run, entered = await self._decided(person, envelope)
         except (Refused, Untrusted, Invalid) as error:
             await self._refused(person.name, "approval", error)
             raise cited(error) from error
         await self.releases.patiently(run)
         said = {"run": run, "review": self.cases.told(self.cases.row(run))}
-        index = self._kept.get(run, ENTERED, person.name)
-        return said if index is None else {**said, "proof": (await self.witnesses.proof(int(index))).decode()}
+        index = self._kept.get(run, entered, person.name)
+        return {**said, "proof": (await self.witnesses.proof(int(index))).decode()}
 
-    async def _decided(self, person: Party, envelope: Mapping[str, Any]) -> str:
+    async def _decided(self, person: Party, envelope: Mapping[str, Any]) -> tuple[str, str]:
+        """The run, and the kind of what is kept of where the decision stands in the ledger."""
         self._hub.desk.desk.in_force(self._hub.means.clock())
         found = read_approval(envelope, self._agreement)
         if found.person.person != person.name:
@@ -215,7 +228,7 @@ class HubReview:
             await self._withdraw(row, found, envelope)
         elif envelope != self._kept.get(row.run, APPROVAL, person.name):
             await self._on_study(row, found, envelope)
-        return row.run
+        return row.run, ENTERED if found.approval.kind == "result" else DECIDED
 
     async def _on_study(self, row: RunRow, found: Decided, envelope: Mapping[str, Any]) -> None:
         if found.person.party not in self.cases.parties(row):
@@ -242,7 +255,8 @@ class HubReview:
         said = found.approval
         self._kept.put(row.run, APPROVAL, found.person.person, dict(envelope))
         reason = {"reason": said.reason} if said.reason else {}
-        await self.write(said.decision, row, {**_by(found), **reason})
+        index = await self.write(said.decision, row, {**_by(found), **reason})
+        self._kept.put(row.run, DECIDED, found.person.person, index)
 
     async def _vote(self, row: RunRow, found: Decided, envelope: Mapping[str, Any]) -> None:
         if row.state != "egress":

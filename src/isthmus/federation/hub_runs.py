@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from isthmus.crypto.keys import SigningKey
+from isthmus.federation import told_verdicts
 from isthmus.federation.desk import HubDesk
 from isthmus.federation.node import Means
 from isthmus.federation.protocol.charter import Charter, HubWork
@@ -20,7 +21,7 @@ from isthmus.governance.citations import cited
 from isthmus.ledger.bundle import Contents, make_bundle
 from isthmus.ledger.log import Log
 from isthmus.model.canonical import canonical
-from isthmus.model.errors import IsthmusError, Refused, Unavailable
+from isthmus.model.errors import Invalid, IsthmusError, Refused, Unavailable
 from isthmus.model.names import SiteId
 
 
@@ -28,11 +29,14 @@ from isthmus.model.names import SiteId
 class Deadlines:
     """Seconds without an answer after which a round goes on without its lost sites, and after which the run ends.
 
-    In the first round a lost site is dropped, if enough remain; later the run waits for it.
+    In the first round a lost site is dropped, if enough remain; later the run waits for it. After `erasing` seconds a
+    concluded run waits no longer for a site to say that it erased the run's secrets: its result is signed, and a hub's
+    store and bundle do not depend on that. The site is told to erase them when it comes back.
     """
 
     round: float = 60.0
     waiting: float = 86_400.0
+    erasing: float = 3_600.0
 
 
 @dataclass(slots=True)
@@ -41,6 +45,7 @@ class HeldRun:
 
     Attributes:
         confirmed: sites that erased the run's secrets.
+        unerased: sites that had not said so when the hub waited no longer.
         declined: sites that do not take part, and why.
         cause: why this hub abandoned the run.
         settling: its new state is being kept.
@@ -55,6 +60,7 @@ class HeldRun:
     moved: float
     looked: float
     confirmed: set[str] = field(default_factory=set)
+    unerased: tuple[str, ...] = ()
     declined: dict[str, IsthmusError] = field(default_factory=dict)
     cause: IsthmusError | None = None
     settling: bool = False
@@ -69,10 +75,11 @@ class HeldRun:
         """The run's digest."""
         return self.row.run
 
-    def overdue(self, now: float, deadlines: Deadlines) -> Literal["no", "round", "run"]:
+    def overdue(self, now: float, deadlines: Deadlines) -> Literal["no", "round", "run", "erasing"]:
         """Whether a deadline has passed since the last look."""
         if isinstance(self.run.state, Concluded | Failed):
-            return "no"
+            late = self.state == "closing" and now - self.moved > deadlines.erasing
+            return "erasing" if late else "no"
         if now - self.moved > deadlines.waiting:
             return "run"
         if now - max(self.moved, self.looked) > deadlines.round:
@@ -88,6 +95,7 @@ class HeldRun:
             "stage": seen.stage,
             "step": f"{seen.question} {seen.round}" if seen.question else seen.stage,
             "rounds": seen.opened,
+            **({"unerased": list(self.unerased)} if self.unerased else {}),
             **({"hub_sums": [list(one) for one in taken]} if taken else {}),  # sites did not add these up again
             "waiting": list(seen.awaited) if seen.late else [],
             "awaited": list(seen.awaited),
@@ -108,14 +116,25 @@ class HeldRun:
 
     @property
     def state(self) -> RunState:
-        """As the store keeps it: until every site has erased its secrets a concluded run is closing."""
+        """As the store keeps it: a concluded run is closing until every site has erased its secrets, or is late to say so."""
         match self.run.state:
-            case Concluded(signed=signed):
-                return "concluded" if self.confirmed >= set(signed.survivors) else "closing"
+            case Concluded():
+                return "closing" if set(self.unconfirmed) - set(self.unerased) else "concluded"
             case Failed():
                 return "refused" if isinstance(self.error, Refused) else "failed"
             case _:
                 return "waiting" if self.run.late else "running"
+
+    @property
+    def unconfirmed(self) -> tuple[str, ...]:
+        """Sites of a concluded run that have not said that they erased its secrets."""
+        state = self.run.state
+        return tuple(s for s in state.survivors if s not in self.confirmed) if isinstance(state, Concluded) else ()
+
+    def go_on(self) -> dict[str, Any]:
+        """Wait no longer for sites to say that they erased its secrets; what the ledger holds of that."""
+        self.unerased = self.unconfirmed
+        return {"run": self.name, "sites": [], "unerased": list(self.unerased)}
 
     @property
     def error(self) -> IsthmusError | None:
@@ -127,6 +146,17 @@ class HeldRun:
             return self.cause
         kind = Refused if state.code in REFUSALS else Unavailable
         return cited(kind(state.code, state.message, hint_of(state.code), state.rule))
+
+    def told(self, site: str, said: Mapping[str, Any]) -> None:
+        """Enter what a site tells of its verdicts, once.
+
+        Raises:
+            Untrusted: E-SIGNATURE. Invalid: E-WIRE, no such document, or of no site of this run.
+        """
+        keys = {member.site: bytes.fromhex(member.key) for member in self.charter.roster}
+        if site not in keys or said.get("run") != self.name:
+            raise Invalid("E-WIRE", "verdicts of a site outside the run")
+        self.run.recorder.record("decision", told_verdicts.entry(site, keys[site], said))
 
     def bundles(self, agreed: tuple[list[Any], list[Any]], key: SigningKey, log: Log) -> tuple[bytes, bytes]:
         """The signed bundle of a concluded run: the researcher's form, and the auditor's with the pooled sums.
@@ -152,7 +182,7 @@ class HeldRun:
             signatures={SiteId(site): signature for site, signature in done.signatures.items()},
             transcript=transcript,
         )
-        indices = [index for index in self.run.indices if index < done.size]
+        indices = sorted(index for index in self.run.recorder.indices.values() if index < done.size)
         return make_bundle(contents, log, indices, done.note, done.size, key)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from isthmus.federation.border import border_lines
 from isthmus.federation.hub_runs import HeldRun
+from isthmus.federation.ledgers import exported_lines
 from isthmus.federation.reasons import facts
 from isthmus.federation.store import UNFINISHED, RunRow
 from isthmus.governance.roles import Action, permit
@@ -28,6 +30,8 @@ NEEDS: Mapping[str, Action] = {
     "names": "see_runs",
     "watch": "see_runs",
     "cases": "see_reviews",
+    "ledger": "see_ledger",
+    "border": "see_ledger",
     "case": "see_runs",
 }
 ENDED = frozenset({"concluded", "released", "returned", "rejected", "withdrawn", "refused", "failed"})
@@ -55,6 +59,9 @@ async def answer(hub: HubNode, person: Party, question: Mapping[str, Any]) -> An
             raw = await _bundle(hub, person, name)
             for start in range(0, len(raw), PART):
                 yield {"part": raw[start : start + PART].hex()}
+        case "ledger" | "border":
+            async for part in _exported(hub, what):
+                yield part
         case "cases" | "case" | "decide":
             yield await _reviewed(hub, person, question)
         case _:
@@ -187,6 +194,29 @@ def _request(question: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(request, Mapping):
         raise Invalid("E-REQUEST", "a submission carries a signed request", "use `isthmus study submit`")
     return request
+
+
+async def _exported(hub: HubNode, what: str) -> Answers:
+    """The hub's ledger as an exported file, or its border register, in parts. Who looks is no message of a study."""
+    lines = await hub.worker.run("export", _lines, hub, what)
+    while part := await hub.worker.run("export", _part, lines):
+        yield {"part": part.hex()}
+
+
+def _lines(hub: HubNode, what: str) -> Iterator[bytes]:
+    means = hub.means
+    if what == "border":
+        return border_lines("hub", means.store)
+    return exported_lines(means.store, "hub", means.identity, hub.desk.desk.witnesses, means.clock())
+
+
+def _part(lines: Iterator[bytes]) -> bytes:
+    found = bytearray()
+    for line in lines:
+        found += line
+        if len(found) >= PART:
+            break
+    return bytes(found)
 
 
 async def _bundle(hub: HubNode, person: Party, name: str) -> bytes:

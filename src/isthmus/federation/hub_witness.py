@@ -32,6 +32,12 @@ def remember_site(store: Store, site: str, said: Any) -> dict[str, Any] | None:
     return {"size": before.size, "root": before.root} if before else None
 
 
+def cosigned_note(store: Store) -> str | None:
+    """The newest checkpoint that sites cosigned between runs, with all cosignatures of it; None where there is none."""
+    note: str | None = _kept(store)["note"]
+    return note
+
+
 def _kept(store: Store) -> dict[str, Any]:
     """Size of the newest head that sites cosigned between runs, each one's line, and the note with all of them."""
     found: dict[str, Any] = json.loads(store.fact(COSIGNED) or '{"size": -1, "sites": {}, "note": null}')

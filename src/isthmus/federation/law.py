@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from isthmus.federation.config import Config
-from isthmus.federation.grounds import by_text, grounds, of_output
+from isthmus.federation.grounds import by_text, entered, grounds, of_output
 from isthmus.federation.node import Ledger
 from isthmus.federation.outputs import Own, Terms
 from isthmus.federation.question import Question
@@ -123,7 +123,7 @@ class Law:
 
     def _told(self, decision: Decision, facts: Mapping[str, Any], own: Collection[str] = ()) -> dict[str, Any]:
         read = grounds(self.agreement, self.text, facts, own)
-        return {**recorded(decision, self.agreement.judged()), "read": read}
+        return entered(recorded(decision, self.agreement.judged()), read, self.agreement, self.pack)
 
     def egress(
         self,
@@ -171,6 +171,21 @@ class Law:
         for decision in decisions.values():
             check_decision(decision, judged, entry)
         return entry
+
+    def told(self, admitted: Mapping[str, Any], signed: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The decisions of every gate on a run whose result this site signs.
+
+        Args:
+            admitted: what `admit` gave.
+            signed: what `egress` gave.
+        """
+        judged = self.agreement.judged()
+        standing = [("agreement", "admitted"), ("operations", "allowed")]
+        held = [
+            {"verdict": said, **recorded(self.cache[gate], judged)} for gate, said in standing if gate in self.cache
+        ]
+        outputs = [{"verdict": "signed", **each} for each in signed.get("decisions", ())]
+        return [*held, {"verdict": "admitted", **admitted}, *outputs]
 
     def _terms(self, asked: Asked, rules: Rules, own: Callable[[Question], Own]) -> Terms:
         constants = self.pack.values()

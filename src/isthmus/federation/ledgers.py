@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from isthmus.federation.border import Register, read_register
 from isthmus.federation.config import Config, read_config, resolve
+from isthmus.federation.hub_witness import cosigned_note
 from isthmus.federation.identity import Identity, load_identity
 from isthmus.federation.leaves import LEAVES, SqlLeaves
 from isthmus.federation.store import BUNDLES, Store, open_store
@@ -51,10 +52,7 @@ class Ledgers:
 
     def leaves(self, name: str, size: int | None = None) -> Iterator[bytes]:
         """The same, as they are stored; the first `size` of them where given."""
-        held = self.store.leaves(name)
-        size = held.size() if size is None else size
-        for at in range(0, size, PAGE):
-            yield from held.read(at, min(at + PAGE, size))
+        return leaves_of(self.store, name, size)
 
     def register(self) -> Register:
         """The border register of this node, held to its ledger. Untrusted: E-LEDGER."""
@@ -66,18 +64,8 @@ class Ledgers:
         Raises:
             Invalid, Untrusted, Unavailable: keys or store cannot be used.
         """
-        identity, name = self._identity(), f"{self.own}/private" if private else self.own
-        log = Log(Glance(self.store.leaves(name)), name, lambda: now)
-        cover = Cover(
-            owner=identity.name,
-            key=identity.key.public.hex(),
-            time=now.isoformat(),
-            checkpoint=sign_checkpoint(name, log.head(), identity.key),
-            cosigned=() if private else tuple(self._notes()),
-            witnesses=self._witnesses(),
-            marks=plain(self.store.marks()),
-        )
-        return export_lines(cover, self.leaves(name, log.head().size), identity.key)
+        name = f"{self.own}/private" if private else self.own
+        return exported_lines(self.store, name, self._identity(), self._witnesses(), now)
 
     def prove(self, index: int, now: datetime) -> bytes:
         """An entry's inclusion under the newest cosigned checkpoint that covers it, else under one signed here.
@@ -109,10 +97,7 @@ class Ledgers:
             yield proof_of(log, index, covering[-1] if covering else notes[0], keys)
 
     def _notes(self) -> Iterator[str]:
-        """The cosigned checkpoint of every run that concluded, oldest first; a site has none."""
-        query = sa.select(BUNDLES.c.run)
-        notes = [json.loads(self.store.bundle(row[0]) or b"{}")["checkpoint"] for row in self.store.rows(query)]
-        return iter(sorted(notes, key=lambda note: int(note.split("\n")[1])))
+        return iter(cosigned_notes(self.store))
 
     def _identity(self) -> Identity:
         return load_identity(self.config.keys(self.key))
@@ -120,6 +105,46 @@ class Ledgers:
     def _witnesses(self) -> dict[str, str]:
         agreement = agreed_in(self.config, self.place)
         return {site.site: site.key for site in agreement.sites} if self.own == "hub" else {}
+
+
+def exported_lines(
+    store: Store, name: str, identity: Identity, witnesses: Mapping[str, str], now: datetime
+) -> Iterator[bytes]:
+    """The lines of an exported ledger, as it is now, with its newest cosigned checkpoints.
+
+    Args:
+        store: where it is.
+        name: of the log.
+        identity: its owner's, who signs.
+        witnesses: site -> hex key of those that cosign it.
+        now: when it is exported.
+    """
+    log = Log(Glance(store.leaves(name)), name, lambda: now)
+    cover = Cover(
+        owner=identity.name,
+        key=identity.key.public.hex(),
+        time=now.isoformat(),
+        checkpoint=sign_checkpoint(name, log.head(), identity.key),
+        cosigned=() if name.endswith("/private") else tuple(cosigned_notes(store)),
+        witnesses=witnesses,
+        marks=plain(store.marks()),
+    )
+    return export_lines(cover, leaves_of(store, name, log.head().size), identity.key)
+
+
+def leaves_of(store: Store, name: str, size: int | None = None) -> Iterator[bytes]:
+    """The leaves of a log, oldest first; the first `size` of them where given."""
+    held = store.leaves(name)
+    size = held.size() if size is None else size
+    for at in range(0, size, PAGE):
+        yield from held.read(at, min(at + PAGE, size))
+
+
+def cosigned_notes(store: Store) -> list[str]:
+    """The cosigned checkpoint of every run that concluded, and the newest between runs, oldest first; a site has none."""
+    notes = [json.loads(store.bundle(row[0]) or b"{}")["checkpoint"] for row in store.rows(sa.select(BUNDLES.c.run))]
+    notes += filter(None, [cosigned_note(store)])
+    return sorted(notes, key=lambda note: int(note.split("\n")[1]))
 
 
 def concerns(entry: Entry, run: str, agreement: str) -> bool:
@@ -159,10 +184,17 @@ def open_ledgers(path: Path, environ: Mapping[str, str]) -> Iterator[Ledgers]:
         Invalid: E-CONFIG, neither a hub's nor a site's.
         Unavailable: E-STORE.
     """
-    config = read_config(path, environ)
+    with ledgers_of(read_config(path, environ), environ) as ledgers:
+        yield ledgers
+
+
+@contextmanager
+def ledgers_of(config: Config, environ: Mapping[str, str]) -> Iterator[Ledgers]:
+    """The same, of a configuration that was read."""
     node = config.tables.hub or config.tables.site
     if node is None:
-        raise Invalid("E-CONFIG", "only a hub and a site keep a ledger", "give --from with exported ledgers", str(path))
+        hint = "give --from with what was exported: `isthmus audit fetch` takes it from the hub, a site exports its own"
+        raise Invalid("E-CONFIG", "only a hub and a site keep a ledger", hint)
     place = resolve(config.store().path, config.base, environ)
     store = open_store(place if "://" in place else config.path(place))
     try:

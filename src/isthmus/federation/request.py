@@ -12,11 +12,12 @@ from isthmus.data.dictionary import dictionary
 from isthmus.federation.places import Place
 from isthmus.federation.plan import Plan, make_plan, study_reads
 from isthmus.federation.protocol.charter import Charter, Member
-from isthmus.governance.admission import RunRequest, barred
+from isthmus.governance.admission import RunRequest, barred, open_request
 from isthmus.governance.agreement import Agreement, agreement_digest, shared_rules
+from isthmus.governance.route import Leg, way_out
 from isthmus.model.canonical import digest
 from isthmus.model.codebook import Codebook
-from isthmus.model.errors import Refused
+from isthmus.model.errors import IsthmusError, Refused
 from isthmus.model.study import Study, study_digest
 
 VOTE_AFTER = 1.0  # seconds: every site answers the vote at this time, however long its rows took to look at
@@ -74,6 +75,15 @@ def plan_of(charter: Charter, request: RunRequest, agreement: Agreement, book: C
 def outside(study: Study, agreement: Agreement, book: Codebook) -> dict[str, Refused]:
     """Analyses that the agreement does not allow, on the agreed codebook; as `admission.barred`."""
     return barred(study, agreement, book, lambda asked: study_reads(asked, book))
+
+
+def way_of(request: Mapping[str, Any], agreement: Agreement, site: str) -> tuple[str, Leg | None]:
+    """The study of a request, and the way that a site's answer to it takes; neither where it is nobody's of the agreement."""
+    try:
+        study = open_request(request, agreement).study
+    except IsthmusError:
+        return "", None
+    return study_digest(study), way_out(agreement, site, study.dataset)
 
 
 def dataset_of(request: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from isthmus.federation import told_verdicts
 from isthmus.federation.book import check_history, history_head
 from isthmus.federation.border import Border, Crossing
 from isthmus.federation.control import Control
@@ -61,6 +62,7 @@ class SiteNode:
         self._witness = SiteWitness(self._memory, means.identity, hub.key, means.seconds)
         self._border = Border(means.store, self.ledger, means.clock)
         self._ways: dict[str, Leg | None] = {}
+        self._verdicts: dict[str, dict[str, Any]] = {}  # run -> what the hub is told before the signed result
         self._desk = desk
         self._review = review
         self._tell = tell
@@ -150,7 +152,7 @@ class SiteNode:
         except Unavailable:
             raise
         except IsthmusError as error:
-            self._declined(name, error)
+            self._declined(name, error, request)
             return
         self._runs[name] = run
         self._send(run, run.connected())
@@ -168,7 +170,7 @@ class SiteNode:
         except Unavailable:
             raise
         except IsthmusError as error:
-            self._declined(str(name), error)
+            self._declined(str(name), error, request)
             return
         for code in heard.forged:
             self.ledger.append("refusal", {"by": "hub", "what": "approval", "code": code, "about": asked.run})
@@ -178,7 +180,7 @@ class SiteNode:
         if self._link is not None:
             said = {"run": asked.run, "answer": plain(heard.answer), "rule": heard.rule}
             signed = {"signature": self._means.identity.key.sign(heard.release).hex()} if heard.release else {}
-            self._border.answered(asked.run, heard.crossing, said | signed, new=heard.new)
+            self._border.answered(asked.run, self._desk.desk.out(request), "reviewed", said | signed, new=heard.new)
             self._link.say("reviewed", said | signed)
 
     def _seated(self, name: str, request: dict[str, Any]) -> SiteRun:
@@ -221,6 +223,8 @@ class SiteNode:
             raise
         if verdicts:
             self.ledger.append("decision", {"run": name, "verdict": "signed", **verdicts})
+            me = self._means.identity
+            self._verdicts[name] = told_verdicts.signed(name, me.name, seat.told(verdicts), me.key)
 
     def _veiled(self, snapshot: str) -> str:
         """What M1 says of the data: equal for equal data of this site, and no digest that others could try out."""
@@ -254,14 +258,17 @@ class SiteNode:
             self.ledger.append("history", {"run": run, "head": head})
             self._sealed = head
 
-    def _declined(self, name: str, error: IsthmusError) -> None:
+    def _declined(self, name: str, error: IsthmusError, request: Mapping[str, Any]) -> None:
         self._log.warning("run %s declined: %s", name[:19], error)
+        new = name not in self._refused
         self._refused.add(name)
         rule = rule_behind(error)
         entry = {"run": name[:80], "verdict": "declined", "code": error.code, **({"rule": rule} if rule else {})}
         self.ledger.append("decision", {**entry, **(error.record if isinstance(error, RuleRefused) else {})})
         if self._link is not None:
-            self._link.say("decline", {"run": name, "error": facts(error)})
+            said = {"run": name, "error": facts(error)}
+            self._border.answered(name[:80], self._desk.desk.out(request), "decline", said, new=new)
+            self._link.say("decline", said)
 
     async def _message(self, message: Message) -> None:
         run = self._runs.get(message.run)
@@ -327,6 +334,7 @@ class SiteNode:
         self._runs.pop(name, None)
         self._watch.still.pop(name, None)
         self._ways.pop(name, None)
+        self._verdicts.pop(name, None)
         self._means.forget(name)
         self._log.info("run %s ended: %s", name[:19], event)
         self._tell({"ended": name, "event": event})
@@ -366,7 +374,10 @@ class SiteNode:
     def _send(self, run: SiteRun, messages: tuple[Message, ...]) -> None:
         """Nothing leaves that the border register does not hold."""
         if self._link is not None:
-            way = self._ways.get(run.charter.run)
+            way, told = self._ways.get(run.charter.run), self._verdicts.get(run.charter.run)
+            if told is not None and any(message.kind == "result" for message in messages):
+                self._border.answered(run.charter.run, (run.charter.study, way), "verdicts", told, new=False)
+                self._link.say("verdicts", told)
             self._border.cross(messages, Crossing(study=run.charter.study, way=way, step=run.step))
             self._link.send(messages)
 

@@ -11,18 +11,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
-from isthmus.federation.border import Crossing
 from isthmus.federation.config import Config
 from isthmus.federation.law import Asked
 from isthmus.federation.plan import study_needs
-from isthmus.federation.request import dataset_of
 from isthmus.federation.review_store import SqlReviews
 from isthmus.federation.store import Store
 from isthmus.governance.admission import RunRequest, asker, created_at, open_request
 from isthmus.governance.agreement import Agreement
 from isthmus.governance.approval import Case, Decided, check_approval, read_approval
 from isthmus.governance.reviewed import Reviewed, roster_parties, unreleased
-from isthmus.governance.route import way_out
 from isthmus.governance.standing_rules import Proposal, Told, questions, read_rule, uncovered
 from isthmus.ledger.bundle import release_statement
 from isthmus.model.canonical import digest, plain
@@ -68,7 +65,6 @@ class Heard:
         forged: codes of approvals that do not hold.
         rule: the standing rule that covers the study.
         release: what this site signs to release the result.
-        crossing: the study, and the way that the answer takes.
     """
 
     answer: Answer
@@ -76,7 +72,6 @@ class Heard:
     forged: tuple[str, ...]
     rule: Mapping[str, Any] | None = None
     release: bytes | None = None
-    crossing: Crossing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +141,7 @@ class SiteReviewer:
             said = f" ({', '.join(forged)})" if forged else ""
             raise Refused("E-NOT-CHECKED", f"the votes do not release the result{said}", "ask the output checkers")
         found = found or self.review.answer(self.admitted(shown.request, now), now)
-        way = way_out(self.review.agreement, self.review.site, dataset_of(shown.request))
-        return replace(found, forged=forged, crossing=Crossing(case.study, way, None))
+        return replace(found, forged=forged)
 
     def remember(self, run: str, answer: Answer) -> None:
         """Keep an answer that the ledger has taken."""

@@ -158,6 +158,8 @@ def event_of(entry: Entry, *, people_check_results: bool) -> Event | None:
             step = entry.facts.get("step")
             return next((event for event in get_args(Event) if event == step), None)
         case "waiting":
+            if "unerased" in entry.facts:  # of a run that is over: who has not said that its secrets are erased
+                return None
             return "wait" if entry.facts.get("sites") else "resume"
         case "release":
             return "conclude" if people_check_results else "release"

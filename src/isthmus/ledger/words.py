@@ -101,6 +101,8 @@ def _study(facts: Mapping[str, Any]) -> str:
 def _decision(facts: Mapping[str, Any]) -> str:
     if facts.get("decision") == "joined":
         return f"run {short(facts.get('run'))}: {', '.join(facts.get('snapshots', {}))} take part"
+    if facts.get("decision") == "told":
+        return _verdicts(facts)
     about = f"run {short(facts['run'])}" if "run" in facts else f"agreement {short(facts.get('agreement', ''))}"
     rules = facts.get("rules", {})
     stopped = [rule for verdict in ("fail", "unknown") for rule in rules.get(verdict, ())]
@@ -108,6 +110,15 @@ def _decision(facts: Mapping[str, Any]) -> str:
     judged = "".join(f"; {rule} judged by {said}" for rule, said in facts.get("judged", {}).items())
     kept = f"; rules not kept: {' '.join(stopped)}" if stopped else ""
     return f"{about}: {facts.get('verdict', 'decided')}{why}{kept}{judged}"
+
+
+def _verdicts(facts: Mapping[str, Any]) -> str:
+    """Of each gate at a site, how many rules came out how."""
+    gates: dict[str, str] = {}
+    for each in facts.get("decisions", ()):
+        rules = ", ".join(f"{len(names)} {outcome}" for outcome, names in sorted(each["rules"].items()))
+        gates.setdefault(str(each.get("gate")), f"{each.get('gate')} {each.get('verdict')} ({rules})")
+    return f"run {short(facts.get('run'))}: {facts.get('site')} tells its verdicts: {'; '.join(gates.values())}"
 
 
 def _round(facts: Mapping[str, Any]) -> str:
@@ -146,6 +157,11 @@ def _approval(facts: Mapping[str, Any]) -> str:
 
 
 def _waiting(facts: Mapping[str, Any]) -> str:
+    if facts.get("unerased"):
+        late = ", ".join(facts["unerased"])
+        return (
+            f"run {short(facts.get('run'))}: goes on though {late} did not say that its secrets of the run are erased"
+        )
     sites = ", ".join(facts.get("sites", ()))
     return f"run {short(facts.get('run'))}: {f'waits for {sites}' if sites else 'goes on'}"
 

@@ -41,7 +41,7 @@ def verify(
     from isthmus.ledger.verify import pinned_keys
 
     checks = [pinned_keys(keys)] if keys is not None else []
-    checks += [_under(agreement)] if agreement is not None else []
+    checks += [under(agreement)] if agreement is not None else []
     if not isinstance(source, bytes) and _is_crate(Path(source)):
         from isthmus.sdk.crate.make import check_crate
         from isthmus.sdk.crate.make import in_words as of_crate
@@ -53,7 +53,7 @@ def verify(
     return _facts(held) | _trusted(held, agreement, {"checked": in_words(held), "look": []})
 
 
-def _under(file: str | Path) -> Check:
+def under(file: str | Path) -> Check:
     """A check that a bundle stands under the agreement of a file, which every party signed."""
     from isthmus.federation.ledgers import read_agreed
     from isthmus.governance.agreement import agreement_digest
@@ -108,10 +108,10 @@ def _facts(held: Verified) -> dict[str, Any]:
 
 def verified(raw: bytes, checks: list[Any]) -> Verified:
     """The bundle in `raw` with every check of the ledger, the agreement, the pooled sums (if there) and `checks`."""
-    from isthmus.federation.audit import recomputed, reviewed
+    from isthmus.federation.audit import recomputed, reviewed, verdicts
     from isthmus.ledger.verify import verify_bundle
 
-    return verify_bundle(raw, [federated(reviewed), recomputed, *checks])
+    return verify_bundle(raw, [federated(reviewed), verdicts, recomputed, *checks])
 
 
 def federated(check: Check) -> Check:
@@ -130,7 +130,7 @@ def result_of(raw: bytes) -> Result:
     Raises:
         Untrusted, Invalid: the bundle does not hold.
     """
-    return _result(verified(raw, []))
+    return result_from(verified(raw, []))
 
 
 def result_in_review(raw: bytes) -> Result:
@@ -139,7 +139,7 @@ def result_in_review(raw: bytes) -> Result:
     Raises:
         Untrusted, Invalid: the bundle does not hold.
     """
-    return _result(_in_review(raw))
+    return result_from(_in_review(raw))
 
 
 def held_in_review(raw: bytes, run: str) -> Verified:
@@ -161,7 +161,8 @@ def _in_review(raw: bytes) -> Verified:
     return verify_bundle(raw, [federated(reviewed_so_far), recomputed])
 
 
-def _result(held: Verified) -> Result:
+def result_from(held: Verified) -> Result:
+    """The result in a bundle that was verified; its proof is added."""
     from isthmus.federation.results import proof_of_bundle
 
     bundle, proof = held.bundle, proof_of_bundle(held)
@@ -237,7 +238,15 @@ def in_words(held: Verified) -> list[str]:
         f"the checkpoint of the ledger (size {held.checkpoint.head.size}) is signed by the hub and cosigned by "
         f"{len(held.checkpoint.cosigners)} sites",
         "study and release are entries of that ledger",
+        *_told(held),
     ]
+
+
+def _told(held: Verified) -> list[str]:
+    from isthmus.federation.told_verdicts import told_by
+
+    sites = told_by(held.bundle["entries"])
+    return [f"so are the verdicts of every gate at {', '.join(sites)}, each signed by its site"] if sites else []
 
 
 def _approved_by(held: Verified) -> list[str]:

@@ -193,11 +193,12 @@ class Client:
     def decide(self, run: str, choice: Choice, reason: str = "") -> dict[str, Any]:
         """Sign a decision on a study, or on the result that this client fetches and verifies; gives the review after it.
 
-        Of a vote on a result, `entered` says its entry in the hub's ledger, and the sites that cosigned a head with it.
+        `entered` says its entry in the hub's ledger, and the sites that cosigned a head with it: a hub cannot keep a decision
+        back without the person who gave it seeing that.
 
         Raises:
             Refused, Invalid, Untrusted: it does not hold, or cannot be given now; E-LEDGER, the hub does not show that
-                the vote is in its ledger.
+                the decision is in its ledger.
         """
         run = self.named(run)
         shown = self._case(run)
@@ -206,7 +207,28 @@ class Client:
             shown = {**shown, "result": held_in_review(self.bundle(run), run).result}
         signed = decision(self._me, shown, choice, reason, _now())
         answer = self._me.client.decide(signed)
-        return {**answer["review"], **({"entered": entered(answer, signed, self._me.agreement)} if vote else {})}
+        return {**answer["review"], "entered": entered(answer, signed, self._me.agreement, "vote" if vote else choice)}
+
+    def exports(self, folder: Path) -> tuple[list[Path], dict[str, str]]:
+        """Write what the hub shows an auditor: its ledger, its border register, and the bundle of each released run.
+
+        Returns:
+            The files; and run -> why the hub does not give its bundle.
+
+        Raises:
+            Refused: E-ROLE, your role does not see the ledger.
+        """
+        client = self._me.client
+        found, kept = {"hub.ledger": client.ledger(), "hub.border": client.border()}, {}
+        for run in (row["run"] for row in client.runs() if row["state"] in {"concluded", "released"}):
+            try:
+                found[f"{run[7:19]}.isthmus"] = self.bundle(run)
+            except (Refused, Waiting) as error:
+                kept[run] = error.message
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, raw in found.items():
+            (folder / name).write_bytes(raw)
+        return [folder / name for name in found], kept
 
     def wait(self, run: str) -> Result:
         """Block until the run ends, then its result.
@@ -218,22 +240,32 @@ class Client:
         return self.result(run)
 
 
-def entered(answer: Mapping[str, Any], vote: Mapping[str, Any], agreement: Agreement) -> dict[str, Any]:
-    """Where a vote is in the hub's ledger, and which sites cosigned that: `{entry, sites}`.
+def entered(answer: Mapping[str, Any], signed: Mapping[str, Any], agreement: Agreement, step: str) -> dict[str, Any]:
+    """Where a decision is in the hub's ledger, and which sites cosigned that: `{entry, sites}`.
+
+    Args:
+        answer: the hub's, with a `proof`.
+        signed: the envelope.
+        agreement: with the keys of hub and sites.
+        step: `vote` for a vote on a result, else the decision.
 
     Raises:
-        Untrusted: E-LEDGER, the hub proves no entry of this very vote; E-SIGNATURE, or not by its own key.
-        Invalid: no proof at all.
+        Untrusted: E-LEDGER, the hub proves no entry of this very decision, or nothing at all; E-SIGNATURE, or not by its own key.
     """
     from isthmus.federation.ledgers import signer_of
     from isthmus.ledger.exported import check_keys
     from isthmus.ledger.proved import check_proof
     from isthmus.model.canonical import digest
 
-    entry, checkpoint, key, witnesses = check_proof(str(answer.get("proof", "")).encode())
+    hint = "tell the other parties"
+    withheld = Untrusted("E-LEDGER", "the hub does not show that the decision is in its ledger", hint)
+    try:
+        entry, checkpoint, key, witnesses = check_proof(str(answer.get("proof", "")).encode())
+    except Invalid as error:
+        raise withheld from error
     check_keys("hub", (key, witnesses), signer_of(agreement, "hub"))
-    if (checkpoint.origin, entry.facts.get("step"), entry.facts.get("envelope")) != ("hub", "vote", digest(dict(vote))):
-        raise Untrusted("E-LEDGER", "the hub does not show that the vote is in its ledger", "tell the other parties")
+    if (checkpoint.origin, entry.facts.get("step"), entry.facts.get("envelope")) != ("hub", step, digest(dict(signed))):
+        raise withheld
     return {"entry": entry.sequence, "sites": list(checkpoint.cosigners)}
 
 

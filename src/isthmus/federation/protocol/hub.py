@@ -142,9 +142,9 @@ class HubRun:
         return self._work.transcript(self._binding.cards)
 
     @property
-    def indices(self) -> tuple[int, ...]:
-        """Ledger entries of this run, in order."""
-        return tuple(sorted(self._kept.recorder.indices.values()))
+    def recorder(self) -> Recorder:
+        """Writes entries of this run, each once, and knows where they are."""
+        return self._kept.recorder
 
     def progress(self) -> Progress:
         """What is being waited for."""

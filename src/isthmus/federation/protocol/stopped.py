@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from isthmus.model.errors import IsthmusError
+
 _CODE = re.compile(r"E-[A-Z0-9]+(?:-[A-Z0-9]+){0,4}")
 _RULE = re.compile(r"[A-Z0-9]{1,8}(?:-[A-Z0-9]{1,8}){1,2}")
 _OF_LAW = {"E-RULE", "E-HUMAN"}
@@ -66,3 +68,9 @@ def hint_of(code: str) -> str:
 def rule_of(code: str, where: str) -> str:
     """The rule of law that stopped a run, by its id; nothing for any other code, and for what is no id."""
     return where if code in _OF_LAW and _RULE.fullmatch(where) else ""
+
+
+def told_of(error: IsthmusError) -> IsthmusError:
+    """An error of a site as everyone is told it: neither who it was, nor its own words."""
+    code, said = told(error.code)
+    return type(error)(code, said, hint_of(code), rule_of(code, error.where))

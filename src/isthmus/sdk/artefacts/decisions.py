@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from isthmus.ledger.entries import Entry
 
 _OPEN = ("fail", "unknown")
-_AT_HUB = "The hub judges no rule: each site does, and holds that in its own ledger. Ask the sites for theirs."
+_AT_HUB = "The hub judges no rule. These are what sites told it, each signed; the facts stand in the site's own ledger."
+
+_ELSEWHERE = "Not judged again: the facts stand in the ledger of the site that told it."
 
 
 def decisions(told: Told) -> Iterator[Part]:
@@ -34,27 +36,29 @@ def decisions(told: Told) -> Iterator[Part]:
             str(e.sequence),
             _about(e.facts, each),
             str(each.get("gate")),
-            str(e.facts.get("verdict")),
+            str(each.get("verdict") or e.facts.get("verdict")),
             ", ".join(f"{v} {len(r)}" for v, r in each["rules"].items()),
             " ".join(rule for verdict in _OPEN for rule in each["rules"].get(verdict, ())) or "none",
-            short(each.get("facts")),
+            short(each.get("facts", "at the site")),
         )
         for e, each in taken
     )
     headings = ("Time (UTC)", "Entry", "About", "Gate", "Verdict", "Rules", "Failed or unknown", "Facts")
     note = "Facts: the first digits of their digest. Below, each decision rule by rule."
-    yield listed("Decisions by the rules of law", headings, rows, _AT_HUB if told.node == "hub" else note)
+    notes = (note, _AT_HUB) if told.node == "hub" else (note,)
+    unknown = told.unknown("ledger", "part")
+    yield listed("Decisions by the rules of law", headings, rows, *notes, unknown=unknown)
     own = pack_digest(pack)
     packs = sorted({str(each.get("pack")) for _, each in taken})
     here = ((digest, "comes with this installation" if digest == own else "another; keep its file") for digest in packs)
-    yield listed("Rule packs decided by", ("Digest", "Where it is"), here)
+    yield listed("Rule packs decided by", ("Digest", "Where it is"), here, unknown=unknown)
     for entry, each in taken:
         yield from _whole(told, pack, entry, each)
     judged = ((rule, said) for rule, said in told.agreement.judged().items())
     yield listed("Decided by a person, as every custodian signed", ("Rule", "Who, when and why"), judged)
     others = (e for e in told.of("decision", "approval", "refusal") if not by_rules(e.facts))
     rest = ((moment(e.time), str(e.sequence), in_words(e)) for e in others)
-    yield listed("Other decisions", ("Time (UTC)", "Entry", "What"), rest)
+    yield listed("Other decisions", ("Time (UTC)", "Entry", "What"), rest, unknown=unknown)
 
 
 def _whole(told: Told, pack: Pack, entry: Entry, each: Mapping[str, Any]) -> Iterator[Part]:
@@ -62,7 +66,7 @@ def _whole(told: Told, pack: Pack, entry: Entry, each: Mapping[str, Any]) -> Ite
     from isthmus.federation.grounds import facts_read
 
     known = {rule.id: rule for rule in pack.rules}
-    again, why = _again(told, pack, each)
+    again, why = _again(told, pack, each) if "site" not in entry.facts else (None, _ELSEWHERE)
     verdicts = {v.rule.id: v.outcome for v in again.verdicts} if again else {}
     rows = (
         (
@@ -81,7 +85,8 @@ def _whole(told: Told, pack: Pack, entry: Entry, each: Mapping[str, Any]) -> Ite
         yield facts(f"Entry {entry.sequence}: facts", *shown, ("rule pack", str(each.get("pack"))))
     else:
         yield Lines(
-            title=f"Entry {entry.sequence}: facts", lines=(f"{each.get('facts')}; rule pack {each.get('pack')}",)
+            title=f"Entry {entry.sequence}: facts",
+            lines=(f"{each.get('facts', 'not told')}; rule pack {each.get('pack')}",),
         )
 
 
@@ -96,20 +101,25 @@ def _again(told: Told, pack: Pack, each: Mapping[str, Any]) -> tuple[Again | Non
         again = judged_again(each, told.agreement, pack)
     except Invalid as error:
         return None, f"Not judged again: {error.message}."
-    if again.whole:
-        return again, "Judged again from the facts below, which are those of the digest."
-    withheld = ", ".join(each["read"]["withheld"])
-    if withheld:
-        return again, f"Judged again without {withheld}, which no ledger holds: a rule that reads it is unknown here."
-    return again, "The facts below are NOT those of the digest that was entered."
+    if not again.whole:
+        return again, "The facts below are NOT those of the digest that was entered."
+    withheld = ", ".join(each["read"].get("withheld", ()))
+    but = f", but for {withheld}, which no ledger holds: a rule that reads it is unknown here" if withheld else ""
+    return again, f"Judged again from the facts below, which are those of the digest{but}."
 
 
 def _about(entry: Mapping[str, Any], decision: Mapping[str, Any]) -> str:
     from isthmus.ledger.words import short
 
+    if "site" in entry:
+        return f"run {short(entry['run'])} at {entry['site']}" + _outputs(decision)
     if "run" not in entry:
         return f"agreement {short(entry.get('agreement'))}"
-    return f"run {short(entry['run'])}" + (f": {', '.join(decision['outputs'])}" if "outputs" in decision else "")
+    return f"run {short(entry['run'])}" + _outputs(decision)
+
+
+def _outputs(decision: Mapping[str, Any]) -> str:
+    return f": {', '.join(decision['outputs'])}" if "outputs" in decision else ""
 
 
 def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -107,11 +107,12 @@ def destruction(told: Told) -> Iterator[Part]:
     )
     last = max((run.created for run in told.asked), default="")
     frozen = told.snapshots or {}
+    none = {kind: told.unknown(kind) or "none" for kind in ("store", "runs", "ledger")}
     yield facts(
         f"What this node keeps ({told.node})",
-        ("frozen snapshots of rows", ", ".join(f"{d}: {n}" for d, n in frozen.items()) or "none"),
-        ("runs", f"{len(told.asked)}; the last one of {moment(last)} UTC" if last else "none"),
-        ("entries of the ledger", str(told.book.size) if told.book else "none"),
+        ("frozen snapshots of rows", ", ".join(f"{d}: {n}" for d, n in frozen.items()) or none["store"]),
+        ("runs", f"{len(told.asked)}; the last one of {moment(last)} UTC" if last else none["runs"]),
+        ("entries of the ledger", str(told.book.size) if told.book else none["ledger"]),
         (
             "to be destroyed",
             "the folder `snapshots`, the source of each dataset, and the store's history; the ledger is evidence",

@@ -45,12 +45,14 @@ class Document:
     parts: tuple[Part, ...]
 
 
-def listed(title: str, headings: tuple[str, ...], rows: Iterator[tuple[str, ...]], *notes: str) -> Part:
-    """A table of names; a line that says so when it has no rows."""
-    found = tuple(rows)
+def listed(
+    title: str, headings: tuple[str, ...], rows: Iterator[tuple[str, ...]], *notes: str, unknown: str = ""
+) -> Part:
+    """A table of names; a line that says so when it has no rows, or that they are `unknown` here and whom to ask."""
+    found, said = tuple(rows), ((*notes, unknown) if unknown else notes)
     if not found:
-        return Lines(title=title, lines=("None.", *notes))
-    return Table(title=title, headings=headings, rows=found, labels=len(headings), notes=notes)
+        return Lines(title=title, lines=said if unknown else ("None.", *notes))
+    return Table(title=title, headings=headings, rows=found, labels=len(headings), notes=said)
 
 
 def facts(title: str, *pairs: tuple[str, str]) -> Part:

@@ -30,6 +30,8 @@ def agreement(told: Told) -> Iterator[Part]:
     stated = told.agreement
     state = "signed by every party" if not told.unsigned else f"NOT IN FORCE: {told.unsigned}"
     revoked = _revoked(told)
+    if revoked is None and told.unknown("ledger"):
+        state += "; whether it was revoked is not known here"
     if revoked is not None:
         state = f"NOT IN FORCE: revoked by {revoked.facts.get('by')} on {moment(revoked.time)}"
     yield facts(
@@ -73,6 +75,7 @@ def access(told: Told) -> Iterator[Part]:
     acts += [(str(e.facts.get("by")), e.time) for e in told.of("approval", "revocation")]
     for person, time in acts:
         last[person] = max(time, last.get(person, ""), key=lambda text: text[:19])  # both are in UTC
+    never = "not known here" if told.unknown("ledger", "part") else "never, at this node"
     rows = (
         (
             person.person,
@@ -81,7 +84,7 @@ def access(told: Told) -> Iterator[Part]:
             ", ".join(plainly(role) for role in person.roles),
             ends(person.standing.training_expires if person.standing else None, told.now),
             ends(_not_after(person.certificate), told.now),
-            moment(last[person.person]) if person.person in last else "never, at this node",
+            moment(last[person.person]) if person.person in last else never,
             BLANK,
         )
         for person in told.agreement.people
@@ -137,13 +140,15 @@ def keys(told: Told) -> Iterator[Part]:
         for e in told.of("decision")
         if e.facts.get("agreement") == digest and "run" not in e.facts
     )
-    yield listed("Taken at this node", ("Time (UTC)", "Ledger entry", "Verdict"), taken)
+    unknown = told.unknown("ledger", "part")
+    yield listed("Taken at this node", ("Time (UTC)", "Ledger entry", "Verdict"), taken, unknown=unknown)
 
 
 def calendar(told: Told) -> Iterator[Part]:
     """Everything in the agreement that ends, by day."""
     rows = ((day(e.day), _state(days_left(e.day, told.now)), e.what, e.whose) for e in endings(told))
-    yield listed("What ends, and when", ("Day", "State", "What", "Whose"), rows, *_undated(told))
+    known = () if not told.unknown("ledger", "part") else ("Whether the agreement was revoked is not known here.",)
+    yield listed("What ends, and when", ("Day", "State", "What", "Whose"), rows, *_undated(told), *known)
 
 
 def endings(told: Told) -> list[Ending]:
@@ -250,7 +255,7 @@ def _events(told: Told, title: str, *events: str) -> Part:
     from isthmus.ledger.words import in_words
 
     rows = ((moment(e.time), str(e.sequence), in_words(e)) for e in told.of(*events))
-    return listed(title, ("Time (UTC)", "Ledger entry", "What"), rows)
+    return listed(title, ("Time (UTC)", "Ledger entry", "What"), rows, unknown=told.unknown("ledger", "part"))
 
 
 def _name(entry: SiteEntry | HubEntry | Person) -> str:

@@ -33,7 +33,7 @@ def projects(told: Told) -> Iterator[Part]:
         for study, runs in _studies(told)
     )
     headings = ("Study", "Purpose", "DUO", "Dataset", "Project", "Asked by", "First asked (UTC)", "Runs")
-    yield listed("Register of projects", headings, rows)
+    yield listed("Register of projects", headings, rows, unknown=told.unknown("runs"))
     yield _purposes(told)
 
 
@@ -50,7 +50,8 @@ def public(told: Told) -> Iterator[Part]:
         )
         for study, runs in _studies(told)
     )
-    yield listed("Studies", ("Study", "Why, in plain words", "Whose data", "Since", "State"), rows)
+    headings = ("Study", "Why, in plain words", "Whose data", "Since", "State")
+    yield listed("Studies", headings, rows, unknown=told.unknown("runs"))
     yield _purposes(told)
     held = ((e.dataset, _holders(told, e.dataset, parties)) for e in told.agreement.datasets)
     yield listed("Data that studies may ask about", ("Dataset", "Held by"), held, "Rows stay where they are.")
@@ -71,7 +72,8 @@ def releases(told: Told) -> Iterator[Part]:
         )
         for e in told.of("release")
     )
-    yield listed("Results in the ledger", ("Time (UTC)", "Entry", "Run", "Result", "State"), rows)
+    unknown = told.unknown("ledger", "part", "results")
+    yield listed("Results in the ledger", ("Time (UTC)", "Entry", "Run", "Result", "State"), rows, unknown=unknown)
     for bundle in told.bundles:
         if _released(told, state.get(bundle["charter"]["run"])) != RELEASED:
             continue  # output checkers have not released it, or a person refused it
@@ -106,7 +108,9 @@ def transfers(told: Told) -> Iterator[Part]:
     )
     headings = ("Dataset", "From", "To", "Crosses", "What", "Personal data", "Mechanism", "Data protection test")
     yield listed("Ways that a study's numbers take", headings, rows, "Rows never leave a site: no way carries records.")
-    left = f"Left this {'hub' if told.node == 'hub' else 'site'}"
+    left = (
+        f"Left this {'hub' if told.node == 'hub' else 'site'}" if not told.node.startswith("person") else "Left sites"
+    )
     if told.crossed is None:
         said = "The border register is NOT what this node's ledger sealed: a row was changed, lost or added."
         yield Lines(title=left, lines=(said,))
@@ -114,7 +118,7 @@ def transfers(told: Told) -> Iterator[Part]:
         lines = (_crossing(line) for line in told.crossed)
         named = ("Day", "Study", "From", "To", "Statistics", "Flow", "Mechanism", "Rule", "Messages", "Bytes")
         note = "Every message of a study, written down before it left and held to the ledger: `isthmus audit border`."
-        yield listed(left, named, lines, note)
+        yield listed(left, named, lines, note, unknown=told.unknown("border"))
 
 
 def bulk(told: Told) -> Iterator[Part]:

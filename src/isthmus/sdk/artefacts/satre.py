@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from isthmus.data.yaml_text import load_yaml
+from isthmus.federation.grounds import decisions as by_rules
 from isthmus.governance.rulepack import packed
 from isthmus.model.record import record
 from isthmus.sdk.artefacts.machine import OPEN
@@ -73,7 +74,9 @@ def _answer(told: Told, item: str, kind: str, covered: Any, stated: Any) -> Answ
     if said:
         return Answer(item=item, importance=kind, state=STATED, shown=said, command="isthmus agreement show")
     if covered is not None or stated is not None:
-        shown = NEEDED[covered.get("needs", "always")] if covered else f"nobody states {FACTS[stated['fact']]}"
+        needs = covered.get("needs", "always") if covered else ""
+        unknown = told.unknown(*_KINDS.get(needs, ()))
+        shown = unknown or NEEDED[needs] if covered else f"nobody states {FACTS[stated['fact']]}"
         command = covered["command"] if covered else "isthmus agreement show"
         return Answer(item=item, importance=kind, state=UNMET, shown=shown, command=command)
     return Answer(item=item, importance=kind, state=LEFT, shown="", command="")
@@ -138,7 +141,7 @@ CHECKS: Mapping[str, Callable[[Told], bool]] = {
     "law": lambda told: not told.unsigned and _kept(told),
     "ledger": lambda told: told.book is not None and told.book.size > 0 and _sound(told.book),
     "runs": lambda told: bool(told.asked),
-    "decided": lambda told: any("rules" in e.facts for e in told.of("decision")),
+    "decided": lambda told: any(by_rules(e.facts) for e in told.of("decision")),
     "released": lambda told: any(True for _ in told.of("release")),
     "training": _trained,
     "purposes": _duty("purposes"),
@@ -147,6 +150,14 @@ CHECKS: Mapping[str, Callable[[Told], bool]] = {
     "custody": lambda told: all(e.custody for e in told.agreement.datasets),
     "review": lambda told: told.agreement.review is not None and told.agreement.review.egress == 2,
     "closed": lambda told: bool(told.machine) and not any(OPEN in found for _, found in told.machine),
+}
+# Of what a check looks at, what an auditor's folder may not know.
+_KINDS: Mapping[str, tuple[str, ...]] = {
+    "ledger": ("ledger", "part"),
+    "runs": ("runs",),
+    "decided": ("ledger", "part"),
+    "released": ("ledger", "part"),
+    "closed": ("machine",),
 }
 NEEDED: Mapping[str, str] = {
     "always": "",

@@ -12,6 +12,7 @@ from isthmus.sdk.artefacts.words import moment, plainly, yes
 
 # Codes that speak of trust that was broken, not of a question that a rule stopped.
 ALARMS = ("SIGNATURE", "LEDGER", "ROLLBACK", "PIN", "KEY", "CUSTODIAN", "VERSION", "BUNDLE", "CLOCK", "REVOKED", "PACK")
+_NO_LEDGER = "a person keeps none: ask a hub or site, or use `isthmus audit verify`"
 CLOCKS = (
     (timedelta(hours=72), "72 hours: the ICO, where people are at risk (UK GDPR Art 33(1))"),
     (timedelta(days=14), "14 days: report of a violation of the onward-transfer ban (28 CFR 202.302)"),
@@ -23,7 +24,7 @@ def ledger(told: Told) -> Iterator[Part]:
     """The verification report of this node's ledger."""
     book = told.book
     if book is None:
-        yield facts("The ledger", ("state", "a person keeps none: ask a hub or site, or use `isthmus audit verify`"))
+        yield facts("The ledger", ("state", told.unknown("ledger", "part") or _NO_LEDGER))
         return
     first, last = (moment(time) for time in book.span) if book.span else ("none", "none")
     broken = sum(not holds for _, _, holds in book.checkpoints)
@@ -75,7 +76,8 @@ def provenance(told: Told) -> Iterator[Part]:
 
 def configuration(told: Told) -> Iterator[Part]:
     """Encryption, ways out, clock and versions of this node, and what its facility states."""
-    yield listed("This machine", ("What", "Found"), iter(told.machine), "Secrets and sources of data are not shown.")
+    note, unknown = "Secrets and sources of data are not shown.", told.unknown("machine")
+    yield listed("This machine", ("What", "Found"), iter(told.machine), note, unknown=unknown)
     yield facts(
         "Always, by construction",
         ("in transit", "TLS 1.3 alone, both ends by certificates pinned in the agreement (ECDSA P-256)"),
@@ -104,7 +106,8 @@ def incidents(told: Told) -> Iterator[Part]:
     note = (
         "A refusal by a rule is no incident: it is a rule that worked. `look` marks codes that speak of broken trust."
     )
-    yield listed("Timeline from the ledger", ("Time (UTC)", "Entry", "", "What"), rows, note)
+    unknown = told.unknown("ledger", "part")
+    yield listed("Timeline from the ledger", ("Time (UTC)", "Entry", "", "What"), rows, note, unknown=unknown)
     if told.aware is None:
         yield facts(
             "Clocks", ("not running", "give the time at which someone became aware: --aware 2026-11-25T09:00+00:00")

@@ -8,8 +8,8 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,19 @@ if TYPE_CHECKING:
     from isthmus.governance.agreement import Agreement
     from isthmus.governance.signing import SignedAgreement
     from isthmus.ledger.entries import Entry
+    from isthmus.ledger.merkle import Tree
 
+# What a folder may not know, and what to call it.
+UNKNOWN: Mapping[str, str] = {
+    "ledger": "what the ledger holds",
+    "part": "the rest of the ledger, of which a bundle or crate proves a part",
+    "runs": "what was asked",
+    "results": "results",
+    "border": "the border register",
+    "machine": "the machine and its files",
+    "store": "what the store keeps",
+}
+_ASK_NODES = "the hub, which `isthmus audit fetch` does, and each site, which exports it with `isthmus audit export`; then give --from"
 BULKY = frozenset({"round", "history"})  # events of the protocol: counted, and told by no artefact
 
 
@@ -82,6 +94,8 @@ class Told:
         crossed: what left this site or hub, by day, study and way; `None` where the register is not what the ledger sealed.
         previous: the version before, when given.
         aware: when someone became aware of an incident, when given.
+        absent: kinds of what is not known here (`UNKNOWN`), since this is no node's own folder.
+        ask: who knows it.
     """
 
     signed: SignedAgreement
@@ -99,6 +113,13 @@ class Told:
     crossed: tuple[Mapping[str, Any], ...] | None = ()
     previous: Agreement | None = None
     aware: datetime | None = None
+    absent: frozenset[str] = frozenset()
+    ask: str = ""
+
+    def unknown(self, *kinds: str) -> str:
+        """That something is not known here, and whom to ask; empty where all of it is known."""
+        missing = [UNKNOWN[kind] for kind in kinds if kind in self.absent]
+        return f"Not known here: {', '.join(missing)}. Ask {self.ask}." if missing else ""
 
     def of(self, *events: str) -> Iterator[Entry]:
         """The entries of some events."""
@@ -113,21 +134,29 @@ def gather(path: Path, environ: Mapping[str, str], now: datetime) -> Told:
     """
     from isthmus.federation.agreed import read_agreement
     from isthmus.federation.config import read_config
-    from isthmus.governance.signing import check_signatures
     from isthmus.sdk.artefacts.machine import machine
 
     config = read_config(path, environ)
     node, place = _whose(config)
     signed = read_agreement(config, place)
-    try:
-        check_signatures(signed)
-        unsigned = ""
-    except IsthmusError as error:
-        unsigned = error.message
+    unsigned = unsigned_for(signed)
     own: dict[str, Any] = {"machine": tuple(machine(config))}
-    if not node.startswith("person"):
+    if node.startswith("person"):
+        own |= {"absent": frozenset({"ledger", "runs", "results", "border", "store"}), "ask": _ASK_NODES}
+    else:
         own |= _kept(path, environ, signed.agreement)
     return Told(signed=signed, agreement=signed.agreement, unsigned=unsigned, now=now, node=node, **own)
+
+
+def unsigned_for(signed: SignedAgreement) -> str:
+    """Why an agreement's signatures do not hold; empty when they do."""
+    from isthmus.governance.signing import check_signatures
+
+    try:
+        check_signatures(signed)
+    except IsthmusError as error:
+        return error.message
+    return ""
 
 
 def read_request(raw: bytes) -> Mapping[str, Any] | None:
@@ -143,6 +172,11 @@ def payload(envelope: Any) -> Mapping[str, Any]:
     except (ValueError, RecursionError, KeyError, TypeError):
         return {}
     return told if isinstance(told, dict) else {}
+
+
+def place_of(config: Config) -> str | None:
+    """Where the agreement of a configuration is."""
+    return _whose(config)[1]
 
 
 def _whose(config: Config) -> tuple[str, str | None]:
@@ -181,13 +215,21 @@ def read_book(ledgers: Ledgers, bundles: tuple[Mapping[str, Any], ...], hub: byt
     import sqlalchemy as sa
 
     from isthmus.federation.store import MARKS
+
+    marks = {row.peer: int(row.size) for row in ledgers.store.rows(sa.select(MARKS).order_by(MARKS.c.peer))}
+    tree, kept, book = book_of(ledgers.own, ledgers.leaves(ledgers.own), marks)
+    return kept, replace(book, checkpoints=tuple(checkpoint_of(bundle, tree, hub) for bundle in bundles))
+
+
+def book_of(name: str, leaves: Iterable[bytes], marks: Mapping[str, int]) -> tuple[Tree, tuple[Entry, ...], Book]:
+    """What reading a log's leaves shows: its tree, its entries but for the bulky events, and its book without checkpoints."""
     from isthmus.ledger.entries import decode_entry
     from isthmus.ledger.merkle import Tree
 
     tree, counts, misplaced, backward = Tree(), Counter[str](), 0, 0
     kept: list[Entry] = []
     first = last = ""
-    for leaf in ledgers.leaves(ledgers.own):
+    for leaf in leaves:
         entry = decode_entry(leaf)
         misplaced += entry.sequence != tree.size
         tree.append(leaf)
@@ -197,20 +239,21 @@ def read_book(ledgers: Ledgers, bundles: tuple[Mapping[str, Any], ...], hub: byt
         if entry.event not in BULKY:
             kept.append(entry)
     book = Book(
-        name=ledgers.own,
+        name=name,
         size=tree.size,
         root=tree.root(tree.size).hex(),
         span=(first, last) if first else (),
         counts=dict(sorted(counts.items())),
         misplaced=misplaced,
         backward=backward,
-        checkpoints=tuple(_checkpoint(bundle, tree, hub) for bundle in bundles),
-        marks={row.peer: int(row.size) for row in ledgers.store.rows(sa.select(MARKS).order_by(MARKS.c.peer))},
+        checkpoints=(),
+        marks=marks,
     )
-    return tuple(kept), book
+    return tree, tuple(kept), book
 
 
-def _checkpoint(bundle: Mapping[str, Any], tree: Any, hub: bytes) -> tuple[int, int, bool]:
+def checkpoint_of(bundle: Mapping[str, Any], tree: Tree, hub: bytes) -> tuple[int, int, bool]:
+    """Size and cosigners of a bundle's checkpoint, and whether the log still holds it."""
     from isthmus.ledger.checkpoint import verify_checkpoint
 
     keys = {member["site"]: bytes.fromhex(member["key"]) for member in bundle["charter"]["roster"]}
@@ -223,10 +266,16 @@ def _checkpoint(bundle: Mapping[str, Any], tree: Any, hub: bytes) -> tuple[int, 
 
 
 def _asked(row: RunRow, agreement: Agreement) -> Asked:
-    request = read_request(row.request)
+    return Asked(
+        row.run, row.created, row.state, read_request(row.request), asker_of(json.loads(row.request), agreement)
+    )
+
+
+def asker_of(request: Mapping[str, Any], agreement: Agreement) -> str:
+    """Who signed a request, by the keys of the agreement."""
     keys = {p.key: p.person for p in agreement.people}
-    signers = [keys.get(str(s.get("keyid")), "") for s in json.loads(row.request).get("signatures", ())]
-    return Asked(row.run, row.created, row.state, request, next(filter(None, signers), "someone of another version"))
+    signers = [keys.get(str(s.get("keyid")), "") for s in request.get("signatures", ())]
+    return next(filter(None, signers), "someone of another version")
 
 
 def _spent(ledgers: Ledgers, agreement: Agreement) -> dict[str, float]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from isthmus.federation.told_verdicts import told_by
 from isthmus.model.errors import Invalid
 
 if TYPE_CHECKING:
@@ -104,12 +105,12 @@ def contents(run: Story, raw: bytes, sbom: bytes, ledgers: Mapping[str, bytes]) 
         sbom: as it was exported.
         ledgers: path -> exported ledger, checked.
     """
-    from isthmus.sdk.bundle import result_of
+    from isthmus.sdk.bundle import result_from
     from isthmus.sdk.export import files_of
 
     said = {WORKFLOW: workflow(run), DISCLOSURE: disclosure_record(run), DECISIONS: decision_record(run, ledgers)}
     files = copied(run) | {path: written(body) for path, body in said.items()}
-    files |= {OUTPUTS + name: content for name, content in files_of(result_of(raw)).items()}
+    files |= {OUTPUTS + name: content for name, content in files_of(result_from(run.held)).items()}
     return files | {README: _readme(), BUNDLE: raw, SBOM: sbom, **ledgers}
 
 
@@ -161,7 +162,8 @@ def disclosure_record(run: Story) -> dict[str, Any]:
 def decision_record(run: Story, ledgers: Mapping[str, bytes]) -> dict[str, Any]:
     """What the rules of law say of the signed agreement, and the decisions on this run in the ledgers at hand.
 
-    The verdicts on the study and on its outputs stand in each site's own ledger: whose is not in the crate is `absent`.
+    The verdicts on the study and on its outputs stand in each site's own ledger, with the facts. `without_facts`: sites that
+    told the hub their verdicts, which stand among `ledger`. `absent`: those of whom nothing is in the crate.
     """
     from isthmus.governance.facts import agreement_facts, signed_by_all
     from isthmus.governance.rulepack import own_pack, pack_digest
@@ -170,6 +172,7 @@ def decision_record(run: Story, ledgers: Mapping[str, bytes]) -> dict[str, Any]:
     entries = [e for e in run.held.bundle["entries"] if e["event"] in DECIDING]
     told: dict[str, Any] = {"schema": "isthmus/decision-record/1", **_package(run), "ledger": entries}
     told["ledgers"] = {path: list(_decisions(run, path, raw)) for path, raw in ledgers.items()}
+    told["without_facts"] = dict.fromkeys(without_facts(run, ledgers), _HOW)
     told["absent"] = dict.fromkeys(absent(run, ledgers), _HOW)
     pack = own_pack()
     agreed = run.agreement.duties.rule_pack if run.agreement.duties else None
@@ -185,10 +188,19 @@ def decision_record(run: Story, ledgers: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def absent(run: Story, ledgers: Mapping[str, bytes]) -> list[str]:
-    """The hub, and the sites of the run, of whose ledger nothing is among these."""
+    """The hub, and the sites of the run, of whose decisions nothing is in the crate."""
     nodes = [run.agreement.hub.hub, *sorted(member["site"] for member in run.held.bundle["charter"]["roster"])]
-    held = {path.removeprefix(LEDGERS).rpartition(".")[0] for path in ledgers}
-    return [name for name in nodes if name not in held]
+    told = {*_owners(ledgers), *told_by(run.held.bundle["entries"])}
+    return [name for name in nodes if name not in told]
+
+
+def without_facts(run: Story, ledgers: Mapping[str, bytes]) -> list[str]:
+    """The sites whose verdicts the bundle holds, and of whose own ledger, with the facts, nothing is among these."""
+    return [site for site in told_by(run.held.bundle["entries"]) if site not in _owners(ledgers)]
+
+
+def _owners(ledgers: Mapping[str, bytes]) -> set[str]:
+    return {path.removeprefix(LEDGERS).rpartition(".")[0] for path in ledgers}
 
 
 _HOW = "`isthmus audit export --out FILE` there, then `isthmus results export --crate ... --ledger FILE`"

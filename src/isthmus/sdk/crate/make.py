@@ -13,8 +13,19 @@ from typing import TYPE_CHECKING, Any
 from isthmus.model.errors import Invalid, Untrusted
 from isthmus.model.record import record
 from isthmus.sdk.crate import preview
-from isthmus.sdk.crate.bag import INFO, PAYLOAD, bagged, broken, check_bag, read_bag
-from isthmus.sdk.crate.contents import BUNDLE, LEDGERS, SBOM, Story, absent, contents, copied, story, written
+from isthmus.sdk.crate.bag import ALGORITHMS, INFO, PAYLOAD, bagged, broken, check_bag, read_bag
+from isthmus.sdk.crate.contents import (
+    BUNDLE,
+    LEDGERS,
+    SBOM,
+    Story,
+    absent,
+    contents,
+    copied,
+    story,
+    without_facts,
+    written,
+)
 from isthmus.sdk.crate.ledgers import EXCERPT, by_owner, check_ledgers, own_entries
 from isthmus.sdk.crate.metadata import NAME, Made, identifier, metadata_of
 
@@ -26,6 +37,7 @@ SIGNATURE = "signature.json"
 PAYLOAD_TYPE = "application/vnd.isthmus.crate+json"
 MEANING = "exported this crate from the signed bundle"
 _WRITER = "pyarrow"  # writes the tables: another version may write the same numbers with other digits
+_LISTS = {f"{tag}manifest-{kind}.txt" for tag in ("", "tag") for kind in ALGORITHMS}  # held to the files by `check_bag`
 
 
 @record
@@ -34,22 +46,34 @@ class Checked:
 
     Attributes:
         files: how many it has.
-        exported: when, as it says.
-        remade: whether every file was made again from the bundle and is the same. Where another version of the code made
-            the crate, only parts of the bundle were; tables, figures and records rest on the manifests and the signature.
+        made: by which version of the code, and when.
+        unmade: files that this version of the code writes otherwise than the one that made the crate did: they rest on the
+            exporter's signature. Every other file was made again from the bundle and is the same to the byte.
         signer: who signed the export, and of which party; None where nobody did.
         ledgers: exported ledgers and excerpts in it, each signed by its owner.
-        absent: nodes of the run of whose ledger nothing is in it.
+        absent: nodes of the run of whose decisions nothing is in it.
+        without_facts: sites whose verdicts are in it, and the facts behind them are not.
         held: its bundle.
     """
 
     files: int
-    exported: str
-    remade: bool
+    made: Made
+    unmade: tuple[str, ...]
     signer: tuple[str, str] | None
     ledgers: tuple[str, ...]
     absent: tuple[str, ...]
+    without_facts: tuple[str, ...]
     held: Verified
+
+    @property
+    def exported(self) -> str:
+        """When, as it says."""
+        return self.made.time
+
+    @property
+    def remade(self) -> bool:
+        """Whether every file was made again and is the same."""
+        return not self.unmade
 
 
 def make_crate(
@@ -72,15 +96,28 @@ def make_crate(
         Untrusted, Invalid: the bundle or a ledger does not hold. Invalid: E-CRATE.
     """
     from isthmus.sdk.bundle import verified
+
+    return crate_of(verified(raw, []), raw, now, identity, ledgers, excerpt)
+
+
+def crate_of(
+    held: Verified,
+    raw: bytes,
+    now: datetime,
+    identity: Identity | None = None,
+    ledgers: Sequence[bytes] = (),
+    excerpt: bytes = b"",
+) -> dict[str, bytes]:
+    """As `make_crate`, of a bundle `raw` that was verified: `held` is what holds of it."""
     from isthmus.sdk.sbom import bill
 
-    run, time = story(verified(raw, [])), now.isoformat(timespec="seconds")
+    run, time = story(held), now.isoformat(timespec="seconds")
     given = by_owner(ledgers)
     own = {p: e for p, e in own_entries(run, excerpt).items() if p.replace(EXCERPT, ".ledger") not in given}
     given = dict(sorted({**given, **own}.items()))
     check_ledgers(run, given)
-    payload = _payload(run, raw, written(bill(now)), given)
-    info = _info(run, _made(payload[SBOM]))
+    files = contents(run, raw, written(bill(now)), given)
+    payload, info = _described(run, files, _made(files[SBOM])), _info(run, _made(files[SBOM]))
     if identity is None:
         return bagged(payload, info, {})
     _known(run, identity.card.key)
@@ -95,8 +132,8 @@ def check_crate(place: Path, checks: list[Any]) -> Checked:
         checks: further checks of its bundle, as `sdk.bundle.verified` takes them.
 
     Raises:
-        Untrusted: E-CRATE, names the file that was changed, added or taken away, or another version wrote files that
-            nobody signed; what verification of the bundle raises.
+        Untrusted: E-CRATE, names the file that was changed, added or taken away, or the files that another version wrote
+            otherwise than this one and nobody signed; what verification of the bundle raises.
         Invalid: E-CRATE, not a crate. Unavailable: E-FILE.
     """
     from isthmus.sdk.bundle import verified
@@ -108,27 +145,27 @@ def check_crate(place: Path, checks: list[Any]) -> Checked:
     run, made = story(verified(raw, checks)), _made(sbom)
     ledgers = {path.removeprefix(PAYLOAD): files[path] for path in sorted(files) if path.startswith(PAYLOAD + LEDGERS)}
     check_ledgers(run, ledgers)
-    same = _maker(sbom) == (code_digest(), metadata.version(_WRITER))
-    if same:
-        tags = {name: files[name] for name in (SIGNATURE,) if name in files}
-        _compare(files, bagged(_payload(run, raw, sbom, ledgers), _info(run, made), tags))
-    else:
-        again = {PAYLOAD + path: content for path, content in copied(run).items()}
-        _compare({path: files.get(path, b"") for path in again}, again)
-    signer = _signer(run, files)
-    if not same and signer is None:
+    other = _different(files, _again(run, files, contents(run, raw, sbom, ledgers), made))
+    parts = {PAYLOAD + path for path in copied(run)}  # the same whatever version writes them
+    ours = _maker(sbom) == (code_digest(), metadata.version(_WRITER))
+    if wrong := [path for path in other if ours or path in parts]:
+        raise broken(wrong[0], "it is not what the signed bundle gives")
+    unmade, signer = tuple(path for path in other if path not in _LISTS), _signer(run, files)
+    if unmade and signer is None:
         raise Untrusted(
             "E-CRATE",
-            f"Isthmus {made.version} of another code wrote its tables and records, and nobody signed the export",
-            f"nothing vouches for them here: verify data/{BUNDLE} by itself, or the crate with the code that wrote it",
+            f"nobody signed the export, and Isthmus {made.version} wrote otherwise than this version: {', '.join(unmade)}",
+            f"nothing vouches for these; data/{BUNDLE} holds: read its numbers, or verify with the code that wrote the crate",
+            unmade[0],
         )
     return Checked(
         files=len(files),
-        exported=made.time,
-        remade=same,
+        made=made,
+        unmade=unmade,
         signer=signer,
         ledgers=tuple(ledgers),
         absent=tuple(absent(run, ledgers)),
+        without_facts=tuple(without_facts(run, ledgers)),
         held=run.held,
     )
 
@@ -145,31 +182,50 @@ def in_words(crate: Checked) -> dict[str, Any]:
             checked.append(f"ledgers that go with it are whole, and signed by their owners: {whole}")
         if parts := ", ".join(name for name in names if name.endswith(EXCERPT)):
             checked.append(f"entries on the run that go with it are in their owners' ledgers: {parts}")
+    if crate.without_facts:
+        sites = ", ".join(crate.without_facts)
+        look.append(
+            f"the facts behind the verdicts of {sites} stay in their ledgers: what a rule read cannot be seen here"
+        )
     if crate.absent:
         look.append(f"nothing of the ledgers of {', '.join(crate.absent)} is in it: their decisions are theirs to show")
     if crate.remade:
         checked.append("every file was made again from the signed bundle and the SBOM, and is the same to the byte")
     else:
-        look.append("another version of Isthmus made tables, figures and records: they were not made again")
+        checked.append(
+            f"{crate.files - len(crate.unmade)} files were made again here, or follow from the others, and are the same"
+        )
+        look.append(
+            f"not made again: Isthmus {crate.made.version} (code {crate.made.code[7:19]}) wrote these otherwise than this"
+            f" version does, and its exporter's signature alone vouches for them: {', '.join(crate.unmade)}"
+        )
     if crate.signer is None:
         look.append("nobody signed the export: the SBOM and the time of export are what whoever exported it says")
     else:
         checked.append("the export, SBOM and time included, is signed by {} of {}".format(*crate.signer))
     told = {"files": crate.files, "exported": crate.exported, "remade": crate.remade, "signer": crate.signer}
+    told |= {"version": crate.made.version, "code": crate.made.code, "unmade": list(crate.unmade)}
     return {"crate": told, "checked": [*of_bundle(crate.held), *checked], "look": look}
 
 
-def _payload(run: Story, raw: bytes, sbom: bytes, ledgers: Mapping[str, bytes]) -> dict[str, bytes]:
-    files = contents(run, raw, sbom, ledgers)
-    described = metadata_of(run, files, _made(sbom))
-    return {NAME: written(described), preview.NAME: preview.preview(run, files, described, _made(sbom)), **files}
+def _described(run: Story, files: Mapping[str, bytes], made: Made) -> dict[str, bytes]:
+    """The payload: these files, and the metadata and the page that describe them."""
+    described = metadata_of(run, files, made)
+    return {NAME: written(described), preview.NAME: preview.preview(run, files, described, made), **files}
 
 
-def _compare(files: Mapping[str, bytes], again: Mapping[str, bytes]) -> None:
-    """Refuse a crate that is not, to the byte, what its bundle and SBOM give."""
-    for path in sorted({*files, *again}):
-        if files.get(path) != again.get(path):
-            raise broken(path, "it is not what the signed bundle gives")
+def _again(run: Story, files: Mapping[str, bytes], made_again: Mapping[str, bytes], made: Made) -> dict[str, bytes]:
+    """The crate as it should be: contents made again, and around them what follows from the contents as they are there."""
+    there = {path: files.get(PAYLOAD + path, content) for path, content in made_again.items()}
+    tags = {name: files[name] for name in (SIGNATURE,) if name in files}
+    return bagged(_described(run, there, made), _info(run, made), tags) | {
+        PAYLOAD + path: content for path, content in made_again.items()
+    }
+
+
+def _different(files: Mapping[str, bytes], again: Mapping[str, bytes]) -> list[str]:
+    """The files of a crate that are not, to the byte, what this version makes of its bundle and SBOM."""
+    return [path for path in sorted({*files, *again}) if files.get(path) != again.get(path)]
 
 
 def _info(run: Story, made: Made) -> dict[str, str]:

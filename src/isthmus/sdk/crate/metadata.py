@@ -283,8 +283,10 @@ def _files(files: Mapping[str, bytes]) -> Iterator[Entity]:
         "conformsTo": {"@id": "https://w3id.org/workflowhub/workflow-ro-crate/1.0"},
         "hasPart": [{"@id": path} for path in files if path.startswith(WORKFLOW)],
     }
+    yield {"@id": "#study-parameter", "@type": "FormalParameter", "name": "study"}
     for path, raw in files.items():
         yield {
+            **({"exampleOfWork": {"@id": "#study-parameter"}} if path == STUDY else {}),
             "@id": path,
             "@type": "File",
             "name": path.rpartition("/")[2],
