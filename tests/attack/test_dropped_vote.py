@@ -195,8 +195,8 @@ def test_a_voter_is_shown_that_the_vote_is_entered_or_believes_nothing() -> None
         note = offered(log, 0, key)["note"]
         return {"proof": proof_of(log, index, (note, log.head().size), (key.public.hex(), sites)).decode()}
 
-    assert entered(answer(3), CLEO, AGREEMENT) == {"entry": 3, "sites": []}
+    assert entered(answer(3), CLEO, AGREEMENT, "vote") == {"entry": 3, "sites": []}
     other = envelope("carl", OVER, "accept", "result")
-    for shown, code in ((answer(3), "E-LEDGER"), (answer(0), "E-LEDGER"), ({}, "E-CANONICAL")):
-        assert code_of(lambda shown=shown: entered(shown, other, AGREEMENT)) == code
-    assert code_of(lambda: entered(answer(3, key_of("oslo")), CLEO, AGREEMENT)) == "E-LEDGER"
+    for shown, code in ((answer(3), "E-LEDGER"), (answer(0), "E-LEDGER"), ({}, "E-LEDGER")):
+        assert code_of(lambda shown=shown: entered(shown, other, AGREEMENT, "vote")) == code
+    assert code_of(lambda: entered(answer(3, key_of("oslo")), CLEO, AGREEMENT, "vote")) == "E-LEDGER"

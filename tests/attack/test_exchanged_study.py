@@ -22,6 +22,10 @@ from reviewed_alliance import AGREEMENT, KEEPER, STUDY, asked, case, person, req
 from attack import Attack, Say
 from isthmus.governance.approval import check_approval, read_approval, signed_at
 from isthmus.ledger.bundle import read_bundle
+from isthmus.ledger.checkpoint import sign_checkpoint
+from isthmus.ledger.log import Log, MemoryStore
+from isthmus.ledger.proved import proof_of
+from isthmus.model.canonical import digest
 from isthmus.model.errors import Untrusted
 from isthmus.sdk.connect import Client
 from isthmus.sdk.reviewing import decision
@@ -56,7 +60,12 @@ class Hub:
 
     def decide(self, envelope: Any) -> Any:
         self.signed.append(envelope)
-        return {"review": {"state": "In review", "waiting": []}}
+        log = Log(MemoryStore(), "hub", lambda: NOW)
+        log.append("approval", {"run": case(READ).run, "step": "accept", "envelope": digest(envelope)})
+        hub = key_of(AGREEMENT.hub.hub)
+        note = (sign_checkpoint("hub", log.head(), hub), log.head().size)
+        proof = proof_of(log, 0, note, (hub.public.hex(), {})).decode()
+        return {"review": {"state": "In review", "waiting": []}, "proof": proof}
 
 
 def keeper(hub: Hub) -> Any:

@@ -143,7 +143,8 @@ def _html(part: Part) -> str:
 
 def _row(row: tuple[str, ...]) -> str:
     first, *rest = row
-    return f'<tr><th scope="row">{_said(first)}</th>{"".join(f"<td{_long(cell)}>{_said(cell)}</td>" for cell in rest)}</tr>'
+    name = " class=id" if " " not in first and len(first) < LONGEST else ""  # the id of a rule or item is not broken
+    return f'<tr><th scope="row"{name}>{_said(first)}</th>{"".join(f"<td{_long(cell)}>{_said(cell)}</td>" for cell in rest)}</tr>'
 
 
 def _long(cell: str) -> str:
@@ -171,7 +172,7 @@ table { border-collapse: collapse; width: 100%; font-size: .875rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line);
   min-width: 4.5rem; }
 thead th { color: var(--quiet); font-weight: 600; border-bottom: 1px solid var(--ink); }
-tbody th { font-weight: 500; }
+tbody th { font-weight: 500; } .id { white-space: nowrap; }
 .pair tbody th { width: 36%; }
 .long { overflow-wrap: anywhere; min-width: 9rem; }
 .note, header p { color: var(--quiet); font-size: .85rem; margin: .4rem 0; }
