@@ -16,7 +16,9 @@ from isthmus.model.errors import Invalid
 
 TOLD: Final = "told"  # the `decision` of the hub's entry
 SIGNATURE = 64  # bytes
-_OPEN = frozenset({"operations", "egress"})  # gates whose facts every party holds, of outputs as far as its own gates held
+_OPEN = frozenset(
+    {"operations", "egress"}
+)  # gates whose facts every party holds, of outputs as far as its own gates held
 _SHOWN = ("gate", "verdict", "pack", "rules", "judged", "outputs")
 
 
