@@ -81,6 +81,12 @@ def test_a_custodian_reads_the_case_and_approves(made: Alliance) -> None:
     assert cli(made, "keeper-boston", "approve", "return", run).returncode == 2  # no reason
     back = cli(made, "keeper-boston", "approve", "return", run, "--reason", "say how age enters")
     assert "Returned" in back.stdout
+    (said,) = [line for line in back.stdout.splitlines() if "of the hub's ledger, held by" in line]
+    proof = made.directory / "returned.json"  # no run has ended yet: the checkpoint is one that sites cosigned between runs
+    assert cli(made, "hub", "audit", "prove", said.split()[1], "--out", proof).returncode == 0
+    held = cli(made, "ann", "audit", "verify", proof, "--agreement", made.directory / "ada" / "agreement.json")
+    assert f"entry {said.split()[1]} (approval)" in held.stdout
+    assert "cosigned by" in held.stdout
     status = cli(made, "ada", "study", "status", run)
     assert "keeper-boston (boston): return: say how age enters" in status.stdout
     short = cli(made, "ada", "study", "status", run.removeprefix("sha256:")[:12])
@@ -130,6 +136,9 @@ def test_output_checkers_look_at_the_result_and_release_it(made: Alliance) -> No
     assert held.returncode == 0, held.stderr
     assert "5 decisions that people signed are entered, and no other vote" in held.stdout
     assert cli(made, "ann", "audit", "verify", bundle).returncode == 8
+    another = reviewed(made.directory / "another").directory / "ada" / "agreement.json"
+    other = cli(made, "ann", "audit", "verify", out / "hub.ledger", bundle, "--agreement", another)
+    assert (other.returncode, "E-AGREEMENT-OTHER" in other.stderr) == (8, True)
     verified = cli(made, "ada", "verify", out / "result.isthmus")
     assert "released by cora and cleo" in verified.stdout.replace("\n", " ")
 
