@@ -82,7 +82,9 @@ def test_a_custodian_reads_the_case_and_approves(made: Alliance) -> None:
     back = cli(made, "keeper-boston", "approve", "return", run, "--reason", "say how age enters")
     assert "Returned" in back.stdout
     (said,) = [line for line in back.stdout.splitlines() if "of the hub's ledger, held by" in line]
-    proof = made.directory / "returned.json"  # no run has ended yet: the checkpoint is one that sites cosigned between runs
+    proof = (
+        made.directory / "returned.json"
+    )  # no run has ended yet: the checkpoint is one that sites cosigned between runs
     assert cli(made, "hub", "audit", "prove", said.split()[1], "--out", proof).returncode == 0
     held = cli(made, "ann", "audit", "verify", proof, "--agreement", made.directory / "ada" / "agreement.json")
     assert f"entry {said.split()[1]} (approval)" in held.stdout
