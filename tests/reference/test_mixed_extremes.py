@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import Any
 
 import pytest
 from mixed_extremes import Exact, Table, cases, sloped_cases, sloped_deviance, sloped_table, table
@@ -11,8 +12,8 @@ from reference_cases import run
 from isthmus.model.errors import Invalid
 
 MOST = 4  # rounds after the start, which takes one, or two where columns need new coordinates
-MOST_SLOPED = 33  # all rounds, of which the most extreme tables take as many; most take at most 9
-FEW_LOST = 4  # of 120: one giant group or five groups, and standard deviations a hundred times apart
+MOST_SLOPED = 27  # all rounds that may be, of which the most extreme tables take nearly as many
+MOST_OF_THEM = 0.8  # take at most 9
 MOST_ROWS = 600  # of a table whose optimum is searched for again
 NOTHING = 1e-8  # of the residual variance: below it a variance is compared to this
 
@@ -67,22 +68,36 @@ def test_a_random_slope_comes_to_its_end_on_some_extreme_tables() -> None:
     assert sorted(taken)[len(taken) // 2] <= 10
 
 
-def not_ended(case: tuple[str, int, tuple[float, ...], str], method: str) -> bool:
-    try:
-        taken = sloped(case, method)
-    except Invalid as error:
-        if "no convergence" not in error.message:
-            raise
-        return True
-    assert taken <= MOST_SLOPED, case
-    return False
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("start", range(24))
-def test_a_random_slope_comes_to_its_end_on_nearly_all_extreme_tables(start: int) -> None:
-    lost = 0
-    for case in islice(sloped_cases(), start, None, 24):
-        for method in ("reml", "ml"):
-            lost += not_ended(case, method)
-    assert lost <= FEW_LOST
+def test_a_random_slope_comes_to_its_end_on_all_extreme_tables(start: int) -> None:
+    taken = [sloped(case, method) for case in islice(sloped_cases(), start, None, 24) for method in ("reml", "ml")]
+    assert max(taken) <= MOST_SLOPED
+    assert sum(one <= 9 for one in taken) >= MOST_OF_THEM * len(taken)
+
+
+# of these none came to an end by steps in one frame with one theta a round
+NO_END = (
+    ("pairs", 200, (100, 1, 0.5), "groupish", "ml"),
+    ("even", 200, (10, 0.1, -0.8), "groupish", "reml"),
+    ("wide", 5, (1, 1, 0.9), "groupish", "reml"),
+    ("giant", 5, (1, 1, 0.9), "skew", "ml"),
+    ("giant", 12, (1, 1, 0), "time", "ml"),
+    ("few", 200, (100, 1, 0.5), "groupish", "reml"),
+    ("ladder", 5, (1, 100, 0.3), "groupish", "ml"),
+)
+
+
+@pytest.mark.parametrize("case", NO_END)
+def test_a_random_slope_comes_to_its_end_where_groups_are_least_alike(case: tuple[Any, ...]) -> None:
+    assert sloped(case[:4], case[4]) <= 22
+
+
+def test_a_singular_fit_says_so() -> None:
+    rows = sloped_table("ladder", 5, (1, 100, 0.3), "groupish")
+    question = {"formula": "y ~ x", "group": "group", "slopes": ["x"], "reml": False}
+    body = run("mixed", question, rows | {"site_": rows["group"] % 3}).report
+    one, other = body["fit"]["variances"].values()
+    assert body["fit"]["covariances"]["(Intercept):x"] ** 2 == pytest.approx(one * other, rel=1e-6)
+    assert body["fit"]["singular"]
+    assert any("singular fit" in warning for warning in body["warnings"])

@@ -220,10 +220,23 @@ def test_the_guard_counts_all_numbers_that_may_leave(monkeypatch: pytest.MonkeyP
     found = over(MIXED, question, made, (table["group"] % 3).astype(int)).rounds
     steps = [asked for asked in found if asked.params["step"] in {"newton", "quadrature"}]
     grids = [asked for asked in found if asked.params["step"] == "grid"]
-    most = {"newton": (4, 30), "quadrature": (20, 40)}[steps[0].params["step"]]["slopes" in more]
-    whole = sum(leaving(asked) for asked in grids + steps) + (most - len(steps)) * leaving(steps[-1])
-    if len(grids) == 1:  # eleven values more may be asked; a step asks three: one, its slope and its curvature
-        whole += 11 * leaving(steps[-1]) // 3
+    most = {"newton": (4, 24), "quadrature": (20, 40)}[steps[0].params["step"]]["slopes" in more]
+    one = leaving(steps[-1])  # of derivatives at one theta
+    entries = {"['x']": 3, "['x', 'z']": 6}.get(str(more.get("slopes")), 1)
+    if steps[0].params["step"] == "newton" and entries > 1:  # deviances at four more
+        kept = 1 + entries + entries * (entries + 1) // 2
+        one = one // kept * (kept + 4)
+    if steps[0].params["step"] == "quadrature":
+        size = 2 + entries
+        one = 5 + size + size * (size + 1) // 2
+    assert all(leaving(asked) <= one for asked in steps[1:])
+    whole = sum(leaving(asked) for asked in grids) + most * one
+    if (
+        grids and len(grids) == 1
+    ):  # eleven values more may be asked; a step asks three: one, its slope and its curvature
+        whole += 11 * one // 3
+    if not grids:
+        whole += 2 * len(more.get("slopes", ()))  # what is asked once
     assert 0 <= told[0] - whole <= 1
 
 

@@ -4,12 +4,12 @@
 unless `reml: false`. `family` binomial or poisson: as `lme4::glmer` (`mixed_glmm`), with slopes at `points: 1`. Result keys: `terms` (Wald z; with `df: satterthwaite` t, each
 with its df), `fit` (sigma2, variances, covariances, icc, loglik, aic, reml,
 singular, groups, converged), `n`, `reference`, `conf_level`, `test`, `contrasts`, `tests`, `vcov`; `effects` of single sites (`site`, `term`, `estimate`, `std_error`, `n`), as `lme4::ranef`,
-where `release: [site_results]` asks for them and the agreement allows it; `warnings` of these, and of fewer than 5 groups.
+where `release: [site_results]` asks for them and the agreement allows it; `warnings` of these, of a singular fit, and of fewer than 5 groups.
 
-A variance that is best at 0 is reported as 0, with `singular: true` (lme4's singular fit). Under restrictive rules
+A variance that is best at 0 is reported as 0, and a correlation that is best there as 1 or -1, with `singular: true` (lme4's singular fit) and a warning. Under restrictive rules
 fewer than 5 groups are refused, and so is a grouping whose own sums would come out of the pooled ones (`mixed_guard`).
 Rounds: one or two for the start, one or two for grids of theta, then 1 or 2 steps, at most 6 in all; with a random slope two
-grids and 3 to 6 steps, in extreme cases more.
+grids and 2 to 6 steps, in extreme cases more.
 
 Reference: Bates, Maechler, Bolker & Walker (2015), J Stat Softw 67(1).
 """
@@ -58,6 +58,7 @@ MOST_POINTS = 25  # as lme4 recommends at most
 
 
 WARNING = "effects are results of single sites; with few sites their variance is little more than a guess"
+SINGULAR = "singular fit: a variance is 0, or a correlation 1 or -1, where the likelihood is largest"
 FEW = f"fewer than {mixed_plan.FEWEST} groups: their variance is little more than a guess"
 
 
@@ -225,6 +226,8 @@ def _report(question: Mixed, setting: Setting, estimate: Estimate) -> dict[str, 
         fit["groups"] = len(setting.levels[SITE])
         body |= {"effects": mixed_effects.shown(labels, setting.levels[SITE], estimate)}
         warnings = [WARNING]
+    if found["singular"]:
+        warnings.append(SINGULAR)
     if fit["groups"] is not None and fit["groups"] < mixed_plan.FEWEST:
         warnings.append(FEW)
     body |= {"warnings": warnings} if warnings else {}

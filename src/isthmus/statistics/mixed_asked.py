@@ -1,4 +1,4 @@
-"""One value of theta in a round of a linear mixed model, and the scale of its sums."""
+"""Values of theta in a round of a linear mixed model, and the scale of their sums."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from isthmus.statistics import linear, mixed_steps
 from isthmus.statistics.mixed_steps import Known
-from isthmus.summary import FloatArray, Summary
+from isthmus.summary import FloatArray
 
 MOST_LIFT = 2.0**36  # keeps sums of a hundred million rows in the 63 bits above the point
 
@@ -36,13 +36,18 @@ class Asked:
         """(m,)."""
         return mixed_steps.entries(linear.product(self.place, self.factor))
 
-    def params(self) -> dict[str, Any]:
-        """Of a round."""
-        frame = linear.product(self.place, mixed_steps.root(self.factor))
-        return {"theta": self.theta, "lift": self.lift, "frame": frame}
+    @property
+    def frame(self) -> FloatArray:
+        """F (q, q) of the derivatives."""
+        return linear.product(self.place, mixed_steps.root(self.factor))
 
-    def known(self, pooled: Summary, groups: int) -> Known:
-        """The sums as they are."""
-        logs = pooled["logs"].copy()
-        logs[0] += len(self.factor) * groups * math.log(self.lift)
-        return Known(self.factor, logs, pooled["grams"] / self.lift)
+    def known(self, logs: FloatArray, grams: FloatArray, groups: int) -> Known:
+        """The sums as they are, from those that left."""
+        own = logs.copy()
+        own[0] += len(self.factor) * groups * math.log(self.lift)
+        return Known(self.factor, own, grams / self.lift)
+
+
+def params(each: list[Asked]) -> dict[str, Any]:
+    """Of a round."""
+    return {"theta": np.array([one.theta for one in each]), "lift": np.array([one.lift for one in each])}

@@ -15,19 +15,25 @@ import numpy as np
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
-from isthmus.statistics import glm_flow, linear, mixed_df, mixed_plan, mixed_profile, mixed_search, mixed_steps
+from isthmus.statistics import (
+    glm_flow,
+    linear,
+    mixed_asked,
+    mixed_df,
+    mixed_plan,
+    mixed_profile,
+    mixed_search,
+    mixed_steps,
+    mixed_way,
+)
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.mixed_asked import Asked
-from isthmus.statistics.mixed_plan import Begun, Plan, profile
+from isthmus.statistics.mixed_plan import Begun, Plan, Pooled, profile
 from isthmus.statistics.mixed_profile import Profile
 from isthmus.statistics.mixed_steps import Known
-from isthmus.statistics.newton import must_halve
+from isthmus.statistics.mixed_way import Here, Try, Way
 from isthmus.summary import FloatArray
 
-SHORT = 1.0  # standard errors: a step of L that is no longer is Newton's
-SMALL = 0.3  # a variance whose deviance is nearer to a parabola of the variance than of its root
-POOR, GOOD = 0.25, 0.75  # shares of what a step was to gain: below the one the next is held, above the other less so
-HOLD, FIRMER = 0.05, 4.0  # a group, at first; and the factor of more
 RELATIVE = 1e-4  # of a standard deviation: Newton's step squares it
 LOOSE = 1e-3  # the same of a small one, where the model's step does better
 ZERO = 1e-6  # a root of such a ratio that is rounding: the variance is 0
@@ -38,65 +44,58 @@ def fit(plan: Plan) -> Flow:
     begun, rounds = yield from mixed_plan.begin(plan)
     place = mixed_steps.turn(begun.average)
     now, used = yield from mixed_search.begin(plan, begun, place)
-    rounds, way = rounds + used, _Way()
+    way: Way | None = None
+    rounds, tries = rounds + used, mixed_way.first(now)
     for _ in range(plan.most):
-        asked = Asked(place, now)
-        told = {"step": "newton", **asked.params(), **begun.params}
-        pooled = yield Round(mixed_plan.sums_layout(plan, plan.kept), told)
+        here, values = yield from _asked(plan, begun, place, tries)
         rounds += 1
-        here = asked.known(pooled, begun.groups)
-        sums = mixed_steps.by_factor(here)
-        found = profile(plan, begun, *sums)
-        newton, errors = mixed_profile.descend(found.gradient, found.curvature)
-        small = plan.random == 1 and abs(float(now[0, 0])) < SMALL
-        if small:
-            newton = mixed_steps.entries(_onward(plan, begun, here, 0.0)[0] - now)
-        if must_halve(found.deviance, way.least):
-            way = replace(way, hold=max(FIRMER * way.hold, HOLD))
-        elif errors is not None and _near(plan, now, (newton, errors), LOOSE if small else RELATIVE):
-            ended = _end(plan, begun, (place, now, newton), sums)
-            freedom = mixed_df.slopes(found, sums[1]) if plan.satterthwaite else None
+        if way is not None and not way.goes(here, values):
+            way, tries = mixed_way.again(plan, begun, way, tries, values)
+            continue
+        if _near(plan, here):
+            ended = _end(plan, begun, place, here)
+            freedom = mixed_df.slopes(here.found, here.sums[1]) if plan.satterthwaite else None
             return _estimate(plan, begun, replace(ended, freedom=freedom), rounds)
-        else:
-            way = way.gone(here, found.deviance)
-            if errors is not None and bool(np.all(np.abs(newton) < SHORT * errors)):
-                now, way = now + mixed_steps.lower(newton, plan.random), replace(way, hoped=0.0)
-                continue
-        now, hoped = _onward(plan, begun, way.base or here, way.hold)
-        way = replace(way, hoped=hoped)
+        way, tries = mixed_way.onward(plan, begun, way, here)
     hint = "does the outcome vary inside groups? use fewer random slopes or simpler terms"
     message = f"no convergence in {plan.most} rounds for outcome {plan.model.outcome!r} by {plan.group!r}"
     raise Invalid("E-CONVERGENCE", message, hint)
 
 
-def _onward(plan: Plan, begun: Begun, base: Known, hold: float) -> tuple[FloatArray, float]:
-    """The next L, and what the step to it is to gain."""
-    found = profile(plan, begun, base.logs, base.grams)
-    return mixed_steps.onward(mixed_steps.model(base, found, begun.groups, hold))
+def _asked(plan: Plan, begun: Begun, place: FloatArray, tries: list[Try]) -> Pooled:
+    """One round: what is known at the first (`Here`; None where nothing is), and the deviances at all."""
+    each, kept = [Asked(place, one.factor) for one in tries], plan.kept
+    told = {"step": "newton", **mixed_asked.params(each), "frame": each[0].frame, **begun.params}
+    pooled = yield Round(mixed_plan.sums_layout(plan, kept + len(each) - 1), told)
+    logs, grams = pooled["logs"], pooled["grams"]
+    others = [one.known(logs[k : k + 1], grams[k : k + 1], begun.groups) for k, one in enumerate(each[1:], start=kept)]
+    values = [_deviance(plan, begun, one) for one in others]
+    known = each[0].known(logs[:kept], grams[:kept], begun.groups)
+    first = _deviance(plan, begun, known)
+    if math.isinf(first) and len(tries) > 1:
+        return None, [first, *values]
+    sums = mixed_steps.by_factor(known)
+    found = profile(plan, begun, *sums)
+    newton, errors = mixed_profile.descend(found.gradient, found.curvature)
+    here = Here(tries[0], known, sums, found, newton, errors)
+    return replace(here, newton=mixed_way.newton(plan, begun, here)), [first, *values]
 
 
-def _near(plan: Plan, now: FloatArray, step: tuple[FloatArray, FloatArray], relative: float) -> bool:
+def _deviance(plan: Plan, begun: Begun, known: Known) -> float:
+    try:
+        return mixed_profile.profile(known.logs[:1], known.grams[:1], begun.n, plan.reml).deviance
+    except (mixed_profile.Explained, linear.Dependent):  # an extreme theta
+        return math.inf
+
+
+def _near(plan: Plan, here: Here) -> bool:
     """Whether Newton's step of L leaves nothing: in standard errors, and, since those grow without end towards 0, by size."""
-    newton, errors = step
-    own = np.diag(mixed_steps.lower(newton, plan.random))
-    small = np.abs(own) < np.maximum(relative * np.abs(np.diag(now)), ZERO)
-    return bool(np.all(np.abs(newton) < plan.near * errors)) and bool(np.all(small))
-
-
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """The best so far: what is known there and its deviance; what the last step was to gain, and how much it is held."""
-
-    base: Known | None = None
-    least: float = math.inf
-    hoped: float = 0.0
-    hold: float = HOLD
-
-    def gone(self, here: Known, deviance: float) -> _Way:
-        """After a step that was no loss."""
-        share = (self.least - deviance) / self.hoped if self.hoped > 0.0 else 1.0
-        hold = max(FIRMER * self.hold, HOLD) if share < POOR else self.hold / FIRMER if share > GOOD else self.hold
-        return _Way(here, deviance, 0.0, hold)
+    if here.errors is None:
+        return False
+    now, relative = here.at.factor, LOOSE if mixed_way.small(plan, here) else RELATIVE
+    own = np.diag(mixed_steps.lower(here.newton, plan.random))
+    still = np.abs(own) < np.maximum(relative * np.abs(np.diag(now)), ZERO)
+    return bool(np.all(np.abs(here.newton) < plan.near * here.errors)) and bool(np.all(still))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +107,12 @@ class _Ended:
     freedom: tuple[FloatArray, FloatArray] | None = None
 
 
-def _end(
-    plan: Plan, begun: Begun, last: tuple[FloatArray, FloatArray, FloatArray], sums: tuple[FloatArray, FloatArray]
-) -> _Ended:
+def _end(plan: Plan, begun: Begun, place: FloatArray, here: Here) -> _Ended:
     """After the last step, from derivatives; what is 0 but for rounding is 0."""
-    place, now, newton = last
-    after = mixed_steps.settled(now + mixed_steps.lower(newton, plan.random), ZERO)
+    now = here.at.factor
+    after = mixed_steps.settled(now + mixed_steps.lower(here.newton, plan.random), ZERO)
     final = mixed_steps.entries(linear.product(place, after))
-    logs, grams = mixed_profile.moved(*sums, mixed_steps.entries(after - now))
+    logs, grams = mixed_profile.moved(*here.sums, mixed_steps.entries(after - now))
     return _Ended(final, profile(plan, begun, logs, grams))
 
 

@@ -20,7 +20,14 @@ from isthmus.statistics.mixed_plan import Begun, Plan
 from isthmus.statistics.newton import ABSURD, diverged, must_halve
 from isthmus.summary import Field, FloatArray, Layout
 
-MOST = (20, 40)  # rounds of Newton's method: for an intercept alone, and beside random slopes
+MOST = (20, 40)  # rounds of steps: for an intercept alone, and beside random slopes
+TRIED = 5  # places in each, of which the first has derivatives
+SHARES = (1 / 4, 1 / 16, 1 / 64)  # of Newton's step, tried beside it
+BACK = (1 / 256, 1 / 1024, 1 / 4096, 1 / 65536)  # where none of them gained
+ON = (2.0, 4.0, 0.5)  # times a step that was better than the first
+ENOUGH = 0.6  # of the best gain: with so much the first, whose derivatives are known, is gone on from
+STEEP = 1e-2  # of a parameter's own second derivative, at least, along every direction
+SURE = 0.3  # standard errors: a step that is no longer is Newton's alone
 FLAT, NUDGE = 0.1, 0.3  # a diagonal entry of L so near 0, where the likelihood rises to both sides, goes so far
 NEAR = 1e-7  # standard errors: after a step this small the next would be below 1e-13
 FIRST = 0.5  # diagonal of L to begin at, of log odds or log rates
@@ -30,14 +37,15 @@ ENDLESS = 5.0  # of L, where no end was found: log odds that differ by 20 betwee
 ZERO = 1e-5  # theta that is 0 but for rounding
 
 
-def layout(plan: Plan, *more: Field) -> Layout:
-    """Log-likelihood and its derivatives by coefficients and theta."""
+def layout(plan: Plan, *more: Field, others: int = 0) -> Layout:
+    """Log-likelihood and its derivatives by coefficients and theta, and the log-likelihood at `others`."""
     size = plan.model.size + plan.angles
     return Layout(
         fields=(
             Field(name="loglik", shape=(1,), kind="sum"),
             Field(name="score", shape=(size,), kind="score"),
             Field(name="bend", shape=(size, size), kind="gram"),
+            *((Field(name="tried", shape=(others,), kind="sum"),) if others else ()),
             *more,
         )
     )
@@ -46,7 +54,7 @@ def layout(plan: Plan, *more: Field) -> Layout:
 def numbers(plan: Plan) -> int:
     """Most numbers that leave about the groups."""
     size = plan.model.size + plan.angles
-    return MOST[plan.random > 1] * (1 + size + size * (size + 1) // 2) + 2 * len(plan.slopes)
+    return MOST[plan.random > 1] * (TRIED + size + size * (size + 1) // 2) + 2 * len(plan.slopes)
 
 
 def fit(plan: Plan, points: int) -> Flow:
@@ -54,36 +62,79 @@ def fit(plan: Plan, points: int) -> Flow:
     begun, rounds = yield from mixed_plan.begin(plan)
     place, names = begun.start.place, plan.model.design.names
     size, more = plan.model.size, mixed_plan.slope_fields(plan)
-    now = before = np.append(begun.start.coefficients, mixed_steps.entries(FIRST * np.eye(plan.random)))
-    last, rotated = math.inf, False
+    now = np.append(begun.start.coefficients, mixed_steps.entries(FIRST * np.eye(plan.random)))
+    before, last, rotated = now, math.inf, False
+    tries, step = [now], np.zeros(len(now))
     for _ in range(MOST[plan.random > 1]):
-        asked: dict[str, Any] = {
-            "step": "quadrature",
-            "coefficients": now[:size],
-            "theta": now[size:],
-            "points": points,
-        }
-        pooled = yield Round(layout(plan, *more), {**asked, **begun.params})
+        pooled = yield _asked(plan, begun, points, tries, more)
         rounds += 1
         if more:
             mixed_plan.check_slopes(plan, pooled)
             more = ()
-        minus2 = -2.0 * float(pooled["loglik"][0])
-        if must_halve(minus2, last):
-            now = (now + before) / 2.0
+        values = [-2.0 * float(pooled["loglik"][0]), *(-2.0 * pooled.values["tried"] if len(tries) > 1 else ())]
+        if otherwise := _otherwise(tries, values, before, step, last):
+            tries, step, last = otherwise
             continue
+        now, minus2 = tries[0], values[0]
         move, errors = mixed_profile.descend(-2.0 * pooled["score"], -2.0 * pooled["bend"], FARTHEST)
         if errors is not None and bool(np.all(np.abs(move) < NEAR * errors)):
             return _estimate(plan, begun, now + move, -pooled["bend"], (minus2, rounds, points))
-        slow = last - minus2 < SLOW
-        before, last, now = now, minus2, now + np.clip(move, -FARTHEST, FARTHEST)
-        for k in _saddles(plan, before, pooled["bend"]):
-            now[k] = math.copysign(NUDGE, before[k])
-        if slow and not rotated and abs(float(now[size])) < FLAT:
-            now[size:], rotated = _rotated(plan, now[size:]), True
-        if bool(np.any(np.abs(place.raw(now[:size]) * place.scale)[1:] > ABSURD)):
+        move = move if errors is not None or plan.slopes else _around(-2.0 * pooled["score"], -2.0 * pooled["bend"])
+        slow, step = last - minus2 < SLOW, move * min(1.0, FARTHEST / max(float(np.max(np.abs(move))), FARTHEST))
+        before, last, ahead = now, minus2, now + step
+        sure = errors is not None and bool(np.all(np.abs(move) < SURE * errors))
+        tries = [ahead] if sure else _tries(plan, now, step, pooled["bend"])
+        if slow and not rotated and abs(float(ahead[size])) < FLAT:
+            tries, rotated = [np.append(ahead[:size], _rotated(plan, ahead[size:])), *tries][:TRIED], True
+        if bool(np.any(np.abs(place.raw(ahead[:size]) * place.scale)[1:] > ABSURD)):
             break
-    raise _no_end(plan, begun.start, now, before, names)
+    raise _no_end(plan, begun.start, tries[0], before, names)
+
+
+def _otherwise(
+    tries: list[FloatArray], values: list[float], before: FloatArray, step: FloatArray, last: float
+) -> tuple[list[FloatArray], FloatArray, float] | None:
+    """Tries, Newton's step and least deviance of the next round, where the first of this one is not gone on from."""
+    best = min(range(len(values)), key=values.__getitem__)
+    if must_halve(values[best], last) or (best > 0 and not must_halve(last, values[best])):
+        shares = SHARES if len(tries) == 1 else BACK
+        return [before + share * step for share in shares], shares[-1] * step, last
+    if must_halve(values[0], values[best]) and last - values[0] < ENOUGH * (last - values[best]):
+        far = tries[best] - before
+        return [tries[best], *(before + share * far for share in ON)], step, values[best]
+    return None
+
+
+def _asked(plan: Plan, begun: Begun, points: int, tries: list[FloatArray], more: tuple[Field, ...]) -> Round:
+    first, others = tries[0], tries[1:]
+    told: dict[str, Any] = {"step": "quadrature", "points": points, **begun.params}
+    told |= {"coefficients": first[: plan.model.size], "theta": first[plan.model.size :]}
+    told |= {"others": np.array(others)} if others else {}
+    return Round(layout(plan, *more, others=len(others)), told)
+
+
+def _tries(plan: Plan, now: FloatArray, step: FloatArray, bend: FloatArray) -> list[FloatArray]:
+    """A step and parts of it, and first, where the likelihood rises to both sides of an entry of L, steps off it."""
+    made = [now + step, *(now + share * step for share in SHARES)]
+    if saddles := _saddles(plan, now, bend):
+        made = [*(_nudged(now + step, now, saddles, size) for size in (NUDGE, NUDGE / 10.0)), *made]
+    return made[:TRIED]
+
+
+def _around(gradient: FloatArray, curvature: FloatArray) -> FloatArray:
+    """A step down where second derivatives are not positive: Newton's with their eigenvalues' sizes, of parameters at one scale."""
+    size = np.sqrt(np.abs(np.diag(curvature)))
+    size = np.where(size > 0.0, size, 1.0)
+    values, vectors = linear.eigen(curvature / size[:, None] / size[None])
+    turned = linear.congruence(vectors, np.diag(1.0 / np.maximum(np.abs(values), STEEP)))
+    return -linear.product(turned, gradient / size) / size
+
+
+def _nudged(ahead: FloatArray, now: FloatArray, at: list[int], size: float) -> FloatArray:
+    made = ahead.copy()
+    for k in at:
+        made[k] = math.copysign(size, now[k])
+    return made
 
 
 def _saddles(plan: Plan, here: FloatArray, bend: FloatArray) -> list[int]:

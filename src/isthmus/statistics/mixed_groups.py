@@ -143,11 +143,17 @@ def grid(found: Sums, params: Any) -> tuple[FloatArray, FloatArray]:
 
 
 def newton(found: Sums, params: Any) -> tuple[FloatArray, FloatArray]:
-    """(k,) and (k, P, P) at one theta, with all of the rest and derivatives in the round's `frame`."""
-    logs, grams = derivatives(found, np.asarray(params["theta"]), np.asarray(params["frame"]))
-    lift, (groups, q, _) = float(params["lift"]), found.root.shape
-    logs[0] -= groups * q * np.log(lift)
-    return logs, grams * lift
+    """(k,) and (k, P, P), with all of the rest: at the first theta with derivatives in the round's `frame`, then at others."""
+    first, *others = np.asarray(params["theta"])
+    lift, (groups, q, _) = np.asarray(params["lift"]), found.root.shape
+    logs, grams = derivatives(found, first, np.asarray(params["frame"]))
+    grams *= lift[0]
+    if others:
+        more = grid(found, {"theta": others, "lift": lift[1:]})
+        logs = np.append(logs, more[0])
+        grams = np.concatenate([grams, more[1] + found.within * lift[1:, None, None]])
+    logs[0] -= groups * q * np.log(lift[0])
+    return logs, grams
 
 
 def derivatives(found: Sums, theta: FloatArray, frame: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -20,6 +20,15 @@ from isthmus.statistics.mixed_modes import Case, Row
 from isthmus.summary import FloatArray
 
 
+def value(found: Case) -> float:
+    """Log-likelihood over this site's groups."""
+    return _value(*mixed_modes.modes(found))
+
+
+def _value(mode: FloatArray, curve: FloatArray, at: Row) -> float:
+    return float(at.likely.sum() - 0.5 * (mode**2).sum() - 0.5 * np.linalg.slogdet(curve)[1].sum())
+
+
 @dataclass(frozen=True, slots=True)
 class _Moved:
     """By each of P parameters: `modes` (P, q, G) of the groups, `own` and `moves` (P, n) of the rows."""
@@ -44,8 +53,7 @@ def summed(found: Case) -> tuple[dict[str, Any], FloatArray]:
         lean[first + j] = found.z[r] * across[c]
     score = moved.own @ at.gap - 0.5 * (moved.moves @ (at.third * reach) + 2.0 * lean @ at.weight)
     bend = _bend(found, (turned, inverse, reach, lean), at, moved, entries)
-    loglik = at.likely.sum() - 0.5 * (mode**2).sum() - 0.5 * np.linalg.slogdet(curve)[1].sum()
-    return {"loglik": loglik, "score": score, "bend": (bend + bend.T) / 2.0}, at.weight
+    return {"loglik": _value(mode, curve, at), "score": score, "bend": (bend + bend.T) / 2.0}, at.weight
 
 
 def _moved(found: Case, place: tuple[FloatArray, FloatArray, Row], turned: FloatArray, entries: list[Any]) -> _Moved:

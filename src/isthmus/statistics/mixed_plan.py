@@ -21,12 +21,19 @@ NEAR = 1e-5  # standard errors of theta: from here the sums follow from their de
 NEARER = 1e-8  # the same for second derivatives, which nothing carries on
 FEWEST = 5  # groups; a variance of fewer values tells next to nothing
 ALONE = 0.9  # of a slope column's fourth powers over its squares' square: one row has all there is of it
-MOST = (4, 30)  # rounds of steps: for an intercept alone, and beside random slopes
+MOST = (4, 24)  # rounds of steps: for an intercept alone, and beside random slopes
+TRIED = (1, 5)  # values of theta in each, of which the first has derivatives
 NODES, FINER = 20, 11  # values of theta in a first and a second grid round, for an intercept alone
-SCALES = (0.05, 0.15, 0.5, 1.5, 5.0, 20.0, 150.0, 3000.0)  # beside random slopes: roots of each variance
-ABOUT = (0.5, 1.0, 2.0)  # of the best of them, in a second round
-MANY = 2  # random columns; with more of them the grids are coarser
-SHARES = (-1.0, -0.98, -0.75, 0.0, 0.75, 0.98, 1.0)  # correlations, there
+Grid = tuple[tuple[float, ...], tuple[float, ...]]
+GRIDS: dict[
+    int, tuple[Grid, Grid]
+] = {  # beside slopes, by random columns: roots of each variance and correlations, then factors of the best roots
+    2: (
+        ((0.05, 0.2, 0.8, 3.0, 15.0, 120.0, 3000.0), (0.0, -1.0, 1.0)),
+        ((0.45, 1.0, 2.2), (-1.0, -0.9998, -0.98, -0.75, 0.0, 0.75, 0.98, 0.9998, 1.0)),
+    ),
+    3: (((0.15, 1.5, 20.0, 3000.0), (0.0,)), ((0.5, 2.0), (-1.0, -0.98, -0.75, 0.0, 0.75, 0.98, 1.0))),
+}
 Pooled = Generator[Round, Summary, Any]
 
 
@@ -61,14 +68,14 @@ class Plan:
         return NEARER if self.satterthwaite else NEAR
 
     @property
-    def scales(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Roots of each variance in a first grid round, and factors of the best in a second, beside random slopes."""
-        return (SCALES, ABOUT) if self.random <= MANY else (SCALES[1::2], ABOUT[::2])
+    def most(self) -> int:
+        """Rounds of steps."""
+        return MOST[self.random > 1]
 
     @property
-    def most(self) -> int:
-        """Newton rounds."""
-        return MOST[self.random > 1]
+    def tried(self) -> int:
+        """Values of theta in such a round."""
+        return TRIED[self.random > 1]
 
     @property
     def kept(self) -> int:
@@ -79,9 +86,11 @@ class Plan:
     def numbers(self) -> int:
         """Most numbers that leave about the groups."""
         width = self.model.size + 1
-        first, second = (len(scales) ** self.random for scales in self.scales)
-        grids = first + second * len(SHARES) if self.slopes else NODES + FINER
-        return (1 + grids + self.most * self.kept) * (width * (width + 1) // 2 + 1) + 2 * len(self.slopes)
+        grids = NODES + FINER
+        if self.slopes:
+            grids = sum(len(roots) ** self.random * len(shares) for roots, shares in GRIDS[self.random])
+        steps = self.most * (self.kept + self.tried - 1)
+        return (1 + grids + steps) * (width * (width + 1) // 2 + 1) + 2 * len(self.slopes)
 
 
 def sums_layout(plan: Plan, count: int, *more: Field) -> Layout:

@@ -11,7 +11,7 @@ Reference: Pinheiro & Bates (1995), J Comput Graph Stat 4:12; Bates et al., lme4
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ ROOT = math.sqrt(2.0)
 
 
 def summarise(base: str, rows: Rows, points: int, asked: Round) -> Answer:
-    """This site's log-likelihood, its slopes and second derivatives by (coefficients, theta), at one value of them."""
+    """This site's log-likelihood, its slopes and second derivatives by (coefficients, theta) at one value of them, and `tried`, itself at others."""
     wanted = [f.name for f in asked.layout.fields]
     if not rows.y.size:
         return Answer(filled(asked.layout, {f.name: np.zeros(f.shape) for f in asked.layout.fields}))
@@ -37,6 +37,11 @@ def summarise(base: str, rows: Rows, points: int, asked: Round) -> Answer:
     powers = case.z[1:] ** 2
     values["powers"] = np.array([powers.sum(axis=1), (powers**2).sum(axis=1)])
     size = len(values["score"])
+    at, others = len(np.asarray(asked.params["coefficients"])), list[Case]()
+    for one in np.asarray(asked.params.get("others", np.zeros((0, 0)))):
+        there = {**asked.params, "coefficients": one[:at], "theta": one[at:]}
+        others.append(mixed_modes.case(base, rows, replace(asked, params=there)))
+    values["tried"] = np.array([mixed_laplace.value(one) if points == 1 else _value(one, points) for one in others])
     return Answer(filled(asked.layout, {name: values[name] for name in wanted}), weights_of(weight, size))
 
 
@@ -75,6 +80,24 @@ def _summed(case: Case, points: int) -> tuple[dict[str, Any], FloatArray]:
     return {"loglik": at.loglik, "score": score.sum(axis=1), "bend": (bend + bend.T) / 2.0}, middle.row.weight
 
 
+def _value(case: Case, points: int) -> float:
+    """The log-likelihood alone."""
+    nodes, shares = np.polynomial.hermite.hermgauss(points)
+    mode, curve, _ = mixed_modes.modes(case)
+    spread = curve[:, 0, 0] ** -0.5
+    u = mode[0] + ROOT * nodes[:, None] * spread
+    rows = mixed_modes.row(case.base, case.y, case.eta + float(case.factor[0, 0]) * u[:, case.group])
+    return _integrated(case.added(rows.likely) - u * u / 2.0 + (np.log(shares) + nodes**2)[:, None], spread)[0]
+
+
+def _integrated(logs: FloatArray, spread: FloatArray) -> tuple[float, FloatArray]:
+    """Log of the integrals, summed over groups, and each point's chance (K, G)."""
+    top = logs.max(axis=0)
+    part = np.exp(logs - top)
+    whole = part.sum(axis=0)
+    return float((top + np.log(whole) + np.log(spread / math.sqrt(math.pi))).sum()), part / whole
+
+
 def _middle(case: Case) -> _Middle:
     theta = float(case.factor[0, 0])
     mode, curve, row = mixed_modes.modes(case)
@@ -96,10 +119,7 @@ def _nodes(case: Case, middle: _Middle, nodes: FloatArray, shares: FloatArray) -
     du = middle.du[None] - 0.5 * ROOT * nodes[:, None, None] * (spread / middle.c * middle.dc)[None]  # (K, P, G)
     rows = mixed_modes.row(case.base, case.y, case.eta + theta * u[:, case.group])
     logs = case.added(rows.likely) - u * u / 2.0 + (shares + nodes**2)[:, None]
-    top = logs.max(axis=0)
-    part = np.exp(logs - top)
-    chance = part / part.sum(axis=0)
-    loglik = float((top + np.log(part.sum(axis=0)) + np.log(spread / math.sqrt(math.pi))).sum())
+    loglik, chance = _integrated(logs, spread)
     gaps, weights = case.added(rows.gap), case.added(rows.weight)  # (K, G)
     turn = theta * du
     turn[:, last] += u

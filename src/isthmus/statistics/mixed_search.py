@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from functools import partial
 from itertools import product
-from typing import Any
 
 import numpy as np
 
-from isthmus.statistics import linear, mixed_profile, mixed_start, mixed_steps
+from isthmus.statistics import linear, mixed_asked, mixed_profile, mixed_start, mixed_steps
 from isthmus.statistics.contract import Round
 from isthmus.statistics.mixed_asked import Asked
 from isthmus.statistics.mixed_plan import (
     FINER,
+    GRIDS,
     NODES,
-    SHARES,
     Begun,
     Plan,
     Pooled,
@@ -64,12 +63,15 @@ def _curve(plan: Plan, begun: Begun, place: FloatArray, over: Range, known: Curv
 
 
 def _crossed(plan: Plan, begun: Begun, place: FloatArray) -> Pooled:
-    """The best of two grids: of standard deviations, then of those and correlations about the best."""
-    scales, about = plan.scales
-    first = [np.diag(one) for one in product(scales, repeat=plan.random)]
+    """The best of two grids of standard deviations and correlations, the second about the best of the first."""
+    (roots, signs), (about, shares) = GRIDS[plan.random]
+    first = [
+        mixed_steps.correlated(np.array(one), share) for one in product(roots, repeat=plan.random) for share in signs
+    ]
     best, within = yield from _best(plan, begun, place, first, None)
-    spreads = [np.diag(best) * np.array(one) for one in product(about, repeat=plan.random)]
-    second = [mixed_steps.correlated(spread, share) for spread in spreads for share in SHARES]
+    sizes = np.sqrt(linear.total(best**2))
+    spreads = [sizes * np.array(one) for one in product(about, repeat=plan.random)]
+    second = [mixed_steps.correlated(spread, share) for spread in spreads for share in shares]
     best, _ = yield from _best(plan, begun, place, second, within)
     return best, 2
 
@@ -96,10 +98,9 @@ def _deviance(plan: Plan, begun: Begun, logs: FloatArray, grams: FloatArray) -> 
 
 def _tried(plan: Plan, begun: Begun, each: list[Asked], within: FloatArray | None) -> Pooled:
     """One round: `logs` and `grams` as sites send them, and what is inside groups, which is asked once."""
-    theta, lift = np.array([one.theta for one in each]), np.array([one.lift for one in each])
     width = plan.model.size + 1
     first = (Field(name="within", shape=(width, width), kind="gram"), *slope_fields(plan)) if within is None else ()
-    told: dict[str, Any] = {"step": "grid", "theta": theta, "lift": lift, **begun.params}
+    told = {"step": "grid", **mixed_asked.params(each), **begun.params}
     pooled = yield Round(sums_layout(plan, len(each), *first), told)
     if within is None:
         check_slopes(plan, pooled)

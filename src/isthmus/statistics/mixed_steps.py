@@ -50,14 +50,26 @@ def by_factor(known: Known) -> tuple[FloatArray, FloatArray]:
     factor = known.factor
     units, inner = _lower_units(len(factor)), linear.forward(root(factor), np.eye(len(factor)))
     first = [entries(linear.congruence(inner, _symmetric(linear.product(unit, factor.T)))) for unit in units]
-    m = len(units)
-    whole = np.zeros((len(known.logs), len(known.logs)))
-    whole[0, 0], whole[1 : m + 1, 1 : m + 1] = 1.0, np.array(first)
+    whole, m = _chained(first, len(known.logs)), len(units)
     for at, (i, j) in enumerate(_pairs(m), start=m + 1):
         bent = linear.congruence(inner, _symmetric(linear.product(units[i], units[j].T)))
         whole[at, 1 : m + 1] = entries(bent)
-        whole[at, m + 1 :] = _folded(first[i][:, None] * first[j][None])
     return _mixed(whole, known.logs, known.grams)
+
+
+def reframed(known: Known, inner: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Values, and derivatives by the entries of S where S of `known` is `inner` S `inner`'."""
+    first = [entries(linear.congruence(inner, unit)) for unit in _symmetric_units(len(inner))]
+    return _mixed(_chained(first, len(known.logs)), known.logs, known.grams)
+
+
+def _chained(first: list[FloatArray], size: int) -> FloatArray:
+    """Weights (size, size) of values and derivatives by the entries of S in those by others, of which `first` are its slopes."""
+    made, m = np.zeros((size, size)), len(first)
+    made[0, 0], made[1 : m + 1, 1 : m + 1] = 1.0, np.array(first)
+    for at, (i, j) in enumerate(_pairs(m), start=m + 1):
+        made[at, m + 1 :] = _folded(first[i][:, None] * first[j][None])
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +129,10 @@ def model(known: Known, found: Profile, groups: int, hold: float) -> Model:
     return Model(known.factor, turned, barrier * ones - slope, bend, barrier)
 
 
-def onward(made: Model) -> tuple[FloatArray, float]:
-    """L where the model is least, and by how much it is less there."""
-    begun = made.at(made.factor)[0]
+def onward(made: Model) -> FloatArray:
+    """L where the model is least."""
     found = [_descended(made, one) for one in _starts(made.factor)]
-    value, factor = min(found, key=lambda one: one[0])
-    return factor, begun - value
+    return min(found, key=lambda one: one[0])[1]
 
 
 def _starts(factor: FloatArray) -> list[FloatArray]:
