@@ -60,7 +60,7 @@ def test_a_custodian_reads_the_case_and_approves(made: Alliance) -> None:
         "where age >= 18",
         "death: glm",
         "hub (GB) to boston (US, ",
-        "): pooled sums and results; flow sums-and-results, not_restricted",
+        "): pooled sums and results; flow sums-and-results-abroad, idta",
         "Risk: low. 3 of 3 sites",
         "every rule that applies passes",
         "at least 3 legal entities",

@@ -149,7 +149,7 @@ def test_the_hubs_register_holds_what_went_to_each_site_and_to_the_researcher(
     assert set(ways) == {
         ("leeds", "GB", "sums-and-results", "not_restricted"),
         ("oxford", "GB", "sums-and-results", "not_restricted"),
-        ("boston", "US", "sums-and-results", "not_restricted"),
+        ("boston", "US", "sums-and-results-abroad", "idta"),
     }
     assert all(day["study"] == last["study"] for day in told["days"])
     (given,) = [row for row in told["rows"] if row["message"] == "result"]

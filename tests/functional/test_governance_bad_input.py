@@ -47,7 +47,12 @@ def told(error: IsthmusError, rule: str) -> None:
 
 
 def recorded(made: Alliance, site: str = "leeds") -> list[Mapping[str, Any]]:
-    return [e.facts for e in entries(made, site) if e.event in {"refusal", "decision"} and e.facts.get("code")]
+    """Entries of what was refused; each says which rule, and where it stands."""
+    found = [e.facts for e in entries(made, site) if e.event in {"refusal", "decision"} and e.facts.get("code")]
+    for facts in found:
+        if facts["rule"] in RULES:
+            assert facts["citation"] == RULES[facts["rule"]].citation
+    return found
 
 
 # ---- an agreement that is not what every party signed
@@ -145,7 +150,7 @@ def refused_at_start(made: Alliance, code: str, rule: str) -> None:
     assert caught.value.code == code
     told(caught.value, rule)
     (entry,) = recorded(made)
-    assert entry == {"what": "agreement", "code": code, "rule": rule}
+    assert entry == {"what": "agreement", "code": code, "rule": rule, "citation": RULES[rule].citation}
 
 
 def test_a_site_whose_key_is_not_in_the_roster(tmp_path: Path) -> None:
@@ -253,7 +258,7 @@ def test_a_clock_that_disagrees_keeps_a_site_out_and_its_ledger_says_so(fleet: F
     for name in NODES:
         begin(fleet, made, name)
         fleet.await_event(name, "port" if name == "hub" else "started" if name == "leeds" else "joined")
-    clocks = {"by": "hub", "code": "E-CLOCK", "rule": "US-FDA-01"}
+    clocks = {"by": "hub", "code": "E-CLOCK", "rule": "US-FDA-01", "citation": RULES["US-FDA-01"].citation}
     until(lambda: clocks in [e.facts for e in entries(made, "leeds")])
     ada = connect(made.config("ada"), os.environ, now)
     run = ada.submit(study(), 1, now())
@@ -274,7 +279,7 @@ def test_a_second_hub_with_copied_keys_is_not_believed(fleet: Fleet, tmp_path: P
     assert last["state"] != "concluded", logs(tmp_path)
     assert last["error"]["code"] in {"E-LEDGER", "E-ROLLBACK"}
     assert RULES["US-FDA-01"].citation in last["error"]["hint"]
-    accused = [e.facts for site in SITES for e in entries(made, site) if e.event == "refusal"]
+    accused = [facts for site in SITES for facts in recorded(made, site) if "verdict" not in facts]
     assert {"E-LEDGER", "E-ROLLBACK"} & {facts["code"] for facts in accused}
     for site in SITES:
         released = [e for e in entries(made, site) if e.event == "release"]
@@ -329,7 +334,8 @@ def test_rows_with_an_identifier_are_not_served_and_only_the_site_knows_why(tmp_
     assert "943" not in str(caught.value)
     assert len(entries(made, "boston")) == before  # the head of this one is shown to others
     (entry,) = entries(made, "boston", "site/boston/private")
-    assert entry.facts == {"what": "rows", "code": "E-IDENTIFIERS", "rule": "US-HIP-02"}
+    citation = RULES["US-HIP-02"].citation
+    assert entry.facts == {"what": "rows", "code": "E-IDENTIFIERS", "rule": "US-HIP-02", "citation": citation}
 
 
 # ---- an agreement that does not say which rules decide

@@ -65,7 +65,10 @@ def taken(made: Alliance) -> Any:
 
 
 def test_an_agreement_that_the_rules_stop_is_not_taken_and_the_ledger_says_why(changed: Any) -> None:
-    made = changed("duties", lambda d: replace(d, flows=tuple(replace(f, personal=True) for f in d.flows)))
+    made = changed(
+        "duties",
+        lambda d: replace(d, flows=tuple(replace(f, personal=True, mechanism="not_restricted") for f in d.flows)),
+    )
     with pytest.raises(RuleRefused) as caught:
         taken(made)
     assert (caught.value.code, caught.value.where) == ("E-RULE", "XB-01")

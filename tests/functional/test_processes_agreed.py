@@ -56,7 +56,7 @@ CODEBOOK = {
     "name": "trial",
     "person": "pid",
     "variables": {
-        "age": {"type": "number", "range": [0, 120]},
+        "age": {"type": "number", "range": [0, 90]},
         "arm": {"type": "category", "levels": ["A", "B"]},
         "died": {"type": "integer", "range": [0, 1]},
     },

@@ -271,6 +271,7 @@ def test_a_return_says_why_and_an_amended_study_starts_anew(fleet: Fleet, tmp_pa
         ("ada", "amended study", "E-AMENDS"),
         ("keeper-boston", "approval", "E-STATE"),
     ]
+    assert all(f["rule"] == "GOV-04" and "SATRE 2.1.03" in f["citation"] for f in refused)
     for site in SITES:
         said = [e.facts for e in entries(made, site) if e.event == "approval" and e.facts["run"] == run]
         assert said[-1]["verdict"] == "returned"

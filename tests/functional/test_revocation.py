@@ -27,6 +27,7 @@ from isthmus.federation.site import SiteNode
 from isthmus.federation.store import open_store
 from isthmus.governance.agreement import Agreement, agreement_digest
 from isthmus.governance.revocation import PAYLOAD_TYPE, read_revocation
+from isthmus.governance.rulepack import own_pack
 from isthmus.governance.signing import read_signed, sign_agreement, unsigned
 from isthmus.ledger.entries import Entry, decode_entry
 from isthmus.model.canonical import plain
@@ -159,7 +160,8 @@ def test_a_forged_file_stops_nothing_and_is_written_down(fleet: Fleet, tmp_path:
         fleet.stop(name)
         assert "revocation" not in [e.event for e in entries(made, name)]
     (entry,) = [e for e in entries(made, "leeds") if e.event == "refusal"]
-    assert entry.facts == {"by": "a file", "what": "revocation", "code": "E-SIGNER"}
+    told = {"by": "a file", "what": "revocation", "code": "E-SIGNER", "rule": "GOV-04"}
+    assert entry.facts == told | {"citation": next(r.citation for r in own_pack().rules if r.id == "GOV-04")}
 
 
 def taken(made: Alliance, site: str) -> Any:

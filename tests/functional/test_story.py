@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from isthmus.federation.store import open_store
+from isthmus.ledger.entries import decode_entry
+
 TOOL = Path(__file__).parents[2] / "tools" / "story.py"
 
 
@@ -38,6 +41,28 @@ def test_from_the_agreement_to_the_evidence(tmp_path: Path) -> None:
             here = told[heading].find(line)
             assert here > at, (heading, line, told[heading])
             at = here
+    for site in ("leeds", "boston"):  # the law of both countries has something to say, and is kept
+        passed = {gate: set(rules["pass"]) for gate, rules in decided(tmp_path / "story", site).items()}
+        assert passed["agreement"] >= SPEAK["agreement"]
+        assert passed["run"] >= SPEAK["run"]
+
+
+SPEAK = {
+    "agreement": {"UK-LAW-01", "UK-LAW-02", "UK-LAW-03", "UK-LAW-06", "UK-LAW-10", "UK-NHS-01", "UK-NHS-07"}
+    | {"XB-01", "XB-06", "XB-09", "XB-11", "US-HIP-01", "US-DSP-03"},
+    "run": {"UK-NHS-02", "UK-NHS-03", "UK-NHS-04", "XB-10", "US-HIP-02", "US-HIP-03", "US-CR-01", "US-DSP-01"},
+}
+
+
+def decided(folder: Path, site: str) -> dict[str, Any]:
+    """Gate -> rules by verdict, of the last decision of each in a site's ledger; none fails, and nothing is unknown."""
+    store = open_store(folder / site / "state" / f"{site}.db")
+    leaves = store.leaves(f"site/{site}")
+    found = [decode_entry(leaf).facts for leaf in leaves.read(0, leaves.size())]
+    store.close()
+    made = {facts["gate"]: facts["rules"] for facts in found if "rules" in facts}
+    assert all(set(rules) <= {"pass", "n/a"} for rules in made.values())
+    return made
 
 
 LEDGERS = {

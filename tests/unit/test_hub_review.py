@@ -17,13 +17,15 @@ from reviewed_alliance import AGREEMENT, KEEPER, asked, case, envelope, person, 
 from isthmus.federation.hub_cases import APPROVAL, OPEN, SEEN, VOTE
 from isthmus.federation.hub_review import HubReview
 from isthmus.federation.hub_runs import new_row
+from isthmus.federation.node import Ledger
 from isthmus.federation.parties import parties_of
 from isthmus.federation.request import charter_of
 from isthmus.federation.store import open_store
 from isthmus.governance.agreement import Agreement, agreement_digest
 from isthmus.governance.approval import make_approval, sign_approval
+from isthmus.governance.citations import grounded
+from isthmus.governance.rulepack import own_pack
 from isthmus.ledger.bundle import SCHEMA, release_statement
-from isthmus.ledger.log import Log, MemoryStore
 from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import IsthmusError, Refused, Untrusted
 
@@ -41,8 +43,7 @@ class Hub:
 
     def __init__(self, folder: Path) -> None:
         self.store, self.started, self.told = open_store(folder / "state.db"), list[str](), list[str]()
-        log = Log(MemoryStore(), "hub", lambda: NOW)
-        self.ledger = SimpleNamespace(log=log, append=log.append)
+        self.ledger = Ledger(self.store, "hub", lambda: NOW)
         self.worker = SimpleNamespace(run=self.later)
         self.means: Any = SimpleNamespace(
             store=self.store, identity=SimpleNamespace(name="hub", key=key_of("hub")), clock=lambda: NOW
@@ -124,7 +125,7 @@ def test_what_waits_ends_with_its_version_of_the_agreement(tmp_path: Path) -> No
     hub.desk.desk.agreement = "sha256:of version 2"
     asyncio.run(made.resume())
     assert (hub.store.run(run).state, hub.told) == ("refused", ["refused"])  # type: ignore[union-attr]
-    assert hub.ledger.log.entry(0).facts == {"run": run, "code": "E-AGREEMENT-VERSION"}
+    assert hub.ledger.log.entry(0).facts == grounded({"run": run, "code": "E-AGREEMENT-VERSION"})
 
 
 def test_a_site_that_can_make_nothing_of_an_end_is_not_told_again(tmp_path: Path) -> None:
@@ -184,20 +185,25 @@ def test_a_result_is_released_by_as_many_sites_as_sign_one(tmp_path: Path) -> No
 
 
 def test_a_decision_that_is_refused_is_told_and_written_down_with_its_rule(tmp_path: Path) -> None:
-    """A second vote, and a time before the study."""
+    """A second vote, a time before the study, a vote on what was changed since, and one of who asked."""
     hub, made, _, votes = in_egress(tmp_path)
-    checker: Any = SimpleNamespace(name="cora", roles=("output_checker",))
     old = approval_at("cora", digest(RESULT), "2001-01-01T00:00:00+00:00")
-    for vote, code, rule, citation in (
-        (votes[1], "E-DECIDED", "OUT-13", "SATRE 3.3.05"),
-        (old, "E-CLOCK", "US-FDA-01", "21 CFR 11.10(e)"),
+    changed = envelope("cora", case(REQUEST, digest("another result")), "accept", "result")
+    own = envelope("dr ada", case(REQUEST, digest(RESULT)), "accept", "result")
+    for who, vote, code, rule in (
+        ("cora", votes[1], "E-DECIDED", "OUT-13"),
+        ("cora", old, "E-CLOCK", "US-FDA-01"),
+        ("cora", changed, "E-APPROVAL", "GOV-04"),
+        ("dr ada", own, "E-ROLE", "GOV-02"),
     ):
+        checker: Any = SimpleNamespace(name=who, roles=("output_checker",))
         with pytest.raises(IsthmusError) as caught:
             asyncio.run(made.decided(checker, vote))
         assert caught.value.code == code
+        citation = next(r.citation for r in own_pack().rules if r.id == rule)
         assert f"rule {rule}: {citation}" in caught.value.hint
         said = hub.ledger.log.entry(hub.ledger.log.head().size - 1).facts
-        assert said == {"by": "cora", "what": "approval", "code": code, "rule": rule}
+        assert said == {"by": who, "what": "approval", "code": code, "rule": rule, "citation": citation}
 
 
 def approval_at(who: str, result: str, time: str) -> dict[str, Any]:
@@ -242,6 +248,6 @@ def test_sites_that_find_no_votes_stop_a_release_that_cannot_come_any_more(tmp_p
     assert hub.store.run(run).state == "refused"  # type: ignore[union-attr]
     said = [hub.ledger.log.entry(at).facts for at in range(hub.ledger.log.head().size)]
     assert said == [
-        {"by": "oslo", "what": "release", "code": "E-NOT-CHECKED", "about": run},
-        {"run": run, "code": "E-NOT-CHECKED"},
+        grounded({"by": "oslo", "what": "release", "code": "E-NOT-CHECKED", "about": run}),
+        grounded({"run": run, "code": "E-NOT-CHECKED"}),
     ]

@@ -13,6 +13,7 @@ from isthmus.data.source import Source
 from isthmus.federation.holdings import Holdings
 from isthmus.federation.node import Ledger
 from isthmus.governance.agreement import Agreement
+from isthmus.governance.citations import grounded
 from isthmus.governance.duties import Custody
 from isthmus.governance.identifiers import Scan, scan
 from isthmus.governance.rulepack import own_pack
@@ -47,7 +48,7 @@ class Rows:
                 if book is not None and source is not None:
                     self._look(dataset, source, book)
             except Refused as refused:
-                private.append("refusal", {"what": "rows", "code": refused.code, "rule": refused.where})
+                private.append("refusal", grounded({"what": "rows", "code": refused.code, "rule": refused.where}))
                 raise
             except (Invalid, Unavailable):
                 continue

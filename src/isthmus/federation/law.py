@@ -71,7 +71,7 @@ class Law:
         judged = self.agreement.judged()
         refused = _refusal(decision, judged)
         entry = {"agreement": agreement_digest(self.agreement), "verdict": "declined" if refused else "admitted"}
-        entry |= self._told(decision, facts)
+        entry |= self._told(decision, facts) | _why(refused)
         said = canonical(entry).decode()
         if store.fact(DECIDED) != said:
             ledger.append("decision", entry)
@@ -93,7 +93,7 @@ class Law:
         decision, judged = decide(self.pack, "operations", facts, self.cache), self.agreement.judged()
         refused = _refusal(decision, judged)
         entry = {"agreement": agreement_digest(self.agreement), "verdict": "stopped" if refused else "allowed"}
-        return entry | self._told(decision, facts), refused
+        return entry | self._told(decision, facts) | _why(refused), refused
 
     def _known(self, codebooks: Mapping[str, Codebook] | None = None) -> Known:
         return Known(parties=self.parties, codebooks=codebooks, revoked=self.revocations.standing)
@@ -258,6 +258,12 @@ def law_of(config: Config, agreement: Agreement, revocations: Revocations, reach
         hint = "use the version of Isthmus, and the rule_pack, that the agreement was signed with; or agree anew"
         raise Untrusted("E-PACK", "the agreement names another rule pack than this site has", hint)
     return Law(pack, agreement, config.site().name, frozenset(p.party for p in agreement.parties), revocations, reach)
+
+
+def _why(refused: RuleRefused | None) -> dict[str, Any]:
+    if refused is None:
+        return {}
+    return {"code": refused.code, "rule": refused.record["rule"], "citation": refused.record["citation"]}
 
 
 def _refusal(decision: Decision, judged: dict[str, str]) -> RuleRefused | None:

@@ -20,6 +20,7 @@ from isthmus.federation.link import BEAT
 from isthmus.federation.messages import FilePayload, Message
 from isthmus.federation.spool import Spool
 from isthmus.federation.store import Store
+from isthmus.governance.citations import grounded
 from isthmus.ledger.log import Log
 from isthmus.model.errors import Unavailable
 
@@ -92,10 +93,17 @@ class Ledger:
 
     def __init__(self, store: Store, origin: str, clock: Clock) -> None:
         self.log = Log(store.leaves(origin), origin, clock)
+        self.private = origin.endswith("/private")
         self._lock = threading.Lock()
 
     def append(self, event: str, facts: Mapping[str, Any]) -> int:
-        """Record an event; its index. Unavailable (E-DISK) when it cannot be kept."""
+        """Record an event; its index. Unavailable (E-DISK) when it cannot be kept.
+
+        What is refused is recorded with the rule behind it and its citation. Not so in a site's private ledger, whose entries are
+        written in the middle of a vote: a look-up would take time that could tell of it.
+        """
+        if event in {"refusal", "decision"} and "code" in facts and not self.private:
+            facts = grounded(facts)
         with self._lock:
             return self.log.append(event, facts)
 

@@ -7,6 +7,7 @@ checks is a rule of the pack too; a rule that was evaluated names itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from isthmus.governance.rulepack import own_pack
 from isthmus.governance.verdicts import RuleRefused
@@ -19,18 +20,30 @@ BEHIND: Mapping[str, str] = {
     **dict.fromkeys(("E-SELF", "E-ROLE"), "GOV-02"),
     "E-TRAINING": "GOV-03",
     **dict.fromkeys(("E-UNSIGNED", "E-SIGNER", "E-KIND", "E-APPROVAL", "E-NOT-APPROVED", "E-STANDING"), "GOV-04"),
+    **dict.fromkeys(("E-STATE", "E-AMENDS"), "GOV-04"),
     **dict.fromkeys(("E-EXPIRED", "E-NOT-YET", "E-REVOKED"), "DUO-07"),
     **dict.fromkeys(("E-CODEBOOK", "E-VARIABLE", "E-PERSON"), "US-HIP-08"),
     **dict.fromkeys(("E-LEDGER", "E-ROLLBACK", "E-CLOCK"), "US-FDA-01"),
     **dict.fromkeys(("E-MIN-SITES", "E-ROSTER"), "OUT-07"),
     **dict.fromkeys(("E-ONE-PER-COUNTRY", "E-DECIDED", "E-NOT-CHECKED"), "OUT-13"),
-    "E-RELEASE": "OUT-01",
+    **dict.fromkeys(("E-DATASET", "E-MODE", "E-REQUEST"), "GOV-04"),
+    **dict.fromkeys(("E-RELEASE", "E-SITE-RESULTS"), "OUT-01"),
+    "E-RULES-FLOOR": "OUT-02",
+    "E-FLOW": "XB-10",
+    "E-IDENTIFIERS": "US-HIP-02",
 }
 
 
 def rule_behind(error: IsthmusError) -> str:
     """The id of the rule that an error stands for; "" where none does."""
     return error.where if error.code in EVALUATED else BEHIND.get(error.code, "")
+
+
+def grounded(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A ledger entry of a refusal (it has a `code`) with the rule behind it and its citation, where there is one."""
+    rule = str(facts.get("rule") or BEHIND.get(str(facts.get("code")), ""))
+    known = {} if "citation" in facts or not rule else {r.id: r.citation for r in own_pack().rules if r.id == rule}
+    return {**facts, **({"rule": rule} if rule else {}), **({"citation": known[rule]} if known else {})}
 
 
 def cited(error: IsthmusError) -> IsthmusError:

@@ -57,7 +57,7 @@ class RuleRefused(Refused):
 
     def __init__(self, code: str, verdict: Verdict, hint: str, record: Mapping[str, Any]) -> None:
         super().__init__(code, _sentence(verdict), hint, verdict.rule.id)
-        self.record = record
+        self.record = {**record, "rule": verdict.rule.id, "citation": verdict.rule.citation}
 
 
 @record

@@ -106,7 +106,7 @@ def _decision(facts: Mapping[str, Any]) -> str:
     about = f"run {short(facts['run'])}" if "run" in facts else f"agreement {short(facts.get('agreement', ''))}"
     rules = facts.get("rules", {})
     stopped = [rule for verdict in ("fail", "unknown") for rule in rules.get(verdict, ())]
-    why = f" ({facts['code']})" if "code" in facts else ""
+    why = f" ({facts['code']}{_law(facts)})" if "code" in facts else ""
     judged = "".join(f"; {rule} judged by {said}" for rule, said in facts.get("judged", {}).items())
     kept = f"; rules not kept: {' '.join(stopped)}" if stopped else ""
     return f"{about}: {facts.get('verdict', 'decided')}{why}{kept}{judged}"
@@ -171,18 +171,24 @@ def _release(facts: Mapping[str, Any]) -> str:
 
 
 def _refusal(facts: Mapping[str, Any]) -> str:
+    code = f"{facts.get('code')}{_law(facts)}"
     if "what" in facts:
         what = str(facts["what"])
-        rule = f", rule {facts['rule']}" if facts.get("rule") else ""
         said = f"{'an' if what[:1] in 'aeiou' else 'a'} {what} from {facts.get('by', 'a file here')}"
-        return f"{said} was not taken: {facts.get('code')}{rule}"
+        return f"{said} was not taken: {code}"
     if facts.get("by") == "hub":
-        return f"the stream with the hub was ended: {facts.get('code')}"
+        return f"the stream with the hub was ended: {code}"
     if "by" in facts:
-        return f"a request of {facts['by']} was not admitted: {facts.get('code')}"
+        return f"a request of {facts['by']} was not admitted: {code}"
     asked = f", question {facts['question']}" if "question" in facts else ""
-    rest = _rest({name: value for name, value in facts.items() if name not in {"run", "question", "code"}})
-    return f"run {short(facts.get('run'))}{asked}: stopped, {facts.get('code')}{f' ({rest})' if rest else ''}"
+    told = {"run", "question", "code", "rule", "citation"}
+    rest = _rest({name: value for name, value in facts.items() if name not in told})
+    return f"run {short(facts.get('run'))}{asked}: stopped, {code}{f' ({rest})' if rest else ''}"
+
+
+def _law(facts: Mapping[str, Any]) -> str:
+    citation = f" ({facts['citation']})" if facts.get("citation") else ""
+    return f", rule {facts['rule']}{citation}" if facts.get("rule") else ""
 
 
 def _rest(facts: Mapping[str, Any]) -> str:
