@@ -222,7 +222,7 @@ def test_the_way_of_a_study_is_shown_before_it_runs(audited: tuple[Alliance, dic
     told = json.loads(cli(made, "ada", *words, "--json").stdout)["route"]
     assert {(leg["from_country"], leg["to_country"], leg["flow"]) for leg in told} >= {
         ("US", "GB", "sums-to-hub"),
-        ("GB", "US", "sums-and-results"),
+        ("GB", "US", "sums-and-results-abroad"),
     }
     shown = cli(made, "ada", *words).stdout
     assert "The way of its numbers" in shown
