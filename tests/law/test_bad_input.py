@@ -98,6 +98,11 @@ TROUBLES: dict[str, Callable[[Rows], Rows]] = {
         stage=lambda r: np.where(r["age"] < 58, "I", np.where(r["age"] < 68, "II", "III")).astype(object)
     ),
     "separation in an arm": put(died=lambda r: np.where(r["treat"] > 0, (r["age"] > 63).astype(float), r["died"])),
+    "a monotone hazard": put(
+        time=lambda r: 200.0 - r["age"],
+        entry=lambda r: np.zeros(ROWS),
+        event=lambda r: (r["age"] > 63).astype(float),
+    ),
     "a level of one arm": put(
         stage=lambda r: np.where((r["arm"] == "treated") & (r["stage"] == "III"), "I", r["stage"]).astype(object)
     ),
@@ -255,6 +260,15 @@ LEVELS: dict[str, dict[str, Any]] = {
 AUGMENTED = {
     "effect": {"treatment": "treat", "outcome": "died", "adjust": "age", "method": "aipw", "family": "binomial"}
 }
+OWN = {
+    "effect": {
+        "treatment": "treat",
+        "outcome": "died",
+        "adjust": "age + stage",
+        "method": "iptw",
+        "propensity": "site",
+    }
+}
 CONTROLS = {
     "effect": {
         "treatment": "treat",
@@ -286,6 +300,8 @@ ERRORS: list[tuple[str, dict[str, Any], str, str]] = [
     ("separation of levels", LEVELS["ordinal"], "E-SEPARATED", "outcome 'stage' is separated by 'age': its"),
     ("separation in an arm", AUGMENTED, "E-SEPARATED", "the outcome model where 'treat' is 1: outcome 'died' is"),
     ("treated by age", AUGMENTED, "E-SEPARATED", "the propensity model: outcome 'treat' is separated by 'age'"),
+    ("treated by age", OWN, "E-SEPARATED", "'treat' is told apart by 'age' at a site"),
+    ("a monotone hazard", COX, "E-SEPARATED", "event 'event' is separated by 'age': its"),
     ("no event in a group", COX, "E-SEPARATED", "event 'event' is separated by 'arm[treated]': its"),
     ("every cause censored", SUBHAZARD, "E-NO-EVENTS", "no row has the event 'cause = relapse'"),
     ("an offset or weight of 1e40", COUNTS, "E-OFFSET", "'exposure'"),
@@ -331,7 +347,11 @@ def test_sums_beyond_the_masks_name_what_was_read() -> None:
     assert "'pressure'" in answer["error"]["message"]
 
 
-@pytest.mark.parametrize("analysis", [LOGISTIC, COX, {"table_one": {"variables": ["age"], "by": "arm"}}])
+@pytest.mark.parametrize(
+    "analysis",
+    [LOGISTIC, COX, {"table_one": {"variables": ["age"], "by": "arm"}}, GEE, *LEVELS.values(), SUBHAZARD, AUGMENTED],
+    ids=lambda analysis: next(iter(analysis)),
+)
 def test_a_column_that_is_missing_at_a_whole_site_leaves_the_answer_of_the_others(analysis) -> None:
     hollow = GOOD | {"age": np.where(SITES == 1, np.nan, GOOD["age"])}
     others = {name: values[SITES != 1] for name, values in GOOD.items()}

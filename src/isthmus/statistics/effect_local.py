@@ -13,7 +13,7 @@ from scipy import special
 
 from isthmus.model.errors import Invalid
 from isthmus.statistics import linear
-from isthmus.statistics.newton import ABSURD, newton_step
+from isthmus.statistics.newton import ABSURD, newton_step, running
 from isthmus.summary import FloatArray
 
 STEPS = 50
@@ -48,23 +48,24 @@ def fitted(columns: FloatArray, treated: FloatArray, name: str, names: Sequence[
     whole = _standardised(columns)
     kept = np.flatnonzero(whole.any(axis=1))
     z = whole[kept]
-    now, last = np.zeros(len(kept)), False
+    now, move, last = np.zeros(len(kept)), np.zeros(len(kept)), False
+    known = [names[at] for at in kept.tolist()]
     for _ in range(STEPS):
         e = special.expit(now @ z)
         try:
             step = newton_step((z * (e * (1.0 - e))) @ z.T, z @ (treated - e))
         except linear.Dependent as error:
-            told = _dependent(name, linear.collinear(error, [names[at] for at in kept.tolist()]))
-            raise (told if not now.any() else _separated(name)) from error
+            told = _dependent(name, linear.collinear(error, known))
+            raise (told if not now.any() else _separated(name, move, now, known)) from error
         if last:
             inverse = np.zeros((size, size))
             inverse[np.ix_(kept, kept)] = step.inverse
             return Local(now @ z, whole, inverse)
-        now = now + step.move
+        move, now = step.move, now + step.move
         last = bool(np.all(np.abs(step.move) < NEAR * np.sqrt(np.diag(step.inverse))))
         if bool(np.any(np.abs(now[1:]) > ABSURD)):
             break
-    raise _separated(name)
+    raise _separated(name, move, now, known)
 
 
 def _standardised(columns: FloatArray) -> FloatArray:
@@ -76,8 +77,10 @@ def _standardised(columns: FloatArray) -> FloatArray:
     return z
 
 
-def _separated(name: str) -> Invalid:
-    return Invalid("E-SEPARATED", f"the columns tell {name!r} apart at a site: its propensity model has no end", HINT)
+def _separated(name: str, move: FloatArray, now: FloatArray, names: Sequence[str]) -> Invalid:
+    listed = ", ".join(repr(column) for column in running(np.abs(move), np.abs(now), names)) or "the columns"
+    text = f"{name!r} is told apart by {listed} at a site: its propensity model there has no end"
+    return Invalid("E-SEPARATED", text, HINT)
 
 
 def _dependent(name: str, error: Invalid) -> Invalid:
