@@ -1,7 +1,8 @@
 """Generalized estimating equations (kind `gee`), as R's `geepack::geeglm`: population-averaged effects in clustered rows.
 
 Families gaussian, binomial and poisson with their canonical links; working correlation `independence` or
-`exchangeable`; robust errors (Liang & Zeger) without small-sample factor. A cluster lies inside one site: the same
+`exchangeable`; robust errors (Liang & Zeger) without small-sample factor. The search begins near the model without
+correlation, as geepack's does: moments may have more than one solution, or none with a correlation below 1. A cluster lies inside one site: the same
 identifier at two sites is two clusters.
 
 Result keys: `terms` (z), `fit` (family, link, correlation, alpha, scale, clusters, converged), `n`, `events`,
