@@ -103,7 +103,7 @@ def test_large_sets_of_many_cases_against_all_choices() -> None:
         ({"formula": "case ~ dose + flat"}, {}, "E-COLLINEAR", "'flat' is constant"),
         ({"formula": "case ~ dose + mean"}, {}, "E-COLLINEAR", "'mean' is constant"),
         ({"formula": "case ~ dose + same"}, {}, "E-SEPARATED", "'same'"),
-        ({}, {"case": 0.0}, "E-NO-EVENTS", "'case' is 0"),
+        ({}, {"case": 0.0}, "E-NO-EVENTS", "no row has the event 'case'"),
         ({}, {"case": 1.0}, "E-NO-EVENTS", "no set of 'set'"),
         ({}, {"case": 2.0}, "E-OUTCOME", "'case' must be 0 or 1"),
         ({"sets": "practice", "cluster": "set"}, {}, "E-CLUSTER", "'practice'"),

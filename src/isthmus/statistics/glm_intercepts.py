@@ -1,9 +1,10 @@
 """The intercept of each stratum at given slopes: the root of its score, whatever family and link.
 
 The log-likelihood of one intercept has one maximum for every family and link here but the identity of gamma and inverse
-Gaussian models, so that Newton's steps, halved into an interval that holds the root, end at it. Identity, log and
-their kin have it in closed form. Where a link has means only between two predictors, the root must lie where every
-row of the stratum has one; else the intercept is put beyond, and the deviance there has its scoring step halved.
+Gaussian models, so that Newton's steps, halved into an interval that holds the root, end at it. Gaussian models, and
+Poisson, gamma and inverse Gaussian ones with link log, have it in closed form. Where a link has means only between two
+predictors, the root must lie where every row of the stratum has one; else the intercept is put beyond, and the deviance
+there has its scoring step halved.
 """
 
 from __future__ import annotations

@@ -113,7 +113,8 @@ def profiled(model: Model, rows: Rows, params: Params) -> Profiled:
     columns = _within(groups, columns, work.weight * prior)
     cluster = None if rows.cluster is None else rows.cluster[groups.kept]
     made = Rows(columns, y, None if rows.prior is None else prior, base - slopes @ columns, cluster)
-    share = 1.0 / groups.sums(work.weight * prior)[groups.code]
+    whole = groups.sums(work.weight * prior)[groups.code]
+    share = np.divide(1.0, whole, out=np.zeros_like(whole), where=whole > 0.0)
     return Profiled(made, {**params, "centre": np.zeros(model.size), "share": share}, groups, work)
 
 
