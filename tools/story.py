@@ -138,7 +138,10 @@ def main(folder: Path) -> Story:
         run = amended(story, study)
         checked(story, run)
         evidence(story, run)
+        story.tell("What the hub gives the auditor")
+        story.run("fetched", "ann", "audit", "fetch", "--out", "exports")
     ledgers(story, run, study)
+    auditor(story, run)
     return story
 
 
@@ -353,6 +356,18 @@ def ledgers(story: Story, run: str, study: str) -> None:
     sources = [word for file in files for word in ("--from", file)]
     story.run("first told", ".", "audit", "search", *sources, "--study", study)
     story.run("told", ".", "audit", "search", *sources, "--run", run)
+
+
+def auditor(story: Story, run: str) -> None:
+    """In a folder of their own, from exports alone: what every gate at every site said, and what crossed the border."""
+    story.tell("The auditor, from exports alone")
+    exports = story.folder / "ann" / "exports"
+    for site in SITES:
+        shutil.copy(story.folder / f"{site}.ledger", exports)
+        story.run("register", site, "audit", "export", "--border", "--out", exports / f"{site}.border")
+    story.run("verdicts", "ann", "audit", "search", "--from", "exports", "--run", run, "--event", "decision")
+    story.run("border", "ann", "audit", "border", "--from", "exports")
+    story.run("unknown", "ann", "audit", "evidence", "incidents")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,13 @@ def test_from_the_agreement_to_the_evidence(tmp_path: Path) -> None:
     for keeper in ("keeper-oxford", "keeper-chicago"):  # in the order in which their sites answered
         assert f"a standing rule of {keeper}" in told["verified"]
     assert [name for name in told if name.startswith("edited ")] == [f"edited {name}" for name in story().EDITED]
+    for (
+        site
+    ) in story().SITES:  # what the hub's ledger holds of each, and what left it, from exports in the auditor's folder
+        assert f"{site} tells its verdicts: agreement admitted" in told["verdicts"]
+        assert f"What left site/{site}" in told["border"]
+    assert "What left hub" in told["border"]
+    assert "Not known here: what the ledger holds" in " ".join(told["unknown"].split())
     for heading, lines in LEDGERS.items():
         at = -1
         for line in lines:
