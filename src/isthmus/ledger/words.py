@@ -109,7 +109,8 @@ def _decision(facts: Mapping[str, Any]) -> str:
     why = f" ({facts['code']}{_law(facts)})" if "code" in facts else ""
     judged = "".join(f"; {rule} judged by {said}" for rule, said in facts.get("judged", {}).items())
     kept = f"; rules not kept: {' '.join(stopped)}" if stopped else ""
-    return f"{about}: {facts.get('verdict', 'decided')}{why}{kept}{judged}"
+    gate = f", {facts['gate']} gate" if facts.get("gate", "agreement") != "agreement" else ""
+    return f"{about}{gate}: {facts.get('verdict', 'decided')}{why}{kept}{judged}"
 
 
 def _verdicts(facts: Mapping[str, Any]) -> str:
