@@ -98,7 +98,7 @@ def test_equals_geepack_through_the_masked_path() -> None:
         ({"ward": lambda r: r["age"] * 0, "site_": lambda r: r["age"] * 0}, "E-CLUSTER", "'ward' has one value"),
         ({"ward": lambda r: np.arange(r["age"].size) * 1.0}, "E-CLUSTER", "every row is a cluster"),
         ({"event": lambda r: r["event"] * 0}, "E-NO-EVENTS", "'event'"),
-        ({"event": lambda r: (r["age"] > 60) * 1.0}, "E-SEPARATED|E-CONVERGENCE", "'age'"),
+        ({"event": lambda r: (r["age"] > 60) * 1.0}, "E-SEPARATED", "outcome 'event' is separated by 'age': its"),
         ({"age": lambda r: r["age"] * 0 + 5}, "E-COLLINEAR", "'age'"),
         ({"event": lambda r: r["event"] * 2}, "E-OUTCOME", "'event'"),
     ],
@@ -108,7 +108,7 @@ def test_bad_input_names_the_column(change, code, says) -> None:
     rows |= {name: make(rows) for name, make in change.items()}
     with pytest.raises(Invalid) as caught:
         run("gee", ASKED["binomial"], rows)
-    assert caught.value.code in code.split("|")
+    assert caught.value.code == code
     assert says in caught.value.message
 
 
@@ -127,3 +127,13 @@ def test_an_outcome_without_residuals_is_an_error(make, correlation: str) -> Non
     with pytest.raises(Invalid, match="'y'") as caught:
         run("gee", {**ASKED["gaussian"], "formula": "y ~ age", "correlation": correlation}, rows)
     assert caught.value.code == "E-OUTCOME"
+
+
+@pytest.mark.parametrize("family", ["poisson", "binomial", "gaussian"])
+def test_rows_that_repeat_each_other_have_no_correlation_below_1(family: str) -> None:
+    ward = np.repeat(np.arange(30.0), 4)
+    y = ward % 2 if family == "binomial" else np.round(3.0 + 3.0 * np.sin(ward))
+    rows = {"y": y, "x": np.cos(np.arange(120.0)), "ward": ward, "site_": ward % 3}
+    with pytest.raises(Invalid, match="no correlation below 1 fits outcome 'y' inside 'ward'") as caught:
+        run("gee", {"formula": "y ~ x", "family": family, "cluster": "ward"}, rows)
+    assert caught.value.code == "E-CLUSTER"

@@ -136,7 +136,7 @@ def fit(model: Model, cluster: str, exchangeable: bool) -> Flow:
     start, rounds = yield from glm_flow.begin(model)
     near, rounds = yield from glm_flow.approach(model, start, rounds)
     now, before, last = np.append(near, 0.0), np.append(near, 0.0), None
-    secant, after = np.eye(len(now)), 0.0
+    secant, most = np.eye(len(now)), 0.0
     for _ in range(MOST):
         pooled = yield Round(layout(model), _params(start, "scoring", now))
         rounds += 1
@@ -144,18 +144,20 @@ def fit(model: Model, cluster: str, exchangeable: bool) -> Flow:
         phi = float(pooled["moments"][0]) / n
         _check(model, cluster, phi, clusters, pairs if exchangeable else 1.0)
         after = float(pooled["moments"][1]) / phi / pairs if exchangeable else 0.0
+        most = max(most, after)
         try:
             step = newton_step(pooled["gram"], pooled["score"])
         except linear.Dependent as error:
-            raise _no_end(model, cluster, after) from error
+            raise _no_end(model, cluster, most) from error
         miss, moved = np.append(step.move, after - now[-1]), now - before
         secant = secant if last is None else _updated(secant, moved, last - miss)
         before, last, now = now, miss, now + _step(secant, miss, moved)
+        now[-1] = min(now[-1], ALIKE)
         if largest_step(step, start.place, phi) < STEP and abs(miss[-1]) < SETTLED:
             found = yield Round(meat_layout(model), _params(start, "meat", now))
             sandwich = (now[:-1], step.inverse, found["meat"])
             return _estimate(model, start, sandwich, (float(now[-1]), phi, int(clusters)), rounds + 1)
-    raise _no_end(model, cluster, after)
+    raise _no_end(model, cluster, most)
 
 
 def _step(secant: FloatArray, miss: FloatArray, moved: FloatArray) -> FloatArray:
@@ -199,10 +201,13 @@ def _check(model: Model, cluster: str, phi: float, clusters: float, pairs: float
         raise Invalid("E-CLUSTER", f"every row is a cluster of its own in {name}", "use glm with robust: HC0")
 
 
-def _no_end(model: Model, cluster: str, alpha: float) -> Invalid:
-    """The error for an alpha that does not settle: the coefficients alone have an end, at which the search began."""
+def _no_end(model: Model, cluster: str, most: float) -> Invalid:
+    """The error for an alpha that does not settle, `most` the largest that moments asked for.
+
+    The coefficients alone have an end, at which the search began.
+    """
     about, hint = f"outcome {model.outcome!r} inside {cluster!r}", "use correlation: independence, or fewer terms"
-    if alpha < ALIKE:
+    if most < ALIKE:
         return Invalid(
             "E-CONVERGENCE", f"no convergence in {MOST} rounds: the correlation of {about} still moves", hint
         )
