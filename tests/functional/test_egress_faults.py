@@ -29,15 +29,15 @@ from isthmus.model.rules import Dominance
 from isthmus.summary import Summary
 
 Patch = pytest.MonkeyPatch
-EDGES = [*range(0, 125, 5)]
-FINE = [x / 4 for x in range(481)]
+EDGES = [*range(0, 95, 5)]
+FINE = [x / 4 for x in range(361)]
 
 
 @pytest.fixture
 def wide(monkeypatch: Patch) -> None:
     """The codebook has a grid for ages, so that there are curves to show."""
     variables: dict[str, Any] = {**agreed.CODEBOOK["variables"]}  # type: ignore[dict-item]
-    variables["age"] = {"type": "number", "range": [0, 120], "grid": [FINE, EDGES]}
+    variables["age"] = {"type": "number", "range": [0, 90], "grid": [FINE, EDGES]}
     monkeypatch.setattr(agreed, "CODEBOOK", agreed.CODEBOOK | {"variables": variables})
 
 
