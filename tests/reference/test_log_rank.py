@@ -12,7 +12,10 @@ import pytest
 from reference_cases import run, worst
 from test_masked_path import rehearsed
 
+import isthmus
+from isthmus.model.canonical import plain
 from isthmus.model.errors import Invalid
+from isthmus.model.rules import OPEN
 
 HERE = Path(__file__).parent / "r"
 RHOS = (0, 0.5, 1, 2)
@@ -79,3 +82,19 @@ def test_a_power_below_0_says_so(table) -> None:
 def test_an_unknown_key_names_the_nearest(table) -> None:
     with pytest.raises(Invalid, match="rho"):
         run("log_rank", {"time": "time", "event": "event", "by": "arm", "rhoo": 1.0}, table)
+
+
+def test_rounded_events_of_groups_add_up_to_the_total_that_is_shown(table: dict[str, np.ndarray]) -> None:
+    """So do the expected; each group's count is rounded by itself."""
+    at = table["site_"]
+    sites = {
+        f"s{s}": pa.table({name: table[name][at == s] for name in ("time", "event", "clinic")}) for s in np.unique(at)
+    }
+    study = isthmus.Study(
+        title="t", dataset="t", analyses={"lr": {"log_rank": {"time": "time", "event": "event", "by": "clinic"}}}
+    )
+    rules = {**plain(OPEN), "round_to": 5}
+    body = isthmus.rehearse(study, sites, rules=rules).to_dict()["analyses"]["lr"]
+    assert all(count % 5 == 0 for count in body["fit"]["observed"])
+    assert body["events"] == sum(body["fit"]["observed"])
+    assert sum(body["fit"]["expected"]) == pytest.approx(body["events"], rel=1e-9)

@@ -200,7 +200,36 @@ def test_a_roc_curve_tidies_to_its_steps_and_glances_at_its_area() -> None:
 def test_a_calibration_prints_its_score_and_observed_over_expected() -> None:
     fit = {"observed": 90, "expected": 100.0, "observed_expected": 0.9, "brier": 0.125, "brier_null": 0.25}
     body = common("calibration") | {"terms": LOGISTIC["terms"], "fit": fit, "cells": []}
-    assert tables.of("m", body)[0].notes[-1] == "Brier score = 0.125; observed / expected = 0.9"
+    note = "Brier score = 0.125; observed / expected = 0.9; the slope is tested against 1"
+    assert tables.of("m", body)[0].notes[-1] == note
+
+
+def test_a_calibration_prints_a_short_curve_and_no_long_one() -> None:
+    cell = {"from": 0.1, "to": 0.2, "count": 40, "observed": 6, "share": 0.15, "conf_low": 0.07, "conf_high": 0.29}
+    body = common("calibration") | {"terms": LOGISTIC["terms"], "fit": {"brier": 0.125}, "cells": [cell] * 30}
+    curve = tables.of("m", body)[1]
+    assert curve.title == "m: observed shares by prediction"
+    assert curve.headings == ("from", "to", "count", "observed", "share", "conf low", "conf high")
+    assert len(tables.of("m", body | {"cells": [cell] * 31})) == 1
+
+
+def test_an_effect_prints_the_ratios_that_it_has_as_logarithms() -> None:
+    ratio = {"term": "log odds ratio", "estimate": -0.6931, "std_error": 0.1, "conf_low": -0.9, "conf_high": -0.5}
+    body = common("effect") | {"terms": [ratio], "fit": {"e_value": 2.0}}
+    assert "odds ratio = 0.50 (0.41 to 0.61)" in tables.of("m", body)[0].notes
+
+
+def test_random_effects_print_their_correlation_where_they_have_one() -> None:
+    fit = {"variances": {"(Intercept)": 4.0, "age:arm": 9.0}, "covariances": {"(Intercept):age:arm": -3.0}}
+    body = common("mixed") | {"terms": LOGISTIC["terms"], "fit": fit}
+    assert "correlation of (Intercept):age:arm = -0.5" in tables.of("m", body)[0].notes
+    none = fit | {"variances": {"(Intercept)": 0.0, "age:arm": 9.0}}
+    assert not any("correlation" in note for note in tables.of("m", body | {"fit": none})[0].notes)
+
+
+def test_a_measure_without_an_exact_interval_has_a_dash() -> None:
+    term = {"term": "lr_positive", "estimate": 1.4, "conf_low": 1.2, "conf_high": 1.7}
+    assert tables.of("m", common("accuracy") | {"terms": [term]})[0].rows[0][-1] == "-"
 
 
 def test_estimates_come_before_their_limits_and_tests() -> None:
@@ -270,7 +299,7 @@ def test_contrasts_tests_and_single_figures_are_printed() -> None:
     benefit = [{"threshold": 0.1, "net_benefit": 0.25, "treat_all": 0.125}]
     body = common("validate_model") | {"terms": LOGISTIC["terms"], "fit": fit, "net_benefit": benefit}
     first, after = tables.of("score", body)
-    assert first.notes[-1] == "AUC = 0.75 (0.7 to 0.8); Brier score = 0.125"
+    assert first.notes[-1] == "AUC = 0.75 (0.7 to 0.8); Brier score = 0.125; the slope is tested against 1"
     assert after.rows == (("0.1", "0.25", "0.125"),)
     rates = common("rate") | {"terms": LOGISTIC["terms"][1:], "cells": [{"arm": "A", "events": 9, "rate": 0.5}]}
     assert [table.rows[0][0] for table in tables.of("rates", rates)] == ["age", "A"]

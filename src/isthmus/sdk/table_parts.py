@@ -45,7 +45,31 @@ def figures(body: Mapping[str, Any]) -> tuple[str, ...]:
     if "auc" in fit:
         known[0] += f" ({significant(fit['conf_low'])} to {significant(fit['conf_high'])})"
     known += [f"variance of {term} = {significant(value)}" for term, value in fit.get("variances", {}).items()]
-    return ("; ".join(known),) if known else ()
+    known += ["the slope is tested against 1"] if body["kind"] in ("calibration", "validate_model") else []
+    correlations = _correlations(fit) if body["kind"] == "mixed" else []
+    return tuple("; ".join(each) for each in (known, correlations, _ratios(body)) if each)
+
+
+def _correlations(fit: Mapping[str, Any]) -> list[str]:
+    """Of random effects; none where a variance is 0."""
+    told = []
+    variances = fit.get("variances", {})
+    for pair, covariance in fit.get("covariances", {}).items():
+        first = next(name for name in variances if pair.startswith(f"{name}:") and pair[len(name) + 1 :] in variances)
+        size = float(variances[first]) * float(variances[pair[len(first) + 1 :]])
+        told += [f"correlation of {pair} = {significant(float(covariance) / size**0.5)}"] if size > 0.0 else []
+    return told
+
+
+def _ratios(body: Mapping[str, Any]) -> list[str]:
+    """Ratios that an effect gives as logarithms."""
+    terms = body.get("terms", ()) if body["kind"] == "effect" else ()
+    told = []
+    for term in terms:
+        if str(term["term"]).startswith("log "):
+            limits = " to ".join(effect(term.get(key), "ratio") for key in ("conf_low", "conf_high"))
+            told.append(f"{str(term['term'])[4:]} = {effect(term['estimate'], 'ratio')} ({limits})")
+    return told
 
 
 def lost(body: Mapping[str, Any]) -> tuple[str, ...]:

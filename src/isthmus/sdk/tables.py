@@ -66,13 +66,17 @@ _OWN_TITLE = {
     "gee": "Generalized estimating equations",
     "penalised": "Penalised regression",
 }
-_COUNTED_TOO = ("rate", "rmst")  # their groups' own figures, beside what compares them
+# Figures of groups beside what compares them, and of cells beside models of all rows.
+_COUNTED_TOO = {"rate": "by group", "rmst": "by group", "calibration": "observed shares by prediction"}
+_BESIDE = {"crosstab": "test of association", "kruskal_wallis": "test"}  # the table of a fit beside cells
 _MANY_STEPS = 12
+_MANY_CELLS = 30
 LIFE_TABLE = "Life table"
 # The order of a cell's numbers, whatever order the result's JSON has; others come after.
 _COUNTED = (
     *("threshold", "prob", "value", "from", "to", "count", "n", "events", "observed", "person_time", "percent"),
-    *("estimate", "rate", "share", "std_error", "conf_low", "conf_high", "statistic", "df", "p_value"),
+    *("net_benefit", "treat_all", "true_positive", "false_positive", "lambda", "mean_rank"),
+    *("estimate", "rate", "rmst", "share", "std_error", "conf_low", "conf_high", "statistic", "df", "p_value"),
     *("standardised", "standardised_low", "standardised_high"),
 )
 _FIRST = ("statistic", "df", "p_value")
@@ -119,8 +123,10 @@ def _whole(name: str, body: Mapping[str, Any]) -> list[Table]:
         return [replace(first, notes=(*first.notes, *lost)), *more]
     warned = tuple(warning for warning in body.get("warnings", ()) if warning not in first.notes)
     told = (*first.notes, *lost, *warned, *table_parts.figures(body), *table_parts.standing(body))
-    counted = _cells(name, body) if body["kind"] in _COUNTED_TOO else []
-    return [replace(first, notes=told), *counted[:1], *table_parts.parts(name, body), *more]
+    beside = _COUNTED_TOO.get(str(body["kind"]))
+    few = beside and 0 < len(body.get("cells", ())) <= _MANY_CELLS  # a longer curve is for a plot
+    counted = [replace(_cells(name, body)[0], title=f"{name}: {beside}")] if few else []
+    return [replace(first, notes=told), *counted, *table_parts.parts(name, body), *more]
 
 
 def failure(body: Mapping[str, Any]) -> Mapping[str, str] | None:
@@ -141,7 +147,7 @@ def significant(value: Any, digits: int = 4) -> str:
     if value is None:
         return "-"
     if isinstance(value, (bool, str)):
-        return str(value)
+        return value if isinstance(value, str) else "yes" if value else "no"
     if isinstance(value, int) or float(value).is_integer():
         return f"{value:,.0f}"
     text = f"{value:.{digits}g}"
@@ -226,12 +232,19 @@ def _measures(name: str, body: Mapping[str, Any]) -> Table:
         (
             str(term["term"]).replace("_", " "),
             significant(term["estimate"]),
-            *(" to ".join(significant(term.get(k), 3) for k in pair) for pair in ends),
+            *(_interval(term, pair) for pair in ends),
         )
         for term in body["terms"]
     ]
     headings = ("Measure", "Estimate", f"{percent(body)} CI", "Exact CI")
     return Table(title=title(name, body), headings=headings, rows=tuple(rows), notes=_size(body))
+
+
+def _interval(row: Mapping[str, Any], ends: tuple[str, str]) -> str:
+    """Both limits; `-` where there are none."""
+    if all(row.get(key) is None for key in ends):
+        return "-"
+    return " to ".join(significant(row.get(key), 3) for key in ends)
 
 
 def _term(term: Mapping[str, Any], ratio: str | None) -> tuple[str, ...]:
@@ -257,7 +270,8 @@ def _fit_notes(body: Mapping[str, Any]) -> tuple[str, ...]:
     if events is not None:
         first.append(f"events = {significant(events)}")
     first += [f"{k.replace('_', ' ')} = {significant(fit[k])}" for k in ("loglik", "aic", "deviance") if k in fit]
-    about = [f"{body['exactness']}, {significant(body.get('rounds'))} rounds"]
+    rounds = body.get("rounds")
+    about = [f"{body['exactness']}, {significant(rounds)} round{'' if rounds == 1 else 's'}"]
     if body.get("reference"):
         about.append("reference " + ", ".join(f"{k} = {v}" for k, v in body["reference"].items()))
     if isinstance(body.get("error"), str):
@@ -341,7 +355,11 @@ def _cells(name: str, body: Mapping[str, Any]) -> list[Table]:
     rows = tuple(tuple(_figure(key, cell.get(key)) for key in names) for cell in body["cells"])
     headings = tuple(name.replace("_", " ") for name in names)
     table = Table(title=title(name, body), headings=headings, rows=rows, labels=len(words), notes=_size(body))
-    return [table, _scalars(name, body)] if body.get("fit") else [table]
+    return (
+        [table, replace(_scalars(name, body), title=f"{name}: {_BESIDE.get(body['kind'], 'fit')}")]
+        if body.get("fit")
+        else [table]
+    )
 
 
 def _scalars(name: str, body: Mapping[str, Any]) -> Table:

@@ -10,7 +10,7 @@ Result keys: `fit`: `statistic` (chi-square), `df`, `p_value`, `observed` and `e
 `groups`), `groups`, `rho`; `n`, `events`; `grid` and `bound` where `exactness` is `grid` (no order of events and censoring
 inside the steps moves the statistic by more; null where the steps are too wide to say). `observed` are counts; with
 rho above 0 `expected` is weighted, and so is `weighted_observed` (null where rules restrict: a small rho would give
-the counts that were rounded). Where rules round, `expected` is scaled to the rounded `events`: it adds up to them.
+the counts that were rounded). Where rules round, `events` are the sum of the rounded `observed`, and `expected` is scaled to add up to them.
 
 Reference: Harrington & Fleming (1982), Biometrika 69:553.
 """
@@ -291,14 +291,14 @@ def _report(question: LogRank, setting: Setting, estimate: Estimate) -> dict[str
     found, observed = estimate.values, np.asarray(estimate.counts["observed"].values)
     hidden = not bool(np.all(np.isfinite(observed)))  # the test and what it expects would give the lost cell back
     statistic = math.nan if hidden else found["statistic"]
-    events = float(estimate.counts["events"].values[0])
-    scale = 1.0 if events == found["total"] else events / found["total"]  # they add up to the total, which was rounded
+    events = math.nan if hidden else float(observed.sum())  # of the groups as they are shown, each of which was rounded
+    scale = 1.0 if events == found["total"] else events / found["total"]  # the expected add up to them
     expected = np.full(observed.size, math.nan) if hidden else found["expected"] * scale
     body: dict[str, Any] = {
         "kind": estimate.kind,
         "exactness": estimate.exactness,
         "n": size(estimate.counts["n"]),
-        "events": size(estimate.counts["events"]),
+        "events": size(estimate.counts["events"]) if hidden else int(events),
         "rounds": estimate.rounds,
         "fit": {
             "statistic": number(statistic),

@@ -93,7 +93,8 @@ def onward(plan: Plan, begun: Begun, way: Way | None, here: Here) -> tuple[Way, 
     if plan.tried > 1:
         tries.append(Try(_balanced(plan, begun, here), hold))
         tries += [step] if SHORT <= ratio < math.inf else []
-        tries.append(Try(_modelled(plan, begun, here, FIRMER * hold), FIRMER * hold))
+        other = hold / FIRMER if hold > HOLD else hold * FIRMER
+        tries.append(Try(_modelled(plan, begun, here, other), other))
         tries += [] if way is None else [Try(now + FARTHER * (now - way.base.at.factor), hold)]
     return made, _different(now, tries)[: plan.tried]
 
