@@ -2,14 +2,14 @@
 
 Everything is checked before a word of it is told: trees computed again and held against each other, bundles and crates
 verified, registers held to the seals in their ledger. Of a crate or bundle alone there is a part of a ledger: the entries on its
-run, each proved. Where the reader's own agreement is given, everything must stand under it.
+run, each proved; where the whole ledger is there too, it must hold the same entries.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,19 +18,18 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from isthmus.federation.border import SUFFIX as BORDER
 from isthmus.federation.border import read_border, register_of
-from isthmus.federation.ledgers import read_agreed
 from isthmus.ledger.exported import check_exports, check_keys, open_exported
 from isthmus.ledger.proved import check_proof, is_proof
 from isthmus.model.errors import Invalid, Untrusted
 from isthmus.sdk.bundle import SUFFIX as BUNDLE
-from isthmus.sdk.bundle import read_bytes, under, verified
+from isthmus.sdk.bundle import read_bytes, verified
 
 if TYPE_CHECKING:
     from isthmus.federation.border import Register
     from isthmus.governance.agreement import Agreement
     from isthmus.ledger.entries import Entry
     from isthmus.ledger.exported import Exported
-    from isthmus.ledger.verify import Check, Verified
+    from isthmus.ledger.verify import Verified
 
 LEDGER, ARCHIVE, EXCERPT = ".ledger", ".zip", ".jsonl"
 Keys: TypeAlias = tuple[str, Mapping[str, str]]
@@ -47,7 +46,6 @@ class Sources:
         bundles: verified, by run.
         borders: log -> rows of its register, as they were stored.
         keys: log -> its owner's key and its witnesses' keys, as each file names them.
-        checked: what was found to hold, in words.
     """
 
     exports: list[Exported] = field(default_factory=list)
@@ -55,7 +53,6 @@ class Sources:
     bundles: dict[str, Verified] = field(default_factory=dict)
     borders: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
     keys: dict[str, list[Keys]] = field(default_factory=dict)
-    checked: list[str] = field(default_factory=list)
 
     def hold_to(self, agreement: Agreement) -> None:
         """Return when every ledger is under the keys that an agreement has for it. Untrusted: E-LEDGER."""
@@ -95,45 +92,42 @@ class Sources:
         return None if rows is None or exported is None else register_of(rows, exported.entries())
 
 
-def read_sources(paths: Iterable[Path], stack: ExitStack, agreement: Path | None = None) -> Sources:
+def read_sources(paths: Iterable[Path], stack: ExitStack) -> Sources:
     """Everything in these files and folders that is an export, checked.
 
     Args:
         paths: exported ledgers and registers, bundles, crates (folder or ZIP file), folders of these.
         stack: closes what a crate's ledgers are unpacked into.
-        agreement: of the reader, where everything must stand under it.
 
     Raises:
-        Untrusted: something does not hold, or stands under another agreement. Invalid: E-USAGE, nothing is there; not such
-            files. Unavailable: E-FILE.
+        Untrusted: something does not hold. Invalid: E-USAGE, nothing is there; not such files. Unavailable: E-FILE.
     """
-    found, checks = Sources(), [] if agreement is None else [under(agreement)]
+    found = Sources()
     for path in paths:
-        _read(path, found, checks, stack)
+        _read(path, found, stack)
     if not (found.exports or found.parts or found.borders):
-        raise Invalid(
-            "E-USAGE", "nothing was exported there", "ledgers (*.ledger), bundles, crates, or a folder of them"
-        )
+        hint = "ledgers (*.ledger), bundles, crates, or a folder of them"
+        raise Invalid("E-USAGE", "nothing was exported there", hint)
     for log, named in found.keys.items():
         if len({key for key, _ in named}) > 1:
-            raise Untrusted(
-                "E-LEDGER", f"{log}: two files of one name are signed by two keys", "ask its owner for it again"
-            )
-    found.checked += check_exports(found.exports)
-    if agreement is not None:
-        found.hold_to(read_agreed(agreement))
+            raise _two_stories(f"{log}: two files of one name are signed by two keys")
+    check_exports(found.exports)
+    for exported in found.exports:
+        part = found.parts.get(exported.origin, {})
+        if part and any(part.get(entry.sequence, entry) != entry for entry in exported.entries()):
+            raise _two_stories(f"{exported.origin}: a bundle or crate proves an entry that its ledger does not hold")
     return found
 
 
-def _read(path: Path, found: Sources, checks: Sequence[Check], stack: ExitStack) -> None:
+def _read(path: Path, found: Sources, stack: ExitStack) -> None:
     if path.is_dir() and not (path / "bagit.txt").is_file():
         inside = sorted(p for p in path.iterdir() if p.suffix in _KNOWN or (p / "bagit.txt").is_file())
         for each in inside:
-            _read(each, found, checks, stack)
+            _read(each, found, stack)
     elif path.is_dir() or path.suffix == ARCHIVE:
-        _crate(path, found, checks, stack)
+        _crate(path, found, stack)
     elif path.suffix == BUNDLE:
-        _bundle(verified(read_bytes(path), list(checks)), found)
+        _bundle(verified(read_bytes(path), []), found)
     elif path.suffix == BORDER:
         log, rows = read_border(read_bytes(path))
         found.borders[log] = rows
@@ -156,20 +150,19 @@ def _bundle(held: Verified, found: Sources) -> None:
     found.bundles[held.run] = held
     found.keys.setdefault("hub", []).append((held.bundle["charter"]["hub_key"], {}))
     found.parts.setdefault("hub", {}).update({entry.sequence: entry for entry in held.entries})
-    found.checked.append(f"run {held.run[7:19]}: its bundle holds")
 
 
-def _crate(path: Path, found: Sources, checks: Sequence[Check], stack: ExitStack) -> None:
+def _crate(path: Path, found: Sources, stack: ExitStack) -> None:
     from isthmus.sdk.crate.bag import PAYLOAD, read_bag
     from isthmus.sdk.crate.make import check_crate
 
-    _bundle(check_crate(path, list(checks)).held, found)
+    _bundle(check_crate(path, []).held, found)
     files = read_bag(path)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     for name in (name for name in files if name.startswith(f"{PAYLOAD}ledgers/")):
         place = folder / name.rpartition("/")[2]
         place.write_bytes(files[name])
-        _read(place, found, checks, stack)
+        _read(place, found, stack)
 
 
 def _excerpt(raw: bytes, found: Sources) -> None:
@@ -177,3 +170,7 @@ def _excerpt(raw: bytes, found: Sources) -> None:
         entry, checkpoint, key, witnesses = check_proof(line)
         found.keys.setdefault(checkpoint.origin, []).append((key, witnesses))
         found.parts.setdefault(checkpoint.origin, {})[entry.sequence] = entry
+
+
+def _two_stories(said: str) -> Untrusted:
+    return Untrusted("E-LEDGER", said, "ask its owner for its whole ledger, and the others for theirs")
