@@ -26,6 +26,8 @@ def table() -> dict[str, np.ndarray]:
     numbers["untied"] = numbers["time"] + numbers["id"] / 1000
     known = np.append(0.0, np.sort(numbers["untied"]))
     numbers["met"] = known[np.searchsorted(known, numbers["entry"], side="right") - 1]
+    numbers["tied"] = 5 * np.ceil(numbers["time"] / 5)
+    numbers["tied_entry"] = np.minimum(5 * np.floor(numbers["entry"] / 5), numbers["tied"] - 5)
     texts = {name: np.array([r[name] for r in rows], dtype=object) for name in ("arm", "cause", "site")}
     texts["half"] = (numbers["id"] % 2).astype(int).astype(str).astype(object)
     return numbers | texts | {"site_": texts["site"]}
@@ -76,11 +78,15 @@ LATE = [
     ("late by site", "relapse", "entry", ["site"]),
     ("late met", "relapse", "met", []),
     ("late met by site", "relapse", "met", ["site"]),
+    ("late tied", "relapse", "tied_entry", []),
+    ("late tied death", "death", "tied_entry", []),
+    ("late tied by site", "relapse", "tied_entry", ["site"]),
 ]
 
 
 def late(cause: str, entry: str, strata: list[str]) -> dict:
-    formula = ASKED["formula"].replace("time", f"{entry}, untied")
+    time = "tied" if entry == "tied_entry" else "untied"
+    formula = ASKED["formula"].replace("time", f"{entry}, {time}")
     return ASKED | {"formula": formula, "cause": cause, "strata": strata, "release": ["vcov"]}
 
 
@@ -93,7 +99,8 @@ def test_late_entries_equal_finegray_with_coxph(table, r, name, cause, entry, st
 
 @pytest.mark.parametrize("strata", [[], ["site"]])
 def test_entries_at_the_start_change_nothing_but_the_error(table, strata) -> None:
-    rows = table | {"start": np.zeros(240)}
+    """Where events share no time with censoring: `crr` and `finegray` order those otherwise."""
+    rows = table | {"start": np.zeros(240), "time": table["untied"]}
     plain = run("fine_gray", ASKED | {"cause": "relapse", "strata": strata}, rows).report
     asked = ASKED | {"formula": ASKED["formula"].replace("time", "start, time"), "cause": "relapse", "strata": strata}
     found = run("fine_gray", asked, rows).report

@@ -5,10 +5,10 @@
 `strata` give each stratum its own baseline and its own censoring curve (Zhou's regularly stratified form); with `site`
 among them each site sums its own score and information: exact whatever the floor.
 Errors are `crr`'s robust sandwich, with the estimated censoring curves. Where events share their time with censoring,
-`survival::finegray` orders them otherwise.
+who has the event still counts as at risk of censoring, as in `crr`.
 
 `Surv(entry, time, cause)`: rows are at risk after their entry, and who had another event stays with weights of censoring
-and of entry (Geskus), as `survival::finegray` with `coxph`; errors are `coxph`'s robust ones over those rows, one cluster
+and of entry (Geskus), as `survival::finegray` with `coxph`: there events come before the censoring of the same time. Errors are `coxph`'s robust ones over those rows, one cluster
 a person: the weights are taken as known. Where everybody at risk has just entered there is no answer, and the error says so.
 
 Result keys: `terms`, `fit` (loglik, loglik_null, score, wald, events), `n`, `events`, `cause`, `strata`, `reference`,

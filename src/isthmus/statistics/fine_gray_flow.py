@@ -40,14 +40,20 @@ class Steps:
 
     @classmethod
     def of(cls, pooled: Any, late: bool = False) -> Steps:
-        """From the first round; G is the Kaplan-Meier curve of censoring, events of a step before its censoring."""
+        """From the first round; G is the Kaplan-Meier curve of censoring.
+
+        Who has an event when others are censored is at risk of censoring as in `crr`; with late entries no more, as in
+        `survival::finegray`.
+        """
         events, competing, censored = pooled["events"], pooled["competing"], pooled["censored"]
         leaving = events + competing + censored
         risk = np.add.accumulate(leaving[:, ::-1], axis=1)[:, ::-1] + pooled["beyond"][:, None]
         rows, came, sound = int(risk[:, 0].sum()), np.zeros_like(risk), True
+        facing = risk
         if late:
             came, risk = pooled["entries"][:, :-1], risk - _after(pooled["entries"])
-        curve = np.multiply.accumulate(1.0 - censored / np.maximum(risk, 1.0), axis=1)
+            facing = risk - events - competing
+        curve = np.multiply.accumulate(1.0 - censored / np.maximum(facing, 1.0), axis=1)
         ones = np.ones((len(curve), 1))
         before = np.concatenate([ones, curve[:, :-1]], axis=1)
         if late:

@@ -39,10 +39,13 @@ weighted <- function(code, rows, stratum = NULL) {
   list(estimate = unname(coef(fit)), variance = unname(fit$var), loglik = fit$loglik[2], loglik_null = fit$loglik[1])
 }
 met <- transform(untied, entry = sapply(entry, function(e) max(0, time[time <= e])))
+# Events, censorings and entries at the same times.
+tied <- transform(rows, time = 5 * ceiling(time / 5), entry = 5 * pmin(floor(entry / 5), ceiling(time / 5) - 1))
 found <- list(software = list(R = R.version.string, cmprsk = as.character(packageVersion("cmprsk")), survival = as.character(packageVersion("survival"))),
   relapse = fitted(1, rows$time), death = fitted(2, rows$time), binned = fitted(1, ceiling(rows$time / 10) * 10),
   "relapse by site" = stratified(1, rows$site, rows), "death by site" = stratified(2, rows$site, rows), "relapse by half" = stratified(1, rows$id %% 2, rows),
   "late relapse" = weighted(1, untied), "late death" = weighted(2, untied), "late by site" = weighted(1, untied, untied$site),
   "late met" = weighted(1, met), "late met by site" = weighted(1, met, met$site),
+  "late tied" = weighted(1, tied), "late tied death" = weighted(2, tied), "late tied by site" = weighted(1, tied, tied$site),
   "untied by site" = stratified(1, untied$site, untied), "relapse by site and half" = stratified(1, paste(rows$site, rows$id %% 2), rows))
 write(toJSON(found, digits = 17, auto_unbox = TRUE), "fine_gray.json")
