@@ -316,3 +316,23 @@ def test_derivatives_of_the_likelihood_are_those_of_differences(family: str, slo
     ):
         assert (above["loglik"][0] - below["loglik"][0]) / 2e-4 == pytest.approx(score, abs=1e-5)
         assert (above["score"] - below["score"]) / 2e-4 == pytest.approx(bend, abs=1e-4)
+
+
+@pytest.mark.parametrize("points", [1, 9])
+@pytest.mark.parametrize("family", ["binomial", "poisson"])
+@pytest.mark.parametrize("effect", [0.0, 1.0])
+def test_one_giant_group_beside_small_ones_comes_to_an_end_for_other_families(
+    family: str, points: int, effect: float
+) -> None:
+    """No less likely than without a variance; steps that only halved had no end at some of these."""
+    draw = np.random.default_rng([len(family), points])
+    group = np.repeat(np.arange(5), [2000, 4, 4, 4, 4])
+    x = draw.normal(0, 1, 5)[group] + 0.05 * draw.normal(0, 1, group.size)
+    eta = -0.5 + 0.5 * x + effect * draw.normal(0, 1, 5)[group]
+    y = (draw.random(x.size) < 1 / (1 + np.exp(-eta))) if family == "binomial" else draw.poisson(np.exp(eta))
+    table = {"x": x, "group": group * 1.0, "y": y * 1.0}
+    body = ask(table, np.zeros(x.size, dtype=int), family=family, points=points).report
+    plain = CATALOGUE["glm"]
+    question = strict.parse(plain.question, {"formula": "y ~ x", "family": family})
+    alone = over(plain, question, make(plain, question, table), np.zeros(x.size, dtype=int)).report
+    assert body["fit"]["loglik"] >= alone["fit"]["loglik"] - 1e-6
