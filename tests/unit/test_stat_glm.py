@@ -182,6 +182,39 @@ def test_a_level_with_only_cases_separates() -> None:
     assert "'x'" not in caught.value.message
 
 
+@pytest.mark.parametrize("rows", [2, 8])
+@pytest.mark.parametrize(
+    "model",
+    [
+        *({"family": "binomial", "link": link} for link in ("logit", "probit", "cloglog")),
+        {"family": "poisson"},
+        {"family": "negative_binomial"},
+        {"family": "binomial", "cluster": "who", "correlation": "independence"},
+    ],
+    ids=lambda model: "-".join(str(value) for value in model.values()),
+)
+def test_a_small_cell_of_an_interaction_separates(model, rows) -> None:
+    """Few rows move the predictor little per standard deviation of their column, but further each round."""
+    draw, size = np.random.default_rng(3), 2000
+    cell = np.arange(size) < rows
+    table = {
+        "x": draw.normal(size=size).round(2),
+        "a": np.where(cell, 1.0, (draw.random(size) < 0.3) * 1.0),
+        "g": texts(*np.where(cell, "r", draw.choice(["p", "q", "r"], size, p=[0.5, 0.4, 0.1]))),
+        "who": np.arange(size) // 10,
+    }
+    others = (table["a"] == 1) & (table["g"] == "r") & ~cell
+    table["g"][others] = "p"
+    counts = model["family"] != "binomial"
+    table["y"] = np.where(
+        cell, 0.0 if counts else 1.0, draw.negative_binomial(2, 0.5, size) if counts else draw.random(size) < 0.4
+    )
+    with pytest.raises(Invalid) as caught:
+        report("gee" if "cluster" in model else "glm", {"formula": "y ~ x + a * g", **model}, table)
+    assert caught.value.code == "E-SEPARATED"
+    assert caught.value.message == "outcome 'y' is separated by 'a:g[r]': its coefficient has no finite value"
+
+
 def test_an_absurd_value_is_named_by_its_column() -> None:
     table = numbers() | {"y": np.arange(60.0)}
     table["y"][3] = 1e40

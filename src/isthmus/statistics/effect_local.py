@@ -78,7 +78,7 @@ def _standardised(columns: FloatArray) -> FloatArray:
 
 
 def _separated(name: str, move: FloatArray, now: FloatArray, names: Sequence[str]) -> Invalid:
-    listed = ", ".join(repr(column) for column in running(np.abs(move), np.abs(now), names)) or "the columns"
+    listed = ", ".join(repr(column) for column in running(move, now, names)) or "the columns"
     text = f"{name!r} is told apart by {listed} at a site: its propensity model there has no end"
     return Invalid("E-SEPARATED", text, HINT)
 

@@ -9,7 +9,8 @@ Reference: Liang & Zeger (1986), Biometrika 73:13; Hojsgaard, Halekoh & Yan (200
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,11 @@ from isthmus.statistics.glm_model import Model
 from isthmus.statistics.glm_start import Start
 from isthmus.statistics.newton import STEP, largest_step, newton_step
 from isthmus.statistics.summaries import filled
-from isthmus.summary import Field, FloatArray, Layout
+from isthmus.summary import Field, FloatArray, Layout, Summary
 
 MOST = 20  # rounds of scoring; each mixes the clusters' sums anew
 SETTLED = 1e-11  # change of alpha in the last round
+FOLLOWED = 1e-9  # standard errors: an end of the coefficients alone, where no correlation settles
 EXACT = 1e-24  # mean square of the residuals of a gaussian outcome, over its variance: below this they are rounding
 ALIKE = 1.0 - 1e-9  # alpha from here on: rows of a cluster repeat each other
 LEAP = 2.0  # a secant may take alpha so many times as far as the moments ask for, or as the step before
@@ -148,7 +150,7 @@ def fit(model: Model, cluster: str, exchangeable: bool) -> Flow:
         try:
             step = newton_step(pooled["gram"], pooled["score"])
         except linear.Dependent as error:
-            raise _no_end(model, cluster, most) from error
+            raise (yield from _no_end(model, cluster, most, replace(start, coefficients=near))) from error
         miss, moved = np.append(step.move, after - now[-1]), now - before
         secant = secant if last is None else _updated(secant, moved, last - miss)
         before, last, now = now, miss, now + _step(secant, miss, moved)
@@ -157,7 +159,7 @@ def fit(model: Model, cluster: str, exchangeable: bool) -> Flow:
             found = yield Round(meat_layout(model), _params(start, "meat", now))
             sandwich = (now[:-1], step.inverse, found["meat"])
             return _estimate(model, start, sandwich, (float(now[-1]), phi, int(clusters)), rounds + 1)
-    raise _no_end(model, cluster, most)
+    raise (yield from _no_end(model, cluster, most, replace(start, coefficients=near)))
 
 
 def _step(secant: FloatArray, miss: FloatArray, moved: FloatArray) -> FloatArray:
@@ -201,11 +203,16 @@ def _check(model: Model, cluster: str, phi: float, clusters: float, pairs: float
         raise Invalid("E-CLUSTER", f"every row is a cluster of its own in {name}", "use glm with robust: HC0")
 
 
-def _no_end(model: Model, cluster: str, most: float) -> Invalid:
+def _no_end(model: Model, cluster: str, most: float, start: Start) -> Generator[Round, Summary, Invalid]:
     """The error for an alpha that does not settle, `most` the largest that moments asked for.
 
-    The coefficients alone have an end, at which the search began.
+    The coefficients alone are followed to their end first, from where the search began: those of a few rows that
+    separate the outcomes look near to it for long.
+
+    Raises:
+        Invalid: E-SEPARATED.
     """
+    yield from glm_flow.score(model, start, 0, FOLLOWED)
     about, hint = f"outcome {model.outcome!r} inside {cluster!r}", "use correlation: independence, or fewer terms"
     if most < ALIKE:
         return Invalid(

@@ -17,11 +17,12 @@ from isthmus.statistics import coordinates, glm_model, linear, sandwich, weighti
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.families import Family, null_deviance
+from isthmus.statistics.glm_border import no_end
 from isthmus.statistics.glm_kernel import Params, Rows, null_sums
 from isthmus.statistics.glm_model import Model
 from isthmus.statistics.glm_start import Start, outcome_place, rescaled, response_params
 from isthmus.statistics.implied import implied_cells
-from isthmus.statistics.newton import MAX_ROUNDS, STEP, Step, diverged, largest_step, must_halve, newton_step
+from isthmus.statistics.newton import MAX_ROUNDS, STEP, Step, largest_step, must_halve, newton_step
 from isthmus.summary import FloatArray, Summary
 
 PERFECT = 1e-5  # residual over outcome, root mean squares: below this a gaussian fit is rounding
@@ -142,17 +143,19 @@ def score(model: Model, start: Start, used: int, until: float = STEP) -> Pooled:
     """Scoring rounds from `start` until the step is below `until`: `Fitted`; with another end than `STEP` no null model."""
     now, before, last, near = start.coefficients, None, math.inf, math.inf
     null = _NullModel.begin(model, start) if until == STEP else _NO_NULL
+    halved, grams = 0, list[FloatArray]()
     for rounds in range(used + 1, MAX_ROUNDS + used + 1):
         params = _params(start, "newton", now) | null.params()
         pooled = yield Round(glm_model.newton_layout(model, bool(null.params())), params)
         deviance = float(pooled["deviance"][0])
         if before is not None and must_halve(deviance, last):
-            now = (now + before) / 2.0
+            now, halved = (now + before) / 2.0, halved + 1
             continue
+        grams = [*grams[:1], pooled["gram"]]
         try:
             step = _step(model, pooled, near < OBSERVE)
         except linear.Dependent as error:  # columns were independent at the start: weights have vanished since
-            raise _no_end(model, start, now, before) from error
+            raise no_end(model, start, (now, before), halved, grams) from error
         null = null.moved(pooled)
         dispersion = _dispersion(model, start, float(pooled["pearson"][0]) if model.family.pearson else deviance)
         near = largest_step(step, start.place, max(dispersion, _rounding(model, start)))
@@ -161,7 +164,7 @@ def score(model: Model, start: Start, used: int, until: float = STEP) -> Pooled:
         moves = until != STEP and bool(np.any(np.abs(start.place.raw(step.move) * start.place.scale) > SMALL))
         if near < until and null.settled and not moves:
             return Fitted(now, step.inverse, deviance, dispersion, null.deviance, rounds)
-    raise _no_end(model, start, now, before)
+    raise no_end(model, start, (now, before), halved, grams)
 
 
 def _step(model: Model, pooled: Summary, near: bool) -> Step:
@@ -182,11 +185,6 @@ def _still(model: Model, start: Start, move: FloatArray, now: FloatArray) -> boo
     """Whether a step is rounding, whatever the errors: those of an outcome that is fitted exactly are rounding too."""
     size, reach = (float(np.max(np.abs(start.place.raw(v) * start.place.scale))) for v in (move, now))
     return model.family.estimated and size <= LAST * max(reach, 1.0 if model.family.link == "log" else 0.0)
-
-
-def _no_end(model: Model, start: Start, now: FloatArray, before: FloatArray | None) -> Invalid:
-    move = now if before is None else now - before
-    return diverged(start.place, move, now, model.design.names, f"outcome {model.outcome!r}")
 
 
 def rows_of(model: Model, start: Start) -> float:

@@ -312,14 +312,13 @@ def _diverged(model: Model, place: Coordinates, now: FloatArray, before: FloatAr
     scale = (
         np.concatenate([np.zeros(model.cuts), place.scale[1:]]) if model.ordered else np.tile(place.scale, model.cuts)
     )
-    size = np.abs(linear.product(jacobian, now if before is None else now - before)) * scale
-    reach = np.abs(linear.product(jacobian, now)) * scale
+    move = linear.product(jacobian, now if before is None else now - before) * scale
     columns = ((*(("",) * model.cuts), *model.design.names[1:])) if model.ordered else model.design.names * model.cuts
-    shown = running(size, reach, columns)
+    shown = running(move, linear.product(jacobian, now) * scale, columns)
     outcome = f"outcome {model.outcome!r}"
     if shown:
         return separated(shown, outcome)
-    size = np.where(np.array(columns) == "", 0.0, size)
+    size = np.where(np.array(columns) == "", 0.0, np.abs(move))
     text = f"{outcome}: no convergence in {MAX_ROUNDS} rounds, {columns[int(np.argmax(size))]!r} still moves"
     return Invalid("E-CONVERGENCE", text, "look for absurd values in it, or use fewer or simpler terms")
 

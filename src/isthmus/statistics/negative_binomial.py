@@ -33,7 +33,7 @@ from isthmus.statistics.glm_kernel import Params, Rows
 from isthmus.statistics.glm_model import Model
 from isthmus.statistics.glm_sites import Profiled
 from isthmus.statistics.glm_start import Start
-from isthmus.statistics.newton import MAX_ROUNDS, STEP, diverged, must_halve
+from isthmus.statistics.newton import MAX_ROUNDS, STEP, diverged, must_halve, running
 from isthmus.statistics.summaries import filled
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
@@ -179,9 +179,11 @@ def fit(model: Model) -> Flow:
             raise _no_theta(model, now)
         raw = np.append(start.place.raw(move[:-1]), move[-1])
         if bool(np.all(np.abs(raw) < STEP * errors)):
+            if running(raw[:-1] * start.place.scale, start.place.raw(now[:-1]) * start.place.scale, model.design.names):
+                raise _no_end(model, start, move, now)  # small only beside errors without end
             break
     else:
-        raise diverged(start.place, now[:-1] - before[:-1], now[:-1], model.design.names, f"outcome {model.outcome!r}")
+        raise _no_end(model, start, now - before, now)
     found = _estimate(model, start, (now, inverse, errors), pooled, rounds)
     if model.error == "model":
         return found
@@ -198,7 +200,7 @@ def _step(model: Model, start: Start, pooled: Summary, last: FloatArray) -> tupl
     try:
         lower = linear.cholesky(pooled["gram"])
     except linear.Dependent as error:  # columns were independent at the start: weights have vanished since
-        raise diverged(start.place, last[:-1], last[:-1], model.design.names, f"outcome {model.outcome!r}") from error
+        raise _no_end(model, start, last, last) from error
     inverse, score = linear.inverse(lower), pooled["score"]
     first, second, taken = pooled["theta"].tolist()
     joint = np.zeros((size + 1, size + 1))
@@ -213,6 +215,10 @@ def _step(model: Model, start: Start, pooled: Summary, last: FloatArray) -> tupl
     spread = 1.0 / math.sqrt(-second) if second < 0.0 else math.inf
     errors = np.append(np.sqrt(np.diag(start.place.covariance(inverse))), spread)
     return move, inverse, errors if math.isfinite(spread) else np.zeros(size + 1)
+
+
+def _no_end(model: Model, start: Start, move: FloatArray, now: FloatArray) -> Invalid:
+    return diverged(start.place, move[:-1], now[:-1], model.design.names, f"outcome {model.outcome!r}")
 
 
 def _no_theta(model: Model, now: FloatArray) -> Invalid:

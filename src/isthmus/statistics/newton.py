@@ -18,6 +18,8 @@ WORSE = 1e-8  # relative rise of the deviance that is not rounding
 ABSURD = 15.0  # a standard deviation of the column that multiplies odds or hazard by exp(15)
 STILL = 1e-3  # share of the largest step below which a column is at rest
 MOVING = 0.05  # a column whose last step still moved the linear predictor this much per standard deviation diverges
+ONWARD = 1e-3  # so does one that still goes further out by this share: of a few rows it moves little per deviation
+AFOOT = 1e-6  # of a standard deviation: a smaller step, beside a coefficient of 0, is the end of a fit
 SHARE = 0.2  # of the fastest: a column that moves less follows what runs away, and does not separate by itself
 
 
@@ -59,27 +61,29 @@ def diverged(place: Coordinates, move: FloatArray, total: FloatArray, names: Seq
     `move` (p,) is the last step and `total` (p,) the coefficients, both in the coordinates `place`; `outcome`: what is
     modelled, `event 'died'`.
     """
-    size = np.abs(place.raw(move) * place.scale)  # change of the linear predictor per standard deviation
-    reach = np.abs(place.raw(total) * place.scale)
-    shown = running(size, reach, names)
+    step = place.raw(move) * place.scale  # change of the linear predictor per standard deviation
+    shown = running(step, place.raw(total) * place.scale, names)
     if shown:
         return separated(shown, outcome)
+    size = np.abs(step)
     fastest = size >= STILL * float(np.max(size))
     terms = ", ".join(repr(name) for name, moves in zip(names, fastest.tolist(), strict=True) if moves)
     hint = "look for absurd values in it, or use fewer or simpler terms"
     return Invalid("E-CONVERGENCE", f"{outcome}: no convergence in {MAX_ROUNDS} rounds, {terms} still moves", hint)
 
 
-def running(size: FloatArray, reach: FloatArray, names: Sequence[str]) -> list[str]:
-    """Columns (p,) that run away: those that still move as the fastest do, or where none moves, that are absurdly far.
+def running(move: FloatArray, total: FloatArray, names: Sequence[str]) -> list[str]:
+    """Columns that run away, of the last step `move` (p,) and the coefficients `total` (p,), per standard deviation.
 
-    What settled beside them, or follows them slowly, does not separate anything. The intercept, and a name that is
-    empty, is no column.
+    Those that still move as the fastest do, or where none moves, that are absurdly far. What settled beside them, or
+    follows them slowly, does not separate anything. The intercept, and a name that is empty, is no column.
     """
     column = np.array([name not in {"", "(Intercept)"} for name in names])
-    for told, least in ((size, MOVING), (reach, ABSURD)):
-        most = float(told[column].max(initial=0.0))
-        if most > least:
+    size, reach = np.abs(move), np.abs(total)
+    onward = (move * total > 0.0) & (size >= np.maximum(ONWARD * reach, AFOOT))
+    for told, runs in ((size, (size > MOVING) | onward), (reach, reach > ABSURD)):
+        most = float(told[column & runs].max(initial=0.0))
+        if most > 0.0:
             far = column & (told >= SHARE * most)
             return list(dict.fromkeys(name for name, runs in zip(names, far.tolist(), strict=True) if runs))
     return []
