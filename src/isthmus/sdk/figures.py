@@ -54,8 +54,7 @@ def _curve_name(body: Mapping[str, Any]) -> str:
 def forest_figure(name: str, body: Mapping[str, Any], context: Mapping[str, Any]) -> ForestFigure:
     """Terms of a model but its intercepts and thresholds, which are no effects."""
     ratio = frames.ratio(body)
-    thresholds = len(body["levels"]) - 1 if body["kind"] == "ordinal" else 0  # they come first
-    rows = [t for t in body["terms"][thresholds:] if not str(t["term"]).endswith("(Intercept)")]
+    rows = [t for t in body["terms"][frames.thresholds(body) :] if not str(t["term"]).endswith("(Intercept)")]
     pooled = body["kind"] == "meta"
     return ForestFigure(
         title=tables.title(name, body),

@@ -96,6 +96,11 @@ def ratio(body: Mapping[str, Any]) -> str | None:
     return RATIOS.get(str(body.get("fit", {}).get("link", body["kind"])))
 
 
+def thresholds(body: Mapping[str, Any]) -> int:
+    """Terms that come first and are no effects: the cut points of an ordinal outcome."""
+    return len(body["levels"]) - 1 if body["kind"] == "ordinal" else 0
+
+
 def _exponential(term: Mapping[str, Any]) -> dict[str, Any]:
     return {k: exponential(v) if k in _EXPONENTIATED and v is not None else v for k, v in term.items()}
 

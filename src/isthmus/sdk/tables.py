@@ -180,7 +180,7 @@ def _terms(name: str, body: Mapping[str, Any]) -> list[Table]:
         Table(
             title=title(name, body),
             headings=headings,
-            rows=tuple(_term(term, ratio) for term in body["terms"]),
+            rows=tuple(_term(term, ratio, k >= frames.thresholds(body)) for k, term in enumerate(body["terms"])),
             notes=(*_fit_notes(body), *body.get("warnings", ())),
         ),
         *([_effects(name, body)] if body.get("effects") else []),
@@ -247,12 +247,13 @@ def _interval(row: Mapping[str, Any], ends: tuple[str, str]) -> str:
     return " to ".join(significant(row.get(key), 3) for key in ends)
 
 
-def _term(term: Mapping[str, Any], ratio: str | None) -> tuple[str, ...]:
+def _term(term: Mapping[str, Any], ratio: str | None, effective: bool) -> tuple[str, ...]:
     limits = [effect(term.get(k), ratio) for k in ("conf_low", "conf_high")]
-    first = (effect(term["estimate"], ratio),) if ratio else ()
+    about = (*((effect(term["estimate"], ratio),) if ratio else ()), " to ".join(limits))
     numbers = [significant(term.get(k)) for k in ("estimate", "std_error")]
     statistic = "-" if term.get("statistic") is None else f"{term['statistic']:.2f}"
-    return (str(term["term"]), *first, " to ".join(limits), *numbers, statistic, p_value(term.get("p_value")))
+    about = about if effective or not ratio else ("-",) * len(about)
+    return (str(term["term"]), *about, *numbers, statistic, p_value(term.get("p_value")))
 
 
 def effect(value: float | None, ratio: str | None) -> str:
@@ -349,6 +350,10 @@ def _cells(name: str, body: Mapping[str, Any]) -> list[Table]:
         from isthmus.sdk.table_one import baseline
 
         return [baseline(title(name, body), body)]
+    if body["kind"] == "penalised":
+        from isthmus.sdk.penalised_text import shown
+
+        return [shown(name, body, _size(body))]
     words = list(dict.fromkeys(key for cell in body["cells"] for key, value in cell.items() if isinstance(value, str)))
     rest = {key for cell in body["cells"] for key in cell} - set(words)
     names = [*words, *(k for k in _COUNTED if k in rest), *sorted(rest - set(_COUNTED))]
