@@ -18,7 +18,9 @@ from imputing import Rows, holes, imputed, logistic, pooled_run, rubin
 from scipy import special
 
 import isthmus
+from isthmus import strict
 from isthmus.model.canonical import plain
+from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.rules import OPEN
 from isthmus.statistics import imputation_survival
@@ -96,6 +98,51 @@ def test_dealing_rows_otherwise_changes_nothing(sites: np.ndarray) -> None:
             run_flow(statistic, example.question, example.setting, parts)
         return
     assert largest_difference(run_flow(statistic, example.question, example.setting, parts).report, whole) < 1e-9
+
+
+ALIKE = 600  # rows of two kinds: a third of the numbers is missing, and then nothing tells rows of a kind apart
+OUTCOME = np.random.default_rng(1).integers(0, 2, ALIKE).astype(float)
+MEASURED = np.round(np.random.default_rng(2).normal(0, 1, ALIKE) + 0.5 * OUTCOME, 3)
+MEASURED[np.random.default_rng(3).random(ALIKE) < 0.5] = np.nan
+
+
+def alike(count: int, person: str | None) -> list[dict[str, float]]:
+    """Terms over rows dealt to `count` sites."""
+    rows = {"y": OUTCOME, "z": MEASURED, "pid": np.array([f"p{i}" for i in range(ALIKE)], dtype=object)}
+    place = np.random.default_rng(count).integers(0, count, ALIKE)
+    sites = {
+        f"s{i}": pa.table({name: pa.array(v[place == i], from_pandas=True) for name, v in rows.items()})
+        for i in range(count)
+    }
+    stated = {"variables": {"y": {"type": "integer", "range": [0, 1]}, "z": {"type": "number", "range": [-10, 10]}}}
+    book = strict.parse(Codebook, {"name": "d", **stated, **({} if person is None else {"person": person})}, "codebook")
+    study = isthmus.Study(
+        title="t",
+        dataset="d",
+        purpose={"duo": "DUO:0000042", "text": "x", "commercial": False},
+        analyses={"a": {"glm": {"formula": "z ~ y", "family": "gaussian"}}},
+        seed=7,
+        impute={"m": 20, "cycles": 1},
+    )
+    found: list[dict[str, float]] = isthmus.rehearse(study, sites=sites, rules=plain(OPEN), codebook=book).to_dict()[
+        "analyses"
+    ]["a"]["terms"]
+    return found
+
+
+@pytest.mark.parametrize("person", ["pid", None])
+def test_rows_that_are_equal_have_noise_of_their_own_at_every_dealing(person: str | None) -> None:
+    """Without persons they shared it between sites: the draws of 12 sites were 12 times the same, and errors nearly twice too large."""
+    two, twelve = alike(2, person), alike(12, person)
+    seen, half = ~np.isnan(MEASURED), OUTCOME == 1.0
+    parts = [MEASURED[seen & half], MEASURED[seen & ~half]]
+    expected = float(
+        np.sqrt(sum(part.var(ddof=1) / part.size for part in parts))
+    )  # complete cases tell all there is here
+    for one, other in zip(two, twelve, strict=True):
+        assert one["estimate"] == pytest.approx(other["estimate"], rel=1e-9)
+        assert one["std_error"] == pytest.approx(other["std_error"], rel=1e-9)
+    assert twelve[1]["std_error"] == pytest.approx(expected, rel=0.25)
 
 
 def test_what_a_site_filled_in_an_earlier_run_is_not_taken_for_this_one() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +197,40 @@ def test_models_by_country_through_the_masked_path(shared, stroke) -> None:
     assert found["fit"]["tau2"] == 0.0
     assert found["fit"]["measure"] == "OR"
     assert np.isclose(sum(s["weight"] for s in studies), 100.0)
+
+
+PRECISIONS = json.loads((Path(__file__).parent / "r" / "meta_precisions.json").read_text())
+
+
+def of_precisions(set_: str, power: int, method: str) -> dict[str, Any]:
+    errors = (0.25, 0.3 / 10**power, 0.3, 0.2)
+    figures = {f"{i}": (y, s) for i, (y, s) in enumerate(zip(PRECISIONS["sets"][set_], errors, strict=True))}
+    return isthmus.pool_estimates(figures, method=method).to_dict()
+
+
+@pytest.mark.parametrize("block", PRECISIONS["found"], ids=lambda b: f"{b['set']} {b['method']} {b['power']}")
+def test_one_estimate_far_more_precise_than_the_others(block) -> None:
+    found = of_precisions(block["set"], block["power"], block["method"])
+    pooled = found["terms"][-1]
+    assert abs(found["fit"]["tau2"] - block["tau2"]) <= 1e-9 * block["tau2"]
+    assert worst([pooled["estimate"], pooled["std_error"]], [block["beta"], block["se"]]) < 1e-9
+
+
+@pytest.mark.parametrize("power", [0, 3, 6, 9, 20, 40])
+@pytest.mark.parametrize("set_", PRECISIONS["sets"])
+def test_closed_forms_lose_no_digit_beside_a_precise_estimate(set_, power) -> None:
+    y = [Fraction(v) for v in PRECISIONS["sets"][set_]]
+    w = [1 / Fraction(s * s) for s in (0.25, 0.3 / 10**power, 0.3, 0.2)]
+    mass = sum(w)
+    mean = sum(a * b for a, b in zip(w, y, strict=True)) / mass
+    q = sum(a * (b - mean) ** 2 for a, b in zip(w, y, strict=True))
+    trace = mass - sum(a * a for a in w) / mass
+    found = of_precisions(set_, power, "DL")["fit"]
+    assert relative(found["q"], float(q)) < 1e-12
+    expected = float((q - 3) / trace)
+    assert found["tau2"] == pytest.approx(max(0.0, expected), rel=1e-12)
+
+
+def test_a_precision_beyond_all_numbers_is_named() -> None:
+    with pytest.raises(isthmus.Invalid, match="absurdly small"):
+        isthmus.pool_estimates({"a": (0.1, 0.2), "b": (0.2, 1e-100)})

@@ -52,12 +52,32 @@ def check_person(source: Source, person: str | None) -> None:
         raise Invalid("E-COLUMN-MISSING", f"the data have no person column {person!r}", "mend `person` in isthmus.toml")
 
 
-def read_keys(source: Source, codebook: Codebook, person: str | None, secret: bytes) -> Keys:
+NOBODY: KeyArray = np.zeros(0, dtype=np.uint64)
+
+
+def read_keys(
+    source: Source, codebook: Codebook, person: str | None, secret: bytes, elsewhere: KeyArray = NOBODY
+) -> Keys:
     """The keys of every row of a source, under the site's own `secret`.
+
+    `elsewhere`: `read_hashes` of sources with the same secret, whose rows are not to be taken for these.
 
     Raises:
         Invalid: E-COLUMN-MISSING, no such person column.
         Unavailable: E-SOURCE.
+    """
+    hashes, who = read_hashes(source, codebook, person, secret)
+    rows = _distinct(hashes, secret, np.sort(elsewhere))
+    return Keys(rows, rows if who is None else np.where(who == _MISSING, rows, who))
+
+
+def read_hashes(
+    source: Source, codebook: Codebook, person: str | None, secret: bytes
+) -> tuple[KeyArray, KeyArray | None]:
+    """(n,) a keyed hash of each row's person and values, the same for equal rows; (n,) one of each person, if there is a column.
+
+    Raises:
+        Invalid, Unavailable: as `read_keys`.
     """
     check_person(source, person)
     reading = _readable(source, codebook)
@@ -73,11 +93,8 @@ def read_keys(source: Source, codebook: Codebook, person: str | None, secret: by
         columns["\0person"] = exp.cast(exp.column("\0person"), exp.DType.VARCHAR)
     table = source.fetch(Reading(variables).query(columns or {"": exp.Literal.number(1)}))
     values = [_bits(column, secret) for column in table.columns]
-    rows = _distinct(_hashed(np.column_stack(values) if values else np.empty((0, 0), np.uint64), secret), secret)
-    if person is None:
-        return Keys(rows, rows)
-    unknown = pc.is_null(table.column(table.num_columns - 1)).to_numpy(zero_copy_only=False)
-    return Keys(rows, np.where(unknown, rows, values[-1]))
+    hashes = _hashed(np.column_stack(values) if values else np.empty((0, 0), np.uint64), secret)
+    return hashes, None if person is None else values[-1]
 
 
 def positions(source: Source, study: Study, dictionary: Codebook, country: str) -> NDArray[np.intp]:
@@ -141,12 +158,13 @@ def _hashed(values: KeyArray, secret: bytes) -> KeyArray:
     return np.fromiter(made, dtype=np.uint64, count=len(values))
 
 
-def _distinct(hashes: KeyArray, secret: bytes) -> KeyArray:
-    """Equal rows numbered: the second and later get a hash of their own."""
+def _distinct(hashes: KeyArray, secret: bytes, before: KeyArray) -> KeyArray:
+    """Equal rows numbered, after those `before` (sorted): the second and later get a hash of their own."""
     order = np.argsort(hashes, kind="stable")
     ranked = hashes[order]
     first = np.flatnonzero(np.diff(ranked, prepend=~ranked[:1]) != 0)
     number = np.arange(len(hashes)) - np.repeat(first, np.diff(first, append=len(hashes)))
+    number += np.searchsorted(before, ranked, side="right") - np.searchsorted(before, ranked, side="left")
     made = hashes.copy()
     for at, n in zip(order[number > 0].tolist(), number[number > 0].tolist(), strict=True):
         made[at] = _digest(int(hashes[at]).to_bytes(8, "big") + int(n).to_bytes(8, "big"), secret)

@@ -18,7 +18,7 @@ import numpy as np
 import sqlalchemy as sa
 from pyroaring import BitMap
 
-from isthmus.data.persons import KeyArray, Keys
+from isthmus.data.persons import NOBODY, KeyArray, Keys
 from isthmus.disclosure.history import Past
 from isthmus.disclosure.traces import GLANCE, SAMPLE, Floors, People, RowSet, Trace, trace_of
 from isthmus.federation.recall import Enrolled, enrolled
@@ -99,6 +99,10 @@ class SqlBook:
     def secret(self) -> bytes:
         """The store's own."""
         return secret(self.store)
+
+    def elsewhere(self) -> KeyArray:
+        """None: nobody else has the secret."""
+        return NOBODY
 
     def knows(self, one: Asked, floors: Floors) -> bool:
         """Whether this very question was admitted before: the same sets, under these floors, and all still live."""

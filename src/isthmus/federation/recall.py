@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from isthmus.data.persons import KeyArray, Keys
+from isthmus.data.persons import NOBODY, KeyArray, Keys
 from isthmus.disclosure.history import Past
 from isthmus.disclosure.traces import Floors, People, RowSet, people_of, set_of, trace_of
 from isthmus.federation.plan import POPULATION
@@ -51,6 +51,9 @@ class Book(Protocol):
 
     def secret(self) -> bytes:
         """This site's own, the same whenever it is asked for."""
+
+    def elsewhere(self) -> KeyArray:
+        """Hashes of rows that have the same secret and are not this site's (`persons.read_hashes`)."""
 
     def past(self, people: People, floors: Floors) -> Past:
         """Every set that counts."""
@@ -134,8 +137,12 @@ def enrolled(known: KeyArray, persons: KeyArray, keys: Keys) -> tuple[Enrolled, 
 
 @dataclass(slots=True)
 class MemoryBook:
-    """A record that lives as long as it is held: for a rehearsal, one run."""
+    """A record that lives as long as it is held: for a rehearsal, one run.
 
+    `before`: reads the hashes of the rows of sites before this one; equal rows are numbered through all sites.
+    """
+
+    before: Callable[[], KeyArray] = lambda: NOBODY
     rows: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
     persons: NDArray[np.uint64] = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
     kept: list[tuple[str, str, RowSet]] = field(default_factory=list)
@@ -150,6 +157,10 @@ class MemoryBook:
     def secret(self) -> bytes:
         """None: the rows are of one's own, and the same rows give the same answer however they are dealt to sites."""
         return b""
+
+    def elsewhere(self) -> KeyArray:
+        """Of sites before this one."""
+        return self.before()
 
     def past(self, people: People, floors: Floors) -> Past:
         """Every set kept."""

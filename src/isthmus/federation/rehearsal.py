@@ -14,10 +14,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from isthmus.crypto.keys import SigningKey
 from isthmus.crypto.shares import threshold_for
 from isthmus.data.dictionary import dictionary
 from isthmus.data.inference import infer
+from isthmus.data.persons import NOBODY, KeyArray, read_hashes
 from isthmus.data.source import Source, open_source
 from isthmus.disclosure.budget import Account, MemoryPurse, check_privacy
 from isthmus.disclosure.rules import check_rules, restricts
@@ -197,11 +200,19 @@ def site_work(
         randomness=secrets.token_bytes,
         cache={},
         note=note,
-        book=MemoryBook() if book is None else book,
+        book=MemoryBook(lambda: _before(staged, name)) if book is None else book,
         codebook=staged.dictionary,
         person=_person(staged, name),
         purse=None if staged.privacy is None else MemoryPurse(staged.privacy, ALONE),
     )
+
+
+def _before(staged: Stage, name: str) -> KeyArray:
+    """Hashes of the rows of the sites before this one: equal rows of two sites are two rows."""
+    book, secret = staged.dictionary, MemoryBook().secret()
+    earlier = sorted(site for site in staged.sources if site < name)
+    read = [read_hashes(staged.sources[site], book, _person(staged, site), secret)[0] for site in earlier]
+    return np.concatenate([NOBODY, *read])
 
 
 def _person(staged: Stage, name: str) -> str | None:

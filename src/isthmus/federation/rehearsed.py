@@ -116,9 +116,10 @@ def _start(fleet: Fleet, folder: Path, sites: Mapping[str, Any]) -> str:
     address = f"127.0.0.1:{_free_port()}"
     fleet.start("hub", f"{MODULE}:hub", folder / "hub", {"address": address})
     fleet.await_event("hub", "port")
-    for name, spec in sites.items():
-        arguments = {"hub": address, "source": _on_disk(spec, folder / name)}
-        fleet.start(name, f"{MODULE}:site", folder / name, arguments)
+    files = {name: _on_disk(spec, folder / name) for name, spec in sites.items()}
+    for name in sites:
+        known = {other: file for other, file in files.items() if other <= name}  # equal rows are numbered through all
+        fleet.start(name, f"{MODULE}:site", folder / name, {"hub": address, "sources": known})
     for name in sites:
         fleet.await_event(name, "joined")
     return address
@@ -217,7 +218,7 @@ def hub(directory: Path, arguments: Mapping[str, Any], tell: Tell) -> int:
 def site(directory: Path, arguments: Mapping[str, Any], tell: Tell) -> int:
     """A site's process."""
     name = directory.name
-    staged, charter = _read(directory.parent, {name: arguments["source"]})
+    staged, charter = _read(directory.parent, arguments["sources"])
     card = _cards(directory.parent)["hub"]
     address = HubAddress(arguments["hub"], "hub", bytes.fromhex(card.key), card.certificate.encode())
     return serve_site(SiteSetup(_means(directory), address, SiteRehearsal(staged, charter, name)), tell)

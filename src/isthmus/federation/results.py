@@ -19,7 +19,7 @@ from isthmus.federation.row_loss import Known, warning
 from isthmus.federation.script import Ended, Errored, Script, require_ended
 from isthmus.ledger.checkpoint import verify_checkpoint
 from isthmus.ledger.verify import Verified
-from isthmus.model.errors import IsthmusError, Refused
+from isthmus.model.errors import DEFECTS, IsthmusError, Refused, unforeseen
 from isthmus.model.study import Study, study_digest
 from isthmus.statistics import precision
 from isthmus.statistics.catalogue import analyses
@@ -121,7 +121,7 @@ def _analysis(question: Question, script: Script, excluded: Mapping[str, Any]) -
     try:
         match script.outcomes.get(question.name):
             case Ended(estimate):
-                return _report(question, script, estimate, excluded)
+                return _reported(question, script, estimate, excluded)
             case Errored(error):
                 raise error
             case _:
@@ -132,6 +132,19 @@ def _analysis(question: Question, script: Script, excluded: Mapping[str, Any]) -
             return {"kind": kind, "status": "failed", "error": error.to_dict(), **left_out}
         could = findings_json(blocked(kind, script.plan.rules), script.plan.whose)
         return {"kind": kind, "status": "refused", "error": error.to_dict(), "disclosure": could}
+
+
+def _reported(question: Question, script: Script, estimate: Estimate, excluded: Mapping[str, Any]) -> dict[str, Any]:
+    """As `_report`; a defect there is an error of this analysis.
+
+    Raises:
+        Refused: a rule forbids the result.
+        Invalid: E-INTERNAL.
+    """
+    try:
+        return _report(question, script, estimate, excluded)
+    except DEFECTS as error:
+        raise unforeseen(error) from error
 
 
 def _report(question: Question, script: Script, estimate: Estimate, excluded: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from isthmus.federation.plan import POPULATION, VOTE, Plan
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.question import Question
 from isthmus.model.canonical import digest
-from isthmus.model.errors import Invalid, Refused, Untrusted
+from isthmus.model.errors import DEFECTS, Invalid, Refused, Untrusted, unforeseen
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.summary import AGREE, Field, Layout, Summary, closed, feed
 
@@ -98,6 +98,8 @@ class Script:
                 flow = question.statistic.flow(question.arguments, question.setting(rung))
             except (Invalid, Refused) as error:  # a flow that checks before its first round
                 self.outcomes[question.name] = Errored(error)
+            except DEFECTS as error:
+                self.outcomes[question.name] = Errored(unforeseen(error))
             else:
                 self.outcomes[question.name] = _advance(flow, None, 0, start)
 
@@ -189,6 +191,8 @@ def _advance(flow: Flow, pooled: Summary | None, number: int, transcript: str) -
         return Ended(stop.value)
     except (Invalid, Refused) as error:
         return Errored(error)
+    except DEFECTS as error:
+        return Errored(unforeseen(error))
     return Asked(number + 1, flow, following, transcript)
 
 

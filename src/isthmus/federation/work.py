@@ -43,7 +43,7 @@ from isthmus.federation.script import Script
 from isthmus.federation.spending import Spending
 from isthmus.model.canonical import digest, plain
 from isthmus.model.codebook import Codebook
-from isthmus.model.errors import Invalid, Refused, Untrusted
+from isthmus.model.errors import DEFECTS, Invalid, IsthmusError, Refused, Untrusted, unforeseen
 from isthmus.model.rules import Rules, applies
 from isthmus.statistics.contract import Answer, Inputs, Round
 from isthmus.summary import IntArray, Summary
@@ -144,10 +144,11 @@ class SiteWork:
             return abstain(step.layout)
         try:
             return self._released(question, step)
-        except (Refused, Invalid) as error:
-            if isinstance(error, Invalid):
-                self.faults[question.name] = error
-            why = error.message if error.code == "E-DISCLOSURE" else error.code
+        except (Refused, Invalid, *DEFECTS) as error:
+            met = error if isinstance(error, IsthmusError) else unforeseen(error)
+            if isinstance(met, Invalid):
+                self.faults[question.name] = met
+            why = met.message if met.code == "E-DISCLOSURE" else met.code
             self.note(question.name, f"round {step.round}: {why}")
             return refuse_round(step.layout, self.randomness)
 
@@ -284,7 +285,8 @@ class SiteWork:
         try:
             evidence = self._weighed(question, rung)
             first = self._first(question, rung)
-        except Invalid as fault:
+        except (Invalid, *DEFECTS) as error:
+            fault = error if isinstance(error, Invalid) else unforeseen(error)
             self.faults[question.name] = fault
             self.note(question.name, fault.code)
             return False
@@ -319,7 +321,7 @@ class SiteWork:
         """
         try:
             opening = next(question.statistic.flow(question.arguments, question.setting(rung)))
-        except (Invalid, StopIteration):
+        except (Invalid, StopIteration, *DEFECTS):
             return None
         answer = self.summarised(question, rung, opening)
         check_encodable(opening.layout, question.base.sites, answer.summary, question.reads)
@@ -377,8 +379,8 @@ class SiteWork:
         rows = frame.subset(mask)
         if not question.needs.gaps:
             return selected.complete(question, rows, self.site)
-        keys = read_keys(self.source, self.codebook, self.person, self.book.secret()).rows[self._positions()]
-        return selected.with_gaps(question, rows, keys[mask])
+        told = (self.codebook, self.person, self.book.secret(), self.book.elsewhere())
+        return selected.with_gaps(question, rows, read_keys(self.source, *told).rows[self._positions()][mask])
 
     def _frame(self) -> Frame:
         if self._rows is None:

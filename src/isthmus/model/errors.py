@@ -6,7 +6,11 @@ shown to researchers, written to logs and kept in ledgers. `docs/reference/error
 
 from __future__ import annotations
 
+import traceback
 from enum import IntEnum
+
+# What a defect raises, and the arithmetic of absurd values; a disk or memory that ends is no matter of one analysis.
+DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 class Exit(IntEnum):
@@ -75,3 +79,11 @@ class Waiting(Unavailable):
     """The run is paused for a named party or approval."""
 
     exit = Exit.WAITING
+
+
+def unforeseen(error: BaseException) -> Invalid:
+    """E-INTERNAL in place of a defect: where in our code, never the message or locals (both may hold values from rows)."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "isthmus" in frame.filename]
+    place = f"isthmus{frames[-1].filename.rpartition('isthmus')[2]}:{frames[-1].lineno}" if frames else ""
+    hint = "this is a defect of Isthmus, or a value beyond all arithmetic: report it with the place"
+    return Invalid("E-INTERNAL", f"unforeseen {type(error).__name__}", hint, place)

@@ -8,6 +8,9 @@ Methods for tau2: `fixed` (0), `DL` (DerSimonian-Laird), `REML` (Fisher scoring)
 errors by the mean weighted square of residuals and uses t with k - groups degrees of freedom (Hartung-Knapp-Sidik-Jonkman,
 metafor's `test = "knha"`, without a lower bound). Sums are exactly rounded, so every party gets the same bits.
 
+No difference of large weights is taken: what is left of the total beside one weight is the sum of the others, and estimates
+are measured from the most precise one of their group. So standard errors may be of any sizes, however different.
+
 References: DerSimonian & Laird (1986), Control Clin Trials 7:177; Viechtbauer (2005), J Educ Behav Stat 30:261; Paule &
 Mandel (1982), J Res NBS 87:377; Hartung & Knapp (2001), Stat Med 20:3875; Higgins & Thompson (2002), Stat Med 21:1539.
 """
@@ -29,6 +32,7 @@ Method = Literal["fixed", "DL", "REML", "PM"]
 Interval = Literal["z", "hksj"]
 Places = NDArray[np.intp]
 ROUNDS = 10_000  # Fisher scoring is linear where tau2 is near 0
+TINY = 1e-140  # of a variance, whose weight's square is still a number
 CLOSE = 1e-14  # change of tau2 relative to itself and the typical variance
 
 
@@ -94,7 +98,7 @@ def pool(y: FloatArray, v: FloatArray, group: Places, method: Method, interval: 
     if interval == "hksj":
         if not df:
             raise Invalid("E-META", "hksj needs more estimates than groups", "use interval: z")
-        errors = errors * math.sqrt(_total(w * (y - means[group]) ** 2) / df)
+        errors = errors * math.sqrt(_total(w * _residuals(y, w, group) ** 2) / df)
     i2, h2 = _inconsistency(fixed, df, tau2, method)
     spread = _tau2_error(v, tau2, fixed, _traces(y, v, group, tau2), (len(y), df), method) if df else math.nan
     told = float(df) if interval == "hksj" else None
@@ -102,7 +106,7 @@ def pool(y: FloatArray, v: FloatArray, group: Places, method: Method, interval: 
 
 
 def check(y: FloatArray, v: FloatArray) -> None:
-    """Two estimates or more, finite, each with a variance above 0.
+    """Two estimates or more, finite, each with a variance above 0 whose weight can be squared.
 
     Raises:
         Invalid: E-META.
@@ -111,6 +115,8 @@ def check(y: FloatArray, v: FloatArray) -> None:
         raise Invalid("E-META", "a meta-analysis needs two estimates or more, each with its variance")
     if not bool(np.all(np.isfinite(y)) and np.all(np.isfinite(v)) and np.all(v > 0.0)):
         raise Invalid("E-META", "an estimate is missing, or its variance is not above 0", "leave it out, or look why")
+    if v.min() < TINY or v.max() > 1.0 / TINY:
+        raise Invalid("E-META", "an estimate's variance is absurdly small or large", "leave it out, or look why")
 
 
 def between(pooled: Pooled) -> tuple[float, int]:
@@ -131,15 +137,36 @@ def _by(group: Places, values: FloatArray, groups: int) -> FloatArray:
 def _traces(y: FloatArray, v: FloatArray, group: Places, tau2: float) -> _Traces:
     w = 1.0 / (v + tau2)
     groups = int(group.max()) + 1
-    one, two, three = (_by(group, w**power, groups) for power in (1, 2, 3))
-    residual = w * (y - (_by(group, w * y, groups) / one)[group])
-    share = two / one
+    mass = _by(group, w, groups)[group]
+    residual = w * _residuals(y, w, group)
+    diagonal = w * (_others(w, group) / mass)  # of P; beside it, w w' / mass
     return _Traces(
         ypy=_total(residual * residual / w),
         yppy=_total(residual * residual),
-        p=_total(one - share),
-        pp=_total(two - 2.0 * three / one + share * share),
+        p=_total(diagonal),
+        pp=_total(diagonal * diagonal) + _total((w / mass) ** 2 * _others(w * w, group)),
     )
+
+
+def _residuals(y: FloatArray, w: FloatArray, group: Places) -> FloatArray:
+    """(k,) distances from the means of groups, each with its own digits: y is measured from the heaviest of its group."""
+    found = np.empty_like(y)
+    for g in range(int(group.max()) + 1):
+        mine = group == g
+        far = y[mine] - y[mine][np.argmax(w[mine])]
+        found[mine] = far - _total(w[mine] * far) / _total(w[mine])
+    return found
+
+
+def _others(values: FloatArray, group: Places) -> FloatArray:
+    """(k,) sum of the others of one's group; `values` are positive."""
+    found = np.zeros_like(values)
+    for g in range(int(group.max()) + 1):
+        mine = np.flatnonzero(group == g)
+        ahead, behind = np.cumsum(values[mine]), np.cumsum(values[mine][::-1])[::-1]
+        found[mine[1:]] += ahead[:-1]
+        found[mine[:-1]] += behind[1:]
+    return found
 
 
 def _dersimonian_laird(y: FloatArray, v: FloatArray, group: Places) -> float:
