@@ -42,7 +42,9 @@ R: Mapping[str, str] = {
     "glm(died ~ offset(qlogis(risk)), binomial, d)     # in the large",
     "decision_curve": "dcurves::dca(died ~ risk, d, thresholds = c(0.4, 0.5))",
     "glm": 'm <- glm(died ~ age + arm + stage, binomial, d)\nlmtest::coeftest(m, sandwich::vcovHC(m, type = "HC0"))\n'
-    "MASS::glm.nb(falls ~ age + arm + offset(exposure), d)  # family: negative_binomial",
+    "MASS::glm.nb(falls ~ age + arm + offset(exposure), d)  # family: negative_binomial\n"
+    "x <- model.matrix(~ age + arm + stage, d)[, -1]\n"
+    "coef(glmnet::glmnet(x, d$died, 'binomial', alpha = 0, lambda = 0.05, thresh = 1e-20))  # ridge: 0.05",
     "multinomial": "summary(nnet::multinom(stage ~ age + arm, d, Hess = TRUE))",
     "ordinal": "m <- MASS::polr(ordered(stage) ~ age + arm, d, Hess = TRUE)\n"
     "summary(m)\n"

@@ -127,6 +127,19 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
             "weights": {"variable": "copies", "kind": "frequency"},
             "robust": "HC3",
         },
+        {"formula": "died ~ age + arm + stage", "family": "binomial", "ridge": 0.05},
+        {
+            "formula": "pressure ~ ns(age, knots = c(55, 70), Boundary.knots = c(30, 90)) * arm",
+            "family": "gaussian",
+            "tests": {"curved with age": ["ns(age)[1]", "ns(age)[2]", "ns(age)[3]"]},
+        },
+        {
+            "formula": "pressure ~ age * arm",
+            "family": "gaussian",
+            "ridge": 2.0,
+            "weights": {"variable": "exposure", "kind": "precision"},
+            "robust": "HC2",
+        },
     ],
     "multinomial": [
         {"formula": "stage ~ age + arm", "release": ["vcov"]},

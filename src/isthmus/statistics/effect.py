@@ -18,8 +18,8 @@ from isthmus.statistics import (
     effect_site,
     effect_strata,
     effect_survival_site,
-    glm_flow,
     glm_kernel,
+    glm_null,
     lockstep,
     survival,
 )
@@ -220,7 +220,7 @@ def _summarise_fit(plan: Plan, prepared: Rows, asked: Round) -> Answer:
     rows = glm_kernel.centred(rows, asked.params)
     totals = glm_kernel.newton_sums(model.family, rows, asked.params)
     values = {"gram": totals.gram, "score": totals.score, "deviance": totals.deviance}
-    values |= glm_flow.null_part(model, rows, asked.params)
+    values |= glm_null.null_part(model, rows, asked.params)
     return Answer(filled(asked.layout, values), totals.weights())
 
 

@@ -125,7 +125,8 @@ def propensity_model(plan: Plan) -> Pooled:
         return (yield from fitted(plan.propensity, "ps ", "the propensity model"))
     start, used = yield from lockstep.beside(glm_flow.begin(plan.propensity), {"fit": "ps "})
     size = plan.propensity.size
-    nothing = Fitted(np.zeros(size), np.zeros((size, size)), 0.0, 1.0, 0.0, used)
+    none = np.zeros((size, size))
+    nothing = Fitted(np.zeros(size), none, none, 0.0, 1.0, 0.0, used, size)
     return Fit(start, nothing, {f"ps {key}": value for key, value in start.place.params().items()})
 
 

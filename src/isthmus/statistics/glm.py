@@ -13,6 +13,10 @@ dispersion is estimated use deviance / n and count it as a parameter; intervals 
 result shows (`glm_sites.py`): R's `factor(site)`, whose terms count in `aic`, degrees of freedom and leverage. Gamma and inverse
 Gaussian models with link identity have none.
 
+`ridge` draws coefficients to 0 as `glmnet` with `alpha = 0` does (`glm_ridge.py`): collinear columns, and outcomes that columns tell
+apart, then have an answer. `fit` has `ridge` and its effective degrees of freedom `df`, which `df_residual`, the dispersion
+and `aic` count; errors are those about the estimate's own mean.
+
 Every round sends score, information and deviance at coefficients that each party derives from the sums before;
 scoring starts from R's starting values (from the common mean where a link is not defined everywhere) and ends when the
 largest step is below 1e-10 standard errors.
@@ -29,7 +33,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from isthmus.evidence import SQUARED, Evidence, weights_of
+from isthmus.evidence import SQUARED, Evidence, Weights, weights_of
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.formula import Formula, Surv, parse
@@ -38,6 +42,8 @@ from isthmus.statistics import (
     glm_cluster,
     glm_flow,
     glm_kernel,
+    glm_null,
+    glm_ridge,
     glm_sites,
     negative_binomial,
     sandwich,
@@ -47,8 +53,9 @@ from isthmus.statistics import (
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.families import FAMILIES, POSITIVE_OUTCOME, Family, link_names
 from isthmus.statistics.glm_evidence import glm_evidence
-from isthmus.statistics.glm_kernel import Rows
+from isthmus.statistics.glm_kernel import Params, Rows
 from isthmus.statistics.glm_model import Model, start_part
+from isthmus.statistics.glm_moments import PLAIN
 from isthmus.statistics.model_body import model_body
 from isthmus.statistics.show import number, size
 from isthmus.statistics.summaries import filled
@@ -63,7 +70,7 @@ class Glm:
 
     `formula`: `outcome ~ terms`; `offset`: a variable added to the linear predictor; `cluster`: a variable whose values
     group the rows of a site, or `site` with 10 sites or more; `strata`: `site`, for an intercept of each site, and
-    categories whose levels have one each within it; `contrasts`: name -> {term: weight}; `tests`: name -> terms tested
+    categories whose levels have one each within it; `ridge`: a penalty (lambda) above 0; `contrasts`: name -> {term: weight}; `tests`: name -> terms tested
     jointly; `release: [vcov]` shows the covariance matrix.
     """
 
@@ -84,6 +91,7 @@ class Glm:
     robust: Literal["HC0", "HC1", "HC2", "HC3"] | None = None
     cluster: str | None = None
     strata: tuple[str, ...] = ()
+    ridge: float | None = None
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
     release: tuple[Literal["vcov"], ...] = ()
@@ -103,6 +111,10 @@ def _formula(question: Glm) -> Formula:
     if strata and not formula.intercept:
         raise Invalid("E-FORMULA", "strata are the intercepts of a glm", "leave `- 1` out")
     _cluster(question, formula)
+    if question.ridge is not None:
+        glm_ridge.check(question.ridge, formula, strata)
+        if question.family == NEGATIVE:
+            raise Invalid("E-PENALTY", "a negative binomial model takes no ridge penalty", "use family: quasipoisson")
     known = ("log",) if question.family == NEGATIVE else link_names(question.family)
     if question.link not in {None, *known}:
         raise Invalid("E-LINK", f"{question.family} has no link {question.link!r}", "links: " + ", ".join(known))
@@ -148,6 +160,7 @@ def _model(question: Glm, setting: Setting) -> Model:
         robust=question.robust or ("HC0" if kind == "sampling" else None),
         cluster=_cluster(question, formula),
         strata=_strata(question, formula),
+        ridge=question.ridge,
     )
 
 
@@ -206,6 +219,8 @@ def _flow(question: Glm, setting: Setting) -> Flow:
     sandwich.check(model.cluster, setting.sites)
     if question.family == NEGATIVE:
         return negative_binomial.fit(model)
+    if model.ridge is not None:
+        return glm_ridge.fit(model)
     return glm_sites.fit(model) if model.strata else glm_flow.fit(model)
 
 
@@ -219,7 +234,7 @@ def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) ->
         model = negative_binomial.at_round(model, asked.params)
     rows = glm_kernel.centred(prepared, asked.params)
     if step == "start":
-        values, guard = (glm_sites.start_part if model.strata else start_part)(model, prepared, asked.params)
+        values, guard = _start_part(model, prepared, asked.params)
         return Answer(filled(asked.layout, values), guard)
     within = glm_sites.profiled(model, rows, asked.params) if model.strata else None
     told, params = (rows, dict(asked.params)) if within is None else (within.rows, within.params)
@@ -229,11 +244,17 @@ def _summarise(question: Glm, setting: Setting, prepared: Rows, asked: Round) ->
     totals = glm_kernel.newton_sums(model.family, told, params)
     values |= {"gram": totals.gram, "score": totals.score, "deviance": totals.deviance}
     values |= {"correction": totals.correction, "pearson": totals.pearson}
-    values |= glm_flow.null_part(model, rows, asked.params)
+    values |= glm_null.null_part(model, rows, asked.params)
     if within is not None and not model.family.canonical:
         values["correction"] = totals.correction + within.bend()
     weights = totals.weights()
     return Answer(filled(asked.layout, values), glm_sites.guard(weights, rows) if model.strata else weights)
+
+
+def _start_part(model: Model, prepared: Rows, params: Params) -> tuple[dict[str, Any], Weights]:
+    if model.strata:
+        return glm_sites.start_part(model, prepared, params)
+    return start_part(model, prepared, params, None if model.ridge is None else PLAIN)
 
 
 def _middle(model: Model, rows: Rows, told: Rows, params: dict[str, Any]) -> tuple[dict[str, Any], Any]:
@@ -256,7 +277,8 @@ def _fit_shown(question: Glm, setting: Setting, estimate: Estimate) -> dict[str,
     fit: dict[str, Any] = dict(estimate.values["fit"])
     parts, n = estimate.values["null_parts"], float(estimate.counts["n"].values[0])
     constant = 1 if _model(question, setting).intercept else 0
-    fit |= {"df_residual": int(n) - estimate.parameters, "df_null": int(n) - constant}
+    used = fit.get("df", estimate.parameters)
+    fit |= {"df_residual": int(n) - used, "df_null": int(n) - constant}
     if parts is None or "events" not in estimate.counts:
         return fit
     events = float(estimate.counts["events"].values[0])

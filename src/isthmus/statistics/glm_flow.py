@@ -18,8 +18,8 @@ from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.families import Family, null_deviance
 from isthmus.statistics.glm_border import no_end
-from isthmus.statistics.glm_kernel import Params, Rows, null_sums
 from isthmus.statistics.glm_model import Model
+from isthmus.statistics.glm_null import NO_NULL, NullModel
 from isthmus.statistics.glm_start import Start, outcome_place, rescaled, response_params
 from isthmus.statistics.implied import implied_cells
 from isthmus.statistics.newton import MAX_ROUNDS, STEP, Step, largest_step, must_halve, newton_step
@@ -36,14 +36,19 @@ Pooled = Generator[Round, Summary, Any]
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """After the last scoring round, in coordinates of `start.place`."""
+    """After the last scoring round, in coordinates of `start.place`.
+
+    `inverse`: of the information, and the penalty where there is one; `parameters`: as degrees of freedom count them.
+    """
 
     coefficients: FloatArray
+    information: FloatArray
     inverse: FloatArray
     deviance: float
     dispersion: float
     null: float
     rounds: int
+    parameters: float
 
 
 def fit(model: Model, start_from: Callable[[Model], Pooled] | None = None) -> Flow:
@@ -52,7 +57,7 @@ def fit(model: Model, start_from: Callable[[Model], Pooled] | None = None) -> Fl
     fitted = yield from score(model, start, rounds)
     if model.robust is None and model.cluster is None:
         return _estimate(model, start, fitted, None)
-    meat, clusters = yield from middle(model, start, fitted.coefficients, fitted.inverse)
+    meat, clusters = yield from middle(model, start, fitted.coefficients, fitted.inverse, parameters=fitted.parameters)
     found = _estimate(model, start, replace(fitted, rounds=fitted.rounds + 1), meat)
     return replace(found, counts={**found.counts, **clusters})
 
@@ -63,8 +68,10 @@ def middle(
     coefficients: FloatArray,
     inverse: FloatArray,
     more: Mapping[str, Any] = MappingProxyType({}),
+    parameters: float | None = None,
 ) -> Pooled:
-    """One round: the middle of the sandwich (p, p), and how many clusters there are; `more` parameters of the round.
+    """One round: the middle of the sandwich (p, p), and how many clusters there are; `more` parameters of the round;
+    `parameters` of the model, where they are not those of `parameters_of`.
 
     HC2 and HC3 divide by what a row's leverage leaves, which is its site's own given the pooled `inverse` information.
     """
@@ -74,22 +81,14 @@ def middle(
     pooled = yield Round(layout, _params(start, "meat", coefficients) | powers | dict(more))
     if power is not None:
         sandwich.check_leverage(str(model.robust), model.design.names, pooled)
-    return pooled["meat"] * _small_sample(model, start), sandwich.counts(model.cluster, pooled)
+    fitted = parameters_of(model, start) if parameters is None else parameters
+    return pooled["meat"] * _small_sample(model, start, fitted), sandwich.counts(model.cluster, pooled)
 
 
-def _small_sample(model: Model, start: Start) -> float:
+def _small_sample(model: Model, start: Start, parameters: float) -> float:
     """HC1's n / (n - p)."""
     count = rows_of(model, start)
-    return count / (count - parameters_of(model, start)) if model.robust == "HC1" else 1.0
-
-
-def null_part(model: Model, rows: Rows, params: Params) -> dict[str, Any]:
-    """A site's part of the null model in a scoring round: score, information, deviance."""
-    unit = float(params["response_scale"])
-    if "null" not in params:
-        return {}
-    score, information, deviance = null_sums(model.family, rows, float(params["null"]) * unit)
-    return {"null": np.array([score / unit, information, deviance / unit**2])}
+    return count / (count - parameters) if model.robust == "HC1" else 1.0
 
 
 def begin(model: Model) -> Pooled:
@@ -111,7 +110,7 @@ def begin(model: Model) -> Pooled:
             continue
         first = place.moved(linear.solve(linear.cholesky(gram), pooled["right"]), turned)
         if model.family.bounded and model.design.intercept:
-            first = _at_mean(model, turned, sums)
+            first = at_mean(model, turned, sums)
         return rescaled(Start(turned, first, unit, sums, pooled["marks"], about), model), attempt
     raise Invalid("E-COLLINEAR", "no start")
 
@@ -119,7 +118,7 @@ def begin(model: Model) -> Pooled:
 SCALARS = ("n", "weight", "response", "square", "saturated", "log_response", "constant", "log_weight")
 
 
-def _at_mean(model: Model, place: Coordinates, sums: dict[str, float]) -> FloatArray:
+def at_mean(model: Model, place: Coordinates, sums: dict[str, float]) -> FloatArray:
     """Coefficients of the common mean, which lies where every link has one; R's starting values may not."""
     first = np.zeros(model.size)
     unit = 1.0 if place.rotation is None else float(place.rotation[0, 0])
@@ -142,41 +141,48 @@ def approach(model: Model, start: Start, used: int) -> Pooled:
 def score(model: Model, start: Start, used: int, until: float = STEP) -> Pooled:
     """Scoring rounds from `start` until the step is below `until`: `Fitted`; with another end than `STEP` no null model."""
     now, before, last, near = start.coefficients, None, math.inf, math.inf
-    null = _NullModel.begin(model, start) if until == STEP else _NO_NULL
+    null = NullModel.begin(model, start) if until == STEP else NO_NULL
     halved, grams = 0, list[FloatArray]()
     for rounds in range(used + 1, MAX_ROUNDS + used + 1):
         params = _params(start, "newton", now) | null.params()
         pooled = yield Round(glm_model.newton_layout(model, bool(null.params())), params)
         deviance = float(pooled["deviance"][0])
-        if before is not None and must_halve(deviance, last):
+        objective = deviance + start.penalised(now)
+        if before is not None and must_halve(objective, last):
             now, halved = (now + before) / 2.0, halved + 1
             continue
         grams = [*grams[:1], pooled["gram"]]
         try:
-            step = _step(model, pooled, near < OBSERVE)
+            step = _step(model, start, pooled, now, near < OBSERVE)
         except linear.Dependent as error:  # columns were independent at the start: weights have vanished since
             raise no_end(model, start, (now, before), halved, grams) from error
         null = null.moved(pooled)
-        dispersion = _dispersion(model, start, float(pooled["pearson"][0]) if model.family.pearson else deviance)
+        parameters = _parameters(model, start, pooled["gram"], step.inverse)
+        statistic = float(pooled["pearson"][0]) if model.family.pearson else deviance
+        dispersion = _dispersion(model, start, statistic, parameters)
         near = largest_step(step, start.place, max(dispersion, _rounding(model, start)))
         near = 0.0 if _still(model, start, step.move, now) else near
-        before, last, now = now, deviance, now + step.move
+        before, last, now = now, objective, now + step.move
         moves = until != STEP and bool(np.any(np.abs(start.place.raw(step.move) * start.place.scale) > SMALL))
         if near < until and null.settled and not moves:
-            return Fitted(now, step.inverse, deviance, dispersion, null.deviance, rounds)
+            told = (now, pooled["gram"], step.inverse, deviance, dispersion, null.deviance)
+            return Fitted(*told, rounds, parameters)
     raise no_end(model, start, (now, before), halved, grams)
 
 
-def _step(model: Model, pooled: Summary, near: bool) -> Step:
+def _step(model: Model, start: Start, pooled: Summary, now: FloatArray, near: bool) -> Step:
     """A scoring step; near the end of a link that is not canonical a Newton step, which does not slow down there.
 
     The inverse is always that of the expected information, as R's standard errors are.
     """
-    step = newton_step(pooled["gram"], pooled["score"])
+    gram, score = pooled["gram"], pooled["score"]
+    if start.penalty is not None:
+        gram, score = gram + np.diag(start.penalty), score - start.penalty * now
+    step = newton_step(gram, score)
     if model.family.canonical or not near:
         return step
     try:
-        return replace(step, move=newton_step(pooled["gram"] + pooled["correction"], pooled["score"]).move)
+        return replace(step, move=newton_step(gram + pooled["correction"], score).move)
     except linear.Dependent:  # observed information need not be positive; expected information is
         return step
 
@@ -197,9 +203,16 @@ def parameters_of(model: Model, start: Start) -> int:
     return model.size + int(start.sums.get("strata", 0.0))
 
 
-def _dispersion(model: Model, start: Start, statistic: float) -> float:
+def _parameters(model: Model, start: Start, information: FloatArray, inverse: FloatArray) -> float:
+    """What degrees of freedom count: with a penalty P the trace of I (I + P)**-1, I the information."""
+    if start.penalty is None:
+        return parameters_of(model, start)
+    return linear.trace(linear.product(information, inverse))
+
+
+def _dispersion(model: Model, start: Start, statistic: float, parameters: float) -> float:
     """Pearson's `statistic` (a gaussian's deviance) over the degrees of freedom."""
-    return statistic / (rows_of(model, start) - parameters_of(model, start)) if model.family.estimated else 1.0
+    return statistic / (rows_of(model, start) - parameters) if model.family.estimated else 1.0
 
 
 def _rounding(model: Model, start: Start) -> float:
@@ -235,70 +248,19 @@ def check_pooled(model: Model, sums: dict[str, float]) -> None:
         raise Invalid("E-OUTCOME", f"outcome {name} is 1 in every row", "nothing can be fitted to it")
 
 
-@dataclass(frozen=True, slots=True)
-class _NullModel:
-    """The model with the intercept alone, in the same rounds where it has no closed form.
-
-    `free`: the intercept is fitted (else it is 0); `exact_after`: evaluations after which a quadratic is exact;
-    `rate`: a Poisson model, whose intercept is the log of a ratio of sums, so that one step from anywhere ends it.
-    """
-
-    closed: bool
-    free: bool
-    intercept: float
-    deviance: float
-    settled: bool
-    exact_after: float
-    rate: bool = False
-
-    @classmethod
-    def begin(cls, model: Model, start: Start) -> _NullModel:
-        """Closed form, or the first intercept to evaluate."""
-        sums, gaussian = start.sums, model.family.base == "gaussian"
-        if not model.null_needs_rounds and not gaussian:
-            found = null_deviance(model.family, sums["weight"], sums["response"], sums["saturated"])
-            return cls(True, False, 0.0, found, True, 0.0)
-        free = model.intercept
-        mean = sums["response"] / sums["weight"]
-        first = (mean if gaussian or model.family.bounded else 0.0) if free else 0.0
-        first = model.family.predictor(first) if model.family.bounded and free else first
-        exact_after = (2.0 if model.offset else 1.0) if gaussian else math.inf
-        rate = model.family.base == "poisson" and model.family.canonical
-        return cls(False, free, first, math.nan, False, exact_after, rate=rate)
-
-    def params(self) -> dict[str, Any]:
-        """The intercept to evaluate at."""
-        return {} if self.closed else {"null": self.intercept}
-
-    def moved(self, pooled: Summary) -> _NullModel:
-        """One scoring step."""
-        if self.closed:
-            return self
-        score, information, deviance = pooled["null"].tolist()
-        if not self.free or not information > 0.0:
-            return replace(self, deviance=deviance, settled=True)
-        step, left = score / information, self.exact_after - 1.0
-        if self.rate and step > -1.0:  # information is sum(w mu), and score + information sum(w y)
-            step = math.log1p(step)
-        settled = abs(step) * math.sqrt(information) < STEP or left < 0.5
-        return replace(self, intercept=self.intercept + step, deviance=deviance, settled=settled, exact_after=left)
-
-
-_NO_NULL = _NullModel(True, False, 0.0, math.nan, True, 0.0)
-
-
 def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | None) -> Estimate:
     count = rows_of(model, start)
     unit = start.unit
-    df = count - parameters_of(model, start)
+    df = count - fitted.parameters
     dispersion = fitted.dispersion * unit**2
     if model.family.estimated and model.intercept and not fitted.null > _nothing(model, start):
         raise Invalid("E-OUTCOME", f"outcome {model.outcome!r} has one value only", "nothing can be fitted to it")
-    inner = fitted.inverse if meat is None else linear.congruence(fitted.inverse, meat)
+    middle = meat if meat is not None or start.penalty is None else fitted.information
+    inner = fitted.inverse if middle is None else linear.congruence(fitted.inverse, middle)
     covariance = start.place.covariance(inner)
     spread = dispersion if meat is None else unit**2
     loglik = _loglik(model, start, fitted.deviance * unit**2, count) if model.family.likelihood else None
-    parameters = parameters_of(model, start) + (1 if model.family.estimated else 0)
+    parameters = fitted.parameters + (1 if model.family.estimated else 0)
     values = {
         "estimates": start.raw(fitted.coefficients),
         "vcov": covariance * spread,
@@ -310,12 +272,13 @@ def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | Non
             "link": model.family.link,
             "deviance": fitted.deviance * unit**2,
             "null_deviance": fitted.null * unit**2,
-            "df_residual": int(df),
+            "df_residual": int(df) if start.penalty is None else df,
             "df_null": int(count) - (1 if model.intercept else 0),
             "loglik": loglik,
             "aic": None if loglik is None else 2.0 * parameters - 2.0 * loglik,
             "dispersion": dispersion,
             "converged": True,
+            **({} if start.penalty is None else {"ridge": model.ridge, "df": fitted.parameters}),
         },
         "null_parts": null_parts(model, start, fitted.null * unit**2),
     }

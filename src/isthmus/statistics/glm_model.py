@@ -22,7 +22,7 @@ class Model:
     """Public facts.
 
     `weighting`: kind of prior weights or None; `offset`: whether there is one; `cluster`: what errors are clustered by;
-    `strata`: `site`, and what else has an intercept within a site (`glm_sites`).
+    `strata`: `site`, and what else has an intercept within a site (`glm_sites`); `ridge`: a penalty (`glm_ridge`).
     """
 
     family: Family
@@ -34,6 +34,7 @@ class Model:
     robust: str | None
     cluster: str | None = None
     strata: tuple[str, ...] = ()
+    ridge: float | None = None
 
     @property
     def size(self) -> int:

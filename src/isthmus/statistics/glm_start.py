@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from isthmus.statistics import coordinates
+import numpy as np
+
+from isthmus.statistics import coordinates, linear
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.glm_model import Model
 from isthmus.summary import FloatArray
@@ -19,7 +21,11 @@ LOST = 2.0**-40  # share of the mean square that rounding may leave of a varianc
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """After the first round: coordinates, coefficients there, and the pooled sums of the outcome, (y - `about`) / `unit`."""
+    """After the first round: coordinates, coefficients there, and the pooled sums of the outcome, (y - `about`) / `unit`.
+
+    `penalty` (p,): weights of the squares of the coefficients, where there is a ridge penalty; half of it is taken from the
+    log-likelihood.
+    """
 
     place: Coordinates
     coefficients: FloatArray
@@ -27,6 +33,11 @@ class Start:
     sums: dict[str, float]
     marks: FloatArray
     about: float | None = None
+    penalty: FloatArray | None = None
+
+    def penalised(self, coefficients: FloatArray) -> float:
+        """What a ridge penalty adds to the deviance."""
+        return 0.0 if self.penalty is None else float(linear.total(self.penalty * np.square(coefficients)))
 
     def response(self) -> dict[str, float]:
         """As parameters of a round: the outcome's scale, and what it is measured about where the model allows it."""
@@ -60,7 +71,7 @@ def rescaled(start: Start, model: Model) -> Start:
     weight, about, first = start.sums["weight"], start.about, start.coefficients.copy()
     mean, square = start.sums["response"] / weight, start.sums["square"] / weight
     if about is not None:
-        mean, variance = _mean_variance(start)
+        mean, variance = mean_variance(start)
         about = coordinates.coarse(
             about + mean * start.unit, start.unit * coordinates.power_of_two(math.sqrt(variance))
         )
@@ -74,7 +85,7 @@ def rescaled(start: Start, model: Model) -> Start:
     return replace(start, unit=unit, coefficients=first * change, sums=sums, about=about)
 
 
-def _mean_variance(start: Start) -> tuple[float, float]:
+def mean_variance(start: Start) -> tuple[float, float]:
     """Mean and variance of the outcome as `start` measures it; a variance lost in the mean's square is a share of it."""
     sums = start.sums
     mean, square = sums["response"] / sums["weight"], sums["square"] / sums["weight"]

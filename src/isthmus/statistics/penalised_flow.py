@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from isthmus.model.errors import Invalid
-from isthmus.statistics import coordinates, glm_flow, glm_model, glm_start, linear, penalised_path
+from isthmus.statistics import glm_flow, glm_moments, linear, penalised_path
 from isthmus.statistics.contract import Estimate, Flow, Round
-from isthmus.statistics.coordinates import Coordinates
-from isthmus.statistics.families import FAMILIES, null_deviance
+from isthmus.statistics.families import null_deviance
 from isthmus.statistics.glm_model import Model
 from isthmus.statistics.glm_start import Start
 from isthmus.statistics.penalised_path import MOST_ROUNDS, Path, Penalty, Point, minimise, moved, unsettled
@@ -70,32 +69,15 @@ def run(path: Path[Model]) -> Flow:
 
 def _begin(model: Model) -> Generator[Round, Summary, Sums]:
     """X'X, X'y and the outcome's sums: about what the codebook declares, then about the pooled means."""
-    plain = replace(model, family=FAMILIES["gaussian", "identity"])
-    fixed = np.array([column.indicator for column in model.design.columns])
-    place = coordinates.declared(model.design, model.dictionary)
-    about, unit = glm_start.outcome_place(model)
-    pooled = yield _asked(plain, place, about, unit)
-    sums = {name: float(pooled[name][0]) for name in glm_flow.SCALARS}
-    glm_flow.check_pooled(model, sums)
-    if about is not None:
-        about = coordinates.coarse(about + sums["response"] / sums["weight"] * unit, unit)
-    place = coordinates.recentred(place, pooled["gram"], fixed)
-    pooled = yield _asked(plain, place, about, unit)
-    gram, sums = pooled["gram"], {name: float(pooled[name][0]) for name in glm_flow.SCALARS}
+    start, gram, right = yield from glm_moments.moments(model)
     try:
         linear.cholesky(gram)
     except linear.Dependent as error:
         raise linear.collinear(error, model.design.names) from error
-    n = sums["n"]
+    n = start.sums["n"]
     size = np.sqrt(np.diag(gram) / n - np.square(gram[0] / n))
     size[0] = 1.0
-    start = Start(place, np.zeros(model.size), unit, sums, pooled["marks"], about)
-    return Sums(start, n, size, gram / n / np.outer(size, size), pooled["right"] / n / size)
-
-
-def _asked(plain: Model, place: Coordinates, about: float | None, unit: float) -> Round:
-    params = {"step": "start", **glm_start.response_params(about, unit), **place.params()}
-    return Round(glm_model.start_layout(plain), params)
+    return Sums(start, n, size, gram / n / np.outer(size, size), right / n / size)
 
 
 def _variance(sums: Sums) -> float:

@@ -56,9 +56,10 @@ def _scaled(question: Glm, setting: Setting) -> Scaled:
     """Raises Invalid E-PRIVACY for what has no noisy variant."""
     link = {"gaussian": "identity", "binomial": "logit"}.get(question.family)
     plain = question.weights is None and question.offset is None and question.robust is None and not question.release
+    plain = plain and question.ridge is None
     formula = parse(question.formula)
     if link is None or question.link not in {None, link} or not plain or formula.offset:
-        hint = "gaussian with identity or binomial with logit, without weights, offset, robust and release"
+        hint = "gaussian with identity or binomial with logit, without weights, offset, robust, ridge and release"
         raise Invalid("E-PRIVACY", "this model has no variant that answers with noise", hint)
     if setting.design is None or not setting.design.intercept or formula.response is None:
         raise Invalid("E-PRIVACY", "a model with noise has an intercept", "leave `- 1` out")
