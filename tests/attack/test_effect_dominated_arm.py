@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hole_lab import answered, ask, refused
@@ -10,7 +12,7 @@ from attack import Attack
 from isthmus import strict
 from isthmus.disclosure.site import weigh
 from isthmus.model.rules import Rules
-from isthmus.statistics.effect_site import ARMS, Rows, predicted_sums
+from isthmus.statistics.effect_site import ARMS, Estimand, Rows, predicted_sums
 from stated_rules import STRICT
 
 ATTACK = Attack(
@@ -50,8 +52,8 @@ def test_bare_the_mean_is_the_persons_outcome(leak) -> None:
 
 def test_through_the_sites_it_is_refused(stop) -> None:
     assert refused("effect", QUESTION, clinics())
-    for errors in ("known", "stacked"):
-        augmented = {**QUESTION, "method": "aipw", "estimand": "ATE", "family": "gaussian", "errors": errors}
+    for errors, estimand in product(("known", "stacked"), ("ATE", "ATT")):
+        augmented = {**QUESTION, "method": "aipw", "estimand": estimand, "family": "gaussian", "errors": errors}
         assert refused("effect", augmented, clinics())
     stop("refused: the treated do not lend the untreated their rows")
 
@@ -70,10 +72,9 @@ def ordinary(seed: int) -> dict[str, np.ndarray]:
     "how",
     [
         *({"method": "iptw", "estimand": estimand} for estimand in ("ATE", "ATT", "ATO")),
-        {"method": "aipw"},
-        {"method": "gcomputation"},
+        *({"method": method, "estimand": e} for method in ("aipw", "gcomputation") for e in ("ATE", "ATT")),
     ],
-    ids=["ATE", "ATT", "ATO", "aipw", "gcomputation"],
+    ids=["ATE", "ATT", "ATO", "aipw", "aipw ATT", "gcomputation", "gcomputation ATT"],
 )
 def test_ordinary_effects_are_answered(outcome: str, how: dict[str, str]) -> None:
     family = {} if how["method"] == "iptw" else {"family": "gaussian" if outcome == "CHOL" else "binomial"}
@@ -81,14 +82,17 @@ def test_ordinary_effects_are_answered(outcome: str, how: dict[str, str]) -> Non
     assert answered("effect", question, [ordinary(seed) for seed in (1, 2, 3)])
 
 
-@pytest.mark.parametrize(("number", "holds"), [(0.0, True), (6.0, False)])
-def test_so_are_the_slopes_of_augmented_means(number: float, holds: bool) -> None:
+@pytest.mark.parametrize(
+    ("estimand", "number", "holds"), [("ATE", 0.0, True), ("ATE", 6.0, False), ("ATT", -6.0, False)]
+)
+def test_so_are_the_slopes_of_augmented_means(estimand: Estimand, number: float, holds: bool) -> None:
     """One of sixty has nearly all the weight, and a residual of 0: the means do not show them, their slopes would."""
     people = 60
     columns = np.vstack([np.ones(people), np.append(number, np.zeros(people - 1))])
-    rows = Rows(columns, 1.0 - np.arange(people) % 2.0, np.zeros(people))
+    first = 1.0 - np.arange(people) % 2.0
+    rows = Rows(columns, first if estimand == "ATE" else 1.0 - first, np.zeros(people))
     flat = {"centre": np.zeros(2), "scale": np.ones(2), "coefficients": np.zeros(2), "response_scale": 1.0}
     params = {f"{fit}{key}": value for fit in ("ps ", *ARMS) for key, value in flat.items()}
     params |= {"ps coefficients": np.array([0.0, -1.0]), "unit": 1.0, "stacked": 1, "logit": False}
-    weights = predicted_sums(rows, "aipw", params)[1]
+    weights = predicted_sums(rows, estimand, "aipw", params)[1]
     assert weigh(weights, strict.parse(Rules, STRICT, "rules")).holds is holds

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from isthmus.data.splines import ns
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.formula import Arithmetic, DesignColumn, design
 from isthmus.statistics.contract import Inputs, Setting, Statistic
@@ -97,12 +98,14 @@ def _codes(values: np.ndarray, levels: tuple[str, ...]) -> np.ndarray:
 def _matrix(columns: tuple[DesignColumn, ...], table: Table, rows: int) -> np.ndarray:
     made = np.ones((len(columns), rows))
     for row, column in zip(made, columns, strict=True):
-        for factor, level, _ in column.parts:
+        for factor, level, basis in column.parts:
             values = table[factor.name]
             if level is not None:
                 row *= [(v if isinstance(v, str) else _text(v)) == level for v in values.tolist()]
             elif factor.arithmetic is not None:
                 row *= _number(factor.arithmetic, table)
+            elif factor.function == "ns":
+                row *= ns(values, factor.knots, factor.boundary)[basis - 1]
             else:
                 applied = {None: lambda x: x, "log": np.log, "sqrt": np.sqrt, "exp": np.exp}[factor.function]
                 row *= applied(values)

@@ -129,12 +129,12 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         },
         {"formula": "died ~ age + arm + stage", "family": "binomial", "ridge": 0.05},
         {
-            "formula": "pressure ~ ns(age, knots = c(55, 70), Boundary.knots = c(30, 90)) * arm",
+            "formula": "pressure ~ ns(age, knots = c(55, 70), Boundary.knots = c(30, 90)) + arm",
             "family": "gaussian",
             "tests": {"curved with age": ["ns(age)[1]", "ns(age)[2]", "ns(age)[3]"]},
         },
         {
-            "formula": "pressure ~ age * arm",
+            "formula": "pressure ~ age + arm",
             "family": "gaussian",
             "ridge": 2.0,
             "weights": {"variable": "exposure", "kind": "precision"},
@@ -291,6 +291,22 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"treatment": "treat", "outcome": "pressure", "adjust": "age", "method": "iptw", "estimand": "ATO"},
         {"treatment": "treat", "outcome": "died", "adjust": "age", "method": "aipw", "family": "binomial"},
         {"treatment": "treat", "outcome": "pressure", "adjust": "age", "method": "gcomputation", "family": "gaussian"},
+        {
+            "treatment": "treat",
+            "outcome": "died",
+            "adjust": "age",
+            "method": "gcomputation",
+            "family": "binomial",
+            "estimand": "ATT",
+        },
+        {
+            "treatment": "treat",
+            "outcome": "pressure",
+            "adjust": "age + stage",
+            "method": "aipw",
+            "family": "gaussian",
+            "estimand": "ATT",
+        },
         {"treatment": "treat", "outcome": "pressure", "adjust": "age", "method": "stratified", "propensity_strata": 3},
         {
             "treatment": "treat",

@@ -96,7 +96,7 @@ def test_weighting_removes_confounding_and_says_how_much_is_left() -> None:
     ("change", "code"),
     [
         ({"method": "aipw"}, "E-MISSING-KEY"),
-        ({"method": "aipw", "family": "gaussian", "estimand": "ATT"}, "E-ESTIMAND"),
+        ({"method": "aipw", "family": "gaussian", "estimand": "ATO"}, "E-ESTIMAND"),
         ({"method": "iptw", "adjust": "x + strata(g)"}, "E-FORMULA"),
         ({"method": "iptw", "treatment": "x", "adjust": "g"}, "E-OUTCOME"),
     ],

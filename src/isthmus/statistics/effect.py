@@ -198,7 +198,7 @@ def _summarise(question: Effect, setting: Setting, prepared: Rows, asked: Round)
         v = (prepared.outcome - low) / width
         values["binary"] = np.array([v.sum(), v @ v, v @ prepared.treated])
     elif params["step"] == "predict":
-        values, guard = effect_site.predicted_sums(prepared, question.method, params)
+        values, guard = effect_site.predicted_sums(prepared, question.estimand, question.method, params)
     else:
         values, guard = effect_site.influence(prepared, question.estimand, question.method, params)
     about = (effect_site.capped(prepared, question.estimand, params),) if params["step"] == "weigh" and plan.cap else ()

@@ -188,7 +188,10 @@ def _modelled(plan: Plan, model: Model) -> Flow:
     rounds = max(fit.fitted.rounds for fit in models) + 2
     sums = (("weigh", weigh_layout(plan)), ("predict", predict_layout(plan)))
     pooled, found = yield from lockstep.at_once([Round(layout, {"step": step, **base}) for step, layout in sums])
-    n = float(pooled["sums"][:, 0].sum())
+    arms = pooled["sums"][:, 0]
+    n = float(arms[0] if plan.estimand == "ATT" else arms.sum())
+    if not n > 0.0:
+        raise one_group(plan)
     means = found["predicted"] / n
     asked: dict[str, Any] = {"step": "influence", **base, "means": means}
     if plan.stacked:
@@ -228,7 +231,7 @@ def estimate(
     n = int(sums[:, 0].sum())
     means, covariance = found[0] * plan.unit, found[1] * plan.unit**2
     if not bool(np.all(sums[:, 0] > 0.0)):
-        raise Invalid("E-ONE-GROUP", f"{plan.propensity.outcome!r} has one value only", "compare treated with control")
+        raise one_group(plan)
     values = {
         "means": means,
         "covariance": covariance,
@@ -239,6 +242,11 @@ def estimate(
         "share": float(pooled["binary"][0]) / n,
     }
     return Estimate("effect", "exact", n, rounds, _counts(plan, pooled), values, parameters=plan.propensity.size)
+
+
+def one_group(plan: Plan) -> Invalid:
+    """The error for an arm without anyone."""
+    return Invalid("E-ONE-GROUP", f"{plan.propensity.outcome!r} has one value only", "compare treated with control")
 
 
 def _counts(plan: Plan, pooled: Summary) -> dict[str, Counts]:

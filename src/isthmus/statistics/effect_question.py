@@ -4,8 +4,9 @@ Propensity e(x) = P(treated | x): logistic, one model for all sites fitted on po
 
 - `iptw`: weighted means sum(w y) / sum(w) of each arm (Hajek), w = 1/e and 1/(1 - e) for `ATE`, 1 and e/(1 - e) for
   `ATT`, 1 - e and e for `ATO` (overlap).
-- `gcomputation`: the mean over all rows of what a model of the outcome, fitted in each arm, predicts.
+- `gcomputation`: the mean over all rows (`ATT`: the treated) of what a model of the outcome, fitted in each arm, predicts.
 - `aipw`: mean of m1(x) + t (y - m1(x)) / e(x), and of m0(x) + (1 - t) (y - m0(x)) / (1 - e(x)): right if either model is.
+  `ATT`: the treated's own mean, and the sum of t m0(x) + (1 - t) (y - m0(x)) e(x) / (1 - e(x)) over their number.
 - `stratified`: means of the arms within strata of e, weighted by the strata's sizes; cuts at pooled quantiles (`grid`).
 
 Errors are sandwiches without small-sample factor: `stacked` counts the estimation of all models (Stefanski & Boos 2002,
@@ -92,10 +93,8 @@ def adjustment(question: Effect) -> Formula:
 
 def _check(question: Effect) -> None:
     """Method, estimand and outcome models fit together."""
-    possible = {"iptw": ("ATE", "ATT", "ATO"), "stratified": ("ATE", "ATT")}.get(question.method, ("ATE",))
-    if question.estimand not in possible:
-        listed = " and ".join(possible)
-        raise Invalid("E-ESTIMAND", f"{question.method} estimates the {listed}", "use method: iptw for ATT and ATO")
+    if question.estimand == "ATO" and question.method != "iptw":
+        raise Invalid("E-ESTIMAND", f"{question.method} estimates the ATE and ATT", "use method: iptw for ATO")
     if question.method in {"aipw", "gcomputation"} and question.family is None:
         raise Invalid("E-MISSING-KEY", f"{question.method} needs the outcome models' `family`", "gaussian or binomial")
     if question.method == "gcomputation" and question.errors == "known":

@@ -144,44 +144,54 @@ def influence(rows: Rows, estimand: Estimand, method: str, params: Params) -> tu
             turns = ((at.slopes * inside * (y - means)) @ z.T) @ rows.local.inverse
         h = at.weights * inside * (y - means) + (turns @ z) * gap
     else:
-        h = augmented(rows, method, params) - means + through_models(rows, method, params)
+        h = augmented(rows, estimand, method, params) - among(rows, estimand) * means
+        h += through_models(rows, estimand, method, params)
     size, parameters = h * h, len(rows.columns)
     guard = worst((weights_of(size.sum(axis=0), parameters), of_squares(_each(size, parameters))))
     return {"squares": h @ h.T, "totals": h.sum(axis=1)}, guard
 
 
-def augmented(rows: Rows, method: str, params: Params) -> FloatArray:
-    """(2, n) predicted outcome under treatment and control, in `unit`; for `aipw` with the weighted residual added."""
+def among(rows: Rows, estimand: Estimand) -> FloatArray:
+    """(n,) 1 for those whose mean outcomes are wanted, all or the treated; else 0."""
+    return rows.treated if estimand == "ATT" else np.ones_like(rows.treated)
+
+
+def augmented(rows: Rows, estimand: Estimand, method: str, params: Params) -> FloatArray:
+    """(2, n) predicted outcome under treatment and control of those it is wanted of, in `unit`; for `aipw` with the weighted residual added.
+
+    Reference: for the treated, Mercatanti & Li (2014), Ann Appl Stat 8:2485.
+    """
     predicted = np.array([_mean(rows, params, arm) for arm in ARMS])
+    wanted: FloatArray = among(rows, estimand) * predicted
     if method != "aipw":
-        return predicted
-    at = scored(rows, "ATE", params)
+        return wanted
+    at = scored(rows, estimand, params)
     y = rows.outcome / float(params["unit"])
-    found: FloatArray = predicted + at.weights * arms(rows) * (y - predicted)
+    found: FloatArray = wanted + at.weights * arms(rows) * (y - predicted)
     return found
 
 
-def predicted_sums(rows: Rows, method: str, params: Params) -> tuple[dict[str, Any], Weights]:
+def predicted_sums(rows: Rows, estimand: Estimand, method: str, params: Params) -> tuple[dict[str, Any], Weights]:
     """Sums (2,) of the predicted (augmented) outcomes; `slopes` and `bends` (2, p): how they turn with the models' coefficients."""
-    values = augmented(rows, method, params)
-    guards, made = [weights_of(np.ones(rows.treated.size), len(rows.columns))], {"predicted": values.sum(axis=1)}
+    values = augmented(rows, estimand, method, params)
+    guards, made = [weights_of(among(rows, estimand), len(rows.columns))], {"predicted": values.sum(axis=1)}
     if method == "aipw":  # what the weighted residuals add to each mean: most of it may be one person's
-        added = np.abs(values - augmented(rows, "gcomputation", params))
+        added = np.abs(values - augmented(rows, estimand, "gcomputation", params))
         guards += [weights_of(one, 1) for one in added if one.any()]
     if not params["stacked"]:
         return made, worst(guards)
-    turns = _model_slopes(rows, method, params)
+    turns = _model_slopes(rows, estimand, method, params)
     made["slopes"] = np.array([turned(rows.columns, params, arm) @ turns[at] for at, arm in enumerate(ARMS)])
     if method == "aipw":
-        bent = _bent(rows, params)
+        bent = _bent(rows, estimand, params)
         guards += [weights_of(np.abs(one), len(rows.columns)) for one in (*turns, *bent) if one.any()]
         if rows.local is None:  # else it stays at the site
             made["bends"] = bent @ columns_of(rows, params).T
     return made, worst(guards)
 
 
-def through_models(rows: Rows, method: str, params: Params) -> FloatArray:
-    """(2, n): n times what a row's scores in the models move the predicted (augmented) means; 0 for models taken as known."""
+def through_models(rows: Rows, estimand: Estimand, method: str, params: Params) -> FloatArray:
+    """(2, n): what a row's scores in the models move the predicted (augmented) sums; 0 for models taken as known."""
     found = np.zeros((2, rows.treated.size))
     if not params["stacked"]:
         return found
@@ -192,22 +202,23 @@ def through_models(rows: Rows, method: str, params: Params) -> FloatArray:
         found[at] = (params["model turns"][at] @ turned(rows.columns, params, arm)) * residual
     if method == "aipw":
         z = columns_of(rows, params)
-        turns = params["turns"] if rows.local is None else _bent(rows, params) @ z.T @ rows.local.inverse
-        found += (turns @ z) * (rows.treated - scored(rows, "ATE", params).propensity)
+        turns = params["turns"] if rows.local is None else _bent(rows, estimand, params) @ z.T @ rows.local.inverse
+        found += (turns @ z) * (rows.treated - scored(rows, estimand, params).propensity)
     return found
 
 
-def _model_slopes(rows: Rows, method: str, params: Params) -> FloatArray:
+def _model_slopes(rows: Rows, estimand: Estimand, method: str, params: Params) -> FloatArray:
     """(2, n): derivative of each row's predicted (augmented) outcome by the linear predictor of the arm's model."""
     slopes = np.array([_slope(rows, params, arm) for arm in ARMS])
-    return slopes if method != "aipw" else slopes * (1.0 - scored(rows, "ATE", params).weights * arms(rows))
+    wanted = among(rows, estimand)
+    return slopes * (wanted if method != "aipw" else wanted - scored(rows, estimand, params).weights * arms(rows))
 
 
-def _bent(rows: Rows, params: Params) -> FloatArray:
+def _bent(rows: Rows, estimand: Estimand, params: Params) -> FloatArray:
     """(2, n): derivative of each row's augmented outcome by the linear predictor of the propensity model."""
     y = rows.outcome / float(params["unit"])
     residuals = arms(rows) * (y - np.array([_mean(rows, params, arm) for arm in ARMS]))
-    found: FloatArray = scored(rows, "ATE", params).slopes * residuals
+    found: FloatArray = scored(rows, estimand, params).slopes * residuals
     return found
 
 

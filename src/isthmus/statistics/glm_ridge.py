@@ -23,8 +23,8 @@ from isthmus.model.formula import Formula
 from isthmus.statistics import glm_flow, linear
 from isthmus.statistics.contract import Flow
 from isthmus.statistics.glm_model import Model
-from isthmus.statistics.glm_moments import ROUNDS, moments
-from isthmus.statistics.glm_start import Start, mean_variance, rescaled
+from isthmus.statistics.glm_moments import Moments, moments
+from isthmus.statistics.glm_start import mean_variance, rescaled
 from isthmus.summary import FloatArray
 
 
@@ -48,26 +48,23 @@ def fit(model: Model) -> Flow:
 
 
 def begin(model: Model) -> glm_flow.Pooled:
-    """The first two rounds: (`Start` with the penalty, rounds)."""
-    start, gram, right = yield from moments(model)
-    penalty = _penalty(model, start, gram)
+    """The first two or three rounds: (`Start` with the penalty, rounds)."""
+    found = yield from moments(model)
+    start, penalty = found.start, _penalty(model, found)
     try:
-        lower = linear.cholesky(gram + np.diag(penalty))
+        lower = linear.cholesky(found.gram + np.diag(penalty))
     except linear.Dependent as error:
         raise linear.collinear(error, model.design.names) from error
     gaussian = model.family.base == "gaussian"
-    first = linear.solve(lower, right) if gaussian else glm_flow.at_mean(model, start.place, start.sums)
-    return rescaled(replace(start, coefficients=first, penalty=penalty), model), ROUNDS
+    first = linear.solve(lower, found.right) if gaussian else glm_flow.at_mean(model, start.place, start.sums)
+    return rescaled(replace(start, coefficients=first, penalty=penalty), model), found.rounds
 
 
-def _penalty(model: Model, start: Start, gram: FloatArray) -> FloatArray:
-    """(p,) on the squares of the coefficients in the coordinates of `start`."""
-    weight, unit = start.sums["weight"], 1.0
+def _penalty(model: Model, found: Moments) -> FloatArray:
+    """(p,) on the squares of the coefficients in the coordinates of the start."""
+    start, unit = found.start, 1.0
     if model.family.base == "gaussian":
         unit = start.unit * math.sqrt(mean_variance(start)[1])
         if not unit > 0.0:
             raise Invalid("E-OUTCOME", f"outcome {model.outcome!r} has one value only", "nothing can be fitted to it")
-    spread = np.diag(gram) / weight - np.square(gram[0] / weight)
-    found: FloatArray = np.maximum(spread, 0.0) * (weight * float(model.ridge or 0.0) / unit)
-    found[0] = 0.0
-    return found
+    return found.variance * (start.sums["weight"] * float(model.ridge or 0.0) / unit)

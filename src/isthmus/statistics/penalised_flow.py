@@ -36,6 +36,7 @@ class Sums:
     size: FloatArray
     gram: FloatArray
     right: FloatArray
+    rounds: int
 
 
 def path_layout(model: Model, points: int) -> Layout:
@@ -62,22 +63,23 @@ def run(path: Path[Model]) -> Flow:
         first = np.zeros(path.model.size)
         points = [Point(p, minimise(sums.gram, sums.right, p, first), done=True) for p in made]
         points = [replace(p, deviance=_residual(sums, p.now)) for p in points]
-        return _estimate(path, sums, chosen, points, 2)
+        return _estimate(path, sums, chosen, points, sums.rounds)
     points, rounds = yield from _newton(path, sums, made)
-    return _estimate(path, sums, chosen, points, rounds + 2)
+    return _estimate(path, sums, chosen, points, rounds + sums.rounds)
 
 
 def _begin(model: Model) -> Generator[Round, Summary, Sums]:
     """X'X, X'y and the outcome's sums: about what the codebook declares, then about the pooled means."""
-    start, gram, right = yield from glm_moments.moments(model)
+    found = yield from glm_moments.moments(model)
+    start, gram, right = found.start, found.gram, found.right
     try:
         linear.cholesky(gram)
     except linear.Dependent as error:
         raise linear.collinear(error, model.design.names) from error
     n = start.sums["n"]
-    size = np.sqrt(np.diag(gram) / n - np.square(gram[0] / n))
+    size = np.sqrt(found.variance)
     size[0] = 1.0
-    return Sums(start, n, size, gram / n / np.outer(size, size), right / n / size)
+    return Sums(start, n, size, gram / n / np.outer(size, size), right / n / size, found.rounds)
 
 
 def _variance(sums: Sums) -> float:

@@ -57,7 +57,8 @@ iptw <- function(y, estimand, groups, binary) {
 }
 outcome_models <- function(y, binary) lapply(c(1, 0), function(arm)
   coef(glm.fit(X[a == arm, ], y[a == arm], family = if (binary) binomial() else gaussian(), control = tight)))
-modelled <- function(y, groups, binary, augment) { # g-computation, or with `augment` AIPW
+modelled <- function(y, groups, binary, augment, estimand = "ATE") { # g-computation, or with `augment` AIPW
+  among <- if (estimand == "ATT") a else rep(1, length(a)) # whose mean outcomes are wanted
   link <- if (binary) inverse_logit else identity
   alpha <- if (augment) fitted_models(groups) else numeric(0)
   beta <- outcome_models(y, binary)
@@ -66,15 +67,15 @@ modelled <- function(y, groups, binary, augment) { # g-computation, or with `aug
     m <- lapply(1:2, function(k) link(drop(X %*% theta[at[k] + seq_len(ncol(X))])))
     inside <- list(a, 1 - a)
     score <- do.call(cbind, lapply(1:2, function(k) inside[[k]] * (y - m[[k]]) * X))
-    if (!augment) return(list(v = m, psi = score))
-    models <- scores(theta[seq_along(alpha)], groups); w <- weights_of(models$e, "ATE")
-    list(v = lapply(1:2, function(k) m[[k]] + w[[k]] * (y - m[[k]])), psi = cbind(models$psi, score))
+    if (!augment) return(list(v = lapply(m, function(v) among * v), psi = score))
+    models <- scores(theta[seq_along(alpha)], groups); w <- weights_of(models$e, estimand)
+    list(v = lapply(1:2, function(k) among * m[[k]] + w[[k]] * (y - m[[k]])), psi = cbind(models$psi, score))
   }
   start <- c(alpha, unlist(beta))
   v <- lapply(values(start + 0i)$v, Re)
-  mean <- sapply(v, base::mean)
-  psi <- function(theta) { found <- values(head(theta, -2)); mu <- tail(theta, 2); cbind(found$psi, found$v[[1]] - mu[1], found$v[[2]] - mu[2]) }
-  held <- function(mu) cbind(v[[1]] - mu[1], v[[2]] - mu[2]) + 0i
+  mean <- sapply(v, sum) / sum(among)
+  psi <- function(theta) { found <- values(head(theta, -2)); mu <- tail(theta, 2); cbind(found$psi, found$v[[1]] - among * mu[1], found$v[[2]] - among * mu[2]) }
+  held <- function(mu) cbind(v[[1]] - among * mu[1], v[[2]] - among * mu[2]) + 0i
   found <- list(stacked = told(mean, last(sandwich(psi, c(start, mean))), binary))
   if (augment) found$known <- told(mean, sandwich(held, mean), binary)
   found
@@ -86,5 +87,7 @@ write(toJSON(list(
   "iptw ATT common" = both(function(y, binary) iptw(y, "ATT", everyone, binary)), "iptw ATT site" = both(function(y, binary) iptw(y, "ATT", sites, binary)),
   "iptw ATO common" = both(function(y, binary) iptw(y, "ATO", everyone, binary)), "iptw ATO site" = both(function(y, binary) iptw(y, "ATO", sites, binary)),
   "aipw ATE common" = both(function(y, binary) modelled(y, everyone, binary, TRUE)), "aipw ATE site" = both(function(y, binary) modelled(y, sites, binary, TRUE)),
-  "gcomputation ATE common" = both(function(y, binary) modelled(y, everyone, binary, FALSE))
+  "aipw ATT common" = both(function(y, binary) modelled(y, everyone, binary, TRUE, "ATT")), "aipw ATT site" = both(function(y, binary) modelled(y, sites, binary, TRUE, "ATT")),
+  "gcomputation ATE common" = both(function(y, binary) modelled(y, everyone, binary, FALSE)),
+  "gcomputation ATT common" = both(function(y, binary) modelled(y, everyone, binary, FALSE, "ATT"))
 ), digits = 17, auto_unbox = TRUE), "effect_stacked.json")
