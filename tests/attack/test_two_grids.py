@@ -67,3 +67,12 @@ def test_a_curve_and_a_histogram_of_one_variable_see_each_other(tmp_path: Path) 
     sites = Recalling(folder=tmp_path)
     assert not sites.ask(m=questions(NEAR[0])["accuracy"]).refused("m")
     assert sites.ask(m=questions(NEAR[1])["roc"]).refused("m")
+
+
+@pytest.mark.parametrize("name", ["curve", "test"])
+def test_coarser_forms_of_the_second_grid_do_not_bring_the_moved_edge_back(tmp_path: Path, name: str) -> None:
+    sites = Recalling(folder=tmp_path)
+    first, second = (questions(edge)[name] for edge in NEAR)
+    ((kind, stated),) = second.items()
+    assert not sites.ask(m=first).refused("m")
+    assert sites.ask(m={kind: stated | {"grid": stated["grid"] | {"coarser": True}}}).refused("m")

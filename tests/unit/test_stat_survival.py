@@ -13,7 +13,7 @@ from isthmus.model.errors import Invalid
 from isthmus.statistics import survival
 from isthmus.statistics.catalogue import CATALOGUE
 from isthmus.statistics.contract import Grid
-from isthmus.statistics.kaplan_meier import fitted, median
+from isthmus.statistics.kaplan_meier import fitted, median, median_within
 from isthmus.statistics.survival import GridWish
 
 PLACEBO = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23]
@@ -196,3 +196,50 @@ def test_a_mean_beyond_follow_up_is_none_and_says_why() -> None:
     assert late["cells"][0]["rmst"] is None
     assert late["warnings"] == ["no mean of all: the curve shown ends before tau = 9"]
     assert "warnings" not in report("rmst", {"time": "t", "event": "e", "tau": 4}, table)
+
+
+def test_coarser_forms_of_a_grid_follow_from_its_edges_alone() -> None:
+    forms = survival.coarsened((90, 180, 270, 360), cut=False)
+    assert forms == (
+        (90, 180, 270, 360),
+        (90, 180, 360),
+        (180, 270, 360),
+        (180, 360),
+        (360,),
+    )
+    cut = survival.coarsened((90, 180, 270, 360), cut=True)
+    assert set(cut) - set(forms) == {(90, 180, 270), (180, 270)}
+    assert len(survival.coarsened(tuple(range(1, 13)), cut=True)) <= 20
+    with pytest.raises(Invalid, match="up to 12 steps, not 13"):
+        survival.coarsened(tuple(range(1, 14)), cut=True)
+    stated = GridWish(every=90, to=360, coarser=True)
+    ladder = survival.rungs("weeks", stated, Codebook(name="b", variables={}), cut=True)
+    assert [grid.edges for grid in ladder] == [tuple(float(edge) for edge in form) for form in cut]
+    assert [
+        grid.edges for grid in survival.rungs("weeks", replace(stated, coarser=None), Codebook(name="b", variables={}))
+    ] == [(90.0, 180.0, 270.0, 360.0)]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_median_lies_within_the_times_that_a_grid_leaves(seed) -> None:
+    draw = np.random.default_rng(seed)
+    rows = int(draw.integers(20, 200))
+    died, left = draw.exponential(60, rows).round(), draw.exponential(90, rows).round()
+    time, event = np.minimum(died, left), (died <= left) * 1.0
+    if seed % 2:  # events in the middle of the steps, censoring at their start: as far from the grid as can be
+        time = np.floor(time / 20) * 20 + np.where(event > 0, 10, 1)
+    asked = {"time": "time", "event": "event"}
+    table = {"time": time, "event": event}
+    pooled = report("kaplan_meier", asked, table)["curves"][0]["median"]
+    low, high = report("kaplan_meier", asked | {"grid": {"every": 20, "to": 400}}, table)["curves"][0]["median_within"]
+    if pooled is None:
+        assert high is None
+    else:
+        assert low <= pooled
+        assert high is None or pooled <= high
+
+
+def test_a_median_beyond_the_grid_is_said_to_lie_there() -> None:
+    assert median_within(np.array([10.0, 20.0]), np.array([[100.0, 80.0], [20.0, 20.0], [0.0, 0.0]])) == [20.0, None]
+    assert median_within(np.array([10.0, 20.0]), np.array([[100.0, 40.0], [60.0, 20.0], [0.0, 0.0]])) == [0.0, 10.0]
+    assert median_within(np.array([10.0]), np.full((3, 1), np.nan)) is None

@@ -328,7 +328,10 @@ _COULD: Mapping[str, tuple[str, ...]] = {
 }
 
 _MODEL_HINT = "fewer terms, merged levels of rare categories, or a wider population"
-_CURVE_HINT = "a coarser grid, a shorter follow-up, or fewer and larger groups"
+_CURVE_HINT = (
+    "wider steps, a shorter follow-up, or fewer and larger groups; with `coarser: true` in `grid` its coarser forms are"
+    " voted on too, and the finest that every site agrees to is used"
+)
 _HINTS: Mapping[str, str] = {
     "rate": "larger groups, fewer strata, or a wider population",
     "count": "a wider population or larger groups",

@@ -329,7 +329,15 @@ def _overview(curve: Mapping[str, Any]) -> tuple[str, ...]:
     events = sum(curve["events"][i] for i in steps)
     limits = f"{significant(last['conf_low'])} to {significant(last['conf_high'])}"
     numbers = (curve.get("n", curve["at_risk"][steps[0]]), events, last["time"], last[followed(curve)])
-    return (group(curve), *(significant(v) for v in numbers), limits, significant(curve.get("median")))
+    return (group(curve), *(significant(v) for v in numbers), limits, _median(curve))
+
+
+def _median(curve: Mapping[str, Any]) -> str:
+    """The median; on a grid the times between which that of the recorded times lies."""
+    ends = curve.get("median_within")
+    if ends is None:
+        return significant(curve.get("median"))
+    return f"over {significant(ends[0])}" if ends[1] is None else f"{significant(ends[0])} to {significant(ends[1])}"
 
 
 def _life_table(body: Mapping[str, Any]) -> Table:

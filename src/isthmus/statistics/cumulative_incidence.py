@@ -61,7 +61,7 @@ def _needs(question: CumulativeIncidence) -> Needs:
 
 
 def _rungs(question: CumulativeIncidence, dictionary: Codebook) -> tuple[Grid, ...]:
-    return survival.rungs(question.time, question.grid, dictionary)
+    return survival.rungs(question.time, question.grid, dictionary, cut=True)
 
 
 def _codes(question: CumulativeIncidence, setting: Setting) -> tuple[str, ...]:

@@ -80,6 +80,8 @@ def tally(cell: Cells, size: int, group: Cells, groups: int) -> IntArray:
 def _edges(wish: GridWish) -> tuple[float, ...]:
     """`{edges}`, `{every, to}` (from 0 unless `from` says) or `{from, to, bins}`."""
     start = 0.0 if wish.from_ is None else wish.from_
+    if wish.coarser:
+        raise Invalid("E-GRID", "`coarser` is for grids of times", "leave `grid` out: cuts are then searched for")
     if wish.edges is not None and wish.every is wish.to is wish.from_ is wish.bins is None:
         return checked(wish.edges)
     if wish.edges is None and wish.to is not None and wish.to > start:

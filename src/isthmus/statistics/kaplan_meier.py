@@ -72,7 +72,7 @@ def _needs(question: KaplanMeier) -> Needs:
 
 
 def _rungs(question: KaplanMeier, dictionary: Codebook) -> tuple[Grid, ...]:
-    return survival.rungs(question.time, question.grid, dictionary)
+    return survival.rungs(question.time, question.grid, dictionary, cut=True)
 
 
 def _levels(question: KaplanMeier, setting: Setting) -> tuple[str, ...]:
@@ -199,6 +199,8 @@ def _curve_body(question: KaplanMeier, setting: Setting, estimate: Estimate, i: 
         "conf_high": numbers(curve.high),
         "median": median(curve.time, curve.survival),
     }
+    if estimate.exactness == "grid":
+        body["median_within"] = median_within(time, table)
     if question.at is not None:
         body["survival_at"] = [_at(curve, table[0], time) for time in question.at]
     return body
@@ -245,6 +247,24 @@ def median(time: FloatArray, alive: FloatArray) -> float | None:
     return (float(x[first]) + last) / 2.0
 
 
+def median_within(time: FloatArray, table: FloatArray) -> list[float | None] | None:
+    """Times between which the median of the recorded times lies, from a (3, steps) table on the grid edges `time` (steps,).
+
+    A step's survival is largest with all its events before its censoring, least with all after. None in place of an end
+    that is not reached. A step that is not shown is part of the next.
+    """
+    shown = np.all(np.isfinite(table), axis=0)
+    time, table = time[shown], table[:, shown]
+    if not time.size:
+        return None
+    most, least = _ends(table)
+    early, late = np.flatnonzero(least <= 0.5 + FLAT), np.flatnonzero(most < 0.5 - FLAT)
+    if not early.size:
+        return [float(time[-1]), None]
+    start = 0.0 if early[0] == 0 else float(time[early[0] - 1])
+    return [start, float(time[late[0]]) if late.size else None]
+
+
 def interval(alive: FloatArray, log_error: FloatArray, z: float, conf_type: str) -> tuple[FloatArray, FloatArray]:
     """Limits (steps,) of a curve from the standard error of its logarithm, as survfit's `conf.type`."""
     nothing = alive <= 0.0
@@ -281,13 +301,18 @@ def _at(curve: Curve, risk: FloatArray, time: float) -> dict[str, Any]:
 
 def bound(table: FloatArray) -> float:
     """Largest difference to the curve with each step's censoring before its events."""
+    most, least = _ends(table)
+    found = float(np.max(np.abs(most - least), initial=0.0))
+    return found if math.isfinite(found) else 1.0
+
+
+def _ends(table: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Survival (steps,) with each step's events before its censoring, and after it."""
     risk, events, censored = (np.where(np.isfinite(row), row, 0.0) for row in table)
     usual = np.where(risk > 0.0, np.minimum(events / np.maximum(risk, 1.0), 1.0), 0.0)
     left = np.maximum(risk - censored, events)
     early = np.where(left > 0.0, events / np.maximum(left, 1.0), 0.0)
-    gap = np.multiply.accumulate(1.0 - usual) - np.multiply.accumulate(1.0 - early)
-    found = float(np.max(np.abs(gap), initial=0.0))
-    return found if math.isfinite(found) else 1.0
+    return np.multiply.accumulate(1.0 - usual), np.multiply.accumulate(1.0 - early)
 
 
 STATISTIC = Statistic(

@@ -23,29 +23,36 @@ from isthmus.summary import FloatArray, IntArray
 
 SAME_TIME = 2.0**-26  # sqrt of the machine epsilon, 1.5e-8: coxph's timefix
 CHAIN = 1_000  # times tied in a row that are still one recorded time
+FEW_STEPS = 12  # of a grid with coarser forms: with two groups their cells are 256, as many as the history compares
 MAX_EDGES = 20_000  # a finer grid than days over 50 years is a mistake
 Steps = NDArray[np.intp]
 
 
 @record
 class GridWish:
-    """A grid as a study states it: `{every, to}`, `{edges}` or `{from, to, bins}`."""
+    """A grid as a study states it: `{every, to}`, `{edges}` or `{from, to, bins}`; `coarser`: or the finest of its coarser forms."""
 
     every: float | None = None
     to: float | None = None
     edges: tuple[float, ...] | None = None
     from_: float | None = None
     bins: int | None = None
+    coarser: bool | None = None
 
 
-def rungs(time: str, wish: GridWish | None, dictionary: Codebook) -> tuple[Grid, ...]:
+def rungs(time: str, wish: GridWish | None, dictionary: Codebook, *, cut: bool = False) -> tuple[Grid, ...]:
     """The study's grid, or else recorded times (in a rehearsal) and the codebook's ladder, finest first.
+
+    With `coarser` the study's grid is followed by its coarser forms, which are public as it is; `cut`: the curve may
+    end earlier.
 
     Raises:
         Invalid: E-GRID, a grid without increasing edges; E-NO-GRID, neither study nor codebook has one.
     """
     if wish is not None:
-        return (Grid(_edges(wish), recorded=False),)
+        stated = _edges(wish)
+        forms = coarsened(stated, cut=cut) if wish.coarser else (stated,)
+        return tuple(Grid(edges, recorded=False) for edges in forms)
     variable = dictionary.variables.get(time)
     if variable is None:
         raise Invalid("E-VARIABLE", f"{time!r} is not a variable of the codebook or of `derive`")
@@ -201,6 +208,30 @@ def strata_levels(strata: Sequence[str], levels: Mapping[str, tuple[str, ...]], 
 def crossed(first: Any, firsts: int, second: Any, seconds: int) -> IntArray:
     """Counts (firsts, seconds) of rows by two codes."""
     return np.bincount(first * seconds + second, minlength=firsts * seconds).reshape(firsts, seconds).astype(np.int64)
+
+
+def coarsened(edges: tuple[float, ...], *, cut: bool) -> tuple[tuple[float, ...], ...]:
+    """Grid edges and their coarser forms, finest first: they follow from the edges alone, whatever the rows are.
+
+    As they are, with the last two steps joined, the first two, or both; where a curve may be `cut`, without the last
+    quarter, which may begin with the first two joined; then the same of steps twice as wide, up to one step in all.
+
+    Raises:
+        Invalid: E-GRID, more than `FEW_STEPS` steps.
+    """
+    if len(edges) > FEW_STEPS:
+        raise Invalid(
+            "E-GRID", f"`coarser` is for grids of up to {FEW_STEPS} steps, not {len(edges)}", "use wider steps"
+        )
+    found: list[tuple[float, ...]] = []
+    while True:
+        few = edges[: -(-3 * len(edges) // 4)]
+        forms = [edges, (*edges[:-2], edges[-1]), edges[1:], (*edges[1:-2], edges[-1])]
+        forms = [*forms, few, few[1:]] if cut else forms
+        found += [form for form in forms if len(form) > 1]
+        if len(edges) == 1:
+            return (*dict.fromkeys(found), edges)
+        edges = (*edges[1:-1:2], edges[-1])
 
 
 def _edges(wish: GridWish) -> tuple[float, ...]:
