@@ -7,6 +7,7 @@ log-likelihood is even in a column of L, so a variance of 0 is an ordinary maxim
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from isthmus.model.errors import Invalid
 from isthmus.statistics import glm_flow, linear, mixed_flow, mixed_plan, mixed_profile, mixed_steps
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.glm_start import Start
-from isthmus.statistics.mixed_plan import Begun, Plan
+from isthmus.statistics.mixed_plan import Begun, Plan, Pooled
 from isthmus.statistics.newton import ABSURD, diverged, must_halve
 from isthmus.summary import Field, FloatArray, Layout
 
@@ -26,11 +27,12 @@ SHARES = (1 / 4, 1 / 16, 1 / 64)  # of Newton's step, tried beside it
 BACK = (1 / 256, 1 / 1024, 1 / 4096, 1 / 65536)  # where none of them gained
 ON = (2.0, 4.0, 0.5)  # times a step that was better than the first
 ENOUGH = 0.6  # of the best gain: with so much the first, whose derivatives are known, is gone on from
+ALMOST = 1e-3  # of -2 log-likelihood without variances: with more to gain, the coefficients alone move
 STEEP = 1e-2  # of a parameter's own second derivative, at least, along every direction
 SURE = 0.3  # standard errors: a step that is no longer is Newton's alone
 FLAT, NUDGE = 0.1, 0.3  # a diagonal entry of L so near 0, where the likelihood rises to both sides, goes so far
 NEAR = 1e-7  # standard errors: after a step this small the next would be below 1e-13
-FIRST = 0.5  # diagonal of L to begin at, of log odds or log rates
+FIRST = (0.5, 0.1, 1.5, 3.0)  # diagonals of L to begin at the best of, of log odds or log rates
 SLOW = 0.01  # of -2 log-likelihood: a step that gains less crawls
 FARTHEST = 1.0  # largest change of a standardised coefficient, or of theta, in one step
 ENDLESS = 5.0  # of L, where no end was found: log odds that differ by 20 between ordinary groups
@@ -57,28 +59,46 @@ def numbers(plan: Plan) -> int:
     return MOST[plan.random > 1] * (TRIED + size + size * (size + 1) // 2) + 2 * len(plan.slopes)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """At coefficients and theta: -2 log-likelihood and the information."""
+
+    place: FloatArray
+    minus2: float
+    information: FloatArray
+
+
 def fit(plan: Plan, points: int) -> Flow:
-    """The whole flow."""
+    """The whole flow: a climb from the best of a few variances; where it ends with one, and none may be likelier, another from none."""
     begun, rounds = yield from mixed_plan.begin(plan)
-    place, names = begun.start.place, plan.model.design.names
-    size, more = plan.model.size, mixed_plan.slope_fields(plan)
-    now = np.append(begun.start.coefficients, mixed_steps.entries(FIRST * np.eye(plan.random)))
-    before, last, rotated = now, math.inf, False
-    tries, step = [now], np.zeros(len(now))
-    for _ in range(MOST[plan.random > 1]):
-        pooled = yield _asked(plan, begun, points, tries, more)
-        rounds += 1
-        if more:
-            mixed_plan.check_slopes(plan, pooled)
-            more = ()
-        values = [-2.0 * float(pooled["loglik"][0]), *(-2.0 * pooled.values["tried"] if len(tries) > 1 else ())]
+    size, eye = plan.model.size, np.eye(plan.random)
+    spread = [np.append(begun.start.coefficients, mixed_steps.entries(one * eye)) for one in FIRST]
+    found, used = yield from _climbed(plan, begun, points, spread, 0)
+    if isinstance(found, Invalid):
+        raise found
+    if bool(np.any(np.abs(found.place[size:]) > ZERO)):
+        none, used = yield from _none(plan, begun, points, used, found.minus2)
+        if none is not None:
+            other, used = yield from _climbed(plan, begun, points, [none], used)
+            higher = isinstance(other, _Ended) and must_halve(found.minus2, other.minus2)
+            found = other if higher else found
+    return _estimate(plan, begun, found, (rounds + used, points))
+
+
+def _climbed(plan: Plan, begun: Begun, points: int, tries: list[FloatArray], used: int) -> Pooled:
+    """(`_Ended`, or why there is no end; rounds) from the best of `tries`, after `used` rounds."""
+    place, names, size = begun.start.place, plan.model.design.names, plan.model.size
+    before, last, rotated, step = tries[0], math.inf, False, np.zeros(len(tries[0]))
+    while used < MOST[plan.random > 1]:
+        pooled, values = yield from _asked(plan, begun, points, tries, used)
+        used += 1
         if otherwise := _otherwise(tries, values, before, step, last):
             tries, step, last = otherwise
             continue
         now, minus2 = tries[0], values[0]
         move, errors = mixed_profile.descend(-2.0 * pooled["score"], -2.0 * pooled["bend"], FARTHEST)
         if errors is not None and bool(np.all(np.abs(move) < NEAR * errors)):
-            return _estimate(plan, begun, now + move, -pooled["bend"], (minus2, rounds, points))
+            return _Ended(now + move, minus2, -pooled["bend"]), used
         move = move if errors is not None or plan.slopes else _around(-2.0 * pooled["score"], -2.0 * pooled["bend"])
         slow, step = last - minus2 < SLOW, move * min(1.0, FARTHEST / max(float(np.max(np.abs(move))), FARTHEST))
         before, last, ahead = now, minus2, now + step
@@ -88,7 +108,33 @@ def fit(plan: Plan, points: int) -> Flow:
             tries, rotated = [np.append(ahead[:size], _rotated(plan, ahead[size:])), *tries][:TRIED], True
         if bool(np.any(np.abs(place.raw(ahead[:size]) * place.scale)[1:] > ABSURD)):
             break
-    raise _no_end(plan, begun.start, tries[0], before, names)
+    return _no_end(plan, begun.start, tries[0], before, names), used
+
+
+def _none(plan: Plan, begun: Begun, points: int, used: int, bar: float) -> Pooled:
+    """(The likeliest place without variances, rounds); None in its place where its -2 log-likelihood is above `bar`."""
+    size = plan.model.size
+    now = before = np.append(begun.start.coefficients, np.zeros(plan.angles))
+    last, step = math.inf, np.zeros(len(now))
+    while used < MOST[plan.random > 1]:
+        pooled, (minus2, *_) = yield from _asked(plan, begun, points, [now], used)
+        used += 1
+        if must_halve(minus2, last):
+            step /= 2.0
+            now = before + step
+            continue
+        score, step = pooled["score"][:size], np.zeros(len(now))
+        try:
+            step[:size] = linear.solve(linear.cholesky(-pooled["bend"][:size, :size]), score)
+        except linear.Dependent:
+            break
+        promised = linear.dot(score, step[:size])
+        if minus2 - 2.0 * promised > bar:
+            break
+        before, last, now = now, minus2, now + step
+        if promised < ALMOST:
+            return now, used
+    return None, used
 
 
 def _otherwise(
@@ -99,18 +145,23 @@ def _otherwise(
     if must_halve(values[best], last) or (best > 0 and not must_halve(last, values[best])):
         shares = SHARES if len(tries) == 1 else BACK
         return [before + share * step for share in shares], shares[-1] * step, last
-    if must_halve(values[0], values[best]) and last - values[0] < ENOUGH * (last - values[best]):
+    if must_halve(values[0], values[best]) and not last - values[0] >= ENOUGH * (last - values[best]):
         far = tries[best] - before
         return [tries[best], *(before + share * far for share in ON)], step, values[best]
     return None
 
 
-def _asked(plan: Plan, begun: Begun, points: int, tries: list[FloatArray], more: tuple[Field, ...]) -> Round:
+def _asked(plan: Plan, begun: Begun, points: int, tries: list[FloatArray], used: int) -> Pooled:
+    """(Pooled sums at the first of `tries`, -2 log-likelihoods at all) by one round, after `used`."""
     first, others = tries[0], tries[1:]
     told: dict[str, Any] = {"step": "quadrature", "points": points, **begun.params}
     told |= {"coefficients": first[: plan.model.size], "theta": first[plan.model.size :]}
     told |= {"others": np.array(others)} if others else {}
-    return Round(layout(plan, *more, others=len(others)), told)
+    more = () if used else mixed_plan.slope_fields(plan)
+    pooled = yield Round(layout(plan, *more, others=len(others)), told)
+    if more:
+        mixed_plan.check_slopes(plan, pooled)
+    return pooled, [-2.0 * float(pooled["loglik"][0]), *(-2.0 * pooled.values["tried"] if others else ())]
 
 
 def _tries(plan: Plan, now: FloatArray, step: FloatArray, bend: FloatArray) -> list[FloatArray]:
@@ -162,12 +213,10 @@ def _no_end(plan: Plan, start: Start, now: FloatArray, before: FloatArray, names
     return diverged(start.place, (now - before)[:size], now[:size], names, f"outcome {plan.model.outcome!r}")
 
 
-def _estimate(
-    plan: Plan, begun: Begun, found: FloatArray, information: FloatArray, told: tuple[float, int, int]
-) -> Estimate:
-    minus2, rounds, points = told
+def _estimate(plan: Plan, begun: Begun, ended: _Ended, told: tuple[int, int]) -> Estimate:
+    (rounds, points), found = told, ended.place
     place, size, n = begun.start.place, plan.model.size, begun.n
-    inverse = linear.inverse(linear.cholesky(information))
+    inverse = linear.inverse(linear.cholesky(ended.information))
     factor = mixed_steps.settled(mixed_steps.lower(found[size:], plan.random), ZERO)
     relative = mixed_flow.raw_factor(plan, begun, factor)
     values: dict[str, Any] = {
@@ -175,7 +224,7 @@ def _estimate(
         "vcov": place.covariance(inverse[:size, :size]),
         "random": linear.product(relative, relative.T),
         "sigma2": None,
-        "loglik": -minus2 / 2.0,
+        "loglik": -ended.minus2 / 2.0,
         "singular": bool(np.any(np.diag(factor) == 0.0)),
         "parameters": size + plan.angles,
         "points": points,
