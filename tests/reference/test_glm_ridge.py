@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cohort import asked, cohort, column, expected
+from cohort import asked, cohort, column, expected, tables
 from reference_cases import worst
 
+import isthmus
+from isthmus.model.canonical import plain
 from isthmus.model.errors import Invalid
+from isthmus.model.rules import OPEN
 
 ALL = "age + dose + arm + sex"
 WEIGHTS = {"variable": "w", "kind": "precision"}
@@ -98,6 +101,18 @@ def test_a_large_penalty_leaves_the_mean_alone() -> None:
     assert column(found, "estimate")[0] == pytest.approx(np.log(cohort()["visits"].mean()), rel=1e-6)
     assert found["fit"]["df"] == pytest.approx(1.0, abs=1e-6)
     assert found["fit"]["deviance"] == pytest.approx(found["fit"]["null_deviance"], rel=1e-6)
+
+
+def test_the_summary_says_the_penalty() -> None:
+    question = {"formula": "ill ~ age + arm", "family": "binomial", "ridge": 0.05}
+    study = isthmus.Study(
+        title="cohort",
+        dataset="cohort",
+        purpose={"duo": "DUO:0000042", "text": "reference check", "commercial": False},
+        analyses={"m": {"glm": question}},
+    )
+    text = isthmus.rehearse(study, tables(rows()), rules=plain(OPEN))["m"].summary()
+    assert "ridge = 0.05" in text
 
 
 def test_multiple_imputation_combines_ridge_fits() -> None:

@@ -226,6 +226,13 @@ def test_every_kind_is_pooled_or_said_not_to_be_and_why() -> None:
     assert caught.value.code == "E-KIND"
 
 
+def test_a_ridge_model_is_not_pooled() -> None:
+    model = {"formula": "DIED ~ HIV", "family": "binomial", "ridge": 0.1}
+    with pytest.raises(Invalid, match="biased on purpose") as caught:
+        STATISTIC.needs(strict.parse(Meta, {**MODEL, "of": {"glm": model}}))
+    assert caught.value.code == "E-META"
+
+
 def test_what_a_level_warns_of_is_said_with_its_name() -> None:
     tables = staged()
     for at, table in enumerate(tables):

@@ -80,6 +80,7 @@ _COUNTED = (
     *("standardised", "standardised_low", "standardised_high"),
 )
 _FIRST = ("statistic", "df", "p_value")
+_FITTED = ("ridge", "loglik", "aic", "deviance")
 
 
 def of(name: str, body: Mapping[str, Any]) -> list[Table]:
@@ -268,9 +269,8 @@ def _fit_notes(body: Mapping[str, Any]) -> tuple[str, ...]:
     fit = body.get("fit", {})
     first = [f"n = {significant(body.get('n'))}"]
     events = body.get("events", fit.get("events"))
-    if events is not None:
-        first.append(f"events = {significant(events)}")
-    first += [f"{k.replace('_', ' ')} = {significant(fit[k])}" for k in ("loglik", "aic", "deviance") if k in fit]
+    first += [] if events is None else [f"events = {significant(events)}"]
+    first += [f"{k.replace('_', ' ')} = {significant(fit[k])}" for k in _FITTED if k in fit]
     rounds = body.get("rounds")
     about = [f"{body['exactness']}, {significant(rounds)} round{'' if rounds == 1 else 's'}"]
     if body.get("reference"):

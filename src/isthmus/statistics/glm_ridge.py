@@ -4,7 +4,7 @@ Minimised is half the mean deviance + lambda / 2 sum s_j**2 b_j**2, s_j the popu
 prior weights), the intercept free. Of a gaussian outcome the penalty is divided by the standard deviation of the
 outcome less its offset, which glmnet scales to 1.
 
-Two rounds give the standard deviations, then each scoring round adds the penalty P (n lambda s_j**2 on the diagonal) to
+Two rounds or three give the standard deviations, then each scoring round adds the penalty P (n lambda s_j**2 on the diagonal) to
 the information I. Errors are those of the estimate about its own mean, not about the truth that it is drawn away from:
 (I + P)**-1 I (I + P)**-1, or the sandwich with (I + P)**-1 outside; leverage is of the penalised fit, and tr(I (I + P)**-1) is what
 degrees of freedom count.

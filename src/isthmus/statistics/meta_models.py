@@ -75,8 +75,11 @@ class Inner:
 
         Raises:
             Invalid: E-META, its groups or clusters are sites: how many of them a level has is not known beforehand, and
-                sums over a few of them are their own. So is `release`: none of it would be shown.
+                sums over a few of them are their own. So is `release`: none of it would be shown, and `ridge`.
         """
+        if getattr(self.question, "ridge", None) is not None:
+            text = "estimates that a penalty draws to 0 are biased on purpose: a mean of them is too"
+            raise Invalid("E-META", text, "leave `ridge` out")
         if getattr(self.question, "release", ()):
             raise Invalid("E-META", "of a model in each level one term is told", "leave `release` out")
         if SITE in (getattr(self.question, key, None) for key in ("group", "cluster")):

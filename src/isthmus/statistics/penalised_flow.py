@@ -1,6 +1,6 @@
 """A path of penalised models from pooled sums: standardisation, then Newton steps at all penalties in one round.
 
-Two rounds give means and standard deviations of the columns (population, n in the denominator) and, for a gaussian
+Two rounds (three where a column varies little beside its size) give means and standard deviations of the columns (population, n in the denominator) and, for a gaussian
 outcome, everything. Else every further round brings score, information and deviance at the coefficients of each
 penalty that is not done yet; between rounds each step is a penalised least squares problem (`penalised_path`).
 """
