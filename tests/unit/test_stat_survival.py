@@ -14,6 +14,7 @@ from isthmus.statistics import survival
 from isthmus.statistics.catalogue import CATALOGUE
 from isthmus.statistics.contract import Grid
 from isthmus.statistics.kaplan_meier import fitted, median, median_within
+from isthmus.statistics.log_rank_reach import Tables, reach
 from isthmus.statistics.survival import GridWish
 
 PLACEBO = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23]
@@ -243,3 +244,49 @@ def test_a_median_beyond_the_grid_is_said_to_lie_there() -> None:
     assert median_within(np.array([10.0, 20.0]), np.array([[100.0, 80.0], [20.0, 20.0], [0.0, 0.0]])) == [20.0, None]
     assert median_within(np.array([10.0, 20.0]), np.array([[100.0, 40.0], [60.0, 20.0], [0.0, 0.0]])) == [0.0, 10.0]
     assert median_within(np.array([10.0]), np.full((3, 1), np.nan)) is None
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+@pytest.mark.parametrize("rho", [0.0, 1.0])
+@pytest.mark.parametrize("seed", range(12))
+def test_the_bound_of_a_log_rank_test_covers_every_order_inside_the_steps(seed, rho, groups) -> None:
+    """The same counts by group and step, their times dealt anew: at random, tied, or one group before the others."""
+    draw = np.random.default_rng(seed)
+    rows = int(draw.integers(60, 300))
+    which = draw.integers(0, groups, rows)
+    step, event = draw.integers(0, 5, rows), (draw.random(rows) < draw.uniform(0.2, 0.8)) * 1.0
+    asked = {"time": "time", "event": "event", "by": "g", "rho": rho}
+    table = {"time": step * 20.0 + 20, "event": event, "g": texts(*np.array(["a", "b", "c"])[which])}
+    on_grid = report("log_rank", asked | {"grid": {"every": 20, "to": 80}}, table)
+    found, bound = on_grid["fit"]["statistic"], on_grid["bound"]
+    table["event"] = np.where(step < 4, event, 0.0)  # the grid asks about follow-up until its end
+    orders = [
+        draw.integers(1, 20, rows).astype(float),
+        np.full(rows, 10.0),
+        *(1.0 + 18.0 * (which == g) for g in range(groups)),  # others leave first
+        *(19.0 - 18.0 * (which == g) for g in range(groups)),
+        *(np.where(which == g, 15.0 + event, 5.0 - 4.0 * event) + draw.random(rows) for g in range(groups)),
+        1.0 + 9.0 * event,
+        10.0 - 9.0 * event,
+        *(np.where(event > 0, 10 + draw.random(rows), np.where(which == g, 19.0, 1.0)) for g in range(groups)),
+    ]
+    for order in orders:
+        pooled = report("log_rank", asked, table | {"time": step * 20 + order})["fit"]["statistic"]
+        assert bound is None or abs(pooled - found) <= bound * (1 + 1e-9)
+
+
+def test_the_bound_of_a_log_rank_test_is_reached_where_the_groups_leave_in_turn() -> None:
+    """One step of 40 and 60, of whom 10 and 30 die; the others' deaths before those of the first group, or after them."""
+    event = np.concatenate([np.ones(10), np.zeros(30), np.ones(30), np.zeros(30)])
+    first = np.repeat([1.0, 0.0], [40, 60])
+    table = {"event": event, "g": texts(*np.where(first > 0, "a", "b"))}
+    gaps = []
+    for late in (first, 1 - first):
+        time = np.where(event > 0, 1 + 50 * late + np.arange(100) / 100, 200)
+        fit = report("log_rank", {"time": "time", "event": "event", "by": "g"}, table | {"time": time})["fit"]
+        gaps.append(fit["observed"][0] - fit["expected"][0])
+    counts = [np.array(v, dtype=float).reshape(1, 2, 1) for v in ([10, 30], [0, 0], [40, 60])]
+    ends = reach(Tables(*counts, 0.0), np.zeros(2), np.eye(2)).gaps[:, 0]
+    least = 10 - 10 * 40 / 70 - sum(40 / (100 - k) for k in range(30))
+    assert ends[0] == pytest.approx(least, rel=1e-12)  # the group's own deaths all at once, when the others' are over
+    assert ends[0] <= gaps[0] <= gaps[1] <= ends[1]
