@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from governance_alliance import NOW, key_of
-from reviewed_alliance import AGREEMENT, KEEPER, asked, case, envelope, person, request
+from reviewed_alliance import AGREEMENT, KEEPER, STUDY, asked, case, envelope, person, request
 
 from isthmus.federation.hub_cases import APPROVAL, OPEN, SEEN, VOTE
 from isthmus.federation.hub_review import HubReview
@@ -26,8 +26,9 @@ from isthmus.governance.approval import make_approval, sign_approval
 from isthmus.governance.citations import grounded
 from isthmus.governance.rulepack import own_pack
 from isthmus.ledger.bundle import SCHEMA, release_statement
-from isthmus.model.canonical import canonical, digest
+from isthmus.model.canonical import canonical, digest, plain
 from isthmus.model.errors import IsthmusError, Refused, Untrusted
+from isthmus.sdk.reviewing import explained
 
 REQUEST = request()
 SITES = ("boston", "leeds", "oslo")
@@ -116,6 +117,24 @@ def test_a_listing_reads_no_run_that_is_over(tmp_path: Path) -> None:
     assert max(read) <= len(SITES)
     assert made.cases.asked(store.run(run).study)
     assert not made.cases.asked("sha256:" + "0" * 64)
+
+
+def test_an_amended_study_is_shown_with_the_one_it_amends(tmp_path: Path) -> None:
+    hub, made, run = review(tmp_path)
+    change = {"title": "Does it?", "amends": digest(STUDY), "reason": "clearer"}
+    amended = request(replace(STUDY, **change))
+    row = replace(new_row(charter_of(amended, AGREEMENT), asked(amended), NOW.isoformat()), state="in_review")
+    hub.store.add_run(row)
+    party = parties_of(AGREEMENT)[KEEPER]
+    assert made.cases.shown(row.run, party)["amended"] == plain(STUDY)
+    assert made.cases.shown(run, party)["amended"] is None
+    me: Any = SimpleNamespace(agreement=AGREEMENT)
+    told = explained(me, made.cases.shown(row.run, party), {})
+    assert told["about"]["changes"] == ["title: Does it?; was Does age matter?"]
+    assert told["about"]["questions"][0] == "death: glm, with formula = died ~ age + sex + old; family = binomial"
+    assert told["asked"]["amends"] == digest(STUDY)
+    silent = explained(me, {**made.cases.shown(row.run, party), "amended": None}, {})
+    assert "does not show" in silent["about"]["changes"][0]
 
 
 def test_what_waits_ends_with_its_version_of_the_agreement(tmp_path: Path) -> None:

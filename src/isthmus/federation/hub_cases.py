@@ -159,6 +159,7 @@ class HubCases:
             "review": self.told(row),
             "answers": {site: kept["answer"] for site, kept in self.kept.of(row.run, ANSWER).items()},
             "mine": self._mine(row, person),
+            "amended": self._amended(row),
         }
 
     def listed(self, person: Party) -> list[dict[str, Any]]:
@@ -188,6 +189,12 @@ class HubCases:
         if person.name not in {p.person for p in checkers(self.agreement, {self.asker(row)})}:
             hint = "`isthmus study status` says who is asked"
             raise Waiting("E-NOT-RELEASED", "output checkers have not released the result", hint)
+
+    def _amended(self, row: RunRow) -> dict[str, Any] | None:
+        """The study that this one amends, as it was submitted here; its digest is in this one."""
+        amends = open_request(json.loads(row.request), self.agreement).study.amends
+        before = self._store.runs(RUNS.c.study == amends)[:1] if amends else []
+        return dict(_payload(before[0])["study"]) if before else None
 
     def _waiting(self, row: RunRow) -> list[dict[str, Any]]:
         if row.state == "in_review":
@@ -233,7 +240,11 @@ def sites_of(row: RunRow) -> tuple[str, ...]:
 
 
 def _title(row: RunRow) -> str:
-    return str(json.loads(base64.b64decode(json.loads(row.request)["payload"]))["study"]["title"])
+    return str(_payload(row)["study"]["title"])
+
+
+def _payload(row: RunRow) -> dict[str, Any]:
+    return dict(json.loads(base64.b64decode(json.loads(row.request)["payload"])))
 
 
 def _decision(found: Decided) -> dict[str, Any]:

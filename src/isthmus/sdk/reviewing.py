@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from isthmus.model.canonical import digest
+from isthmus.model.canonical import digest, plain
 from isthmus.model.errors import IsthmusError, Refused
+from isthmus.sdk.asked import amended, changes, stated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from isthmus.governance.agreement import Agreement
     from isthmus.governance.approval import Case, Choice, Kind
     from isthmus.governance.route import Leg
+    from isthmus.model.study import Study
 
 
 def kind_of(shown: Mapping[str, Any]) -> Kind:
@@ -77,23 +79,24 @@ def explained(me: Researcher, shown: Mapping[str, Any], codebooks: Mapping[str, 
     lines = {
         "title": study.title,
         "asked by": _who(agreement, case.asker),
-        "purpose": f"{study.purpose.text} ({study.purpose.duo})",
         "dataset": f"{study.dataset} at {', '.join(request.roster)}",
-        "people": _population(request),
-        "questions": [f"{name}: {', '.join(kinds)}" for name, kinds in study.analyses.items()],
+        "population": "everyone",
+        **stated(study),
         "reads": _columns(leaving),
         "route": [_leg(leg) for leg in legs(agreement, study.dataset, {case.asker})],
         "amends": f"{study.amends}: {study.reason}" if study.amends else None,
+        "changes": _changes(study, shown.get("amended")),
     }
     return {
         "run": case.run,
         "study": case.study,
         "result": case.result,
+        "asked": plain(study),
         "about": {name: said for name, said in lines.items() if said},
         "review": shown["review"],
         "answers": shown["answers"],
         "rules": by_rule(shown["answers"]),
-        "risk": risk(request, agreement, shown["answers"], {} if shown["result"] else leaving),
+        "risk": risk(request, case.asker, agreement, shown["answers"], {} if shown["result"] else leaving),
         "mine": shown["mine"],
     }
 
@@ -127,24 +130,32 @@ def _leg(leg: Leg) -> str:
 
 
 def risk(
-    request: RunRequest, agreement: Agreement, answers: Mapping[str, Any], leaving: Mapping[str, Any] | None
+    request: RunRequest,
+    asker: str,
+    agreement: Agreement,
+    answers: Mapping[str, Any],
+    leaving: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """`{level, sentence}`: low where every check passed; else what a person should look at.
 
     Args:
         request: what was asked.
+        asker: by whom.
         agreement: under which.
         answers: what each site said of it.
         leaving: the preview; None where there is none, empty where it is past, for the result is there to be looked at.
     """
     from isthmus.governance.agreement import shared_rules
+    from isthmus.governance.route import legs
 
     rules = shared_rules(agreement, request.study.dataset).rules
     looks = list(_looks(request, agreement, answers, leaving))
-    hub = agreement.hub.country
+    ways = [leg for leg in legs(agreement, request.study.dataset, {asker}) if leg.what == "aggregates"]
+    abroad = sorted({leg.to_country for leg in ways} - {agreement.hub.country})
+    onward = f" and go on to {' and '.join(abroad)}, to sites and to who receives the result" if abroad else ""
     kept = (
-        f"Only sums over at least {rules.minimum_sites} legal entities are opened, at the hub in {hub}; no row leaves; "
-        f"nothing about fewer than {rules.minimum_count or 1} people is shown."
+        f"Only sums over at least {rules.minimum_sites} legal entities are opened: they are pooled at the hub in "
+        f"{agreement.hub.country}{onward}. No row leaves; nothing about fewer than {rules.minimum_count or 1} people is shown."
     )
     asked = f"{len(answers)} of {len(request.roster)} sites have held it against the rules of law"
     if looks:
@@ -214,6 +225,16 @@ def _leaving(request: RunRequest, agreement: Agreement, codebook: Path | None) -
         return {"problem": error.message}
 
 
+def _changes(study: Study, before: Any) -> list[str]:
+    """What an amended study changes, part by part; that is said where this client cannot tell, too."""
+    if study.amends is None:
+        return []
+    old = amended(study, before)
+    if old is None:
+        return ["the hub does not show the study that this one amends: read it as a new one"]
+    return changes(old, study) or ["nothing but the words on what it amends"]
+
+
 def _columns(leaving: Mapping[str, Any] | None) -> list[str]:
     if leaving is None or "problem" in leaving:
         return []
@@ -222,15 +243,6 @@ def _columns(leaving: Mapping[str, Any] | None) -> list[str]:
         f"{sum(r['masked_bytes'] for r in a['leaves'])} bytes from each site"
         for name, a in leaving["analyses"].items()
     ]
-
-
-def _population(request: RunRequest) -> str:
-    people = request.study.population
-    if people is None:
-        return "everyone"
-    if people.where is not None:
-        return f"where {people.where}"
-    return "; ".join(f"{step.label}: {step.where}" for step in people.steps or ()) or str(people.cohort)
 
 
 def _who(agreement: Agreement, name: str) -> str:
