@@ -34,7 +34,7 @@ from isthmus.federation.hub_runs import new_row
 from isthmus.federation.hub_witness import Witnesses
 from isthmus.federation.protocol.charter import Charter
 from isthmus.federation.reasons import facts
-from isthmus.federation.site_review import Answer
+from isthmus.federation.site_review import ENDED, Answer
 from isthmus.federation.store import RunRow, RunState
 from isthmus.governance.admission import open_request
 from isthmus.governance.agreement import Agreement
@@ -55,6 +55,7 @@ ENDS: Mapping[str, tuple[RunState, str, str]] = {  # decision -> state, code, in
     "reject": ("rejected", "E-REJECTED", "rejected it"),
     "withdraw": ("withdrawn", "E-WITHDRAWN", "withdrew it"),
 }
+HEARD = {*ENDED.values(), "released"}  # what a site says that holds the end of a study
 RECENT = 64  # entries among which a step that was written just before a crash must lie
 
 
@@ -140,7 +141,10 @@ class HubReview:
             return
         answer = parse(Answer, body.get("answer"), "answer")
         if row.state in (*OVER, "released"):
-            self._kept.put(row.run, SEEN, site, answer.verdict)
+            if (
+                answer.verdict in HEARD
+            ):  # else it has not taken what it was shown, for its clock may be wrong: told again
+                self._kept.put(row.run, SEEN, site, answer.verdict)
         elif site not in sites_of(row):
             return
         elif row.state == "egress":

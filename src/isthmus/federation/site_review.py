@@ -20,7 +20,7 @@ from isthmus.governance.admission import RunRequest, asker, created_at, open_req
 from isthmus.governance.agreement import Agreement
 from isthmus.governance.approval import Case, Decided, check_approval, read_approval
 from isthmus.governance.reviewed import Reviewed, roster_parties, unreleased
-from isthmus.governance.standing_rules import Proposal, Told, questions, read_rule, uncovered
+from isthmus.governance.standing_rules import Proposal, Told, questions, read_rule, refusals, uncovered
 from isthmus.ledger.bundle import release_statement
 from isthmus.model.canonical import digest, plain
 from isthmus.model.errors import Invalid, IsthmusError, Refused, Unavailable, Untrusted
@@ -34,6 +34,7 @@ ANSWER = "answer"
 COUNTED = "standing"
 REFUSED = "refused"
 RESULT = "result"
+EARLY = "early"  # signed later than this clock says it is: told once, and looked at again, for the clock may be wrong
 
 
 @record
@@ -174,7 +175,8 @@ class SiteReview:
     def take(self, shown: Shown, now: datetime) -> tuple[str, ...]:
         """Keep the approvals that hold; gives the codes of those that do not and were not seen before.
 
-        A vote that accepts a result counts from its entry in the hub's ledger on, and by the training of that day.
+        A vote that accepts a result counts from its entry in the hub's ledger on, and by the training of that day. What is
+        signed at a time that this clock has not reached is looked at again whenever it is shown.
 
         Raises:
             Refused, Untrusted, Invalid: the request itself is not a researcher's.
@@ -193,12 +195,14 @@ class SiteReview:
                 over = replace(case, result=own or found.approval.subject) if vote else case
                 check_approval(found, over, shown.voted.get(name, now))
             except IsthmusError as error:
-                self.kept.put(case.run, "forged", name, error.code)
-                bad.append(error.code)
+                if self.kept.get(case.run, EARLY, name) is None:
+                    bad.append(error.code)
+                self.kept.put(case.run, EARLY if error.code == "E-CLOCK" else "forged", name, error.code)
                 continue
             self.kept.put(case.run, HELD, name, plain(envelope))
             if found.approval.decision == "reject":
-                self.kept.put(case.run, REFUSED, self._project(shown.request), True)
+                for ended in refusals(open_request(shown.request, self.agreement).study, case.asker):
+                    self.kept.put(case.run, REFUSED, ended, True)
         return tuple(bad)
 
     def ended(self, request: Mapping[str, Any], now: datetime) -> Heard | None:
@@ -281,7 +285,6 @@ class SiteReview:
             for run, c in counts.items()
             if run != seen.run and (c["person"], c["month"]) == (seen.asker, _month(now))
         )
-        project = seen.request.study.project or ""
         proposal = Proposal(
             request=seen.request,
             asker=seen.asker,
@@ -289,7 +292,7 @@ class SiteReview:
             verdicts=seen.verdicts,
             asked=asked,
             of_sites=any(needs.by_site for _, needs in study_needs(seen.request.study)),
-            refused=bool(self.kept.everywhere(REFUSED, project)),
+            refused=any(self.kept.everywhere(REFUSED, said) for said in refusals(seen.request.study, seen.asker)),
         )
         return told.rule.party == self.party and not uncovered(told, self.agreement, proposal, now)
 
@@ -307,9 +310,6 @@ class SiteReview:
     def remember(self, run: str, answer: Answer) -> None:
         """Keep the answer that the ledger has taken."""
         self.kept.put(run, ANSWER, self.site, plain(answer))
-
-    def _project(self, request: Mapping[str, Any]) -> str:
-        return open_request(request, self.agreement).study.project or ""
 
 
 def admitted_of(case: Asked, verdicts: Mapping[str, Any]) -> Admitted:

@@ -17,7 +17,7 @@ from isthmus.governance.agreement import Agreement, Person, agreement_digest
 from isthmus.governance.approval import check_trained
 from isthmus.governance.claimed import check_claimed, time_of
 from isthmus.governance.duties_check import is_day
-from isthmus.model.canonical import canonical, digest
+from isthmus.model.canonical import canonical, digest, plain
 from isthmus.model.errors import Invalid, IsthmusError, Refused
 from isthmus.model.names import Digest
 from isthmus.model.record import record
@@ -28,6 +28,7 @@ PAYLOAD_TYPE = "application/vnd.isthmus.standing-rule+json"
 MEANING = "approves, at the sites of my party, every study that this rule covers"
 BARRED = "site_results"  # an output that a person always looks at
 _PASSES = {"pass", "n/a"}
+_ASKED = ("dataset", "population", "derive", "missing", "groups", "time", "impute", "subgroups")
 _OF_SITES = "results of single sites: a person always looks at them"
 
 
@@ -86,7 +87,7 @@ class Proposal:
         verdicts: what the ledger holds of the run gate: `pack`, and `rules` by outcome.
         asked: questions that the rule has approved for this person in this month.
         of_sites: it asks for numbers of single sites.
-        refused: a study of the same project was rejected before.
+        refused: what `refusals` says of it was said of a study that was rejected before, or whose result was.
     """
 
     request: RunRequest
@@ -178,6 +179,22 @@ def kinds(study: Study) -> frozenset[str]:
     return frozenset(found)
 
 
+def refusals(study: Study, asker: str) -> tuple[str, ...]:
+    """What a rejection ends standing rules for: who asked, the same questions from anybody, and the project that it names.
+
+    The questions are told apart by what they ask of whom, not by what a study calls itself, its analyses or its reasons.
+    """
+    said = plain(study)
+    content = {name: said.get(name) for name in _ASKED} | {"analyses": sorted(map(_bare, said["analyses"].values()))}
+    own = f"project {study.project or ''}"  # studies that name none share one
+    return f"person {asker}", f"content {digest(_bare(content))}", own
+
+
+def _bare(value: Any) -> str:
+    """Canonical text without blanks: `a ~ b` and `a~b` are one formula."""
+    return "".join(canonical(value).decode().split())
+
+
 def _public(told: Told, agreement: Agreement, request: RunRequest, asker: str, day: date) -> Iterator[str]:
     rule, study, terms = told.rule, request.study, told.rule.terms
     entry = next((d for d in agreement.datasets if d.dataset == study.dataset == terms.dataset), None)
@@ -217,7 +234,7 @@ def _private(rule: StandingRule, seen: Proposal) -> Iterator[str]:
             seen.asked + questions(study) > terms.monthly
         ),
         _OF_SITES: seen.of_sites,
-        "a study of the same project was rejected before": seen.refused,
+        "a study of the same person, content or project was rejected before": seen.refused,
     }
     yield from (problem for problem, holds in problems.items() if holds)
 
