@@ -85,6 +85,17 @@ def overview(screen: Screen, state: Mapping[str, Any]) -> None:
     review = state.get("review")
     if review is not None:
         say_review(screen, review)
+    say_end(screen, state.get("error"))
+
+
+def say_end(screen: Screen, error: Mapping[str, Any] | None) -> None:
+    """Why a run ended without a result: the code and what happened, the rule, its citation or what to do."""
+    if not error:
+        return
+    where = f" ({error['where']})" if error.get("where") else ""
+    screen.say(f"{error.get('code', '')}  {error.get('message', '')}{where}", style="red")
+    if error.get("hint"):
+        screen.say(f"  {error['hint']}")
 
 
 def say_review(screen: Screen, review: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from isthmus.federation import hub_window
+from isthmus.federation.by_law import as_told, refusal_of
 from isthmus.federation.control import Control
 from isthmus.federation.desk import HubDesk
 from isthmus.federation.grpc_hub import HubServer, Party
@@ -25,7 +26,6 @@ from isthmus.federation.node import Ledger, Means, Tell, job_name, log_to_stderr
 from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.protocol.hub import Gathering
 from isthmus.federation.protocol.hub_rounds import Outgoing
-from isthmus.federation.protocol.stopped import told_of
 from isthmus.federation.reasons import error_of
 from isthmus.federation.spool import discard
 from isthmus.federation.standing import Standing
@@ -205,7 +205,7 @@ class HubNode:
 
     async def _declined(self, site: str, body: Mapping[str, Any]) -> None:
         error = error_of(body.get("error"))
-        cause = cited(told_of(error))
+        cause = as_told(error, body.get("rules"))
         held = self.runs.get(str(body.get("run")))
         if held is None:
             if self.review is not None:
@@ -390,7 +390,7 @@ class HubNode:
     async def _over(self, held: HeldRun, now: RunState, note: str) -> None:
         """Forget a run that is over everywhere."""
         if held.error is not None:
-            await self.worker.run("ledger", self.ledger.append, "refusal", {"run": held.name, "code": held.error.code})
+            await self.worker.run("ledger", self.ledger.append, "refusal", {"run": held.name, **refusal_of(held.error)})
         await self.worker.run("border", self.border.over, held.name)
         if self.review is not None:
             now = self.review.over(now, held.error)

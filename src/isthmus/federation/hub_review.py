@@ -15,6 +15,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from isthmus.federation.by_law import refusal_of
 from isthmus.federation.control import Control
 from isthmus.federation.hub_cases import (
     ANSWER,
@@ -172,7 +173,7 @@ class HubReview:
 
     async def stop(self, row: RunRow, cause: IsthmusError) -> None:
         """End what waits for people, by a rule."""
-        await self._hub.worker.run("ledger", self._hub.ledger.append, "refusal", {"run": row.run, "code": cause.code})
+        await self._hub.worker.run("ledger", self._hub.ledger.append, "refusal", {"run": row.run, **refusal_of(cause)})
         self._close(row, "refused", cause)
 
     def over(self, state: RunState, error: IsthmusError | None) -> RunState:

@@ -17,6 +17,7 @@ from typing import Any
 from isthmus.federation import told_verdicts
 from isthmus.federation.book import check_history, history_head
 from isthmus.federation.border import Border, Crossing
+from isthmus.federation.by_law import rules_of
 from isthmus.federation.control import Control
 from isthmus.federation.desk import Seat, SiteDesk
 from isthmus.federation.gossip import SqlMemory
@@ -266,7 +267,7 @@ class SiteNode:
         entry = {"run": name[:80], "verdict": "declined", "code": error.code, **({"rule": rule} if rule else {})}
         self.ledger.append("decision", {**entry, **(error.record if isinstance(error, RuleRefused) else {})})
         if self._link is not None:
-            said = {"run": name, "error": facts(error)}
+            said = {"run": name, "error": facts(error), **rules_of(error)}
             self._border.answered(name[:80], self._desk.desk.out(request), "decline", said, new=new)
             self._link.say("decline", said)
 

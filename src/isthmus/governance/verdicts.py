@@ -53,10 +53,17 @@ class Verdict:
 
 
 class RuleRefused(Refused):
-    """A rule of the pack says no, or asks for a person: `record` is what a ledger entry holds of the decision."""
+    """A rule of the pack says no, or asks for a person.
 
-    def __init__(self, code: str, verdict: Verdict, hint: str, record: Mapping[str, Any]) -> None:
+    Attributes:
+        record: what a ledger entry holds of the decision.
+        rules: every rule that does so by itself, the one that is told first.
+    """
+
+    def __init__(self, code: str, of: Sequence[Verdict], hint: str, record: Mapping[str, Any]) -> None:
+        verdict = of[0]
         super().__init__(code, _sentence(verdict), hint, verdict.rule.id)
+        self.rules = tuple(each.rule.id for each in of)
         self.record = {**record, "rule": verdict.rule.id, "citation": verdict.rule.citation}
 
 
@@ -119,16 +126,17 @@ def check_decision(decision: Decision, judged: Mapping[str, str], whole: Mapping
 
     Raises:
         RuleRefused: E-RULE, the first rule that stops, its reason and citation; E-HUMAN, the first that asks for a
-            person.
+            person. One that is not kept comes before one that cannot be decided, which often only follows from it.
     """
     entry = recorded(decision, judged) if whole is None else whole
-    for verdict in decision.verdicts:
-        if verdict.stops:
-            raise RuleRefused("E-RULE", verdict, f"see {verdict.rule.citation}", entry)
-    for verdict in decision.verdicts:
-        if verdict.asks and verdict.rule.id not in judged:
-            hint = f"a custodian decides and the agreement says so in `judgements`; see {verdict.rule.citation}"
-            raise RuleRefused("E-HUMAN", verdict, hint, entry)
+    in_order = sorted(decision.verdicts, key=lambda verdict: verdict.outcome == "unknown")
+    stopping = [verdict for verdict in in_order if verdict.stops]
+    if stopping:
+        raise RuleRefused("E-RULE", stopping, f"see {_cites(stopping)}", entry)
+    asking = [verdict for verdict in in_order if verdict.asks and verdict.rule.id not in judged]
+    if asking:
+        hint = f"a custodian decides and the agreement says so in `judgements`; see {_cites(asking)}"
+        raise RuleRefused("E-HUMAN", asking, hint, entry)
 
 
 def recorded(decision: Decision, judged: Mapping[str, str]) -> dict[str, Any]:
@@ -144,6 +152,13 @@ def recorded(decision: Decision, judged: Mapping[str, str]) -> dict[str, Any]:
         "rules": found,
         "judged": {rule: judged[rule] for rule in people},
     }
+
+
+def _cites(verdicts: Sequence[Verdict]) -> str:
+    """The citation of the rule that is told, and the other rules with theirs."""
+    first, *others = verdicts
+    more = "; ".join(f"{v.rule.id} ({v.outcome}): {v.rule.citation}" for v in others)
+    return f"{first.rule.citation}; it is stopped by these too: {more}" if more else first.rule.citation
 
 
 def _sentence(verdict: Verdict) -> str:
