@@ -110,6 +110,10 @@ SEEN = {  # a value whose form tells what it is -> its letter
     "2024-Q1": "C",
     "2024-03": "C",
     "3f2504e0-4f89-11d3-9a0c-0305e82c3301": "R",
+    "AB123456D": "G",
+    "1EG4-TE5-MK73": "I",
+    "4111 1111 1111 1111": "J",
+    "@alice_s": "R",
 }
 NOTHING = [  # values of ordinary variables
     ("I", "II", "III", "IV"),
@@ -125,6 +129,9 @@ NOTHING = [  # values of ordinary variables
     ("18-34", "35-64", "65+"),
     ("1", "2", "3"),
     ("10 mg", "20 mg"),
+    ("QQ123456C", "4111111111111112"),  # no such National Insurance number, a wrong check digit
+    ("St Mary", "King George", "James Paget", "Leeds"),  # one given name of four
+    ("M1", "M2", "S1"),
 ]
 
 
@@ -147,11 +154,18 @@ def test_ordinary_values_are_nothing(levels):
         (("Monday", "Sun"), "C"),
         (("20240309", "20231224"), "C"),
         (tuple(f"AB{i}" for i in range(100_200, 100_220)), "R"),
+        (("LS1 4", "M13 9"), "B"),
+        (("E01000001", "W01000002"), "B"),
+        (("AB12 CDE", "CD34EFG"), "L"),
+        (("Alice Smith", "Jones-Brown", "Dr. Robert O'Hara"), "A"),
+        (("Mary", "Bob"), "A"),
     ],
 )
 def test_forms_that_other_codes_share_count_where_every_value_has_them(levels, letter):
     assert letter in scanned(book(note=Variable(type="category", levels=levels))).found
-    assert scanned(book(note=Variable(type="category", levels=(*levels, "unknown")))).found == {}
+    assert letter in scanned(book(note=Variable(type="category", levels=(*levels, "unknown")))).found
+    ordinary = tuple(f"code {at}" for at in range(len(levels) + 1))
+    assert scanned(book(note=Variable(type="category", levels=(*levels, *ordinary)))).found == {}
 
 
 @pytest.mark.parametrize("name", ["cpt", "icd9_code", "snomed", "procedure"])
@@ -179,6 +193,42 @@ def test_words_that_name_something_else_are_no_alarm(phrase):
 )
 def test_what_stands_beside_harmless_words_is_seen(name, letter):
     assert letter in scanned(book(**{name: Variable(type="category", levels=("a",))})).found
+
+
+@pytest.mark.parametrize(
+    ("name", "letter"),
+    [
+        *(("name", "A"), ("pt_nm", "A"), ("next_of_kin", "A"), ("GPName", "A"), ("lat", "B"), ("gp_practice", "B")),
+        *(("adm_dt", "C"), ("days_since_1970", "C"), ("week_of_admission", "C"), ("nok_tel", "D"), ("nino", "G")),
+        *(
+            ("nhsnumber", "H"),
+            ("nhs_num", "H"),
+            ("hosp_no", "H"),
+            ("chi", "H"),
+            ("medicare_id", "I"),
+            ("sort_code", "J"),
+        ),
+        *(("passport", "K"), ("pacemaker_serial", "M"), ("face_img", "Q"), ("record_id", "R"), ("subjectNo", "R")),
+    ],
+)
+def test_short_names_are_known(name, letter):
+    assert letter in scanned(book(**{name: Variable(type="category", levels=("a", "b"))})).found
+
+
+@pytest.mark.parametrize("name", ["lateral", "chi_square", "drug_name", "lat_wall", "town_type", "licence_status"])
+def test_longer_names_are_not_taken_for_short_ones(name):
+    assert scanned(book(**{name: Variable(type="category", levels=("a", "b"))})).found == {}
+
+
+def test_a_category_of_yes_and_no_is_a_flag():
+    assert scanned(book(email_sent=Variable(type="category", levels=("yes", "no", "unknown")))).found == {}
+
+
+def test_a_flag_of_great_age_tells_it():
+    over, plain = Variable(type="boolean", label="aged 100 or more"), Variable(type="boolean", label="aged 75 or more")
+    assert not scanned(book(old=over)).age90_ok
+    assert not scanned(book(centenarian=Variable(type="boolean"))).age90_ok
+    assert scanned(book(old=plain)).age90_ok
 
 
 def test_a_yes_or_no_is_nobodys_number_but_may_tell_where_someone_lives():
@@ -220,6 +270,16 @@ def test_no_age_tells_more_than_ninety_or_older(name, variable, good):
     found = scanned(book(**{name: variable}))
     assert found.age90_ok is good
     assert ("C" in found.found) is not good
+
+
+@pytest.mark.parametrize("name", ["byear", "yr_birth", "born", "birth_cohort"])
+def test_years_of_birth_under_other_names(name):
+    assert not scanned(book(**{name: Variable(type="integer", range=(1900, 2008))})).age90_ok
+
+
+@pytest.mark.parametrize(("name", "unit", "end"), [("yrs_old", None, 110), ("age", "decade", 11), ("agegp", None, 95)])
+def test_ages_under_other_names_and_in_other_units(name, unit, end):
+    assert not scanned(book(**{name: Variable(type="number", unit=unit, range=(0, end))})).age90_ok
 
 
 def test_a_year_of_birth_tells_an_age_on_a_day():

@@ -22,110 +22,35 @@ from isthmus.governance.identifying_values import (
     tells_birth,
     three_digits,
 )
+from isthmus.governance.identifying_words import (
+    AGES,
+    BIRTH_YEARS,
+    BORN,
+    EXACT,
+    HARMLESS,
+    OLD,
+    PLACES,
+    SYSTEMS,
+    VERY_OLD,
+    WORDS,
+    ZIP,
+)
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.record import record
 
-Phrases = frozenset[tuple[str, ...]]
-
-
-def _phrases(text: str) -> Phrases:
-    return frozenset(tuple(phrase.split("+")) for phrase in text.split())
-
-
-# letter -> single words, and words that stand one after the other
-_WORDS: dict[str, Phrases] = {
-    letter: _phrases(text)
-    for letter, text in {
-        "A": "surname forename firstname lastname fullname initials maiden first+name last+name patient+name full+name",
-        "B": "zip zipcode zip3 postcode postal address street city town county ward parish lsoa msoa census+tract latitude"
-        " longitude geocode uprn easting northing gps",
-        "C": "dob birthdate birthday birth+date birth+month birth+day month+of+birth day+of+birth date datetime timestamp"
-        " admission+month month+of+admission discharge+month month+of+discharge month+of+death death+month",
-        "D": "phone phoneno telephone mobile cellphone tel+no tel+number",
-        "E": "fax",
-        "F": "email e+mail",
-        "G": "ssn social+security",
-        "H": "mrn nhsno nhs+no nhs+number medical+record hospital+number chi+number",
-        "I": "health+plan beneficiary mbi hicn",
-        "J": "account iban",
-        "K": "licence license certificate",
-        "L": "vin vehicle number+plate license+plate",
-        "M": "imei udi serial+number device+id",
-        "N": "url website homepage",
-        "O": "ip+address ipaddress",
-        "P": "fingerprint voiceprint biometric retina+scan iris+scan",
-        "Q": "photo photograph portrait",
-        "R": "uuid guid patient+id person+id subject+id participant+id",
-    }.items()
-}
-# Phrases in which such words name something else. What is left of the text is looked at all the same.
-HARMLESS: Phrases = _phrases(
-    "mobile+phase mobile+unit mobile+stroke mobile+app social+security+income social+security+benefit"
-    " social+security+benefits social+security+disability city+of+hope city+size city+type street+drug street+drugs"
-    " street+triage ward+type ward+round ward+rounds vehicle+control vehicle+arm vehicle+group vehicle+accident vehicle+collision"
-    " vehicle+crash to+date up+to+date photo+therapy photo+dynamic certificate+cause health+plan+type udi6 account+for"
-    " account+of on+account"
-)
-_ZIP = {"zip", "zipcode", "zip3"}
-_PLACES = {"area", "region", "residence", "location", "home", "place", "geo", "geography", "prefix"}
-_SYSTEMS = {
-    "cpt",
-    "hcpcs",
-    "icd",
-    "icd9",
-    "icd10",
-    "snomed",
-    "sct",
-    "loinc",
-    "ndc",
-    "rxnorm",
-    "drg",
-    "hrg",
-    "opcs",
-    "opcs4",
-    "read",
-}
-_SYSTEMS |= {
-    "dmd",
-    "bnf",
-    "atc",
-    "omop",
-    "concept",
-    "mesh",
-    "mondo",
-    "hpo",
-    "diagnosis",
-    "procedure",
-    "drug",
-    "gene",
-    "rsid",
-}
-_AGES = {
-    "age",
-    "ages",
-    "aged",
-    "ageband",
-    "agegroup",
-    "agegrp",
-    "agecat",
-    "ageyrs",
-    "ageyears",
-    "agemonths",
-    "agedays",
-    "ageweeks",
-}
-_BIRTH_YEARS = _phrases(
-    "yob birthyear birthyr birth+year birth+yr year+of+birth yearofbirth year+birth year+born yr+of+birth born+year"
-)
 # the unit of an age -> how many of it are 90 years, by 365.25 days
 _SPANS = {
     **dict.fromkeys(("a", "y", "yr", "yrs", "year", "years"), OLDEST),
     **dict.fromkeys(("mo", "mos", "mth", "mths", "month", "months"), OLDEST * 12),
     **dict.fromkeys(("wk", "wks", "week", "weeks"), 4_696),
     **dict.fromkeys(("d", "day", "days"), 32_872),
+    **dict.fromkeys(("decade", "decades"), OLDEST // 10),
     **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 788_940),
 }
 _LONG = 10**8
+_FLAGS = frozenset({"yes", "no", "y", "n", "true", "false", "t", "f", "0", "1", "on", "off"})
+_NO_VALUE = frozenset({"", "unknown", "missing", "not known", "not stated", "other", "none", "na", "n/a", "nk"})
+_AGE = re.compile(r"(?<!\d)\d{2,3}(?!\d)")
 # Three-digit ZIP areas of at most 20,000 people, to be written 000, by the Census of 2000: the 17 that HHS lists in its
 # guidance on de-identification of 26 November 2012 (hhs.gov/hipaa/for-professionals/special-topics/de-identification, "When
 # can ZIP codes be included"), read again in public copies in November 2026. It tells covered entities not to rely on it once
@@ -187,7 +112,8 @@ class _Seen:
 
     @property
     def levels(self) -> tuple[str, ...]:
-        return self.variable.levels or ()
+        """Those that say something: `unknown` among ZIP codes makes them no less ZIP codes."""
+        return tuple(level for level in self.variable.levels or () if level.strip().lower() not in _NO_VALUE)
 
     def says(self, *words: str) -> bool:
         return any(word in text for word in words for text in self.texts)
@@ -195,12 +121,24 @@ class _Seen:
     def any(self, phrases: Iterable[tuple[str, ...]]) -> bool:
         return any(_at(text, phrase) is not None for text in self.texts for phrase in phrases)
 
+    @property
+    def is_flag(self) -> bool:
+        """A yes or no, whatever it is called."""
+        flags = bool(self.levels) and {level.strip().lower() for level in self.levels} <= _FLAGS
+        return self.variable.type == "boolean" or flags
+
+    def is_age(self) -> bool:
+        return self.says(*AGES) or self.any(OLD)
+
+    def is_birth_year(self) -> bool:
+        return self.any(BIRTH_YEARS) or tuple(self.texts[0]) in BORN
+
     def ends(self) -> tuple[float, float]:
         return self.variable.range or (float("-inf"), float("inf"))
 
 
 def _letters(seen: _Seen) -> set[str]:
-    found = _by_words(seen) | letters(seen.levels, codes=seen.says(*_SYSTEMS))
+    found = _by_words(seen) | letters(seen.levels, codes=seen.says(*SYSTEMS))
     if seen.variable.type == "date" or _tells_old_age(seen) or _is_dated(seen):
         found.add("C")
     elif _is_number_of_someone(seen):
@@ -212,14 +150,15 @@ def _letters(seen: _Seen) -> set[str]:
 
 def _by_words(seen: _Seen) -> set[str]:
     """A yes or no is no one's number; only of a place it may tell that someone lives there."""
-    found = {letter for letter, phrases in _WORDS.items() if seen.any(phrases)}
-    return found & {"B"} if seen.variable.type == "boolean" else found
+    found = {letter for letter, phrases in WORDS.items() if seen.any(phrases)}
+    found |= {letter for letter, phrases in EXACT.items() if any(tuple(text) in phrases for text in seen.texts)}
+    return found & {"B"} if seen.is_flag else found
 
 
 def _is_zip(seen: _Seen) -> bool:
     """By its name; or its values look like ZIP codes, and its name does not say that they are codes of something else."""
-    unnamed = five_digits(seen.levels) and not seen.says(*_SYSTEMS)
-    return seen.says(*_ZIP) or unnamed or (three_digits(seen.levels) and seen.says(*_PLACES))
+    unnamed = five_digits(seen.levels) and not seen.says(*SYSTEMS)
+    return seen.says(*ZIP) or unnamed or (three_digits(seen.levels) and seen.says(*PLACES))
 
 
 def _is_zip3(seen: _Seen) -> bool:
@@ -228,8 +167,11 @@ def _is_zip3(seen: _Seen) -> bool:
 
 def _tells_old_age(seen: _Seen) -> bool:
     """Neither range nor levels end where they must. An age that declares neither may be any."""
-    if seen.any(_BIRTH_YEARS):
+    if seen.is_birth_year():
         return tells_birth(seen.levels, seen.first) if seen.levels else seen.ends()[0] < seen.first
+    if seen.is_flag:
+        said = _AGE.findall(f"{seen.name} {seen.variable.label or ''}")
+        return seen.any(VERY_OLD) or (seen.is_age() and any(int(number) > OLDEST for number in said))
     least = _span(seen)
     if least is None:
         return False
@@ -238,7 +180,7 @@ def _tells_old_age(seen: _Seen) -> bool:
 
 def _span(seen: _Seen) -> int | None:
     """What 90 years are in the unit of an age; None where it is no age."""
-    if not seen.says(*_AGES) or seen.variable.type in {"boolean", "date"}:
+    if not seen.is_age() or seen.variable.type == "date":
         return None
     if seen.variable.unit is not None:
         return _SPANS.get(seen.variable.unit.lower())
@@ -266,7 +208,7 @@ def _words(text: str) -> list[str]:
     for phrase in sorted(HARMLESS, key=len, reverse=True):
         while (at := _at(found, phrase)) is not None:
             found[at : at + len(phrase)] = [""]
-    return [word if word in _ZIP | _SYSTEMS else word.rstrip("0123456789") or word for word in found]
+    return [word if word in ZIP | SYSTEMS else word.rstrip("0123456789") or word for word in found]
 
 
 def _at(words: list[str], phrase: tuple[str, ...]) -> int | None:

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable
 from datetime import date
 from ipaddress import ip_address
 
+from isthmus.governance.identifying_words import GIVEN
+
 OLDEST = 90  # one value for "90 or older"; 45 CFR 164.514(b)(2)(i)(C)
 CODES = 10  # so many different long numbers, and no other value, are numbers of people and not of things
 
@@ -22,132 +24,135 @@ _WEEKDAY = r"(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\.?"
 _YEAR = r"(?:18|19|20)\d\d"
 # The areas of postcodes (Royal Mail's Postcode Address File), so that `CD4 5RA` is none; the last two letters are never C, I,
 # K, M, O or V, so that `5MG` is none.
-_AREAS = [
-    "AB",
-    "AL",
-    "B",
-    "BA",
-    "BB",
-    "BD",
-    "BH",
-    "BL",
-    "BN",
-    "BR",
-    "BS",
-    "BT",
-    "CA",
-    "CB",
-    "CF",
-    "CH",
-    "CM",
-    "CO",
-    "CR",
-    "CT",
-    "CV",
-    "CW",
-    "DA",
-    "DD",
-    "DE",
-    "DG",
-    "DH",
-    "DL",
-    "DN",
-    "DT",
-    "DY",
-    "E",
-    "EC",
-    "EH",
-    "EN",
-    "EX",
-    "FK",
-    "FY",
-    "G",
-    "GL",
-    "GU",
-    "GY",
-    "HA",
-    "HD",
-    "HG",
-    "HP",
-    "HR",
-    "HS",
-    "HU",
-    "HX",
-    "IG",
-    "IM",
-    "IP",
-    "IV",
-    "JE",
-    "KA",
-    "KT",
-    "KW",
-    "KY",
-    "L",
-    "LA",
-    "LD",
-    "LE",
-    "LL",
-    "LN",
-    "LS",
-    "LU",
-    "M",
-    "ME",
-    "MK",
-    "ML",
-    "N",
-    "NE",
-    "NG",
-    "NN",
-    "NP",
-    "NR",
-    "NW",
-    "OL",
-    "OX",
-    "PA",
-    "PE",
-    "PH",
-    "PL",
-    "PO",
-    "PR",
-    "RG",
-    "RH",
-    "RM",
-    "S",
-    "SA",
-    "SE",
-    "SG",
-    "SK",
-    "SL",
-    "SM",
-    "SN",
-    "SO",
-    "SP",
-    "SR",
-    "SS",
-    "ST",
-    "SW",
-    "SY",
-    "TA",
-    "TD",
-    "TF",
-    "TN",
-    "TQ",
-    "TR",
-    "TS",
-    "TW",
-    "UB",
-    "W",
-    "WA",
-    "WC",
-    "WD",
-    "WF",
-    "WN",
-    "WR",
-    "WS",
-    "WV",
-    "YO",
-    "ZE",
-]
+_AREAS = "|".join(
+    [
+        "AB",
+        "AL",
+        "B",
+        "BA",
+        "BB",
+        "BD",
+        "BH",
+        "BL",
+        "BN",
+        "BR",
+        "BS",
+        "BT",
+        "CA",
+        "CB",
+        "CF",
+        "CH",
+        "CM",
+        "CO",
+        "CR",
+        "CT",
+        "CV",
+        "CW",
+        "DA",
+        "DD",
+        "DE",
+        "DG",
+        "DH",
+        "DL",
+        "DN",
+        "DT",
+        "DY",
+        "E",
+        "EC",
+        "EH",
+        "EN",
+        "EX",
+        "FK",
+        "FY",
+        "G",
+        "GL",
+        "GU",
+        "GY",
+        "HA",
+        "HD",
+        "HG",
+        "HP",
+        "HR",
+        "HS",
+        "HU",
+        "HX",
+        "IG",
+        "IM",
+        "IP",
+        "IV",
+        "JE",
+        "KA",
+        "KT",
+        "KW",
+        "KY",
+        "L",
+        "LA",
+        "LD",
+        "LE",
+        "LL",
+        "LN",
+        "LS",
+        "LU",
+        "M",
+        "ME",
+        "MK",
+        "ML",
+        "N",
+        "NE",
+        "NG",
+        "NN",
+        "NP",
+        "NR",
+        "NW",
+        "OL",
+        "OX",
+        "PA",
+        "PE",
+        "PH",
+        "PL",
+        "PO",
+        "PR",
+        "RG",
+        "RH",
+        "RM",
+        "S",
+        "SA",
+        "SE",
+        "SG",
+        "SK",
+        "SL",
+        "SM",
+        "SN",
+        "SO",
+        "SP",
+        "SR",
+        "SS",
+        "ST",
+        "SW",
+        "SY",
+        "TA",
+        "TD",
+        "TF",
+        "TN",
+        "TQ",
+        "TR",
+        "TS",
+        "TW",
+        "UB",
+        "W",
+        "WA",
+        "WC",
+        "WD",
+        "WF",
+        "WN",
+        "WR",
+        "WS",
+        "WV",
+        "YO",
+        "ZE",
+    ]
+)
+_MBI = "[AC-HJKMNP-RT-Y]"
 _IN_TEXT = {  # anywhere in a value
     "C": rf"\b{_YEAR}[-/.]\d\d?[-/.]\d\d?\b|\b\d\d?[-/.]\d\d?[-/.]{_YEAR}\b"
     rf"|\b\d\d?(?:st|nd|rd|th)?[ -]{_MONTH},?[ -](?:{_YEAR}|\d\d)\b|\b{_MONTH} \d\d?,? {_YEAR}\b",
@@ -161,19 +166,26 @@ _IN_TEXT = {  # anywhere in a value
     "R": r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b",
 }
 _WHOLE = {  # the whole of a value
-    "B": rf"(?:{'|'.join(_AREAS)})\d[\dA-Z]? ?\d[ABD-HJLNP-UW-Z]{{2}}|\d{{5}}-\d{{4}}",
+    "B": rf"(?:{_AREAS})\d[\dA-Z]? ?\d[ABD-HJLNP-UW-Z]{{2}}|\d{{5}}-\d{{4}}",
     "C": rf"(?:{_MONTH}|q[1-4])[ /-]?{_YEAR}|{_YEAR}[ /-]?(?:{_MONTH}|q[1-4])|{_YEAR}[-/](?:0[1-9]|1[0-2])"
     rf"|(?:0[1-9]|1[0-2])[-/]{_YEAR}",
+    "G": r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D]",  # National Insurance number
+    "I": rf"[1-9]{_MBI}[\dA-Z]\d-?{_MBI}[\dA-Z]\d-?{_MBI}{{2}}\d\d",  # Medicare Beneficiary Identifier (CMS)
+    "R": r"@\w{3,}",
 }
 _SINGLE = {letter: re.compile(text, re.IGNORECASE) for letter, text in _IN_TEXT.items()}
 _ENTIRE = {letter: re.compile(text, re.IGNORECASE) for letter, text in _WHOLE.items()}
 _COMMON = {
+    "B": re.compile(rf"(?:{_AREAS})\d[\dA-Z]? \d|[EWSN]\d{{8}}"),  # a postcode's sector, an area of the ONS
+    "L": re.compile(r"[A-Z]{2}\d\d ?[A-Z]{3}"),
     "C": re.compile(rf"{_MONTH}|{_WEEKDAY}|{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", re.IGNORECASE),
     "R": re.compile(r"[A-Z]{0,3}[-/]?\d{6,12}", re.IGNORECASE),
 }
 _NHS = re.compile(r"(?<![\d.])\d{3}[ -]?\d{3}[ -]?\d{4}(?!\d)")
 _ADDRESS = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]*(?::[0-9a-f]*){3,7})(?![\w.:])", re.IGNORECASE)
 _ZIP = re.compile(r"\d{5}")
+_CARD = re.compile(r"(?<!\d)\d{4}(?:[ -]?\d{4}){2}[ -]?\d{1,4}(?!\d)")
+_NAME = re.compile(r"(?:(?:Mrs?|Ms|Miss|Dr)\.? )?([A-Z][a-z]+)(?:,? [A-Z][A-Za-z'-]+){0,2}")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _LATER = re.compile(r">(?!=)|over|above|more than|older than", re.IGNORECASE)
 
@@ -189,6 +201,11 @@ def letters(values: Collection[str], *, codes: bool = False) -> set[str]:
     found |= {letter for letter, form in _ENTIRE.items() if any(form.fullmatch(v.strip()) for v in values)}
     if any(nhs_number(text) for v in values for text in _NHS.findall(v)) and not codes:
         found.add("H")
+    if any(_luhn(text) for v in values for text in _CARD.findall(v)):
+        found.add("J")
+    if len(values) > 1 and 2 * sum(map(_is_name, values)) >= len(values):
+        found.add("A")
+    found |= {letter for letter in ("B", "L") if len(values) > 1 and _all(_COMMON[letter], values)}
     if any(_is_address(text) for v in values for text in _ADDRESS.findall(v)):
         found.add("O")
     if _all(_COMMON["C"], values) and len(values) > 1 and not codes:
@@ -205,6 +222,19 @@ def nhs_number(text: str) -> bool:
         return False
     check = (11 - sum(d * w for d, w in zip(digits, range(10, 1, -1), strict=False)) % 11) % 11
     return check == digits[9]
+
+
+def _luhn(text: str) -> bool:
+    """Whether digits end in the check digit of a payment card (ISO/IEC 7812-1)."""
+    digits = [int(c) for c in text if c.isdigit()][::-1]
+    doubled = [sum(divmod(2 * d, 10)) for d in digits[1::2]]
+    return (sum(digits[::2]) + sum(doubled)) % 10 == 0 and len(set(digits)) > 1
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text is someone's name: a common given name, alone or before one or two more."""
+    found = _NAME.fullmatch(text.strip())
+    return found is not None and found.group(1).lower() in GIVEN
 
 
 def five_digits(values: Collection[str]) -> bool:
