@@ -239,8 +239,8 @@ def test_what_a_level_warns_of_is_said_with_its_name() -> None:
         few = np.array([f"{'abc'[at]}{k % 2}" for k in range(len(table["AGE"]))], dtype=object)
         table["FAMILY"] = np.where((table["PLACE"] == "north") & (at > 0), "one", few)  # four groups; six in the south
     mixed = {"mixed": EVERY["mixed"][0]}
-    (warning,) = ask("meta", {"by": "PLACE", "of": mixed, "term": "HIV"}, tables)["warnings"]
-    assert warning.startswith("north: fewer than 5 groups")
+    warnings = ask("meta", {"by": "PLACE", "of": mixed, "term": "HIV"}, tables)["warnings"]
+    assert [text.split(":")[:2] for text in warnings] == [["north", " singular fit"], ["north", " fewer than 5 groups"]]
 
 
 def test_a_bound_of_each_area_is_shown_where_it_lies_on_a_grid() -> None:
