@@ -7,6 +7,8 @@ times or a grid.
 Result keys: `cells`, one per penalty and term (`lambda`, `term`, `estimate`; 0 where the lasso left it out), `fit`
 (`family`, `alpha`, `null_deviance`, `path`: per penalty `lambda`, `df` (terms in the model), `deviance`, `dev_ratio`),
 `n`, `events`, `reference`; of Cox models also `strata`, and `grid` on a grid. A penalised estimate has no standard error.
+A constant column has the coefficient 0, and `warnings` names it; columns may depend on each other, as in glmnet (a lasso then has
+several answers: one is given whose columns do not).
 Where rules round the counts, the null deviance of a binomial or Poisson model follows from the rounded ones, and the
 deviances of the path are in proportion to it.
 
@@ -345,7 +347,7 @@ def _report(question: Penalised, setting: Setting, estimate: Estimate) -> dict[s
     )
     if estimate.exactness == "grid" and setting.grid is not None:
         body |= {"grid": {"edges": list(setting.grid.edges)}, "bound": None}
-    return body
+    return body | ({"warnings": list(found["warnings"])} if found["warnings"] else {})
 
 
 STATISTIC = Statistic(

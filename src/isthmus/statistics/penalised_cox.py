@@ -14,14 +14,24 @@ Reference: Simon, Friedman, Hastie & Tibshirani (2011), J Stat Softw 39(5).
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from isthmus.evidence import Counts, Weights, worst
 from isthmus.model.errors import Refused
-from isthmus.statistics import coordinates, cox_blocks, cox_common, cox_flow, cox_model, cox_site, implied, linear
+from isthmus.statistics import (
+    coordinates,
+    cox_blocks,
+    cox_common,
+    cox_flow,
+    cox_model,
+    cox_site,
+    implied,
+    linear,
+    penalised_path,
+)
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.cox_model import Model
@@ -34,7 +44,10 @@ from isthmus.summary import Field, FloatArray, Layout, Summary
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """After the first rounds: rows, events, coordinates, standard deviations `size` (p,), sum of d log d, marks, blocks."""
+    """After the first rounds: rows, events, coordinates, standard deviations `size` (p,), sum of d log d, marks, blocks.
+
+    `still` (p,): columns that are constant, or so in every stratum.
+    """
 
     n: float
     events: int
@@ -43,6 +56,7 @@ class Sums:
     tied: float
     marks: FloatArray
     blocks: EventBlocks | None
+    still: Any
 
 
 @dataclass(slots=True)
@@ -189,22 +203,22 @@ def run(path: Path[Model], shown: Shown) -> Flow:
     model, blocks = path.model, sums.blocks
     evaluate = _by_site(model, sums) if blocks is None else _common(model, sums, blocks, shown)
     null = yield from evaluate(np.zeros((1, path.model.size)), 1)
-    information = null.information[0] / sums.n / np.outer(sums.size, sums.size)
-    try:
-        linear.cholesky(information)
-    except linear.Dependent as error:
-        raise linear.collinear(error, path.model.design.names) from error
+    names, told = model.design.names, np.diag(null.information[0]) / np.square(sums.size)
+    within = " in every stratum" if model.strata > 1 or blocks is None else ""
+    sums = replace(sums, still=sums.still | ~(told > linear.COLLINEAR * sums.events))
+    warnings = penalised_path.warnings(sums.still, names, within)
+    null.score[:, sums.still] = 0.0
     chosen = path.chosen(float(np.max(np.abs(null.score[0] / sums.size))) / sums.n)
     points = [Point(_penalty(path, lam), np.zeros(path.model.size)) for lam in chosen]
     points = [_step(sums, point, null, 0) for point in points]
     for rounds in range(2, MOST_ROUNDS + 1):
         active = [i for i, point in enumerate(points) if not point.done]
         if not active:
-            return _estimate(path, sums, chosen, points, (rounds - 1, float(null.loglik[0])))
+            return _estimate(path, sums, chosen, points, (rounds - 1, float(null.loglik[0])), warnings)
         at = yield from evaluate(np.array([points[i].now / sums.size for i in active]), rounds)
         for order, i in enumerate(active):
             points[i] = _step(sums, points[i], at, order)
-    raise unsettled(points, path.model.design.names, path.model.event)
+    raise unsettled(points, names, path.model.event)
 
 
 def _begin(model: Model, shown: Shown) -> Generator[Round, Summary, Sums]:
@@ -223,10 +237,9 @@ def _begin(model: Model, shown: Shown) -> Generator[Round, Summary, Sums]:
     again = yield Round(moments_layout(model), {"step": "moments", **place.params()})
     mean, square = again["moments"] / n
     spread = square - mean * mean
-    for j, name in enumerate(model.design.names):
-        if not spread[j] > linear.COLLINEAR * square[j]:
-            raise linear.collinear(linear.Dependent(j, ()), [*model.design.names[:j], name])
-    return Sums(float(n), events, place, np.sqrt(spread), tied, pooled["marks"], blocks)
+    still = penalised_path.constant(spread, square)
+    size = np.sqrt(np.where(still, 1.0, spread))
+    return Sums(float(n), events, place, size, tied, pooled["marks"], blocks, still)
 
 
 def _check_fold(model: Model, blocks: EventBlocks, leaving: FloatArray, shown: Shown) -> None:
@@ -286,11 +299,16 @@ def _penalty(path: Path[Model], lam: float) -> Penalty:
 def _step(sums: Sums, point: Point, at: _At, order: int) -> Point:
     score = at.score[order] / sums.n / sums.size
     information = at.information[order] / sums.n / np.outer(sums.size, sums.size)
-    return moved(point, (score, information), -2.0 * float(at.loglik[order]), sums.n)
+    return moved(point, penalised_path.without(sums.still, score, information), -2.0 * float(at.loglik[order]), sums.n)
 
 
 def _estimate(
-    path: Path[Model], sums: Sums, chosen: tuple[float, ...], points: list[Point], last: tuple[int, float]
+    path: Path[Model],
+    sums: Sums,
+    chosen: tuple[float, ...],
+    points: list[Point],
+    last: tuple[int, float],
+    warnings: tuple[str, ...],
 ) -> Estimate:
     model, n, (evaluations, null) = path.model, int(sums.n), last
     values = {
@@ -299,6 +317,7 @@ def _estimate(
         "used": [int(np.count_nonzero(point.now)) for point in points],
         "tied": sums.tied,
         "blocks": sums.blocks,
+        "warnings": warnings,
         "place": sums.place,
         "deviance": [point.deviance - 2.0 * sums.tied for point in points],
         "null": -2.0 * null - 2.0 * sums.tied,

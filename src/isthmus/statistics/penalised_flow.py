@@ -28,7 +28,7 @@ from isthmus.summary import Field, FloatArray, Layout, Summary
 class Sums:
     """After the first rounds: coordinates, counts and sums of the outcome; X'X and X'y over n, standardised.
 
-    `size` (p,): standardised coefficients are `size` times those in the coordinates `start.place`.
+    `size` (p,): standardised coefficients are `size` times those in the coordinates `start.place`; `still` (p,): constant columns.
     """
 
     start: Start
@@ -37,6 +37,7 @@ class Sums:
     gram: FloatArray
     right: FloatArray
     rounds: int
+    still: Any
 
 
 def path_layout(model: Model, points: int) -> Layout:
@@ -53,6 +54,7 @@ def path_layout(model: Model, points: int) -> Layout:
 def run(path: Path[Model]) -> Flow:
     """The whole flow."""
     sums = yield from _begin(path.model)
+    warnings = penalised_path.warnings(sums.still, path.model.design.names)
     gaussian = path.model.family.base == "gaussian"
     spread = math.sqrt(_variance(sums)) if gaussian else 1.0
     if not spread > 0.0:
@@ -63,23 +65,22 @@ def run(path: Path[Model]) -> Flow:
         first = np.zeros(path.model.size)
         points = [Point(p, minimise(sums.gram, sums.right, p, first), done=True) for p in made]
         points = [replace(p, deviance=_residual(sums, p.now)) for p in points]
-        return _estimate(path, sums, chosen, points, sums.rounds)
+        return _estimate(path, sums, chosen, points, sums.rounds, warnings)
     points, rounds = yield from _newton(path, sums, made)
-    return _estimate(path, sums, chosen, points, rounds + sums.rounds)
+    return _estimate(path, sums, chosen, points, rounds + sums.rounds, warnings)
 
 
 def _begin(model: Model) -> Generator[Round, Summary, Sums]:
     """X'X, X'y and the outcome's sums: about what the codebook declares, then about the pooled means."""
     found = yield from glm_moments.moments(model)
-    start, gram, right = found.start, found.gram, found.right
-    try:
-        linear.cholesky(gram)
-    except linear.Dependent as error:
-        raise linear.collinear(error, model.design.names) from error
-    n = start.sums["n"]
-    size = np.sqrt(found.variance)
+    n = found.start.sums["n"]
+    still = penalised_path.constant(found.variance, np.diag(found.gram) / n)
+    still[0] = False
+    size = np.sqrt(np.where(still, 1.0, found.variance))
     size[0] = 1.0
-    return Sums(start, n, size, gram / n / np.outer(size, size), right / n / size, found.rounds)
+    right, gram = found.right / n / size, found.gram / n / np.outer(size, size)
+    right, gram = penalised_path.without(still, right, gram)
+    return Sums(found.start, n, size, gram, right, found.rounds, still)
 
 
 def _variance(sums: Sums) -> float:
@@ -124,13 +125,21 @@ def _newton(path: Path[Model], sums: Sums, made: list[Penalty]) -> Generator[Rou
             at = 0 if rounds == 1 else order
             score = pooled["score"][at] / sums.n / sums.size
             gram = pooled["gram"][at] / sums.n / np.outer(sums.size, sums.size)
-            points[i] = moved(points[i], (score, gram), float(pooled["deviance"][at]), sums.n)
+            found = penalised_path.without(sums.still, score, gram)
+            points[i] = moved(points[i], found, float(pooled["deviance"][at]), sums.n)
         if all(point.done for point in points):
             return points, rounds
     raise unsettled(points, model.design.names, model.outcome)
 
 
-def _estimate(path: Path[Model], sums: Sums, chosen: tuple[float, ...], points: list[Point], rounds: int) -> Estimate:
+def _estimate(
+    path: Path[Model],
+    sums: Sums,
+    chosen: tuple[float, ...],
+    points: list[Point],
+    rounds: int,
+    warnings: tuple[str, ...],
+) -> Estimate:
     start, model = sums.start, path.model
     raw = [start.raw(point.now / sums.size) for point in points]
     unit = start.unit**2
@@ -141,6 +150,7 @@ def _estimate(path: Path[Model], sums: Sums, chosen: tuple[float, ...], points: 
         "used": [int(np.count_nonzero(point.now[1:])) for point in points],
         "deviance": [point.deviance * unit for point in points],
         "null": null,
+        "warnings": warnings,
         "null_parts": glm_flow.null_parts(model, start, null),
     }
     n = int(sums.n)
