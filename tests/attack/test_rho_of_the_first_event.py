@@ -29,4 +29,6 @@ def test_bare_the_arm_of_each_sites_first_death(leak) -> None:
 def test_through_the_sites_it_is_refused(stop) -> None:
     assert refused("log_rank", QUESTION | {"rho": 20_000.0}, sites())
     assert not refused("log_rank", QUESTION | {"rho": 1.0}, sites())
-    stop("refused; rho 1 is answered")
+    assert refused("log_rank", QUESTION | {"gamma": 200.0}, sites())  # the last event
+    assert not refused("log_rank", QUESTION | {"gamma": 1.0}, sites())
+    stop("refused, a large gamma too; 1 is answered")

@@ -343,7 +343,7 @@ QUESTIONS: dict[str, list[dict[str, Any]]] = {
         {"time": "time", "event": "event", "by": "stage"},
         {"time": "time", "event": "event", "by": "arm", "strata": ["region"]},
         {"time": "time", "event": "event", "by": "arm", "grid": {"edges": [20, 50, 120]}},
-        {"time": "time", "event": "event", "by": "arm", "rho": 1.0},
+        {"time": "time", "event": "event", "by": "arm", "rho": 1.0, "gamma": 1.0},
     ],
     "cox": [
         {"formula": "Surv(time, event) ~ age + arm + stage"},
@@ -443,6 +443,7 @@ SITE_STRATA: dict[str, list[dict[str, Any]]] = {
     "log_rank": [
         {"time": "time", "event": "event", "by": "arm", "strata": ["site"]},
         {"time": "time", "event": "event", "by": "arm", "strata": ["site", "region"], "rho": 0.5},
+        {"time": "time", "event": "event", "by": "arm", "strata": ["site"], "gamma": 1.0},
     ],
     "fine_gray": [
         {

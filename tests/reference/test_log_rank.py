@@ -19,6 +19,7 @@ from isthmus.model.rules import OPEN
 
 HERE = Path(__file__).parent / "r"
 RHOS = (0, 0.5, 1, 2)
+POWERS = ((0, 1), (1, 1), (0.5, 2))
 ASKED = {
     "plain": {"by": "clinic"},
     "strata": {"by": "clinic", "strata": ["arm"]},
@@ -57,6 +58,15 @@ def test_equals_survdiff(table, r, name, rho) -> None:
     assert sum(found["fit"]["observed"]) == table["event"].sum()
 
 
+@pytest.mark.parametrize("powers", POWERS)
+@pytest.mark.parametrize("name", ASKED)
+def test_late_weights_equal_the_formula_in_r(table, r, name, powers) -> None:
+    rho, gamma = powers
+    found = run("log_rank", {"time": "time", "event": "event", "rho": rho, "gamma": gamma} | ASKED[name], table).report
+    compared(found, r[f"{name} {rho} {gamma}"])
+    assert (found["fit"]["rho"], found["fit"]["gamma"]) == powers
+
+
 @pytest.mark.parametrize("name", ["plain", "site"])
 def test_through_files_gate_and_masks(table, r, name) -> None:
     names = ("time", "event", "clinic", "arm")
@@ -65,9 +75,9 @@ def test_through_files_gate_and_masks(table, r, name) -> None:
     compared(rehearsed("survival", parts, {"m": question})["analyses"]["m"], r[f"{name} 1"])
 
 
-@pytest.mark.parametrize("rho", RHOS)
-def test_the_bound_of_a_grid_covers_the_recorded_times(table, rho) -> None:
-    asked = {"time": "time", "event": "event", "by": "arm", "rho": rho}
+@pytest.mark.parametrize(("rho", "gamma"), [*((rho, 0) for rho in RHOS), *POWERS])
+def test_the_bound_of_a_grid_covers_the_recorded_times(table, rho, gamma) -> None:
+    asked = {"time": "time", "event": "event", "by": "arm", "rho": rho, "gamma": gamma}
     exact = run("log_rank", asked, table).report["fit"]["statistic"]
     top = float(table["time"].max())
     found = run("log_rank", asked | {"grid": {"every": 2, "to": np.ceil(top / 2) * 2}}, table).report
@@ -75,8 +85,16 @@ def test_the_bound_of_a_grid_covers_the_recorded_times(table, rho) -> None:
 
 
 def test_a_power_below_0_says_so(table) -> None:
-    with pytest.raises(Invalid, match="rho is 0 or above"):
-        run("log_rank", {"time": "time", "event": "event", "by": "arm", "rho": -1.0}, table)
+    for power in ("rho", "gamma"):
+        with pytest.raises(Invalid, match=f"{power} is 0 or above"):
+            run("log_rank", {"time": "time", "event": "event", "by": "arm", power: -1.0}, table)
+
+
+@pytest.mark.parametrize("strata", [[], ["site"]])
+def test_gamma_where_all_events_share_one_time_says_so(table, strata) -> None:
+    asked = {"time": "time", "event": "event", "by": "arm", "strata": strata, "gamma": 1.0}
+    with pytest.raises(Invalid, match="no event has a weight"):
+        run("log_rank", asked, table | {"time": np.full(len(table["time"]), 7.0)})
 
 
 def test_an_unknown_key_names_the_nearest(table) -> None:

@@ -1,18 +1,19 @@
 """Log-rank test (kind `log_rank`), plain, stratified or of Fleming and Harrington's family, as R's `survdiff`.
 
-`rho` weighs each event time by S(t-)**rho, S the Kaplan-Meier curve of all groups of its stratum: 0 is the log-rank
-test, 1 Peto and Peto's modification of Gehan and Wilcoxon's, which looks more at early times.
+`rho` and `gamma` weigh each event time by S(t-)**rho (1 - S(t-))**gamma, S the Kaplan-Meier curve of all groups of its
+stratum: 0 and 0 are the log-rank test; rho 1 is Peto and Peto's modification of Gehan and Wilcoxon's, which looks more at early
+times; gamma 1 looks more at late ones, both 1 at the middle. `survdiff` has rho alone.
 
 With `site` among the strata each site's observed minus expected and variance are summed: exact whatever the floor.
 Else counts per stratum, group and step of the agreed grid are pooled.
 
 Result keys: `fit`: `statistic` (chi-square), `df`, `p_value`, `observed` and `expected` (per group, in the order of
-`groups`), `groups`, `rho`; `n`, `events`; `grid` and `bound` where `exactness` is `grid` (no order of events and censoring
+`groups`), `groups`, `rho`, and `gamma` above 0; `n`, `events`; `grid` and `bound` where `exactness` is `grid` (no order of events and censoring
 inside the steps moves the statistic by more; null where the steps are too wide to say). `observed` are counts; with
-rho above 0 `expected` is weighted, and so is `weighted_observed` (null where rules restrict: a small rho would give
+rho or gamma above 0 `expected` is weighted, and so is `weighted_observed` (null where rules restrict: small powers would give
 the counts that were rounded). Where rules round, `events` are the sum of the rounded `observed`, and `expected` is scaled to add up to them.
 
-Reference: Harrington & Fleming (1982), Biometrika 69:553.
+Reference: Harrington & Fleming (1982), Biometrika 69:553; Fleming & Harrington (1991), Counting processes and survival analysis, section 7.2.
 """
 
 from __future__ import annotations
@@ -30,21 +31,24 @@ from isthmus.model.record import record
 from isthmus.statistics import linear, survival
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.inference import chi_square_p
-from isthmus.statistics.log_rank_reach import Reach, Tables, farthest, reach
+from isthmus.statistics.log_rank_reach import Powers, Reach, Tables, farthest, reach, weights_at
 from isthmus.statistics.show import counts, number, numbers, size
 from isthmus.statistics.survival import GridWish
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
+FAINT = 1e-9  # a variance below it has few digits in the masked sums
+
 
 @record
 class LogRank:
-    """Arguments of `log_rank`. `event` is 0/1; `by` names the groups; `strata` may hold `site`; `rho`: 0 or above."""
+    """Arguments of `log_rank`. `event` is 0/1; `by` names the groups; `strata` may hold `site`; `rho`, `gamma`: 0 or above."""
 
     time: str
     event: str
     by: str
     strata: tuple[str, ...] = ()
     rho: float = 0.0
+    gamma: float = 0.0
     grid: GridWish | None = None
 
 
@@ -59,8 +63,9 @@ class Rows:
 
 
 def _needs(question: LogRank) -> Needs:
-    if not (question.rho >= 0.0 and math.isfinite(question.rho)):
-        raise Invalid("E-WEIGHTS", "rho is 0 or above", "0 is the log-rank test, 1 weighs early times more")
+    for name, at, which in (("rho", question.rho, "early"), ("gamma", question.gamma, "late")):
+        if not (at >= 0.0 and math.isfinite(at)):
+            raise Invalid("E-WEIGHTS", f"{name} is 0 or above", f"0 is the log-rank test, 1 weighs {which} times more")
     named = tuple(dict.fromkeys((question.by, *(s for s in question.strata if s != "site"))))
     times = () if "site" in question.strata else (question.time,)
     return Needs(numbers=(question.time, question.event), categories=named, times=times)
@@ -142,7 +147,7 @@ def _layout(question: LogRank, setting: Setting) -> Layout:
                 Field(name="observed", shape=(groups,), kind="count"),
                 Field(name="expected", shape=(groups,), kind="sum"),
                 Field(name="variance", shape=(groups, groups), kind="sum"),
-                *([Field(name="weighted", shape=(groups,), kind="sum")] if question.rho else []),
+                *([Field(name="weighted", shape=(groups,), kind="sum")] if any(_powers(question)) else []),
             )
         )
     shape = (strata, groups, len(_pooled_grid(setting).edges))
@@ -162,7 +167,7 @@ def _summarise(question: LogRank, setting: Setting, prepared: Rows, asked: Round
         return Answer(Summary(asked.layout, tables))
     events, censored = tables["events"].astype(np.float64), tables["censored"].astype(np.float64)
     risk = survival.at_risk(events + censored, tables["beyond"].astype(np.float64))
-    weight = early(events, risk, question.rho)
+    weight = weighing(events, risk, _powers(question))
     expected, variance = compared(events, risk, weight)
     groups = len(expected)
     values: dict[str, Any] = {
@@ -171,26 +176,30 @@ def _summarise(question: LogRank, setting: Setting, prepared: Rows, asked: Round
         "expected": expected,
         "variance": variance,
     }
-    if not question.rho:
+    if not any(_powers(question)):
         return Answer(Summary(asked.layout, values))
     values["weighted"] = _weighted(events, weight)
     return Answer(Summary(asked.layout, values), _guard(events.sum(axis=1), weight, groups - 1))
 
 
 def _guard(events: FloatArray, weight: FloatArray, df: int) -> Weights | None:
-    """Of the events (strata, steps) at this site: a large rho lets the first speak for all. None without any."""
-    if not events.any():
+    """Of the events (strata, steps) at this site: large powers let one speak for all. None without any that counts."""
+    if not (events * weight).any():
         return None
     return Weights(
         float(np.sum(events * weight)), float(np.sum(events * weight**2)), float(np.max(weight[events > 0.0])), df
     )
 
 
-def early(events: FloatArray, risk: FloatArray, rho: float) -> FloatArray:
-    """S(t-)**rho (strata, steps) from (strata, groups, steps) counts, S of all groups together."""
+def _powers(question: LogRank) -> Powers:
+    return question.rho, question.gamma
+
+
+def weighing(events: FloatArray, risk: FloatArray, powers: Powers) -> FloatArray:
+    """S(t-)**rho (1 - S(t-))**gamma (strata, steps) from (strata, groups, steps) counts, S of all groups together."""
     curve = np.multiply.accumulate(1.0 - events.sum(axis=1) / np.maximum(risk.sum(axis=1), 1.0), axis=-1)
     before: FloatArray = np.concatenate([np.ones((len(curve), 1)), curve[:, :-1]], axis=1)
-    return np.power(before, rho)
+    return weights_at(before, powers)
 
 
 def _weighted(events: FloatArray, weight: FloatArray) -> FloatArray:
@@ -251,23 +260,27 @@ def _over_sites(pooled: Summary) -> _Pooled:
     return _Pooled(pooled["n"], pooled["observed"], weighted, pooled["expected"], pooled["variance"], None)
 
 
-def _over_steps(pooled: Summary, rho: float) -> _Pooled:
+def _over_steps(pooled: Summary, powers: Powers) -> _Pooled:
     events, censored, beyond = pooled["events"], pooled["censored"], pooled["beyond"]
     risk = survival.at_risk(events + censored, beyond)
     rows = (events + censored).sum(axis=(0, 2)) + beyond.sum(axis=0)
-    weight = early(events, risk, rho)
+    weight = weighing(events, risk, powers)
     weighted, (expected, variance) = _weighted(events, weight), compared(events, risk, weight)
-    far = reach(Tables(events, censored, risk, rho), weighted - expected, variance)
+    far = reach(Tables(events, censored, risk, powers), weighted - expected, variance)
     return _Pooled(rows, events.sum(axis=(0, 2)), weighted, expected, variance, far)
 
 
 def _flow(question: LogRank, setting: Setting) -> Flow:
     answer = yield Round(_layout(question, setting), {"step": "counts"})
-    pooled = _over_sites(answer) if "site" in question.strata else _over_steps(answer, question.rho)
+    pooled = _over_sites(answer) if "site" in question.strata else _over_steps(answer, _powers(question))
     if not pooled.rows.sum() > 0:
         raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
     if not pooled.observed.sum() > 0:
         raise Invalid("E-NO-EVENTS", f"{question.event!r} is 0 in every row", "there is nothing to compare")
+    if question.gamma and not linear.trace(pooled.variance) > FAINT:
+        raise Invalid(
+            "E-WEIGHTS", "no event has a weight to speak of", "gamma weighs by the share that had the event before"
+        )
     statistic, df = chi_square(pooled.gap, pooled.expected, pooled.variance)
     if df == 0:
         raise Invalid("E-ONE-GROUP", f"only one group of {question.by!r} has rows", "compare two groups")
@@ -310,7 +323,9 @@ def _report(question: LogRank, setting: Setting, estimate: Estimate) -> dict[str
             "rho": question.rho,
         },
     }
-    if question.rho:
+    if question.gamma:
+        body["fit"]["gamma"] = question.gamma
+    if any(_powers(question)):
         told = setting.open_rules and not hidden
         body["fit"]["weighted_observed"] = numbers(found["weighted"].tolist()) if told else None
     if estimate.exactness == "grid":

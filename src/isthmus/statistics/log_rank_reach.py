@@ -3,9 +3,9 @@
 Inside a step nobody knows the order of events and censoring. Whoever is at risk at an event there, group g's share of
 them is least when all of g that leave in the step have left, and largest when all others that do have left; at an event
 of the others as many of them as have theirs later are still there. This brackets expected events and variances, and with
-them the statistic. With rho above 0, the weight S(t-)**rho of an
-event of a step is largest at its start, when all events before came before any censoring, and least at its end, when all
-came after.
+them the statistic. With powers above 0 events weigh S(t-)**rho (1 - S(t-))**gamma: S is largest at the start of a step, when all
+events before came before any censoring, and least at its end, when all came after; between them the weight has one peak, at
+rho / (rho + gamma).
 """
 
 from __future__ import annotations
@@ -19,15 +19,24 @@ from scipy import special
 from isthmus.statistics import linear
 from isthmus.summary import FloatArray
 
+Powers = tuple[float, float]  # rho and gamma
+
+
+def weights_at(curve: FloatArray, powers: Powers) -> FloatArray:
+    """S**rho (1 - S)**gamma at S = `curve`."""
+    rho, gamma = powers
+    found: FloatArray = np.power(curve, rho)
+    return found * np.power(1.0 - curve, gamma) if gamma else found
+
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Pooled counts (strata, groups, steps), those at risk at the start of each step, and the power of the weights."""
+    """Pooled counts (strata, groups, steps), those at risk at the start of each step, and the powers of the weights."""
 
     events: FloatArray
     censored: FloatArray
     risk: FloatArray
-    rho: float
+    powers: Powers
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +64,22 @@ def reach(tables: Tables, gap: FloatArray, variance: FloatArray) -> Reach:
     high = np.where(risk > 0.0, risk / np.maximum(risk + others, 1.0), 0.0)
     tied = (stay + d[:, None, :])[:, 0, :]  # at risk if all censoring comes first
     factor = np.where(tied > 1.0, np.maximum(tied - d, 0.0) / np.maximum(tied - 1.0, 1.0), 0.0)  # all events at once
-    small, large = _weights(d, n[:, 0, :], tied, tables.rho)
+    small, large = _weights(d, n[:, 0, :], tied, tables.powers)
     gaps = _gap_ends(events, (risk, left), (n - risk, others), (small, large))
     far, spreads = _spread((low, high), (small**2 * factor * d, large**2 * d), variance)
     return Reach(np.maximum(gaps[1] - gap, gap - gaps[0]), far, gaps, spreads)
 
 
-def _weights(d: FloatArray, n: FloatArray, tied: FloatArray, rho: float) -> tuple[FloatArray, FloatArray]:
+def _weights(d: FloatArray, n: FloatArray, tied: FloatArray, powers: Powers) -> tuple[FloatArray, FloatArray]:
     """Least and largest weight (strata, steps) of an event of each step."""
     late = np.multiply.accumulate(1.0 - d / np.maximum(tied, 1.0), axis=-1)
     early = np.multiply.accumulate(1.0 - d / np.maximum(n, 1.0), axis=-1)
     early = np.concatenate([np.ones((len(early), 1)), early[:, :-1]], axis=1)
-    return np.power(np.maximum(late, 0.0), rho), np.power(early, rho)
+    late, (rho, gamma) = np.maximum(late, 0.0), powers
+    ends = weights_at(late, powers), weights_at(early, powers)
+    small, large = np.minimum(*ends), np.maximum(*ends)
+    peak = rho / (rho + gamma) if gamma else 1.0
+    return small, np.where((late < peak) & (peak < early), weights_at(np.array(peak), powers), large)
 
 
 def _gap_ends(
