@@ -137,7 +137,7 @@ def test_empty_cells() -> None:
         found = isthmus.pool_tables(tables, measure=measure, method="fixed").to_dict()["terms"][:-1]
         assert worst([t["estimate"] for t in found], R["tables"][measure]["yi"]) < 1e-12
         assert worst([t["std_error"] ** 2 for t in found], R["tables"][measure]["vi"]) < 1e-12
-    for measure in ("OR", "RR"):
+    for measure in ("OR", "RR", "RD"):
         found = isthmus.pool_tables(tables, measure=measure, method="MH").to_dict()
         pooled, r = found["terms"][-1], R[f"MH_{measure}"]
         assert worst([pooled["estimate"], pooled["std_error"], found["fit"]["q"]], [r["beta"], r["se"], r["Q"]]) < 1e-12

@@ -79,7 +79,6 @@ def test_over_sites_it_is_that_over_a_category_that_names_them() -> None:
         ({**TABLES, "compare": {"a": ["north"], "b": ["east"]}}, "E-LEVEL"),
         ({**TABLES, "compare": {"a": ["north"], "b": ["north", "south"]}}, "E-META"),
         ({**TABLES, "compare": {"a": ["north", "south"]}}, "E-META"),
-        ({**TABLES, "measure": "RD", "method": "MH"}, "E-META"),
         ({**TABLES, "treatment": "ARM", "outcome": "PLACE", "by": "AGEBAND"}, "E-META"),
     ],
 )

@@ -4,7 +4,7 @@ A table is (2, 2): [[a, b], [c, d]] with the treated first and the event first. 
 cell 0.5 is added for their own effect (`escalc`, and `Q` of `rma.mh`), never for the pooled Mantel-Haenszel estimate.
 
 References: Mantel & Haenszel (1959), JNCI 22:719; Robins, Breslow & Greenland (1986), Biometrics 42:311; Greenland &
-Robins (1985), Biometrics 41:55; Yusuf et al. (1985), Prog Cardiovasc Dis 27:335.
+Robins (1985), Biometrics 41:55; Sato, Greenland & Robins (1989), Biometrics 45:1323; Yusuf et al. (1985), Prog Cardiovasc Dis 27:335.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Combined:
     """A pooled effect without a model of each study.
 
     Attributes:
-        estimate, error: log odds or risk ratio and its standard error.
+        estimate, error: log odds or risk ratio, or risk difference, and its standard error.
         weights: (k,) shares of the studies, up to a factor.
         q, q_p: heterogeneity about it and its p value on k - 1 degrees of freedom.
     """
@@ -52,19 +52,19 @@ def effects(tables: FloatArray, measure: Measure) -> tuple[FloatArray, FloatArra
 
 
 def mantel_haenszel(tables: FloatArray, measure: Measure) -> Combined:
-    """The Mantel-Haenszel odds or risk ratio, with the error of Robins and others.
+    """The Mantel-Haenszel odds or risk ratio with the error of Robins and others, or risk difference with Sato's.
 
     Raises:
-        Invalid: E-META, a measure without one, or no event on one side in all studies.
+        Invalid: E-META, no event on one side in all studies; of differences no event in any, or nothing else.
     """
+    if measure == "RD":
+        return _difference(tables)
     (a, b), (c, d) = np.moveaxis(tables, 0, -1)
     n = a + b + c + d
     if measure == "OR":
         above, below = a * d / n, b * c / n
-    elif measure == "RR":
-        above, below = a * (c + d) / n, c * (a + b) / n
     else:
-        raise Invalid("E-META", "MH pools odds and risk ratios", "measure: OR or RR, or another method")
+        above, below = a * (c + d) / n, c * (a + b) / n
     r, s = _total(above), _total(below)
     if not (r > 0.0 and s > 0.0):
         raise Invalid("E-META", "no event in one of the arms of all studies together", "ask for `measure: RD`")
@@ -77,6 +77,22 @@ def mantel_haenszel(tables: FloatArray, measure: Measure) -> Combined:
     estimate = math.log(r / s)
     y, v = effects(tables, measure)
     return _combined(estimate, math.sqrt(variance), below, (y - estimate) ** 2 / v)
+
+
+def _difference(tables: FloatArray) -> Combined:
+    """Risk difference, each study by treated x untreated / all."""
+    (a, b), (c, d) = np.moveaxis(tables, 0, -1)
+    n, first, second = a + b + c + d, a + b, c + d
+    weights = first * second / n
+    mass = _total(weights)
+    estimate = _total(a * second / n - c * first / n) / mass
+    p = _total(c * (first / n) ** 2 - a * (second / n) ** 2 + weights / n * (second - first) / 2.0)
+    q = _total((a * d + c * b) / n) / 2.0
+    variance = (estimate * p + q) / mass**2
+    if not variance > 0.0:
+        raise Invalid("E-META", "no study has an event, or none is without: a difference has no error", "pool a rate")
+    y, v = effects(tables, "RD")
+    return _combined(estimate, math.sqrt(variance), weights, (y - estimate) ** 2 / v)
 
 
 def peto(tables: FloatArray) -> Combined:

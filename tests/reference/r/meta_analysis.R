@@ -24,5 +24,5 @@ cat(toJSON(list(
   PM_HKSJ = whole(rma(yi, vi, data = bcg, method = "PM", test = "knha", control = control)),
   groups_REML = groups("REML", "z"), groups_DL = groups("DL", "z"), groups_PM_HKSJ = groups("PM", "knha"), groups_FE = groups("FE", "z"),
   left_REML = left("REML", "z"), left_DL_HKSJ = left("DL", "knha"), left_FE = left("FE", "z"),
-  made = made, tables = tables, MH_OR = mh("OR"), MH_RR = mh("RR")
+  made = made, tables = tables, MH_OR = mh("OR"), MH_RR = mh("RR"), MH_RD = mh("RD")
 ), digits = I(17), auto_unbox = TRUE, pretty = TRUE))
