@@ -117,3 +117,55 @@ def test_ordinal_equals_polr() -> None:
 def test_where_there_is_no_offset_the_error_says_so(kind, question, says) -> None:
     with pytest.raises(Invalid, match=says):
         run(kind, question, patients())
+
+
+LOGS: dict[str, dict[str, Any]] = {
+    "log glm": {"glm": {"formula": "copies ~ x + age + arm + offset(log(time))", "family": "poisson"}},
+    "log cox": {"cox": {"formula": "Surv(time, event) ~ x + age + arm + offset(log(w))"}},
+}
+
+
+def test_a_logarithm_in_the_formula_is_that_of_r() -> None:
+    found = asked(patients(), LOGS)
+    for name in LOGS:
+        for key in ("estimate", "std_error"):
+            assert worst(column(found[name], key), expected("offsets")[name][key]) < 1e-9, (name, key)
+
+
+@pytest.mark.parametrize(
+    ("kind", "question"),
+    [
+        ("glm", {"formula": "event ~ x + offset({})", "family": "binomial"}),
+        ("glm", {"formula": "copies ~ x", "family": "poisson", "offset": "{}"}),
+        (
+            "gee",
+            {
+                "formula": "copies ~ x + offset({})",
+                "family": "poisson",
+                "cluster": "clinic",
+                "correlation": "independence",
+            },
+        ),
+        ("mixed", {"formula": "copies ~ x + offset({})", "family": "poisson", "group": "clinic"}),
+        ("parametric_survival", {"formula": "Surv(time, event) ~ x + offset({})", "distribution": "weibull"}),
+        ("cox", {"formula": "Surv(time, event) ~ x + offset({}) + strata(site)"}),
+    ],
+)
+def test_a_logarithm_in_the_formula_is_a_derived_one(kind, question) -> None:
+    rows = patients()
+    rows |= {"lw": np.log(rows["w"]), "clinic": np.char.add(rows["clinic"].astype(str), rows["site_"]).astype(object)}
+
+    def fitted(text: str) -> Any:
+        return asked(rows, {"m": {kind: {k: v.format(text) for k, v in question.items()}}})["m"]
+
+    one, other = fitted("log(w)"), fitted("lw")
+    assert worst(column(one, "estimate"), column(other, "estimate")) < 1e-12
+    assert worst(column(one, "std_error"), column(other, "std_error")) < 1e-12
+
+
+def test_a_logarithm_of_nothing_names_the_variable() -> None:
+    rows = patients()
+    rows["w"][3] = 0.0
+    with pytest.raises(Invalid, match="'w' is not above 0 in every row") as caught:
+        run("glm", {"formula": "copies ~ x + offset(log(w))", "family": "poisson"}, rows)
+    assert caught.value.code == "E-OFFSET"

@@ -50,6 +50,8 @@ def test_left_sides() -> None:
 def test_offset_strata_and_cluster_stand_alone() -> None:
     formula = parse("Surv(t, d) ~ a + offset(e) + strata(site, ward) + cluster(gp) + strata(sex)")
     assert formula.offset == ("e",)
+    assert parse("y ~ a + offset( log( e ) )").offset == ("log(e)",)
+    assert variables(parse("y ~ a + offset(log(e))")) == ("y", "a", "e")
     assert formula.strata == ("site", "ward", "sex")
     assert formula.cluster == "gp"
     assert variables(formula) == ("t", "d", "a", "e", "ward", "sex", "gp")
@@ -102,7 +104,7 @@ HOSTILE = [
     "y ~ x:1", "y ~ 2", "y ~ x + 2", "y ~ x^0", "y ~ x^y", "y ~ x^2.5", "y ~ x^99", "y ~ x^-1", "y ~ (x", "y ~ x)", "y ~ ()", "y ~",
     "~", "", " ", "y", "y x", "y ~ x x", "y ~ x +", "y ~ x ~ z", "y ~ + + x", "y ~ x - - z", "y + z ~ x", "log(y) ~ x", "cbind(a, b) ~ x",
     "y ~ (x - 1)", "y ~ (0 + x)", "y ~ x * offset(z)", "y ~ (offset(z))", "y ~ x - offset(z)", "y ~ strata(z):x", "y ~ x:strata(z)",
-    "y ~ offset(log(z))", "y ~ offset(1)", "y ~ offset()", "y ~ offset(a, b)", "y ~ cluster(a) + cluster(b)", "y ~ log(site)", "y ~ x:site", "y ~ x * site", "y ~ cluster(site)",
+    "y ~ offset(exp(z))", "y ~ offset(log(z, w))", "y ~ offset(log(site))", "y ~ offset(log(1))", "y ~ offset(log(z) + w)", "y ~ offset(1)", "y ~ offset()", "y ~ offset(a, b)", "y ~ cluster(a) + cluster(b)", "y ~ log(site)", "y ~ x:site", "y ~ x * site", "y ~ cluster(site)",
     "y ~ offset(site)", "y ~ C(site)", "y ~ y", "y ~ log(y)", "Surv(t, d) ~ t", "Surv(t) ~ x", "Surv(t, t) ~ x", "Surv(a, b, c, d) ~ x",
     "Surv(t, d == 1) ~ x", "y ~ Surv(t, d)", "y ~ poly(x, 2)", "y ~ scale(x)", "y ~ center(x)", "y ~ cr(x, df = 3)", "y ~ factor(x)",
     "y ~ bs(x)", "y ~ bs(x, df = 4)", "y ~ ns(x, df = 4)", "y ~ bs(x, knots = 3)", "y ~ ns(x, knots = 3)", "y ~ bs(x, Boundary.knots = c(0, 9))",

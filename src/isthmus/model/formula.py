@@ -6,7 +6,7 @@
 Operators as R reads them: `+` adds, `:` interacts, `a*b` is `a + b + a:b`, `(a + b)^2` all pairs, `-` removes; `- 1`
 or `+ 0` drops the intercept. Around a variable: `log exp sqrt`, `C` (a number as category), `I` (arithmetic on
 numbers: `I(AGE^2)`, `I((AGE - 50)/10)`), `bs ns` (agreed knots and boundary knots, never taken from rows). Alone:
-`offset strata cluster`, and `site`, an intercept of each site that no result shows. On the left: a variable, `Surv(time, event)` or `Surv(entry, time, event)`. Nothing else:
+`offset strata cluster` (`offset(log(x))` too), and `site`, an intercept of each site that no result shows. On the left: a variable, `Surv(time, event)` or `Surv(entry, time, event)`. Nothing else:
 a formula is read, never evaluated.
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 from isthmus.model.design import design
 from isthmus.model.errors import Invalid
 from isthmus.model.formula_parser import parse
-from isthmus.model.terms import Arithmetic, Design, DesignColumn, Factor, Formula, Surv
+from isthmus.model.terms import Arithmetic, Design, DesignColumn, Factor, Formula, Surv, offset_reads
 
 __all__ = [
     "Arithmetic",
@@ -26,6 +26,7 @@ __all__ = [
     "Surv",
     "design",
     "no_site",
+    "offset_reads",
     "parse",
     "variables",
 ]
@@ -38,7 +39,7 @@ def variables(formula: Formula) -> tuple[str, ...]:
     response = [] if formula.response is None else [formula.response]
     right = [name for term in formula.terms for factor in term for name in factor.reads]
     cluster = [] if formula.cluster is None else [formula.cluster]
-    names = [*response, *left, *right, *formula.offset, *formula.strata, *cluster]
+    names = [*response, *left, *right, *offset_reads(formula.offset), *formula.strata, *cluster]
     return tuple(dict.fromkeys(name for name in names if name != "site"))
 
 

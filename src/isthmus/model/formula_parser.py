@@ -185,7 +185,7 @@ class _Parser:
         token = self._next()
         if sign == "-" or self.depth:
             fail(token.place, f"{token.text} can only be added, outside parentheses")
-        names = self._names()
+        names = self._offset() if token.text == "offset" else self._names()
         if token.text != "strata" and len(names) > 1:
             fail(token.place, f"{token.text} takes one variable")
         if token.text == "cluster" and self.alone["cluster"]:
@@ -194,6 +194,19 @@ class _Parser:
             fail(token.place, f"`site` is no {token.text}", "`+ site`, or strata(site)")
         self.alone[token.text] += names
         self._check_end_of_addend(token.text)
+
+    def _offset(self) -> list[str]:
+        """One variable, or its logarithm."""
+        following = self.tokens[min(self.at + 1, len(self.tokens) - 1)]
+        if following.text != "log":
+            return self._names()
+        self._expect("(")
+        self._next()
+        names = self._names()
+        self._expect(")")
+        if "site" in names or len(names) > 1:
+            fail(following.place, "offset(log()) takes one variable")
+        return [f"log({names[0]})"]
 
     def _check_end_of_addend(self, what: str) -> None:
         token = self._now()

@@ -67,7 +67,8 @@ class Factor:
 class Formula:
     """A parsed formula. `terms` are main effects as written, then interactions by degree, as R orders them.
 
-    `site`: it has the term `site`, which is none of `terms`: an intercept of each site that no result shows.
+    `offset`: variables, or `log(...)` of one. `site`: it has the term `site`, which is none of `terms`: an intercept of each
+    site that no result shows.
     """
 
     text: str
@@ -109,6 +110,11 @@ class Design:
     def names(self) -> tuple[str, ...]:
         """Term names."""
         return tuple(c.name for c in self.columns)
+
+
+def offset_reads(offsets: tuple[str, ...]) -> tuple[str, ...]:
+    """Variables behind offsets: `time` of `log(time)`."""
+    return tuple(dict.fromkeys(text.removeprefix("log(").removesuffix(")") for text in offsets))
 
 
 _BINDING = {"+": 1, "-": 1, "*": 2, "/": 2, "^": 3}

@@ -34,7 +34,7 @@ import numpy as np
 from isthmus.evidence import Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Formula, Surv, parse
+from isthmus.model.formula import Formula, Surv, offset_reads, parse
 from isthmus.model.record import record
 from isthmus.statistics import (
     cox_blocks,
@@ -137,7 +137,7 @@ def _needs(question: Cox) -> Needs:
     named = tuple(name for name in _strata(question) if name != "site")
     entry = () if surv.entry is None else (surv.entry,)
     times = (surv.time, *entry) if _gridded(question) else ()
-    more = (*weighting.read(question.weights), *weighting.offsets(question.offset, formula))
+    more = (*weighting.read(question.weights), *offset_reads(weighting.offsets(question.offset, formula)))
     numbers = tuple(dict.fromkeys((surv.time, surv.event, *entry, *more)))
     keys = weighting.keys(_cluster(question))
     return Needs(numbers=numbers, categories=named, formula=formula, times=times, keys=keys)

@@ -22,7 +22,7 @@ import numpy as np
 from isthmus.evidence import Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Formula, no_site, parse
+from isthmus.model.formula import Formula, no_site, offset_reads, parse
 from isthmus.model.record import record
 from isthmus.statistics import gee_flow, glm_kernel, mixed_guard, weighting
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
@@ -74,7 +74,9 @@ def _model(question: Gee, setting: Setting) -> Model:
 
 def _needs(question: Gee) -> Needs:
     formula = _formula(question)
-    return Needs(numbers=(str(formula.response), *formula.offset), formula=formula, keys=(question.cluster,))
+    return Needs(
+        numbers=(str(formula.response), *offset_reads(formula.offset)), formula=formula, keys=(question.cluster,)
+    )
 
 
 def _rungs(question: Gee, dictionary: Codebook) -> tuple[Grid, ...]:

@@ -36,7 +36,7 @@ import numpy as np
 from isthmus.evidence import SQUARED, Evidence, Weights, weights_of
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Formula, Surv, parse
+from isthmus.model.formula import Formula, Surv, offset_reads, parse
 from isthmus.model.record import record
 from isthmus.statistics import (
     glm_cluster,
@@ -68,7 +68,7 @@ NEGATIVE = "negative_binomial"
 class Glm:
     """Arguments of `glm`.
 
-    `formula`: `outcome ~ terms`; `offset`: a variable added to the linear predictor; `cluster`: a variable whose values
+    `formula`: `outcome ~ terms`; `offset`: a variable added to the linear predictor, or `log(...)` of one; `cluster`: a variable whose values
     group the rows of a site, or `site` with 10 sites or more; `strata`: `site`, for an intercept of each site, and
     categories whose levels have one each within it; `ridge`: a penalty (lambda) above 0; `contrasts`: name -> {term: weight}; `tests`: name -> terms tested
     jointly; `release: [vcov]` shows the covariance matrix.
@@ -166,7 +166,7 @@ def _model(question: Glm, setting: Setting) -> Model:
 
 def _needs(question: Glm) -> Needs:
     formula = _formula(question)
-    numbers = (str(formula.response), *_offsets(question, formula), *weighting.read(question.weights))
+    numbers = (str(formula.response), *offset_reads(_offsets(question, formula)), *weighting.read(question.weights))
     keys = weighting.keys(_cluster(question, formula))
     strata = _strata(question, formula)
     if strata:  # coded as if there were an intercept, which no column shows: as of a `Surv`

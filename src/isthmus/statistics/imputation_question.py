@@ -9,9 +9,9 @@ from typing import Any
 from isthmus.model.codebook import Codebook
 from isthmus.model.design import category_levels
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Formula, parse, variables
+from isthmus.model.formula import Formula, offset_reads, parse, variables
 from isthmus.model.record import record
-from isthmus.statistics import imputation_models, imputation_survival
+from isthmus.statistics import imputation_models, imputation_survival, weighting
 from isthmus.statistics.contract import Needs, Setting, Statistic
 from isthmus.statistics.imputation_models import Frame, Model
 from isthmus.statistics.imputation_survival import Timing
@@ -121,8 +121,8 @@ def _whole(asked: Asked, timing: Timing | None) -> tuple[str, ...]:
     """What is not imputed: times, events, strata, weights, offsets, clusters."""
     formula, stated = parse(asked.arguments.formula), asked.arguments
     times = () if timing is None else (timing.entry, timing.time, timing.event, *timing.strata)
-    weights = getattr(stated, "weights", None)
-    named = (*times, weights and weights.variable, getattr(stated, "offset", None), *formula.offset, *asked.needs.keys)
+    weights, offsets = getattr(stated, "weights", None), weighting.offsets(getattr(stated, "offset", None), formula)
+    named = (*times, weights and weights.variable, *offset_reads(offsets), *asked.needs.keys)
     return tuple(dict.fromkeys(name for name in named if name is not None))
 
 

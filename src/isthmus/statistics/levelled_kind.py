@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from isthmus.evidence import Evidence
 from isthmus.model.codebook import Codebook
+from isthmus.model.formula import offset_reads
 from isthmus.statistics import levelled, levelled_rows, model_body, sandwich, weighting
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.levelled import Model, Rows
@@ -34,7 +35,7 @@ def statistic(kind: str, question: type[Any]) -> Statistic:
     def needs(asked: Asked) -> Needs:
         formula = levelled.read(asked.formula, kind)
         keys = weighting.keys(weighting.cluster_of(asked.cluster, formula))
-        numbers = tuple(dict.fromkeys((*weighting.read(asked.weights), *formula.offset)))
+        numbers = tuple(dict.fromkeys((*weighting.read(asked.weights), *offset_reads(formula.offset))))
         return Needs(numbers=numbers, categories=(str(formula.response),), formula=formula, keys=keys)
 
     def prepare(asked: Asked, setting: Setting, inputs: Inputs) -> Rows:

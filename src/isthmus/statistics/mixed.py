@@ -26,7 +26,7 @@ import numpy as np
 from isthmus.evidence import Evidence, weights_of
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Formula, no_site, parse
+from isthmus.model.formula import Formula, no_site, offset_reads, parse
 from isthmus.model.record import record
 from isthmus.statistics import (
     glm_kernel,
@@ -127,7 +127,7 @@ def _needs(question: Mixed) -> Needs:
     formula = _formula(question)
     keys = () if question.group == SITE else (question.group,)
     return Needs(
-        numbers=(str(formula.response), *formula.offset),
+        numbers=(str(formula.response), *offset_reads(formula.offset)),
         formula=formula,
         keys=keys,
         by_site=SITE_RESULTS in question.release,

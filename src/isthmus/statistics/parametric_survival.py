@@ -33,7 +33,7 @@ import numpy as np
 from isthmus.evidence import Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Design, Formula, Surv, no_site, parse
+from isthmus.model.formula import Design, Formula, Surv, no_site, offset_reads, parse
 from isthmus.model.record import record
 from isthmus.statistics import (
     cox_model,
@@ -111,7 +111,7 @@ def _formula(question: ParametricSurvival) -> tuple[Formula, Surv]:
 def _needs(question: ParametricSurvival) -> Needs:
     formula, surv = _formula(question)
     entry = () if surv.entry is None else (surv.entry,)
-    more = (*weighting.read(question.weights), *weighting.offsets(question.offset, formula))
+    more = (*weighting.read(question.weights), *offset_reads(weighting.offsets(question.offset, formula)))
     numbers = tuple(dict.fromkeys((*entry, surv.time, surv.event, *more)))
     return Needs(numbers=numbers, formula=formula, keys=weighting.keys(_errors(question).cluster))
 

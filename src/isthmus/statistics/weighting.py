@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, Protocol
@@ -11,7 +12,7 @@ import numpy as np
 from isthmus.evidence import Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Formula
+from isthmus.model.formula import Formula, offset_reads
 from isthmus.model.record import record
 from isthmus.statistics import coordinates, indicators, sandwich, unusual
 from isthmus.statistics.contract import Inputs
@@ -69,17 +70,38 @@ def read(weighting: Weighting | None) -> tuple[str, ...]:
 
 
 def offsets(stated: str | None, formula: Formula) -> tuple[str, ...]:
-    """Variables added to the linear predictor, of the formula and beside it."""
+    """Variables added to the linear predictor, or `log(...)` of one, of the formula and beside it."""
     return tuple(dict.fromkeys((*formula.offset, *(() if stated is None else (stated,)))))
 
 
 def offset_of(names: Sequence[str], inputs: Inputs, dictionary: Codebook | None = None) -> FloatArray | None:
-    """(rows,) their sum, or None; with a `dictionary` about the middle of its ranges, where a constant does not matter."""
+    """(rows,) their sum, or None; with a `dictionary` about the middle of its ranges, where a constant does not matter.
+
+    Raises:
+        Invalid: E-OFFSET, the logarithm of a number that is not above 0.
+    """
     if not names:
         return None
-    middle = 0.0 if dictionary is None else sum(coordinates.variable_scale(name, dictionary)[0] for name in names)
-    found: FloatArray = np.sum([inputs.numbers[name] for name in names], axis=0) - middle
+    middle = 0.0 if dictionary is None else sum(_middle(name, dictionary) for name in names)
+    found: FloatArray = np.sum([_offset(name, inputs) for name in names], axis=0) - middle
     return found
+
+
+def _offset(name: str, inputs: Inputs) -> FloatArray:
+    (read,) = offset_reads((name,))
+    values: FloatArray = inputs.numbers[read]
+    if read == name:
+        return values
+    if bool(np.any(values <= 0.0)):
+        hint = "a time or a number of people is above 0: leave rows without any out by `where`"
+        raise Invalid("E-OFFSET", f"offset {name!r}: {read!r} is not above 0 in every row", hint)
+    return np.log(values)
+
+
+def _middle(name: str, dictionary: Codebook) -> float:
+    (read,) = offset_reads((name,))
+    middle = coordinates.variable_scale(read, dictionary)[0]
+    return middle if read == name else math.log(max(middle, 1.0))
 
 
 def link_offset(link: str, names: Sequence[str], inputs: Inputs) -> FloatArray | None:
@@ -92,7 +114,7 @@ def link_offset(link: str, names: Sequence[str], inputs: Inputs) -> FloatArray |
     if total is not None and link == "log" and bool(np.any(np.abs(total) > LARGEST_OFFSET)):
         listed = ", ".join(repr(name) for name in names)
         text = f"offset {listed} has a value beyond {LARGEST_OFFSET:.0f}, and the mean is multiplied by its exponential"
-        raise Invalid("E-OFFSET", text, "an offset is the logarithm of a time or a number: derive it")
+        raise Invalid("E-OFFSET", text, "an offset is the logarithm of a time or a number: write offset(log(...))")
     return total
 
 

@@ -33,6 +33,11 @@ for (dist in c("exponential", "weibull", "lognormal")) for (w in c("plain", "wei
     loglik = fit$loglik[2], loglik_null = fit$loglik[1], robust = unname(sqrt(diag(crossprod(residuals(fit, "dfbeta", weighted = TRUE)))))
   )
 }
+# the logarithm taken in the formula
+counted <- glm(copies ~ x + age + arm + offset(log(time)), poisson, rows, control = glm.control(1e-15, 100))
+hazard <- coxph(Surv(time, event) ~ x + age + arm + offset(log(w)), rows, control = tight)
+found[["log glm"]] <- list(estimate = unname(coef(counted)), std_error = unname(sqrt(diag(vcov(counted)))))
+found[["log cox"]] <- list(estimate = unname(coef(hazard)), std_error = unname(sqrt(diag(vcov(hazard)))))
 # polr stops at its optimiser's tolerance: Newton's steps on its likelihood follow, with the derivatives that deriv3 writes
 levels <- read.csv("levels.csv")
 levels$o <- (levels$age - 60) / 40
