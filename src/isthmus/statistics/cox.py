@@ -19,6 +19,9 @@ sites as strata `grid` unless times are as recorded, though the estimates are ex
 `basehaz(centered = FALSE)` at event times), `vcov`; `grid`, `bound`
 (null: not available) where `exactness` is `grid`.
 
+Concordance is of pairs within sites, as `coxph`'s with `strata(site)`. Over sites, with one baseline, it is not offered: a table of
+times by linear predictors with enough people in each cell says next to nothing. `roc` of an outcome at a horizon goes over sites.
+
 References: Cox (1972), J R Stat Soc B 34:187; Efron (1977), JASA 72:557; Lin & Wei (1989), JASA 84:1074; Grambsch & Therneau
 (1994), Biometrika 81:515.
 """
@@ -102,7 +105,7 @@ def _formula(question: Cox) -> tuple[Formula, Surv]:
     if weighting.offsets(question.offset, formula) and "baseline" in question.release:
         raise Invalid("E-NOT-OFFERED", "a baseline hazard is told of models without an offset", "leave one of them out")
     if question.concordance and not by_site:
-        hint = "use strata: [site]: concordance within sites"
+        hint = "use strata: [site], for pairs within sites; or roc of an outcome at a horizon"
         raise Invalid("E-NOT-OFFERED", "concordance over sites needs ranks over sites", hint)
     if not formula.terms:
         raise Invalid("E-FORMULA", "a cox model needs a term", "write `Surv(time, event) ~ terms`")
