@@ -29,6 +29,7 @@ STEP = 1e-10  # largest move of a standardised coefficient; the next would be it
 RUNNING = 4.0  # a standardised coefficient beyond it multiplies odds or hazard by 50 for each standard deviation
 
 SWEEPS = 100  # of the coordinates at most; the pattern of a path of ten columns is mostly there after ten
+EVEN = 1e-8  # shares of the penalty that differ by less are the same
 PATTERNS = 10_000  # of signs; some tens are usual
 SLACK = 1e-11  # of the penalty: by how much rounding may carry the slope of a coefficient that is 0 beyond it
 ROUNDING = 2.0**-46  # of the terms of that slope: a column that follows from others has the slope of the penalty itself
@@ -84,9 +85,12 @@ def minimise(gram: FloatArray, target: FloatArray, penalty: Penalty, first: Floa
         k = int(np.argmin(lengths))
         if goal is not None and not lengths[k] < 1.0:
             now, over = goal, _over(gram, target, penalty, goal)
-            j = int(np.argmax(over))
-            if not over[j] > SLACK:
+            most = float(np.max(over))
+            if not most > SLACK:
                 return now
+            j = int(
+                np.argmax(over > max(most - EVEN, SLACK))
+            )  # of columns that are alike the first, whatever the rounding
             signs[j] = np.sign(target[j] - float(linear.total(gram[j] * now)))
         elif shrinks[k]:
             now = now + lengths[k] * way
@@ -129,7 +133,10 @@ def _way(
         along = np.append(-linear.solve(linear.cholesky(inner[before, before]), inner[before, error.pivot]), 1.0)
         along[np.abs(along) < linear.INVOLVED] = 0.0
         way[at[: error.pivot + 1]] = along
-        return None, -way if linear.dot(penalty.lasso * signs, way) > 0.0 else way
+        slopes = penalty.lasso * signs * way
+        gain, last = float(linear.total(slopes)), signs[at[error.pivot]]
+        even = abs(gain) <= EVEN * float(linear.total(np.abs(slopes)))
+        return None, -way if (last > 0.0 if even else gain > 0.0) else way  # the last of columns that are alike goes
 
 
 def _over(gram: FloatArray, target: FloatArray, penalty: Penalty, found: FloatArray) -> FloatArray:
