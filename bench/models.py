@@ -134,6 +134,7 @@ def _agree(folder: Path, book: Codebook, kinds: tuple[str, ...], address: str) -
         custodian="custodian-office",
         starts=starts,
         expires=expires,
+        others={f"custodian-{party}": country for party, country in parties.items()},
     )
     held, law = invented_custody(cast), invented_terms(cast)
     said = Judgement(rule="OUT-10", person=cast.custodian, reason="timing on invented rows", date=starts)

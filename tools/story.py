@@ -179,6 +179,8 @@ def terms(codebook: str) -> dict[str, Any]:
     """What people decided; the facts that the law asks for are invented, as in `isthmus demo`."""
     today = datetime.now(UTC).date()  # noqa: TID251 - an entry point
     starts, expires = str(today - timedelta(days=1)), str(today + timedelta(days=60))
+    others = {f"keeper-{p}": country for p, country in PARTIES.items()}
+    others |= {name: PARTIES[party] for name, party in CHECKERS.items()}
     cast = Cast(
         dataset="trial",
         sites={name: name for name in SITES},
@@ -188,14 +190,9 @@ def terms(codebook: str) -> dict[str, Any]:
         custodian="keeper-office",
         starts=starts,
         expires=expires,
+        others=others,
     )
     stated = plain(invented_terms(cast))
-    trained = {f"keeper-{p}": country for p, country in PARTIES.items()}
-    trained |= {name: PARTIES[party] for name, party in CHECKERS.items()}
-    stated["people"] |= {
-        name: {"country": country, "training_expires": expires, "covered_person": False}
-        for name, country in trained.items()
-    }
     dataset = {"dataset": "trial", "codebook": codebook, "sites": list(SITES), "custody": plain(invented_custody(cast))}
     return {
         "id": "urn:alliance:story",

@@ -111,6 +111,7 @@ def alliance(
         custodian="keeper-hub",
         starts=starts,
         expires=expires,
+        others={f"keeper-{p}": c for p, c in parties.items()} | {n: parties[p] for n, (_, p) in (more or {}).items()},
     )
     stated_custody = tuple(replace(c, **(custody or {})) for c in invented_custody(cast))
     dataset = {"codebook": digest(read_codebook(book)), "sites": tuple(SITES), "custody": stated_custody}

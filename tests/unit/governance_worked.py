@@ -147,7 +147,11 @@ def worked_terms(**changed: Any) -> dict[str, Any]:
                 "dpf": {"active": False, "uk_extension": False, "non_hr": False, "checked": "2026-06-01"},
             },
         },
-        "people": {"erin": {"country": "US", "training_expires": "2027-01-01", "covered_person": False}},
+        "people": {
+            "alice": {"country": "GB", "covered_person": False},
+            "carol": {"country": "US", "covered_person": False},
+            "erin": {"country": "US", "training_expires": "2027-01-01", "covered_person": False},
+        },
         "duties": DUTIES,
     }
     return {**stated, **changed}

@@ -67,7 +67,8 @@ def test_an_agreement_that_no_site_takes_is_said_to_be_one(tmp_path, capsys):
 
 
 def test_an_agreement_under_which_no_study_runs_is_said_to_be_one(tmp_path, capsys):
-    people = {"erin": {"country": "US", "training_expires": "2020-01-01", "covered_person": False}}
+    people = worked_terms()["people"]
+    people["erin"]["training_expires"] = "2020-01-01"
     file = signed_file(tmp_path / "a.yaml", people=people)
     assert run("agreement", "check", file) == 5
     said = capsys.readouterr().out

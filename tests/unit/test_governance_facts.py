@@ -240,7 +240,7 @@ def test_noise_asked_for_is_held_against_the_budget():
         (
             {
                 "duties": DUTIES
-                | {"judgements": [{"rule": "XB-07", "person": "erin", "reason": "r", "date": "2026-06-01"}]}
+                | {"judgements": [{"rule": "XB-07", "person": "erin", "reason": "rare", "date": "2026-06-01"}]}
             },
             "duties.judgements",
         ),

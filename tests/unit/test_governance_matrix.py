@@ -98,7 +98,8 @@ def party(name: str, **stated) -> dict:
 
 
 def person(**stated) -> dict:
-    return {"people": {"erin": worked_terms()["people"]["erin"] | stated}}
+    people = worked_terms()["people"]
+    return {"people": people | {"erin": people["erin"] | stated}}
 
 
 @pytest.mark.parametrize(
@@ -186,7 +187,7 @@ def test_differences_are_sentences():
     )
     assert differences(old, new) == [
         "dataset statins: variables: mi removed (stricter)",
-        "dataset statins: custody of uk: article 6: 6(1)(f), was 6(1)(e)",
+        "dataset statins: custody of uk: article 6: 6(1)(f), was 6(1)(e) (check)",
         "analyses: crosstab removed (stricter)",
         "disclosure: minimum count: 20, was 11 (stricter)",
         "disclosure: digits: 6, was 4 (weaker)",
@@ -201,7 +202,7 @@ def test_differences_are_sentences():
     [
         (
             held(us={"people_us": 9000}),
-            "people us: 9000, was 61000 (stricter)",
+            "people us: 9000, was 61000 (check: no longer bulk data for a category of 28 CFR 202.205)",
         ),
         (held(us={"people_us": 62000}), "people us: 62000, was 61000 (weaker)"),
         (
@@ -308,7 +309,39 @@ def test_every_weakening_says_so_and_its_undoing_is_stricter(said, changed):
     assert any(line.endswith(f"{said} (weaker)") for line in differences(old, new)), differences(old, new)
     back = differences(new, old)
     assert not any(line.endswith("(weaker)") for line in back), back
-    assert any("(stricter)" in line for line in back), back
+    assert any("(stricter)" in line or "(check)" in line for line in back), back
+
+
+ASKED = "no longer asked of statins of uk: "
+UNASKED = {  # a change that takes rules away, or may -> what is said of it
+    "identifiability: synthetic, was pseudonymised (check)": uk(identifiability="synthetic"),
+    f"{ASKED}UK-LAW-01, UK-LAW-02, UK-LAW-03, US-DSP-04 (weaker)": uk(identifiability="synthetic"),
+    "custody of us: subjects: US removed (check)": held(us={"subjects": ["GB"], "people_us": 0}),
+    "no longer asked of statins of us: US-DSP-01, US-DSP-03 (weaker)": held(us={"subjects": ["GB"], "people_us": 0}),
+    f"{ASKED}UK-LAW-02, UK-LAW-06, UK-NHS-01, UK-NHS-04, UK-NHS-06, UK-NHS-07 (weaker)": uk(
+        categories=["other"], origins=["cohort"]
+    ),
+    "categories: health removed (check)": uk(categories=["ethnicity"]),
+    f"{ASKED}UK-NHS-01, UK-NHS-04, UK-NHS-06, UK-NHS-07 (weaker)": uk(origins=["cohort"]),
+    f"{ASKED}UK-NHS-02, UK-NHS-03 (weaker)": uk(confidence_basis="consent"),
+    "people us: 0, was 61000 (check: no longer bulk data for a category of 28 CFR 202.205)": held(us={"people_us": 0}),
+    "people us: 60000, was 61000 (check)": held(us={"people_us": 60000}),
+    "mechanism: none, was not_restricted (check)": flowing(mechanism="none"),
+    "what: records, was encrypted_shares (weaker)": flowing(what="records"),
+    "what: aggregates, was encrypted_shares (weaker)": flowing(what="aggregates"),
+    "permission: DUO:0000042, was DUO:0000006 (weaker)": uk(duo=UK["duo"] | {"permission": "DUO:0000042"}),
+    "permission: DUO:0000011, was DUO:0000006 (check)": uk(duo=UK["duo"] | {"permission": "DUO:0000011"}),
+    "country: CN, was US (weaker: a country of concern, 28 CFR 202.601)": person(country="CN"),
+    "country: GB, was US (check)": person(country="GB"),
+    "article 9: 9(2)(i), was 9(2)(j) (check)": uk(article_9="9(2)(i)"),
+}
+
+
+@pytest.mark.parametrize(("said", "changed"), UNASKED.items())
+def test_a_change_that_takes_rules_away_is_never_called_stricter(said, changed):
+    told = differences(worked_agreement(), worked_agreement(**changed))
+    assert any(line.endswith(said) for line in told), told
+    assert not any("(stricter)" in line for line in told), told
 
 
 def test_judgements_review_and_researchers_too():
@@ -318,7 +351,10 @@ def test_judgements_review_and_researchers_too():
     more = worked_agreement(**duties(judgements=[JUDGED, JUDGED | {"rule": "XB-03"}]))
     assert differences(judged, more) == ["judgements: XB-03 added (weaker)"]
     idta = worked_agreement(**flowing(mechanism="idta"))
-    assert differences(idta, old) == ["flow sums-to-hub: mechanism: not_restricted, was idta (weaker)"]
+    assert differences(idta, old) == [
+        "flow sums-to-hub: mechanism: not_restricted, was idta (weaker)",
+        "no longer asked of flow sums-to-hub from uk to us: XB-06 (weaker)",
+    ]
     asker = next(p for p in old.people if "researcher" in p.roles)
     fewer = replace(old, people=tuple(p for p in old.people if p is not asker))
     assert differences(fewer, old) == ["people: erin added (weaker)"]

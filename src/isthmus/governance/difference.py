@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from isthmus.governance.agreement import Agreement
+from isthmus.governance.asked import no_longer_asked
 from isthmus.governance.rulepack import own_pack
 from isthmus.model.canonical import plain
 
@@ -40,10 +41,9 @@ _OPENING |= {
     "passport_issuers",
     "parties",
     "judgements",
-    "subjects",
-    "categories",
     "identifiers_found",
 }
+_ABOUT = {"subjects", "categories"}  # more of them is more in reach; fewer may be fewer rules
 _CLOSING = {"modifiers", "approvals", "cages"}
 _ASKERS = "researcher"  # whoever has this role may ask; nobody else opens anything by being added
 # Statements by which less is asked for, and those by which less is promised.
@@ -97,14 +97,36 @@ _HOLDS |= {
     "duties",
     "facilities",
 }
+_IDENTIFIABLE = (
+    "synthetic", "anonymous_ico", "hipaa_expert", "hipaa_safe_harbor", "hipaa_lds", "pseudonymised", "identifiable",
+)  # fmt: skip
 # Words from the strictest to the weakest; and those that say that a duty does not apply at all.
 _RANKS = (
     ("barred", "allowed"),
-    ("synthetic", "anonymous_ico", "hipaa_expert", "hipaa_safe_harbor", "hipaa_lds", "pseudonymised", "identifiable"),
+    _IDENTIFIABLE,
+    ("synthetic", "encrypted_shares", "aggregates", "model_parameters", "remote_access_records", "records"),
+    ("DUO:0000007", "DUO:0000006", "DUO:0000042", "DUO:0000004"),
     ("destroy", "return", "archive_readonly"),
     ("exceeded", "met", "approaching", "not_met"),
     ("ok", "conditions", "not_ok"),
 )
+# Claims on which hangs whose law asks, and for what: a change is looked at, whichever way it seems to go.
+_CLAIMS = {"identifiability", "origins", "mechanism", "confidence_basis", "hipaa_path", "article_6", "article_9"}
+_CLAIMS |= {
+    "subjects",
+    "categories",
+    "schedule_1",
+    "duo",
+    "permission",
+    "country",
+    "legal_form",
+    "role",
+    "hipaa",
+    "committee",
+    "irb",
+    "zip3_census",
+}
+_CHECK = " (check)"
 _NO_DUTY = {"none", "not_restricted", "not_confidential", "not_phi"}
 _LATER, _EARLIER = (
     {"until", "data_until"},
@@ -113,11 +135,15 @@ _LATER, _EARLIER = (
 
 
 def differences(old: Agreement, new: Agreement) -> list[str]:
-    """One sentence for each change; none when the two are the same but for version and previous digest."""
+    """One sentence for each change, then the rules that a change takes away; none when only version and digest differ."""
     before, after = plain(old), plain(new)
     for facts in (before, after):
         facts.pop("previous", None)
-    return list(_compare(before, after, ""))
+    lost = no_longer_asked(old, new, own_pack())
+    return [
+        *_compare(before, after, ""),
+        *(f"no longer asked of {of}: {', '.join(rules)} (weaker)" for of, rules in lost),
+    ]
 
 
 def _compare(old: Any, new: Any, place: str) -> Iterator[str]:
@@ -146,11 +172,19 @@ def _lists(old: list[Any], new: list[Any], place: str) -> Iterator[str]:
     within = place.rpartition(".")[0]
     for name in before:
         if name not in after:
-            way = _of_list(place, _CLOSING, _OPENING) or _of_asker(place, name, before[name], " (stricter)")
+            way = (
+                _of_list(place, _CLOSING, _OPENING)
+                or _of_claim(place)
+                or _of_asker(place, name, before[name], " (stricter)")
+            )
             yield f"{_words(place)}: {name} removed{way}"
     for name, value in after.items():
         if name not in before:
-            way = _of_list(place, _OPENING, _CLOSING) or _of_asker(place, name, value, " (weaker)")
+            way = (
+                _of_list(place, _OPENING | _ABOUT, _CLOSING)
+                or _of_claim(place)
+                or _of_asker(place, name, value, " (weaker)")
+            )
             yield f"{_words(place)}: {name} added{way}"
         elif isinstance(value, Mapping):
             told = f"{kind} {name.translate(_NAMED)}"
@@ -181,7 +215,7 @@ def _direction(old: Any, new: Any, place: str) -> str:
     if isinstance(new, bool):
         return _of_statement(new, place)
     if not isinstance(old, int | float) or not isinstance(new, int | float) or isinstance(old, bool):
-        return _of_word(old, new) or _of_day(str(old), str(new), place)
+        return _of_country(new, place) or _of_word(old, new, place) or _of_day(str(old), str(new), place)
     if last == "people_us":
         return _of_people(old, new)
     if last.startswith(_LESS):
@@ -191,12 +225,23 @@ def _direction(old: Any, new: Any, place: str) -> str:
     return ""
 
 
-def _of_word(old: Any, new: Any) -> str:
+def _of_country(new: Any, place: str) -> str:
+    concern = place.rpartition(".")[2] == "country" and new in own_pack().values()["concern"]
+    return " (weaker: a country of concern, 28 CFR 202.601)" if concern else ""
+
+
+def _of_claim(place: str) -> str:
+    return _CHECK if place.rpartition(".")[2] in _CLAIMS else ""
+
+
+def _of_word(old: Any, new: Any, place: str) -> str:
     ranks = next((rank for rank in _RANKS if old in rank and new in rank), ())
     if ranks:
-        return " (weaker)" if ranks.index(new) > ranks.index(old) else " (stricter)"
+        return (
+            " (weaker)" if ranks.index(new) > ranks.index(old) else _CHECK if ranks is _IDENTIFIABLE else " (stricter)"
+        )
     if (old in _NO_DUTY) is (new in _NO_DUTY):
-        return ""
+        return _of_claim(place)
     return " (weaker)" if new in _NO_DUTY else " (stricter)"
 
 
@@ -238,9 +283,12 @@ def _of_list(place: str, weaker: set[str], stricter: set[str]) -> str:
 
 def _of_people(old: float, new: float) -> str:
     """More people of the United States in reach, and whether that alone passes a threshold of the rule pack."""
-    passed = any(old < least <= new for least in own_pack().values()["bulk"].values())
-    more = " (weaker)" if new > old else " (stricter)"
-    return " (weaker: from now on bulk data for a category of 28 CFR 202.205)" if passed else more
+    least = own_pack().values()["bulk"].values()
+    if any(new < bulk <= old for bulk in least):
+        return " (check: no longer bulk data for a category of 28 CFR 202.205)"
+    if any(old < bulk <= new for bulk in least):
+        return " (weaker: from now on bulk data for a category of 28 CFR 202.205)"
+    return " (weaker)" if new > old else _CHECK
 
 
 def _words(place: str) -> str:

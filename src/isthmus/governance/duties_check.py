@@ -22,10 +22,19 @@ _DUO = re.compile(r"DUO:\d{7}\Z")
 _DAYS = ("date", "checked", "until", "publish_after", "nist_800_171", "data_until", "evidence_until")
 _COUNTRIES = ("country", "subjects", "territory", "regions")
 _TERMS = ("duo", "permission", "modifiers")
+_SAID = ("ref", "reference", "reason", "person")  # who, where or why, in words
+_CENSUS = re.compile(r"(none|\d{4})\Z")
+_WORDS = re.compile(
+    r"(?!\W*(none|no|yes|ok|n/?a|nil|null|tb[ad]|todo|pending|unknown)\W*\Z)(?=\W*\w\W*\w)", re.IGNORECASE
+)
+_COMMITTEE = re.compile(rf"(?-i:none\Z)|{_WORDS.pattern}", re.IGNORECASE)
 _SHAPES = {
     **dict.fromkeys(_DAYS, (_DAY, "is not a date written YYYY-MM-DD")),
     **dict.fromkeys(_COUNTRIES, (_COUNTRY, "is not two capital letters (ISO 3166-1)")),
     **dict.fromkeys(_TERMS, (_DUO, "is not a term written DUO: and seven digits")),
+    **dict.fromkeys(_SAID, (_WORDS, "says nothing")),
+    "committee": (_COMMITTEE, "is no reference of an opinion; write `none` where there is none"),
+    "zip3_census": (_CENSUS, "is not the year of a Census, or none"),
     **dict.fromkeys(("sha256", "rule_pack"), (_DIGEST, "is not a digest written sha256: and 64 hex digits")),
 }
 

@@ -8,13 +8,14 @@ kind gives, who approved by signing, how many people of the United States are in
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from isthmus.governance.admission import RunRequest, barred, without
 from isthmus.governance.agreement import Agreement, DatasetEntry, Person, agreement_digest
-from isthmus.governance.duties import AgreedPurpose, Assessments, Custody, Duties, Facility
+from isthmus.governance.claims import categories, dated, documents, flow_facts, held_facts, people_facts
+from isthmus.governance.duties import AgreedPurpose, Custody, Duties, Facility
 from isthmus.governance.identifiers import Scan, scan
 from isthmus.governance.reviewers import checkers, country_of_person
 from isthmus.governance.rulepack import Pack
@@ -66,6 +67,7 @@ def agreement_facts(agreement: Agreement, pack: Pack, known: Known) -> dict[str,
     """The facts `a`."""
     duties = agreement.duties or EMPTY
     datasets = [fact for entry in agreement.datasets for fact in _datasets(agreement, entry, known)]
+    pointed = list(documents(agreement, duties))
     years, statbarns = _constant(pack, "evidence_years"), _constant(pack, "statbarns")
     return {
         "id": agreement.id,
@@ -86,7 +88,9 @@ def agreement_facts(agreement: Agreement, pack: Pack, known: Known) -> dict[str,
             {"kind": kind, **({"statbarn": statbarns[kind]} if kind in statbarns else {})}
             for kind in agreement.analyses
         ],
-        "documents": list(_documents(agreement, duties)),
+        "people": list(people_facts(agreement)),
+        "documents": pointed,
+        "dated": list(dated(agreement, duties, pointed)),
         "disclosure": plain(agreement.disclosure),
         "approvals": [*_by_signature(agreement, known.parties), *plain(duties.approvals or ())],
         **_stated(agreement, duties),
@@ -254,7 +258,7 @@ def _datasets(agreement: Agreement, entry: DatasetEntry, known: Known) -> Iterat
         held = plain(stated.get(party) or {})
         if book is not None and "deidentification" in held:
             held["deidentification"] = _seen(held["deidentification"], scan(book, agreement.expires))
-        yield {"controller": party, **shared, **held}
+        yield {"controller": party, **shared, **held, **held_facts(agreement, party, stated.get(party))}
 
 
 def _seen(stated: dict[str, Any], found: Scan) -> dict[str, Any]:
@@ -272,24 +276,10 @@ def _seen(stated: dict[str, Any], found: Scan) -> dict[str, Any]:
     return seen
 
 
-def _documents(agreement: Agreement, duties: Duties) -> Iterator[dict[str, str]]:
-    """Every document that the agreement points to, by what it is about: its day and outcome."""
-    stated = {f.name: getattr(duties.assessments, f.name) for f in fields(Assessments)} if duties.assessments else {}
-    for flow in duties.flows or ():
-        stated[f"flow {flow.flow}"] = flow.identifiability_assessment
-        stated[f"test of {flow.flow}"] = flow.test
-    for entry in agreement.datasets:
-        for held in entry.custody or ():
-            stated[f"{entry.dataset} of {held.controller}"] = held.anonymisation_test
-    for what, document in stated.items():
-        if document is not None:
-            yield {"what": what, "date": document.date, "outcome": document.outcome}
-
-
 def in_reach(agreement: Agreement, datasets: Collection[str]) -> Reached:
     """People of the United States in datasets: by agreement, dataset and controller, and category, as stated."""
     return {
-        f"{agreement.id} {entry.dataset} {custody.controller}": dict.fromkeys(custody.categories, custody.people_us)
+        f"{agreement.id} {entry.dataset} {custody.controller}": dict.fromkeys(categories(custody), custody.people_us)
         for entry in agreement.datasets
         if entry.dataset in datasets
         for custody in entry.custody or ()
@@ -321,7 +311,8 @@ def _by_signature(agreement: Agreement, parties: Collection[str]) -> Iterator[di
 def _flows(agreement: Agreement, duties: Duties) -> Iterator[dict[str, Any]]:
     places = _places(agreement)
     for flow in duties.flows or ():
-        shared = {k: v for k, v in plain(flow).items() if k not in {"senders", "receivers"}}
+        shared = {k: v for k, v in plain(flow).items() if k not in {"senders", "receivers", "personal"}}
+        shared |= flow_facts(agreement, flow)
         ends = ((a, c, b, d) for a in flow.senders for c in places[a] for b in flow.receivers for d in places[b])
         for sender, left, receiver, entered in ends:
             if (sender, left) != (receiver, entered):

@@ -30,6 +30,7 @@ class Cast:
         office: the party of the hub.
         researcher: name, party and country.
         custodian: name of someone who approves for information governance.
+        others: everyone else whom the agreement names -> where they work.
     """
 
     dataset: str
@@ -40,6 +41,7 @@ class Cast:
     custodian: str
     starts: str
     expires: str
+    others: Mapping[str, str] | None = None
 
 
 def invented_terms(cast: Cast) -> dict[str, Any]:
@@ -48,10 +50,11 @@ def invented_terms(cast: Cast) -> dict[str, Any]:
     from isthmus.strict import parse
 
     name, party, country = cast.researcher
-    standing = {"country": country, "training_expires": cast.expires, "covered_person": False}
+    everyone = {**(cast.others or {}), name: country}
+    shared = {"training_expires": cast.expires, "covered_person": False}
     named = sorted({*cast.sites.values(), cast.office, party})
     parties: dict[str, PartyStatus] = {p: parse(PartyStatus, _status(cast, p), "parties") for p in named}
-    people: dict[str, Standing] = {name: parse(Standing, standing, "people")}
+    people: dict[str, Standing] = {n: parse(Standing, {**shared, "country": c}, "people") for n, c in everyone.items()}
     duties: Duties = parse(Duties, _duties(cast), "duties")
     return {"parties": parties, "people": people, "duties": duties}
 

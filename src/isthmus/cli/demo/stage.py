@@ -120,6 +120,7 @@ def _agree(folder: Path, codebook: Codebook, custodians: Mapping[str, Identity],
         custodian=custodians[HUB].name,
         starts=starts,
         expires=expires,
+        others={custodian.name: custodian.card.country for custodian in custodians.values()},
     )
     entry = DatasetEntry(
         dataset=codebook.name, codebook=digest(codebook), sites=tuple(SITES), custody=invented_custody(cast)

@@ -1,0 +1,182 @@
+"""What an agreement calls its data, its flows and its people silences no rule: each lawful-looking fault is found by its rule."""
+
+from typing import Any
+
+import pytest
+from governance_worked import DOCUMENT, DUTIES, UK, US, flow, worked_agreement, worked_terms
+
+from isthmus.governance.consistency import check_agreement
+from isthmus.governance.facts import agreement_facts, signed_by_all
+from isthmus.governance.rulepack import own_pack
+from isthmus.governance.selfcheck import planted, worked_case
+from isthmus.governance.verdicts import verdicts
+from isthmus.model.errors import IsthmusError
+
+PACK = own_pack()
+BARE = {"article_6": "none", "article_9": "none", "schedule_1": "none"}
+GONE = US["deidentification"]
+NOBODY = {"identifiability": "synthetic", "subjects": [], "categories": [], "origins": []}
+LATER = DOCUMENT | {"date": "2027-09-01"}
+
+
+def held(uk: dict[str, Any] | None = None, us: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"datasets": [worked_terms()["datasets"][0] | {"custody": [UK | (uk or {}), US | (us or {})]}]}
+
+
+def without(**assessments: Any) -> dict[str, Any]:
+    return {"duties": DUTIES | {"assessments": DUTIES["assessments"] | assessments}}
+
+
+def flows(**changed: Any) -> dict[str, Any]:
+    return {"duties": DUTIES | {"flows": [DUTIES["flows"][0] | changed, DUTIES["flows"][1]]}}
+
+
+def more(what: str, **changed: Any) -> dict[str, Any]:
+    added = flow("more", "uk", "us", what) | changed
+    return {"duties": DUTIES | {"flows": [*DUTIES["flows"], added]}}
+
+
+def people(name: str, **stated: Any) -> dict[str, Any]:
+    everyone = worked_terms()["people"]
+    return {"people": everyone | {name: everyone[name] | stated}}
+
+
+def outcomes(**changed: Any) -> dict[str, str]:
+    made = worked_agreement(**changed)
+    facts = {**worked_case(), "a": agreement_facts(made, PACK, signed_by_all(made))}
+    facts["s"]["agreement"] = facts["a"]["digest"]
+    return {v.rule.id: v.outcome for v in verdicts(PACK, PACK.rules, facts)}
+
+
+def test_the_worked_agreement_is_lawful() -> None:
+    assert set(outcomes().values()) == {"pass", "n/a"}
+
+
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    # a label of HIPAA makes nothing anonymous under UK law
+    (held(uk=BARE | {"identifiability": "hipaa_lds", "hipaa_path": "lds_dua"}), "UK-LAW-01"),
+    (held(uk=BARE | {"identifiability": "hipaa_expert"}), "UK-LAW-02"),
+    (held(uk=BARE | {"identifiability": "hipaa_safe_harbor", "deidentification": GONE}), "UK-LAW-01"),
+    (held(uk=BARE | {"identifiability": "hipaa_lds"}) | without(necessity=None), "UK-LAW-03"),
+    # nobody's data, by a signed test alone
+    (held(uk=NOBODY), "XB-08"),
+    (held(uk=NOBODY | {"anonymisation_test": DOCUMENT | {"outcome": "not_ok"}}), "XB-08"),
+    (held(uk={"identifiability": "anonymous_ico"}), "XB-08"),
+    # law goes by where the controller is, too
+    (held(uk=BARE | {"subjects": ["US"], "people_us": 10, "hipaa_path": "not_phi"}), "UK-LAW-01"),
+    (held(uk={"subjects": ["US"], "people_us": 10, "hipaa_path": "not_phi"}) | without(dpia=None), "UK-LAW-06"),
+    (held(us={"subjects": ["GB"], "people_us": 0, "hipaa_path": "none"}), "US-HIP-01"),
+    (held(us={"subjects": ["GB"], "people_us": 0, "ethics": US["ethics"] | {"irb": "none"}}), "US-CR-01"),
+    (held(us={"hipaa_path": "not_phi", "identifiability": "identifiable"}), "US-HIP-01"),
+    # what records are does not follow from what is said of their flow
+    (more("records", personal=False, mechanism="not_restricted"), "XB-01"),
+    (more("records", personal=False, mechanism="none"), "XB-01"),
+    (more("remote_access_records", personal=False, mechanism="none"), "XB-01"),
+    (more("aggregates", personal=False, mechanism="none", identifiability_assessment=None), "XB-08"),
+    (more("model_parameters", personal=False, mechanism="bcr", identifiability_assessment=None), "XB-08"),
+    # special data
+    (held(uk={"categories": ["genomic"], "origins": ["cohort"]}) | without(dpia=None), "UK-LAW-06"),
+    (held(uk={"categories": ["criminal"], "origins": ["cohort"]}) | without(dpia=None), "UK-LAW-06"),
+    (held(uk={"categories": ["precise_geo"], "origins": ["cohort"]}) | without(dpia=None), "UK-LAW-06"),
+    (held(uk={"categories": ["criminal"], "origins": ["cohort"], "schedule_1": "none"}), "UK-LAW-11"),
+    (held(uk={"categories": ["criminal"], "origins": ["cohort"], "schedule_1": "para 5"}), "UK-LAW-11"),
+    (held(uk={"categories": ["precise_geo"], "origins": ["cohort"]}) | without(harm=None), "UK-LAW-03"),
+    (held(uk={"categories": ["other"], "article_9": "none"}), "UK-LAW-02"),  # patients' records are about health
+    (held(uk={"article_9": "9(2)(i)", "schedule_1": "none"}), "UK-LAW-02"),
+    (held(uk={"article_9": "9(2)(i)", "schedule_1": "para 4"}), "UK-LAW-02"),
+    (held(uk={"article_9": "9(2)(g)", "schedule_1": "para 3"}), "UK-LAW-02"),
+    (held(uk={"article_9": "9(2)(i)", "schedule_1": "para 3"}) | without(necessity=None), "UK-LAW-03"),
+    (held(uk={"article_9": "9(2)(zz)"}), "UK-LAW-02"),
+    # everyone with access
+    (people("alice", covered_person=True), "US-DSP-01"),
+    (people("alice", covered_person=None), "US-DSP-01"),
+    (people("carol", country="CN"), "US-DSP-01"),
+    ({"people": {"erin": worked_terms()["people"]["erin"]}}, "US-DSP-01"),
+    # terms that no rule reads
+    (held(uk={"duo": UK["duo"] | {"modifiers": ["DUO:9999999"]}}), "DUO-09"),
+    (held(us={"duo": US["duo"] | {"permission": "DUO:0000021"}}), "DUO-09"),
+    (held(uk={"duo": UK["duo"] | {"modifiers": ["DUO:0000012"]}}), "DUO-10"),
+    (held(uk={"duo": UK["duo"] | {"modifiers": ["DUO:0000043"]}}), "DUO-10"),
+    # values that cannot be
+    (held(us={"deidentification": GONE | {"zip3_census": "2099"}}), "US-HIP-03"),
+    (without(privacy_notice=LATER), "GOV-10"),
+    (flows(identifiability_assessment=LATER), "GOV-10"),
+    (held(uk=NOBODY | {"anonymisation_test": LATER}), "GOV-10"),
+    ({"duties": DUTIES | {"approvals": [DUTIES["approvals"][0] | {"date": "2027-09-01"}]}}, "GOV-10"),
+    (
+        {
+            "duties": DUTIES
+            | {"judgements": [{"rule": "XB-07", "person": "alice", "reason": "once", "date": "2099-01-01"}]}
+        },
+        "GOV-10",
+    ),
+    (held(us={"people_us": 0}), "US-DSP-04"),
+    (held(uk={"people_us": 12}), "US-DSP-04"),
+    ({"duties": DUTIES | {"retention": None}}, "GOV-11"),
+    ({"duties": DUTIES | {"retention": DUTIES["retention"] | {"data_until": "2026-01-01"}}}, "GOV-11"),
+]
+
+
+@pytest.mark.parametrize(("changed", "rule"), FAULTS)
+def test_a_fault_is_found_by_its_rule(changed: dict[str, Any], rule: str) -> None:
+    assert outcomes(**changed)[rule] in {"fail", "unknown"}
+
+
+LAWFUL: list[dict[str, Any]] = [
+    held(uk=NOBODY | {"anonymisation_test": DOCUMENT}) | without(necessity=None, harm=None),
+    held(uk={"identifiability": "hipaa_lds", "hipaa_path": "lds_dua"}),
+    held(uk={"article_9": "9(2)(i)", "schedule_1": "para 3"}),
+    held(uk={"article_9": "9(2)(g)", "schedule_1": "para 8"}),
+    held(uk={"article_9": "9(2)(a)", "schedule_1": "none"}),
+    held(uk={"categories": ["health", "criminal"]}),
+    more("aggregates", personal=True, mechanism="idta", test=DOCUMENT),
+    held(us={"identifiability": "hipaa_lds", "hipaa_path": "lds_dua"}),
+    held(us={"identifiability": "identifiable", "hipaa_path": "waiver"}),
+    held(uk={"people_us": None}),
+]
+
+
+@pytest.mark.parametrize("changed", LAWFUL)
+def test_what_keeps_the_rules_passes(changed: dict[str, Any]) -> None:
+    assert not {rule for rule, outcome in outcomes(**changed).items() if outcome in {"fail", "unknown"}}
+
+
+def test_records_of_nobody_are_not_personal_where_a_test_says_so() -> None:
+    nobody = NOBODY | {"anonymisation_test": DOCUMENT}
+    both = held(uk=nobody, us=nobody) | more("records")
+    both["duties"]["flows"][-1]["identifiability_assessment"] = DOCUMENT
+    assert outcomes(**both)["XB-01"] == "n/a"
+
+
+def test_records_of_unknown_data_are_not_known_to_be_anything() -> None:
+    silent = {"datasets": [{k: v for k, v in worked_terms()["datasets"][0].items() if k != "custody"}]}
+    assert outcomes(**silent, **more("records"))["XB-01"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("attested", "outcome"), [("2026-05-01", "pass"), ("2023-06-01", "fail"), ("2027-05-01", "fail")]
+)
+def test_an_attestation_lasts_three_years(attested: str, outcome: str) -> None:
+    facts = planted(worked_case(), {"a.datasets.1.origins": ["nih_cadr"], "site.nist_800_171": attested})
+    assert {v.rule.id: v.outcome for v in verdicts(PACK, PACK.rules, facts)}["US-NIH-01"] == outcome
+
+
+@pytest.mark.parametrize("blank", [" ", ".", "no", "None", "N/A", "-", "x", "tbd", "(none)", "?"])
+def test_words_that_say_nothing_are_refused(blank: str) -> None:
+    for changed, where in (
+        (held(uk={"section_251": UK["section_251"] | {"reference": blank}}), "section_251.reference"),
+        (held(uk={"ethics": UK["ethics"] | {"committee": blank}}), "ethics.committee"),
+        (without(dpia=DOCUMENT | {"ref": blank}), "dpia.ref"),
+        ({"duties": DUTIES | {"approvals": [DUTIES["approvals"][0] | {"person": blank}]}}, "approvals.person"),
+    ):
+        with pytest.raises(IsthmusError) as caught:
+            worked_agreement(**changed)
+        assert caught.value.code == "E-AGREEMENT"
+        assert str(caught.value.where).endswith(where)
+
+
+@pytest.mark.parametrize("census", ["x", "20", "", "2020 ", "next"])
+def test_a_census_is_a_year(census: str) -> None:
+    with pytest.raises(IsthmusError) as caught:
+        check_agreement(worked_agreement(**held(us={"deidentification": GONE | {"zip3_census": census}})))
+    assert caught.value.code == "E-AGREEMENT"
