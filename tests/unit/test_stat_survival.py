@@ -286,7 +286,7 @@ def test_the_bound_of_a_log_rank_test_is_reached_where_the_groups_leave_in_turn(
         fit = report("log_rank", {"time": "time", "event": "event", "by": "g"}, table | {"time": time})["fit"]
         gaps.append(fit["observed"][0] - fit["expected"][0])
     counts = [np.array(v, dtype=float).reshape(1, 2, 1) for v in ([10, 30], [0, 0], [40, 60])]
-    ends = reach(Tables(*counts, 0.0), np.zeros(2), np.eye(2)).gaps[:, 0]
+    ends = reach(Tables(*counts, (0.0, 0.0)), np.zeros(2), np.eye(2)).gaps[:, 0]
     least = 10 - 10 * 40 / 70 - sum(40 / (100 - k) for k in range(30))
     assert ends[0] == pytest.approx(least, rel=1e-12)  # the group's own deaths all at once, when the others' are over
     assert ends[0] <= gaps[0] <= gaps[1] <= ends[1]
