@@ -20,6 +20,10 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     "penalised": {"formula": "DIED ~ AGE + BMI", "family": "binomial", "points": 3},
     "propensity": {"treatment": "DIED", "adjust": "AGE", "estimand": "ATE"},
 }
+WEIGHTED: dict[str, dict[str, Any]] = {  # everyone treated weighs 1
+    "propensity": {"treatment": "DIED", "adjust": "AGE", "estimand": "ATT"},
+    "effect": {"treatment": "DIED", "outcome": "BMI", "adjust": "AGE", "method": "iptw", "estimand": "ATT"},
+}
 
 
 def uneven() -> list[dict[str, Any]]:
@@ -61,3 +65,22 @@ def test_the_path_starts_from_the_deviance_that_is_told() -> None:
     fit = answer["fit"]
     for point in fit["path"]:
         assert point["deviance"] == pytest.approx(fit["null_deviance"] * (1.0 - point["dev_ratio"]), rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", WEIGHTED)
+def test_bare_effective_people_are_the_exact_count(kind: str, leak: Say) -> None:
+    tables = uneven()
+    shown = ask(kind, WEIGHTED[kind], tables)["fit"]["ess"]["treated"]
+    assert shown == pytest.approx(sum(int(t["DIED"].sum()) for t in tables), rel=1e-12)
+    leak("how many died, exactly, as people effective after weighting")
+
+
+@pytest.mark.parametrize("kind", WEIGHTED)
+def test_under_rules_effective_people_are_of_the_rounded_count(kind: str, stop: Say) -> None:
+    answer = ask(kind, WEIGHTED[kind], uneven(), {**STRICT, "minimum_count_site": 1, "digits": 12})
+    died = sum(int(t["DIED"].sum()) for t in uneven())
+    assert died % 5
+    assert answer["fit"]["ess"]["treated"] == pytest.approx(5 * round(died / 5), rel=1e-11)
+    control = answer["fit"]["ess"]["control"]
+    assert 0.0 < control <= answer["n"] - 5 * round(died / 5)
+    stop("the rounded count again")

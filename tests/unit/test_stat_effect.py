@@ -160,3 +160,23 @@ def test_columns_that_follow_from_others_at_a_site_are_named() -> None:
     assert error["code"] == "E-COLLINEAR"
     assert error["message"] == "the site's own propensity model of 'HIV': column 'TWICE' follows from 'AGE' there"
     assert error["where"] == "site s0"
+
+
+@pytest.mark.parametrize("method", ["iptw", "aipw", "gcomputation", "stratified"])
+@pytest.mark.parametrize("absurd", [1e5, 1e9, 1e30])
+def test_an_absurd_outcome_spoils_no_arm_without_a_word(method: str, absurd: float) -> None:
+    """The untreated's mean and error as without it, or an error that names the outcome."""
+    tables = [patients(seed) for seed in (1, 2, 3)]
+    stated = {"treatment": "HIV", "outcome": "BMI", "adjust": "AGE", "method": method}
+    stated |= {"family": "gaussian"} if method in {"aipw", "gcomputation"} else {}
+    sound = ask("effect", stated, tables)["terms"][1]
+    tables[0]["BMI"][int(tables[0]["HIV"].argmax())] = absurd
+    found = ask("effect", stated, tables)
+    if absurd > 1e6:
+        assert found["error"]["code"] == "E-RANGE"
+        assert "'BMI'" in found["error"]["message"]
+    else:
+        spoilt = found["terms"][1]
+        assert sound["term"] == spoilt["term"] == "mean[0]"
+        assert spoilt["estimate"] == pytest.approx(sound["estimate"], rel=1e-9)
+        assert spoilt["std_error"] == pytest.approx(sound["std_error"], rel=1e-9)

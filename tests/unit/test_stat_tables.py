@@ -88,3 +88,32 @@ def test_percents_follow_from_the_counts_shown() -> None:
     assert shown["m", "b"] == (3, None)
     assert shown["m", "a"] == (2, 50.0)
     assert found["fit"]["smd"]["sex"] is None
+
+
+@pytest.mark.parametrize("absurd", [999999.0, 999999999.0, 1e12, 1e18, 1e30])
+def test_one_absurd_value_spoils_no_other_group(absurd: float) -> None:
+    """A code of missing values is the far end of the inferred range; means and deviations of others were lost in it."""
+    draw = np.random.default_rng(1)
+    values = np.round(draw.normal(50, 9, 300), 1)
+    groups = np.resize(texts(*"abc"), 300)
+    values[0] = absurd
+    found = report("table_one", {"variables": ["z"], "by": "g", "smd": True, "tests": True}, {"z": values, "g": groups})
+    assert found["fit"]["tests"]["z"]["df"] == 2
+    assert found["fit"]["smd"]["z"] > 0.0
+    for cell in found["cells"]:
+        mine = values if cell["g"] is None else values[groups == cell["g"]]
+        assert cell["mean"] == pytest.approx(mine.mean(), rel=1e-12)
+        assert cell["sd"] == pytest.approx(mine.std(ddof=1), rel=1e-12)
+
+
+def test_a_group_where_nothing_varies_has_no_deviation() -> None:
+    """In two rounds, beside groups that vary: a constant, nobody but zeros, one person."""
+    values = {
+        "z": np.array([7.3] * 9 + [0.0] * 9 + [41.7] + [*range(20, 31)]),
+        "g": texts(*"aaaaaaaaabbbbbbbbbc", *"d" * 11),
+    }
+    found = report("table_one", {"variables": ["z"], "by": "g"}, values)
+    assert [c["mean"] for c in found["cells"][1:]] == [pytest.approx(7.3, rel=1e-15), 0.0, 41.7, 25.0]
+    assert [c["sd"] for c in found["cells"][1:3]] == [pytest.approx(0.0, abs=1e-14), 0.0]
+    assert found["cells"][4]["sd"] == pytest.approx(math.sqrt(11.0), rel=1e-14)
+    assert found["rounds"] == 2

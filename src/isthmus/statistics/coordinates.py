@@ -23,6 +23,7 @@ from isthmus.summary import FloatArray
 NEARLY_DEPENDENT = 1e-4  # smallest relative pivot that needs no rotation: the step's rounding stays below 1e-12 errors
 UNSEEN_SCALE = 2.0**-32  # tried for a column whose squares vanished in fixed point
 FINE = 16.0  # centres are multiples of scale / FINE, so that x - centre rarely rounds
+INSIDE = 2.0**-20  # of a range: what sums of squares still tell from its ends
 
 Range = tuple[float, float]
 
@@ -78,6 +79,16 @@ def turn(columns: FloatArray, params: Mapping[str, Any]) -> FloatArray:
     """Columns (p, rows) in the coordinates that a round's parameters state."""
     z: FloatArray = (columns - np.asarray(params["centre"])[:, None]) / np.asarray(params["scale"])[:, None]
     return np.asarray(params["rotation"]) @ z if "rotation" in params else z
+
+
+def in_units(values: FloatArray, low: float, width: float) -> FloatArray:
+    """(rows,) values moved to 0..1 by their range; only its ends become 0 and 1.
+
+    A value inside is `INSIDE` from them at least, so that sums of u and u**2 are equal only where no value is inside: with
+    one absurd value at an end, 50 of 0 to 1e30 is not 0.
+    """
+    u = (values - low) / width
+    return np.where((values == low) | (u == 1.0), u, np.clip(u, INSIDE, 1.0 - INSIDE))
 
 
 def response(

@@ -195,7 +195,7 @@ def _summarise(question: Effect, setting: Setting, prepared: Rows, asked: Round)
     if params["step"] == "weigh":
         values, guard = effect_site.weighed(prepared, question.estimand, params)
         low, width = _range(question, setting) if which == 0 else (0.0, 1.0)
-        v = (prepared.outcome - low) / width
+        v = coordinates.in_units(prepared.outcome, low, width)
         values["binary"] = np.array([v.sum(), v @ v, v @ prepared.treated])
     elif params["step"] == "predict":
         values, guard = effect_site.predicted_sums(prepared, question.estimand, question.method, params)

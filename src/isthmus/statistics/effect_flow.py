@@ -29,6 +29,9 @@ NOUGHT = 1e-12  # a difference this small is rounding: overlap weights balance m
 Pair: TypeAlias = tuple[FloatArray, FloatArray]  # means of treated and control (2,), and their covariance (2, 2)
 NO_MEANS: Pair = (np.zeros(2), np.zeros((2, 2)))
 
+ABSURD = 2.0**20  # unit of an outcome in which an arm without the absurd value has hardly any squares
+FEW = 2.0**-34  # of sums of squares: with 64 fractional bits less keeps fewer than nine digits
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -232,10 +235,13 @@ def estimate(
     means, covariance = found[0] * plan.unit, found[1] * plan.unit**2
     if not bool(np.all(sums[:, 0] > 0.0)):
         raise one_group(plan)
+    if plan.unit > ABSURD and bool(np.any(np.diag(found[1]) * n * n < FEW)):
+        hint = "look for absurd values, such as codes of missing ones"
+        raise Invalid("E-RANGE", f"values of {plan.name!r} are so far apart that an arm's error loses its digits", hint)
     values = {
         "means": means,
         "covariance": covariance,
-        "ess": sums[:, 2] ** 2 / sums[:, 3],
+        "effective": sums[:, 2] ** 2 / (sums[:, 3] * sums[:, 0]),
         "balance": balance(pooled["moments"], sums),
         "propensity": propensity.start.place.raw(propensity.fitted.coefficients),
         "binary": bool(pooled["binary"][0] == pooled["binary"][1]),

@@ -91,12 +91,16 @@ def _hazard_e_values(ratio: dict[str, float], share: float) -> dict[str, Any]:
 
 
 def weights(setting: Setting, estimate: Estimate) -> dict[str, Any]:
-    """Effective people after weighting, and balance before and after, over the unweighted standard deviation."""
+    """Effective people after weighting, of the people shown; balance before and after, over the unweighted standard deviation.
+
+    Of equal weights they are the arm's people, whom the gate may have rounded: a share of these, never the exact number.
+    """
+    people = np.asarray(estimate.counts["arms"].values, dtype=np.float64) * estimate.values["effective"]
     found, names = estimate.values, setting.design.names if setting.design is not None else ()
     before, after = found["balance"]
     shown = zip(names, before.tolist(), after.tolist(), strict=True)
     return {
-        "ess": {"treated": number(found["ess"][0]), "control": number(found["ess"][1])},
+        "ess": {"treated": number(people[0]), "control": number(people[1])},
         "balance": [{"term": n, "before": b, "after": a} for n, b, a in shown if n != "(Intercept)"],
     }
 

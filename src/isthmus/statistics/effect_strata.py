@@ -18,7 +18,7 @@ import numpy as np
 from isthmus.evidence import Counts, Weights, of_squares, weights_of, worst
 from isthmus.model.codebook import Variable
 from isthmus.model.errors import Invalid
-from isthmus.statistics import cutting, effect_flow, effect_site, linear, lockstep, quantiles, unusual
+from isthmus.statistics import coordinates, cutting, effect_flow, effect_site, linear, lockstep, quantiles, unusual
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Round
 from isthmus.statistics.cutting import Counted, Cut
 from isthmus.statistics.effect_flow import Plan
@@ -144,14 +144,14 @@ def summarised(rows: Rows, bounds: tuple[float, float], asked: Round) -> Answer:
         return _sums(rows, cell, bounds, asked)
     w = np.asarray(params["weight"]).reshape(-1)[cell]
     values, guard = effect_site.weighted(rows, effect_site.arms(rows) * w, params)
-    v = (rows.outcome - bounds[0]) / bounds[1]
+    v = coordinates.in_units(rows.outcome, *bounds)
     values |= {"bends": np.zeros((2, 2, len(rows.columns))), "binary": np.array([v.sum(), v @ v, v @ rows.treated])}
     return Answer(filled(asked.layout, values), guard)
 
 
 def _sums(rows: Rows, cell: Any, bounds: tuple[float, float], asked: Round) -> Answer:
     shape = asked.layout.fields[0].shape[1:]
-    y, v = rows.outcome / float(asked.params["unit"]), (rows.outcome - bounds[0]) / bounds[1]
+    y, v = rows.outcome / float(asked.params["unit"]), coordinates.in_units(rows.outcome, *bounds)
 
     def by_cell(values: FloatArray) -> FloatArray:
         return np.bincount(cell, weights=values, minlength=shape[0] * 2).astype(np.float64).reshape(shape)

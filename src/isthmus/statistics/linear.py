@@ -56,7 +56,10 @@ def collinear(error: Dependent, names: Sequence[str], within: str = "") -> Inval
     """The error people see, naming the columns; `within` what they do not vary."""
     pivot, others = names[error.pivot], [names[i] for i in error.others]
     if not others or others == ["(Intercept)"]:
-        return Invalid("E-COLLINEAR", f"column {pivot!r} is constant{within}", "leave it out of the formula")
+        hint = (
+            "leave it out of the formula; if it varies, an absurd value is so large that the rest is constant beside it"
+        )
+        return Invalid("E-COLLINEAR", f"column {pivot!r} is constant{within}", hint)
     listed = ", ".join(repr(name) for name in others)
     return Invalid("E-COLLINEAR", f"column {pivot!r} follows from {listed}", "leave one of them out of the formula")
 

@@ -91,7 +91,10 @@ def _flow(question: Propensity, setting: Setting) -> Flow:
         "null": glm_flow.null_parts(plan.propensity, found.start, last.null),
         "edges": at.grid.edges,
     }
-    counts = glm_flow.counts(plan.propensity, found.start, made.n) | {"scores": Counts("cells", at.counts)}
+    counts = glm_flow.counts(plan.propensity, found.start, made.n) | {
+        "scores": Counts("cells", at.counts),
+        "arms": made.counts["arms"],
+    }
     values = {**made.values, **told}
     return replace(made, kind="propensity", exactness="grid", counts=counts, values=values)
 

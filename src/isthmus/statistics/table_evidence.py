@@ -79,7 +79,7 @@ def marks(variables: Variables, rows: Rows, bounds: list[tuple[float, float]], g
     """(2, numbers, groups): sums of u and u**2, u the number moved to 0..1; equal only where each u is 0 or 1."""
     found = np.zeros((2, len(variables.numbers), groups))
     for i, ((_, j), (low, width)) in enumerate(zip(variables.numbers, bounds, strict=True)):
-        u = (rows.columns[j] - low) / width
+        u = coordinates.in_units(rows.columns[j], low, width)
         found[0, i] = np.bincount(rows.group, weights=u, minlength=groups)
         found[1, i] = np.bincount(rows.group, weights=u * u, minlength=groups)
     return found

@@ -6,7 +6,7 @@ Result keys: `cells`, one per variable (and level) and group, first over all gro
 ({variable: test between groups}, see `table_tests`) where `tests: true`.
 
 Rows are those complete in all variables of the table (or study), so `missing` is 0 here and `excluded` says the rest.
-Sums are taken about an agreed centre, and once more about the pooled mean where that lost digits. SMD as `tableone`:
+Sums are taken about an agreed centre, and once more about the groups' own pooled means where that lost digits. SMD as `tableone`:
 Austin (2009) for numbers, Yang & Dalton (2012) for categories. Percents, tests, and SMDs of categories, follow from the counts shown.
 
 References: Austin (2009), Commun Stat Simul 38:1228; Yang & Dalton (2012), SAS Global Forum 335.
@@ -15,10 +15,13 @@ References: Austin (2009), Commun Stat Simul 38:1228; Yang & Dalton (2012), SAS 
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isthmus.evidence import Counts, Evidence
 from isthmus.model.codebook import Codebook
@@ -34,6 +37,20 @@ from isthmus.statistics.table_evidence import Rows, Variables
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
 LOSS = 64.0  # (mean - centre)**2 over the variance; beyond it squares lose more than two digits
+SMALL = 2.0**-20  # of a mean square: below it the 64 fractional bits of sums tell too little
+SAME = 2.0**-48  # of a centre: what rounding leaves of the deviations of a constant
+FAR = 2.0**10  # of a mean: distance of the centre that costs it three digits
+ORDINARY = 2.0**20  # units of a number; where the range asks for larger ones, something in it is absurd
+ROUNDS = 8  # an absurd value takes one more for about 12 digits between it and the rest
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """(numbers, groups): where sums are taken about, and in which units; `least` (numbers, 1): units that are fine enough."""
+
+    centre: FloatArray
+    scale: FloatArray
+    least: FloatArray
 
 
 @record
@@ -130,12 +147,12 @@ def _layout(variables: Variables, groups: int) -> Layout:
 
 def _summarise(question: TableOne, setting: Setting, prepared: Rows, asked: Round) -> Answer:
     variables, groups = variables_of(setting), len(groups_of(question, setting))
-    centre, scale = np.asarray(asked.params["centre"]), np.asarray(asked.params["scale"])
+    centre, scale = np.asarray(asked.params["centre"]), np.asarray(asked.params["scale"])  # (numbers, groups)
     shape = (len(variables.numbers), groups)
     values: dict[str, Any] = {"sum": np.zeros(shape), "square": np.zeros(shape)}
     values["n"] = np.bincount(prepared.group, minlength=groups).astype(np.int64)
     for i, (_, j) in enumerate(variables.numbers):
-        z = (prepared.columns[j] - centre[i]) / scale[i]
+        z = (prepared.columns[j] - centre[i][prepared.group]) / scale[i][prepared.group]
         values["sum"][i] = np.bincount(prepared.group, weights=z, minlength=groups)
         values["square"][i] = np.bincount(prepared.group, weights=z * z, minlength=groups)
     bounds = table_evidence.ranges(variables, setting.dictionary)
@@ -147,16 +164,8 @@ def _summarise(question: TableOne, setting: Setting, prepared: Rows, asked: Roun
 
 def _flow(question: TableOne, setting: Setting) -> Flow:
     variables, groups = variables_of(setting), len(groups_of(question, setting))
-    place = [coordinates.variable_scale(name, setting.dictionary) for name, _ in variables.numbers]
-    layout, rounds = _layout(variables, groups), 1
-    pooled = yield Round(layout, _params(place))
+    at, pooled, rounds = yield from _summed(variables, _layout(variables, groups), _stated(variables, setting, groups))
     n = pooled["n"]
-    if not n.sum() > 0:
-        raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
-    closer = _closer(place, float(n.sum()), pooled)
-    if closer != place:
-        place, rounds = closer, 2
-        pooled = yield Round(layout, _params(place))
     found = {"n": Counts("size", np.array([int(n.sum())])), "groups": Counts("size", n.astype(np.int64))}
     for name, _, _ in variables.categories:
         found[f"count {name}"] = Counts("cells", pooled[f"count {name}"].astype(np.int64))
@@ -164,42 +173,76 @@ def _flow(question: TableOne, setting: Setting) -> Flow:
     two = table_evidence.pooled_marks(variables, bounds, n, pooled["marks"])
     found |= {f"mark {name}": Counts("cells", table) for name, (table, _, _) in two.items()}
     moments = {
-        name: moments_of(centre_scale, n, pooled["sum"][i], pooled["square"][i])
-        for i, ((name, _), centre_scale) in enumerate(zip(variables.numbers, place, strict=True))
+        name: moments_of(at.centre[i], at.scale[i], n.astype(np.float64), pooled["sum"][i], pooled["square"][i])
+        for i, (name, _) in enumerate(variables.numbers)
     }
     values = {"moments": moments, "two": two}
     return Estimate(kind="table_one", exactness="exact", n=int(n.sum()), rounds=rounds, counts=found, values=values)
 
 
-def _params(place: list[tuple[float, float]]) -> dict[str, Any]:
-    made = np.array(place, dtype=np.float64).reshape(-1, 2)
-    return {"step": "sums", "centre": made[:, 0].copy(), "scale": made[:, 1].copy()}
+def _summed(
+    variables: Variables, layout: Layout, place: Place
+) -> Generator[Round, Summary, tuple[Place, Summary, int]]:
+    """Sums that keep their digits, where they were taken about, and the rounds that took."""
+    lost = np.zeros((0, 0), dtype=np.bool_)
+    for rounds in range(1, ROUNDS + 1):
+        pooled = yield Round(layout, {"step": "sums", "centre": place.centre, "scale": place.scale})
+        if not pooled["n"].sum() > 0:
+            raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
+        closer, lost = _closer(place, pooled["n"].astype(np.float64), pooled)
+        if not lost.any():
+            return place, pooled, rounds
+        place = closer
+    names = ", ".join(repr(variables.numbers[i][0]) for i in np.flatnonzero(lost.any(axis=1)))
+    hint = "look for absurd values, such as codes of missing ones"
+    raise Invalid("E-RANGE", f"sums of {names} lose their digits", hint)
 
 
-def _closer(place: list[tuple[float, float]], n: float, pooled: Summary) -> list[tuple[float, float]]:
-    """Centres at the pooled means where the first ones were too far from them, scales where squares were tiny."""
-    made = []
-    for i, (centre, scale) in enumerate(place):
-        mean, square = float(pooled["sum"][i].sum()) / n, float(pooled["square"][i].sum()) / n
-        variance = square - mean * mean
-        if mean * mean <= LOSS * variance and square > 2.0**-20:
-            made.append((centre, scale))
-            continue
-        spread = coordinates.power_of_two(math.sqrt(max(variance, 2.0**-40 * square))) if square > 0.0 else 2.0**-32
-        made.append((centre + mean * scale, scale * spread))
-    return made
+def _stated(variables: Variables, setting: Setting, groups: int) -> Place:
+    """The same for every group, by the ranges of the codebook."""
+    stated = [coordinates.variable_scale(name, setting.dictionary) for name, _ in variables.numbers]
+    made = np.array(stated, dtype=np.float64).reshape(-1, 2)
+    centre, scale = (np.repeat(part[:, None], groups, axis=1) for part in made.T)
+    return Place(centre, scale, 2.0**-32 * np.minimum(made[:, 1:], ORDINARY))
 
 
-def moments_of(place: tuple[float, float], n: FloatArray, sums: FloatArray, squares: FloatArray) -> FloatArray:
-    """(2, 1 + groups): mean and sd over all rows, then per group; NaN where there are too few rows."""
-    centre, scale = place
-    size = np.append(n.sum(), n)
-    first, second = (np.append(linear.total(values), values) for values in (sums, squares))
+def _closer(place: Place, n: FloatArray, pooled: Summary) -> tuple[Place, NDArray[np.bool_]]:
+    """Centres at the means of groups, scales at their deviations, where the last ones cost digits; and which these are.
+
+    One absurd value is far from its own group alone, so the others keep their digits.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = first / size
-        variance = (second - first * mean) / (size - 1.0)
-        sd = np.where(size > 1.0, np.sqrt(np.maximum(variance, 0.0)), np.nan)
-    return np.array([np.where(size > 0.0, centre + mean * scale, np.nan), sd * scale])
+        mean, square = pooled["sum"] / n, pooled["square"] / n
+    variance = np.maximum(square - mean * mean, 0.0)
+    middle = place.centre + mean * place.scale
+    constant = np.sqrt(square) * place.scale < SAME * np.abs(place.centre)
+    constant |= (square == 0.0) & (place.scale * 2.0**-32 <= place.least)  # nobody is further than that from the centre
+    alone = (n == 1.0) & (np.abs(mean) * place.scale <= FAR * np.abs(middle))
+    lost = ((mean * mean > LOSS * variance) | (square <= SMALL)) & ~constant & ~alone & (n > 0.0)
+    lost &= place.scale > place.least
+    spread = np.where(square > 0.0, np.sqrt(np.maximum(variance, 2.0**-40 * square)), 2.0**-32)
+    steps = np.reshape(
+        [coordinates.power_of_two(v) if ok else 1.0 for v, ok in zip(spread.flat, lost.flat, strict=True)], lost.shape
+    )
+    scale = np.maximum(place.scale * steps, place.least)
+    return Place(np.where(lost, middle, place.centre), np.where(lost, scale, place.scale), place.least), lost
+
+
+def moments_of(
+    centre: FloatArray, scale: FloatArray, n: FloatArray, sums: FloatArray, squares: FloatArray
+) -> FloatArray:
+    """(2, 1 + groups): mean and sd over all rows, then per group; NaN where there are too few rows."""
+    there = n > 0.0
+    size, first, second = n[there], sums[there], squares[there]
+    means = centre[there] + first / size * scale[there]
+    within = np.maximum(second - first * first / size, 0.0) * scale[there] ** 2
+    whole = linear.total(size * means) / linear.total(size)
+    about = linear.total(within) + linear.total(size * (means - whole) ** 2)
+    found = np.full((3, 1 + n.size), np.nan)
+    found[:, 0] = linear.total(size), whole, about
+    found[:, 1:][:, there] = size, means, within
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.array([found[1], np.where(found[0] > 1.0, np.sqrt(found[2] / (found[0] - 1.0)), np.nan)])
 
 
 def _moments_shown(name: str, estimate: Estimate) -> FloatArray:

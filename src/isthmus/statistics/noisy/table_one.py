@@ -15,11 +15,11 @@ import numpy as np
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
 from isthmus.model.privacy import Noise
-from isthmus.statistics import table_evidence, table_one
+from isthmus.statistics import linear, table_evidence, table_one
 from isthmus.statistics.contract import Answer, Estimate, Flow, Round, Setting
 from isthmus.statistics.noisy.grid import Bounded, counted, noise, quantised, sigmas, unquantised, whole
 from isthmus.statistics.table_one import TableOne
-from isthmus.summary import Field, IntArray, Layout, Summary
+from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
 
 def ranges(names: tuple[str, ...], setting: Setting) -> list[tuple[float, float]]:
@@ -72,11 +72,23 @@ def _flow(question: TableOne, setting: Setting) -> Flow:
     shown = {"n": Counts("size", np.array([int(n.sum())])), "groups": Counts("size", n)}
     shown |= {name: Counts("cells", whole(value)) for name, value in found.items() if name.startswith("count ")}
     moments = {
-        name: table_one.moments_of(place[i], n.astype(np.float64), found["sum"][i], found["square"][i])
+        name: _moments(place[i], n.astype(np.float64), found["sum"][i], found["square"][i])
         for i, (name, _) in enumerate(variables.numbers)
     }
     values = {"moments": moments, "two": {}, "sigma": sigmas(setting, added)}
     return Estimate("table_one", "approximate", int(n.sum()), rounds=1, counts=shown, values=values)
+
+
+def _moments(place: tuple[float, float], n: FloatArray, sums: FloatArray, squares: FloatArray) -> FloatArray:
+    """(2, 1 + groups): mean and sd over all rows, then per group; NaN where there are too few rows."""
+    centre, scale = place
+    size = np.append(n.sum(), n)
+    first, second = (np.append(linear.total(values), values) for values in (sums, squares))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = first / size
+        variance = (second - first * mean) / (size - 1.0)
+        sd = np.where(size > 1.0, np.sqrt(np.maximum(variance, 0.0)), np.nan)
+    return np.array([np.where(size > 0.0, centre + mean * scale, np.nan), sd * scale])
 
 
 def _summarise(question: TableOne, setting: Setting, prepared: table_evidence.Rows, asked: Round) -> Answer:
