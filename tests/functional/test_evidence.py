@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +216,19 @@ def test_the_calendar_and_the_bill_of_materials_have_forms_of_their_own(
         assert run("audit", "evidence", *bad, *at) == 2
     assert run("audit", "evidence") == 0
     assert "Register of projects" in capsys.readouterr().out
+
+
+def test_an_artefact_that_fails_is_named_and_the_others_are_written(
+    ran: Alliance, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(_: Any) -> Any:
+        raise ValueError("a value of a row")
+
+    broken = {**ARTEFACTS, "incidents": replace(ARTEFACTS["incidents"], make=defect)}
+    monkeypatch.setattr("isthmus.sdk.artefacts.catalogue.ARTEFACTS", broken)
+    out = tmp_path / "all"
+    assert run("audit", "evidence", "all", "--out", str(out), "--config", str(ran.config("hub"))) == 1
+    assert {file.stem for file in out.iterdir()} == set(ARTEFACTS) - {"incidents"}
+    shown = capsys.readouterr()
+    assert "incidents was not written: unforeseen ValueError" in shown.err
+    assert "a value of a row" not in shown.err + shown.out

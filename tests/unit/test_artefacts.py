@@ -467,3 +467,9 @@ def test_provenance_and_configuration() -> None:
     assert any(row[0] == "numpy" for row in rows("provenance", "Software", told()))
     assert ("private key of hub", "closed to others") in rows("configuration", "This machine", told())
     assert len(rows("configuration", "What facilities", worked())) == 2
+
+
+def test_refusals_without_an_alarm_make_a_timeline_too() -> None:
+    quiet = told(entries=(entry("refusal", 0, run=RUN, code="E-DISCLOSURE"),))
+    assert [row[2] for row in rows("incidents", "Timeline", quiet)] == [""]
+    assert "stopped, E-DISCLOSURE" in to_text(document("incidents", quiet))

@@ -22,6 +22,8 @@ from isthmus.governance.revocation import revoke
 from isthmus.governance.rulepack import own_pack, pack_digest, packed
 from isthmus.governance.signing import sign_agreement, unsigned
 from isthmus.model.canonical import digest, plain
+from isthmus.sdk.artefacts.satre import coverage
+from isthmus.sdk.artefacts.words import day, plainly
 from stated_rules import STRICT
 
 
@@ -273,7 +275,7 @@ def test_diff_speaks_plainly(tmp_path, capsys):
 def test_show_lists_purposes_and_flows(tmp_path, capsys):
     assert run("agreement", "show", signed_file(tmp_path / "a.yaml")) == 0
     said = capsys.readouterr().out
-    for word in ("statins-over-75", "sums-to-hub", "encrypted_shares", "Signed by every party"):
+    for word in ("statins-over-75", "sums-to-hub", "encrypted shares", "Signed by every party"):
         assert word in said
 
 
@@ -326,3 +328,70 @@ def test_a_codebook_is_checked_and_rows_beside_it(tmp_path, capsys):
     assert "look: note: an identifier of 45 CFR 164.514(b)(2)(i)(F), by its rows" in out
     assert "97" not in out
     assert "jo@" not in out
+
+
+def leaves(value, name=""):
+    """Every value that an agreement states, but certificates, pins and keys, which nobody reads."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in {
+                "isthmus",
+                "certificate",
+                "tls",
+                "key",
+                "keys",
+                "rule_pack",
+                "disclosure",
+                "rules",
+                "review",
+            }:
+                yield from leaves(inner, f"{name}.{key}")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from leaves(inner, name)
+    elif isinstance(value, str):
+        yield name, value
+
+
+def test_show_reads_the_whole_agreement_out(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    file = signed_file(tmp_path / "a.yaml")
+    assert run("agreement", "show", file) == 0
+    said = capsys.readouterr().out
+    stated = dict.fromkeys(leaves(plain(worked_agreement())))
+    assert {name.rpartition(".")[2] for name, _ in stated} >= {"identifiability", "categories", "controller", "sha256"}
+    unsaid = [(name, text) for name, text in stated if not any(w in said for w in (text, plainly(text), day(text)))]
+    assert unsaid == []
+
+
+# What each item that names `agreement show` or `check` claims, as it stands in the output on the worked case.
+CLAIMED = {
+    "3.1.03": ("identifiability", "pseudonymised", "categories", "health"),
+    "3.1.08": ("Dataset statins", "codebook", "sha256:", "held by"),
+    "3.1.17": ("categories",),
+    "3.2.03": ("variables that studies may read",),
+    "3.4.01": ("Dataset statins", "held by", "controller"),
+    "5.6.02": ("Dataset statins", "codebook"),
+    "1.4.01": ("article 6", "ethics: committee", "Approvals"),
+    "2.1.01": ("controls: clipboard block",),
+    "2.5.01": ("Legal basis", "6(1)(e)"),
+    "3.1.18": ("minimum_count",),
+    "3.3.04": ("Disclosure rules in force",),
+    "3.3.07": ("Disclosure rules in force",),
+    "5.1.07": ("Rule pack of every site: sha256:",),
+    "5.3.02": ("passes", "Missing or not kept"),
+    "5.6.01": ("Disclosure rules in force",),
+}
+
+
+def test_each_item_s_command_prints_what_the_item_claims(tmp_path, capsys):
+    file, printed = signed_file(tmp_path / "a.yaml"), {}
+    for command in ("show", "check"):
+        assert run("agreement", command, file) == 0
+        printed[f"isthmus agreement {command}"] = capsys.readouterr().out
+    data = coverage()
+    named = {entry["item"]: entry["command"] for entry in data["covered"] if entry["command"] in printed}
+    named |= {entry["item"]: "isthmus agreement show" for entry in data["stated"] if entry["item"] == "2.1.01"}
+    assert set(named) == set(CLAIMED)
+    missing = {item: word for item, words in CLAIMED.items() for word in words if word not in printed[named[item]]}
+    assert missing == {}

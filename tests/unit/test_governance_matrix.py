@@ -13,7 +13,6 @@ from isthmus.governance.drafting import Terms, new_agreement
 from isthmus.governance.facts import Known, agreement_facts
 from isthmus.governance.matrix import matrix
 from isthmus.governance.rulepack import own_pack, packed
-from isthmus.governance.signing import fingerprint
 from isthmus.governance.verdicts import decide
 from isthmus.model.canonical import digest
 from isthmus.model.errors import Invalid
@@ -372,9 +371,3 @@ def test_another_key_is_a_difference_without_its_digits():
     old = worked_agreement()
     new = replace(old, hub=replace(old.hub, key="0" * 64))
     assert differences(old, new) == ["hub: key: replaced by another"]
-
-
-def test_a_fingerprint_is_short_and_of_the_key():
-    key = draft().hub.key
-    assert re.fullmatch("([0-9a-f]{4} ){4}[0-9a-f]{4}", fingerprint(key))
-    assert fingerprint(key) != fingerprint("00" * 32)

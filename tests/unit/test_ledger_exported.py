@@ -11,8 +11,9 @@ import pytest
 
 from isthmus.crypto.envelope import sign_envelope
 from isthmus.crypto.keys import SigningKey
-from isthmus.ledger.checkpoint import cosign, sign_checkpoint, with_cosignatures
+from isthmus.ledger.checkpoint import cosign, sign_checkpoint, verify_checkpoint, with_cosignatures
 from isthmus.ledger.exported import (
+    Beside,
     Cover,
     Exported,
     Signer,
@@ -22,6 +23,7 @@ from isthmus.ledger.exported import (
     check_keys,
     export_lines,
     open_exported,
+    uncosigned,
 )
 from isthmus.ledger.log import Log, MemoryStore
 from isthmus.ledger.proved import check_proof, is_proof, proof_of
@@ -120,6 +122,24 @@ def test_a_hub_that_shows_another_history_than_a_site_remembers_is_found(tmp_pat
     for path, log in (("forked", shown), ("cut", grown("hub", rounds(4)))):
         with pytest.raises(Untrusted, match="E-LEDGER"):
             check_exports([exported(tmp_path / f"{path}.ledger", "hub", log), leeds])
+
+
+def test_a_hub_that_wrote_its_ledger_anew_is_found_by_a_checkpoint_that_came_in_another_file(tmp_path: Path) -> None:
+    told, anew = grown("hub", rounds(6)), grown("hub", [{"round": 99}, *rounds(8)])
+    witnesses = {site: KEYS[site].public for site in SITES}
+    note = verify_checkpoint(cosigned(told[1], 5), KEYS["hub"].public, witnesses)
+    shown = Beside(what="the bundle of a run", checkpoint=note, key=KEYS["hub"].public.hex())
+    honest, forged = (exported(tmp_path / f"{n}.ledger", "hub", log) for n, log in (("a", told), ("b", anew)))
+    assert uncosigned([honest]) == ("hub",)
+    assert uncosigned([honest], [shown]) == ()
+    assert "hub: the bundle of a run, cosigned by leeds, boston, 5 entries" in check_exports([honest], [shown])
+    with pytest.raises(Untrusted, match="the bundle of a run, cosigned by leeds, boston is of another ledger"):
+        check_exports([forged], [shown])
+    cut = exported(tmp_path / "c.ledger", "hub", grown("hub", rounds(3)))
+    with pytest.raises(Untrusted, match="has 5 entries, and this file 3: it is older, or entries were cut off"):
+        check_exports([cut], [shown])
+    with pytest.raises(Untrusted, match="signed by two keys"):
+        check_exports([honest], [replace(shown, key="00" * 32)])
 
 
 def test_a_site_that_shows_less_than_the_hub_remembers_is_found(tmp_path: Path) -> None:

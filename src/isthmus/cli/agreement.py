@@ -157,9 +157,10 @@ def sign(
     quiet: Quiet = False,
 ) -> None:
     """Sign for your party; parties sign one after the other."""
+    from isthmus.crypto.keys import fingerprint
     from isthmus.federation.identity import load_identity
     from isthmus.governance.drafting import write_text
-    from isthmus.governance.signing import fingerprint, sign_agreement
+    from isthmus.governance.signing import sign_agreement
     from isthmus.sdk.unlock import passphrase
 
     read, identity = read_file(file), load_identity(key, partial(passphrase, os.environ))
@@ -169,14 +170,18 @@ def sign(
     screen.say(f"Signed by {identity.name}: {file}")
     for person in signed.agreement.people:
         if "custodian" in person.roles and person.key != identity.card.key:
-            screen.say(f"  key of {person.person} ({person.party}): {fingerprint(person.key)}; compare it by voice")
+            screen.say(
+                f"  key of {person.person} ({person.party}): {fingerprint(bytes.fromhex(person.key))}; compare it by voice"
+            )
 
 
 def show(file: File, json: Json = False, quiet: Quiet = False) -> None:
-    """Show parties, sites, datasets, rules, dates, signatures."""
+    """Read the whole agreement out in plain words, with signatures, rules in force and state."""
     from isthmus.federation.revocations import revocation_beside
     from isthmus.governance.agreement import agreement_digest
+    from isthmus.governance.reviewers import review_words
     from isthmus.model.canonical import plain
+    from isthmus.sdk.artefacts.terms import terms
     from isthmus.sdk.tables import Table
 
     screen = Screen.of(json=json, quiet=quiet)
@@ -189,12 +194,20 @@ def show(file: File, json: Json = False, quiet: Quiet = False) -> None:
         return
     screen.say(f"{agreement.title} ({agreement.id}, version {agreement.version})", style="bold")
     screen.say(f"{agreement.starts} to {agreement.expires}; {digest}", style="dim")
+    screen.say(f"Version before: {agreement.previous or 'none'}", style="dim")
     screen.say(f"Questions: {', '.join(agreement.analyses)}")
-    sites = tuple((s.site, s.party, s.country, s.facility) for s in agreement.sites)
-    screen.table(Table(title="Sites", headings=("Site", "Party", "Country", "Facility"), rows=sites, labels=4))
+    screen.say(f"Released besides estimates: {', '.join(agreement.releases) or 'nothing'}")
+    screen.say(f"Two sites may see each other's part of a sum: {'yes' if agreement.two_party else 'no'}")
+    pack = agreement.duties.rule_pack if agreement.duties else None
+    screen.say(f"Rule pack of every site: {pack or 'not stated'}")
+    for part in terms(signed):
+        if isinstance(part, Table):
+            screen.table(part)
+        else:
+            screen.say(f"{part.title}: {' '.join(part.lines)}")
     _say_rules(screen, agreement)
-    _say_duties(screen, agreement)
-    _say_people(screen, agreement)
+    for line in review_words(agreement):
+        screen.say(line)
     screen.say(_state(signed))
     revoked = revocation_beside(file, agreement)
     if revoked is not None:
@@ -238,35 +251,6 @@ def _say_rules(screen: Screen, agreement: Agreement) -> None:
                 f"look: minimum_count_site below {subtraction_floor(rules)}: a site that subtracts its own part from a"
                 " pooled cell may be left with fewer people than minimum_count"
             )
-
-
-def _say_duties(screen: Screen, agreement: Agreement) -> None:
-    from isthmus.sdk.tables import Table
-
-    if agreement.duties is None:
-        return
-    purposes = tuple((p.purpose, p.duo, p.disease or "any", p.text) for p in agreement.duties.purposes or ())
-    named = ("Purpose", "DUO", "Disease", "In words")
-    screen.table(Table(title="Purposes", headings=named, rows=purposes, labels=4))
-    flows = tuple(
-        (f.flow, ", ".join(f.senders), ", ".join(f.receivers), f.what, f.mechanism)
-        for f in agreement.duties.flows or ()
-    )
-    between = ("Flow", "From", "To", "What", "Mechanism")
-    screen.table(Table(title="Flows", headings=between, rows=flows, labels=5))
-
-
-def _say_people(screen: Screen, agreement: Agreement) -> None:
-    from isthmus.governance.reviewers import country_of_person, review_words
-    from isthmus.sdk.tables import Table
-
-    rows = tuple(
-        (p.person, p.party, country_of_person(agreement, p), ", ".join(p.roles).replace("_", " "))
-        for p in agreement.people
-    )
-    screen.table(Table(title="People", headings=("Person", "Party", "Country", "Roles"), rows=rows, labels=4))
-    for line in review_words(agreement):
-        screen.say(line)
 
 
 def _write_template(file: Path, template: Template, guided: bool) -> int:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from heapq import merge
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 
     from isthmus.federation.border import Register
     from isthmus.governance.agreement import Agreement
+    from isthmus.ledger.checkpoint import Checkpoint
     from isthmus.ledger.entries import Entry
     from isthmus.ledger.exported import Exported
+    from isthmus.ledger.verify import Verified
     from isthmus.sdk.tables import Table
+
+    Proof: TypeAlias = tuple[Entry, Checkpoint, str, dict[str, str]]
 
 Agreed = Annotated[Path | None, typer.Option(help="The signed agreement: keys must be those it names.")]
 From = Annotated[
@@ -165,14 +169,17 @@ def verify(
     """
     screen = Screen.of(json=json, quiet=quiet)
     try:
-        checked, fingerprints = _checked(files, agreement, None if every_signature else SAMPLE)
+        checked, alone, fingerprints = _checked(files, agreement, None if every_signature else SAMPLE)
     except Invalid as damaged:  # a file that is no longer an export does not hold either
         raise Untrusted(damaged.code, damaged.message, damaged.hint, damaged.where) from damaged
     if screen.json:
-        screen.document({"schema": "isthmus/audit-verified/1", "checked": checked, "fingerprints": fingerprints})
+        named = {"uncosigned": alone, "fingerprints": fingerprints}
+        screen.document({"schema": "isthmus/audit-verified/1", "checked": checked, **named})
         return
     for line in checked:
         screen.say(f"ok  {line}", style="green")
+    for log in alone:
+        screen.say(f"look  {log}: cosigned by nobody: its owner can have written it anew", style="yellow")
     for owner, fingerprint in fingerprints.items() if agreement is None else ():
         screen.say(f"key of {owner}: {fingerprint}; compare it, or give --agreement", style="dim")
 
@@ -245,21 +252,39 @@ def _border_table(log: str, register: Register) -> Table:
     return Table(title=f"What left {log}", headings=headings, rows=rows, labels=7, notes=(note,))
 
 
-def _checked(files: list[Path], agreement: Path | None, most: int | None) -> tuple[list[str], dict[str, str]]:
+def _checked(
+    files: list[Path], agreement: Path | None, most: int | None
+) -> tuple[list[str], tuple[str, ...], dict[str, str]]:
     from isthmus.crypto.keys import fingerprint
     from isthmus.federation.ledgers import read_agreed, signer_of
-    from isthmus.ledger.exported import check_envelopes, check_exports, check_keys, open_exported
-    from isthmus.ledger.proved import is_proof
-    from isthmus.sdk.bundle import SUFFIX
+    from isthmus.ledger.exported import (
+        Beside,
+        beside_of,
+        check_envelopes,
+        check_exports,
+        check_keys,
+        open_exported,
+        uncosigned,
+    )
+    from isthmus.ledger.proved import check_proof, is_proof
+    from isthmus.sdk.bundle import SUFFIX, under, verified
 
     agreed = read_agreed(agreement) if agreement is not None else None
-    proofs = [
-        file for file in files if file.is_file() and file.stat().st_size < 1 << 20 and is_proof(file.read_bytes())
+    proofs = {
+        file: check_proof(raw)
+        for file in files
+        if file.is_file() and file.stat().st_size < 1 << 20 and is_proof(raw := file.read_bytes())
+    }
+    checks = [] if agreement is None else [under(agreement)]
+    bundles = [verified(file.read_bytes(), checks) for file in files if file.suffix == SUFFIX]
+    exports = [open_exported(file) for file in files if file not in proofs and file.suffix != SUFFIX]
+    shown = [
+        Beside(what=f"the proof of entry {entry.sequence}", checkpoint=note, key=key)
+        for entry, note, key, _ in proofs.values()
     ]
-    bundles = [file for file in files if file.suffix == SUFFIX]
-    exports = [open_exported(file) for file in files if file not in (*proofs, *bundles)]
-    found = [*(_proof(file, agreed) for file in proofs), *check_exports(exports)]
-    found += [_bundle(file, exports, agreement) for file in bundles]
+    shown += [beside_of(held) for held in bundles]
+    found = [*(_proof(proof, agreed) for proof in proofs.values()), *check_exports(exports, shown)]
+    found += [_bundle(held, exports) for held in bundles]
     if agreed is not None:
         people = {person.key: bytes.fromhex(person.key) for person in agreed.people}
         for exported in exports:
@@ -268,31 +293,28 @@ def _checked(files: list[Path], agreement: Path | None, most: int | None) -> tup
             held, of = check_envelopes(exported, people, most)
             found += [f"{exported.origin}: {held} of {of} signatures by people of the agreement"] if of else []
     keys = {exported.cover.owner: fingerprint(bytes.fromhex(exported.cover.key)) for exported in exports}
-    return found, keys
+    return found, uncosigned(exports, shown), keys
 
 
-def _bundle(file: Path, exports: list[Exported], agreement: Path | None) -> str:
-    """What people signed of a bundle's run stands in the hub's ledger, and the other way round; under the reader's agreement."""
+def _bundle(held: Verified, exports: list[Exported]) -> str:
+    """What people signed of a bundle's run stands in the hub's ledger, and the other way round."""
     from isthmus.governance.approval import PAYLOAD_TYPE
     from isthmus.ledger.exported import check_decisions
     from isthmus.model.canonical import digest
-    from isthmus.sdk.bundle import under, verified
 
     hub = next((exported for exported in exports if exported.origin == "hub"), None)
     if hub is None:
         raise Invalid("E-USAGE", "a bundle is held against the hub's ledger", "give the hub's exported ledger too")
-    held = verified(file.read_bytes(), [] if agreement is None else [under(agreement)])
     signed = [digest(e) for e in held.bundle.get("approvals", ()) if e["payloadType"] == PAYLOAD_TYPE]
     number = check_decisions(hub, held.run, signed)
     return f"hub: run {held.run[7:19]}: {number} decisions that people signed are entered, and no other vote"
 
 
-def _proof(file: Path, agreed: Agreement | None) -> str:
+def _proof(proof: Proof, agreed: Agreement | None) -> str:
     from isthmus.federation.ledgers import signer_of
     from isthmus.ledger.exported import check_keys
-    from isthmus.ledger.proved import check_proof
 
-    entry, checkpoint, key, witnesses = check_proof(file.read_bytes())
+    entry, checkpoint, key, witnesses = proof
     if agreed is not None:
         check_keys(checkpoint.origin, (key, witnesses), signer_of(agreed, checkpoint.origin))
     by = f", cosigned by {', '.join(checkpoint.cosigners)}" if checkpoint.cosigners else ""

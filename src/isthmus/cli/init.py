@@ -86,6 +86,7 @@ def init(  # noqa: PLR0913 - one per option
     With --passphrase a person's keys are sealed, and every command that needs them asks. For a script,
     ISTHMUS_PASSPHRASE=env:NAME or =file:PATH says where the passphrase is. A node starts unasked: its keys are files.
     """
+    from isthmus.crypto.keys import fingerprint
     from isthmus.federation.identity import Owner, make_identity
     from isthmus.sdk.unlock import new_passphrase
 
@@ -112,6 +113,7 @@ def init(  # noqa: PLR0913 - one per option
     screen.say(f"Keys and card: {keys}")
     if configured:
         screen.say(f"Configuration: {file}")
+    screen.say(f"Key: {fingerprint(bytes.fromhex(made.card.key))}; whoever signs the agreement sees the same digits.")
     screen.say(f"Send {keys / 'card.json'} to whoever writes the agreement. It holds nothing secret.", style="dim")
 
 

@@ -9,7 +9,6 @@ agreement when every party named in it, and every party of the version before, h
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -84,12 +83,6 @@ def sign_agreement(
     payload = canonical(_statement(signed.agreement, person, now.isoformat(timespec="seconds")))
     envelope = sign_envelope(PAYLOAD_TYPE, payload, [(person.key, key)])
     return replace(signed, signatures=(*signed.signatures, envelope))
-
-
-def fingerprint(key: str) -> str:
-    """A public key in twenty hex digits, to be read aloud: the first ten bytes of its SHA-256."""
-    digits = hashlib.sha256(bytes.fromhex(key)).hexdigest()[:20]
-    return " ".join(digits[i : i + 4] for i in range(0, 20, 4))
 
 
 def claims(signed: SignedAgreement) -> tuple[Claim, ...]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from isthmus.crypto.keys import SigningKey
+    from isthmus.ledger.verify import Verified
 
 SCHEMA: Final = "isthmus/ledger/1"
 MAXIMUM_LINE = 64 * 1024 * 1024  # the first line holds a checkpoint for each concluded run
@@ -129,8 +130,28 @@ def open_exported(path: Path) -> Exported:
     return exported
 
 
-def check_exports(exports: Sequence[Exported]) -> list[str]:
+@record
+class Beside:
+    """A checkpoint of a log that came in another file, a bundle or a proof: what it is, its verified note, the owner's key, hex."""
+
+    what: str
+    checkpoint: Checkpoint
+    key: str
+
+
+def beside_of(held: Verified) -> Beside:
+    """The checkpoint of a bundle, to hold the hub's ledger to."""
+    return Beside(
+        what=f"the bundle of run {held.run[7:19]}", checkpoint=held.checkpoint, key=held.bundle["charter"]["hub_key"]
+    )
+
+
+def check_exports(exports: Sequence[Exported], beside: Sequence[Beside] = ()) -> list[str]:
     """Every tree computed again, and the files held against each other; what was found, in words.
+
+    Args:
+        exports: whole ledgers.
+        beside: checkpoints from elsewhere, which the longest export of their log must continue.
 
     Raises:
         Untrusted: E-LEDGER, something does not hold.
@@ -138,13 +159,28 @@ def check_exports(exports: Sequence[Exported]) -> list[str]:
     """
     found: list[str] = []
     for exported in exports:
-        claims = [*_own(exported), *_of_others(exported, exports)]
+        claims = [*_own(exported), *_of_others(exported, exports), *_shown(exported, exports, beside)]
         roots = _roots(exported, {head.size for _, head in claims})
         for what, head in claims:
+            size = exported.checkpoint.head.size
+            if head.size > size:
+                said = f"{what} has {head.size} entries, and this file {size}: it is older, or entries were cut off"
+                hint = "export it again, now; where it stays shorter, ask the others for theirs"
+                raise Untrusted("E-LEDGER", f"{exported.origin}: {said}", hint)
             if roots.get(head.size) != head.root:
-                raise _broken(f"{exported.origin}: {what} is of another ledger, or of entries that are not here")
+                raise _broken(f"{exported.origin}: {what} is of another ledger, or of other entries than are here")
         found += [f"{exported.origin}: {what}, {head.size} entries" for what, head in claims]
     return found
+
+
+def uncosigned(exports: Sequence[Exported], beside: Sequence[Beside] = ()) -> tuple[str, ...]:
+    """Logs of which nobody but their owner says anything in these files: no cosignature, no mark of a peer."""
+    notes = [(e.origin, note) for e in exports for note in e.cosigned]
+    notes += [(each.checkpoint.origin, each.checkpoint) for each in beside]
+    vouched = {origin for origin, note in notes if note.cosigners}
+    remembered = {peer for e in exports for peer in e.marks}
+    found = sorted({e.origin for e in exports} - vouched)
+    return tuple(origin for origin in found if _peer(origin) not in remembered)
 
 
 def check_envelopes(exported: Exported, keys: Mapping[str, bytes], most: int | None) -> tuple[int, int]:
@@ -225,6 +261,17 @@ def _of_others(exported: Exported, exports: Sequence[Exported]) -> Iterator[tupl
         mark = other.marks.get(_peer(exported.origin))
         if mark is not None and _longest(exported, exports):
             yield f"as {other.cover.owner} remembers it", mark
+
+
+def _shown(exported: Exported, exports: Sequence[Exported], beside: Sequence[Beside]) -> Iterator[tuple[str, Head]]:
+    """What bundles and proofs show of this log."""
+    for each in beside:
+        if each.checkpoint.origin != exported.origin or not _longest(exported, exports):
+            continue
+        if each.key != exported.cover.key:
+            raise _broken(f"{exported.origin}: the ledger and {each.what} are signed by two keys")
+        by = ", ".join(each.checkpoint.cosigners)
+        yield f"{each.what}, cosigned by {by}" if by else each.what, each.checkpoint.head
 
 
 def _longest(exported: Exported, exports: Sequence[Exported]) -> bool:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from isthmus.federation.border import SUFFIX as BORDER
 from isthmus.federation.border import read_border, register_of
-from isthmus.ledger.exported import check_exports, check_keys, open_exported
+from isthmus.ledger.exported import Beside, beside_of, check_exports, check_keys, open_exported
 from isthmus.ledger.proved import check_proof, is_proof
 from isthmus.model.errors import Invalid, Untrusted
 from isthmus.sdk.bundle import SUFFIX as BUNDLE
@@ -46,6 +46,7 @@ class Sources:
         bundles: verified, by run.
         borders: log -> rows of its register, as they were stored.
         keys: log -> its owner's key and its witnesses' keys, as each file names them.
+        beside: the checkpoints of bundles and proofs.
     """
 
     exports: list[Exported] = field(default_factory=list)
@@ -53,6 +54,7 @@ class Sources:
     bundles: dict[str, Verified] = field(default_factory=dict)
     borders: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
     keys: dict[str, list[Keys]] = field(default_factory=dict)
+    beside: list[Beside] = field(default_factory=list)
 
     def hold_to(self, agreement: Agreement) -> None:
         """Return when every ledger is under the keys that an agreement has for it. Untrusted: E-LEDGER."""
@@ -111,11 +113,7 @@ def read_sources(paths: Iterable[Path], stack: ExitStack) -> Sources:
     for log, named in found.keys.items():
         if len({key for key, _ in named}) > 1:
             raise _two_stories(f"{log}: two files of one name are signed by two keys")
-    check_exports(found.exports)
-    for exported in found.exports:
-        part = found.parts.get(exported.origin, {})
-        if part and any(part.get(entry.sequence, entry) != entry for entry in exported.entries()):
-            raise _two_stories(f"{exported.origin}: a bundle or crate proves an entry that its ledger does not hold")
+    check_exports(found.exports, found.beside)
     return found
 
 
@@ -148,6 +146,7 @@ def _ledger(path: Path, found: Sources) -> None:
 
 def _bundle(held: Verified, found: Sources) -> None:
     found.bundles[held.run] = held
+    found.beside.append(beside_of(held))
     found.keys.setdefault("hub", []).append((held.bundle["charter"]["hub_key"], {}))
     found.parts.setdefault("hub", {}).update({entry.sequence: entry for entry in held.entries})
 
@@ -169,6 +168,7 @@ def _excerpt(raw: bytes, found: Sources) -> None:
     for line in raw.splitlines():
         entry, checkpoint, key, witnesses = check_proof(line)
         found.keys.setdefault(checkpoint.origin, []).append((key, witnesses))
+        found.beside.append(Beside(what=f"the proof of entry {entry.sequence}", checkpoint=checkpoint, key=key))
         found.parts.setdefault(checkpoint.origin, {})[entry.sequence] = entry
 
 

@@ -103,7 +103,7 @@ def _text(part: Part) -> str:
 
 def _widths(grid: list[tuple[str, ...]]) -> list[int]:
     """Of each column, the widest ones made narrower until the table fits."""
-    widths = [max(len(row[k]) for row in grid) for k in range(len(grid[0]))]
+    widths = [max(1, *(len(row[k]) for row in grid)) for k in range(len(grid[0]))]
     while sum(widths) + 2 * (len(widths) - 1) > WIDTH and max(widths) > NARROWEST:
         widths[widths.index(max(widths))] -= 1
     return widths

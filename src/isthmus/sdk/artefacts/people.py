@@ -23,9 +23,10 @@ class Ending:
 
 def agreement(told: Told) -> Iterator[Part]:
     """The signed agreement, and what changed since the version before."""
+    from isthmus.crypto.keys import fingerprint
     from isthmus.governance.agreement import agreement_digest
     from isthmus.governance.difference import differences
-    from isthmus.governance.signing import MEANING, claims, fingerprint
+    from isthmus.governance.signing import MEANING, claims
 
     stated = told.agreement
     state = "signed by every party" if not told.unsigned else f"NOT IN FORCE: {told.unsigned}"
@@ -46,7 +47,7 @@ def agreement(told: Told) -> Iterator[Part]:
     )
     names = {p.party: p.name for p in stated.parties}
     rows = (
-        (claim.person, names.get(claim.party, claim.party), moment(claim.time), fingerprint(claim.key))
+        (claim.person, names.get(claim.party, claim.party), moment(claim.time), fingerprint(bytes.fromhex(claim.key)))
         for claim in claims(told.signed)
     )
     note = "The time is the signer's claim; the time that counts is that of the ledger's entry at each site."
@@ -114,15 +115,16 @@ def access(told: Told) -> Iterator[Part]:
 
 def keys(told: Told) -> Iterator[Part]:
     """Key ceremony log: each key of the agreement, whose card brought it, and when it was signed for."""
+    from isthmus.crypto.keys import fingerprint
     from isthmus.governance.agreement import agreement_digest
-    from isthmus.governance.signing import claims, fingerprint
+    from isthmus.governance.signing import claims
 
     rows = (
         (
             _name(entry),
             ", ".join(plainly(role) for role in entry.roles) if isinstance(entry, Person) else _kind(entry),
             entry.party,
-            fingerprint(entry.key),
+            fingerprint(bytes.fromhex(entry.key)),
             entry.key,
             entry.tls.removeprefix("sha256:")[:24],
             f"{day(_from(entry.certificate))} to {ends(_not_after(entry.certificate), told.now)}",
@@ -131,7 +133,9 @@ def keys(told: Told) -> Iterator[Part]:
     )
     headings = ("Name", "Role", "Party", "Read aloud", "Ed25519 key", "TLS pin, first digits", "Certificate")
     yield listed("Keys", headings, rows, "Each came in a card that the key itself signed; `isthmus init` made it.")
-    signed = ((c.person, c.party, fingerprint(c.key), moment(c.time), BLANK) for c in claims(told.signed))
+    signed = (
+        (c.person, c.party, fingerprint(bytes.fromhex(c.key)), moment(c.time), BLANK) for c in claims(told.signed)
+    )
     named = ("Custodian", "Party", "Read aloud", "Signed (claimed)", "Compared by voice, by whom and when")
     yield listed("Who stands for these keys", named, signed)
     digest = agreement_digest(told.agreement)
