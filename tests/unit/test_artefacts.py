@@ -307,6 +307,11 @@ def test_a_result_that_output_checkers_have_not_released_is_no_release(state: st
     assert shown == (state == "released")
     site = replace(of, node="site leeds")
     assert "hub" in rows("releases", "Results in the ledger", site)[0][-1]
+    given = entry("approval", 9, run=run, step="release")
+    for entries, when in (((released,), "not in this ledger"), ((released, given), "11:09:00")):
+        ((concluded, _, out, *_),) = rows("releases", "Results in the ledger", replace(of, entries=entries))
+        assert concluded.endswith(":05:00")
+        assert out.endswith(when.removeprefix("11"))
 
 
 def test_the_ledger_report_says_what_is_broken() -> None:

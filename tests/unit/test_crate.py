@@ -347,6 +347,7 @@ def test_people_s_approvals_are_phases_of_their_own(files: dict[str, bytes]) -> 
     run_ = story(replace(held, bundle={**held.bundle, "approvals": [study, result, rule]}))
     payload = contents(run_, BUNDLE, files["data/sbom.cdx.json"], {})
     assert len(json.loads(payload["approvals.json"])) == 3
+    assert json.loads(payload["disclosure.json"])["output_checkers"] == [keeper.person]
     described = metadata_of(run_, payload, Made("0", "sha256:0", NOW.isoformat()))
     found = [e for e in described["@graph"] if e["@id"].startswith("#approval-")]
     assert [(e["additionalType"]["@id"].rpartition("#")[2], e["name"].partition(";")[0]) for e in found] == [

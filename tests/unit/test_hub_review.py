@@ -17,6 +17,7 @@ from reviewed_alliance import AGREEMENT, KEEPER, STUDY, asked, case, envelope, p
 from isthmus.federation.hub_cases import APPROVAL, OPEN, SEEN, VOTE
 from isthmus.federation.hub_review import HubReview
 from isthmus.federation.hub_runs import new_row
+from isthmus.federation.hub_window import answer
 from isthmus.federation.node import Ledger
 from isthmus.federation.parties import parties_of
 from isthmus.federation.request import charter_of
@@ -26,6 +27,7 @@ from isthmus.governance.approval import make_approval, sign_approval
 from isthmus.governance.citations import grounded
 from isthmus.governance.rulepack import own_pack
 from isthmus.ledger.bundle import SCHEMA, release_statement
+from isthmus.ledger.words import in_words
 from isthmus.model.canonical import canonical, digest, plain
 from isthmus.model.errors import IsthmusError, Refused, Untrusted
 from isthmus.sdk.reviewing import explained
@@ -270,3 +272,29 @@ def test_sites_that_find_no_votes_stop_a_release_that_cannot_come_any_more(tmp_p
         grounded({"by": "oslo", "what": "release", "code": "E-NOT-CHECKED", "about": run}),
         grounded({"run": run, "code": "E-NOT-CHECKED"}),
     ]
+
+
+def test_what_somebody_is_refused_is_entered_once_a_day(tmp_path: Path) -> None:
+    """An auditor's submission, and a result fetched before its release: by whom, in which role, the code, its rule."""
+    hub, made, run, _ = in_egress(tmp_path)
+    hub.review = made
+    hub.store.bundle = lambda _run: b"a bundle"
+    ann: Any = SimpleNamespace(name="ann", roles=frozenset({"auditor"}))
+    before = hub.ledger.log.head().size
+
+    async def ask(question: Any) -> None:
+        async for _ in answer(hub, ann, question):
+            pass
+
+    for question, code in (({"what": "submit"}, "E-ROLE"), ({"what": "bundle", "run": run}, "E-NOT-RELEASED")) * 3:
+        with pytest.raises(IsthmusError) as caught:
+            asyncio.run(ask(question))
+        assert caught.value.code == code
+        assert "rule " in caught.value.hint
+    entries = [hub.ledger.log.entry(at) for at in range(before, hub.ledger.log.head().size)]
+    assert [in_words(entry).partition(", rule")[0] for entry in entries] == [
+        "ann (auditor) was refused to submit a study: E-ROLE",
+        f"ann (auditor) was refused the result of run {run[7:19]}: E-NOT-RELEASED",
+    ]
+    assert {entry.event for entry in entries} == {"refusal"}
+    assert all(entry.facts["citation"] for entry in entries)

@@ -187,7 +187,7 @@ class HubCases:
         if row.state in OVER:
             raise Refused(f"E-{row.state.upper()}", "the result was not released", "`isthmus study status` says why")
         if person.name not in {p.person for p in checkers(self.agreement, {self.asker(row)})}:
-            hint = "`isthmus study status` says who is asked"
+            hint = "`isthmus study status` says for whom it waits, if it may still be released"
             raise Waiting("E-NOT-RELEASED", "output checkers have not released the result", hint)
 
     def _amended(self, row: RunRow) -> dict[str, Any] | None:

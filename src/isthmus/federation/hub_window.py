@@ -13,6 +13,7 @@ from isthmus.federation.hub_runs import HeldRun
 from isthmus.federation.ledgers import exported_lines
 from isthmus.federation.reasons import facts
 from isthmus.federation.store import UNFINISHED, RunRow
+from isthmus.governance.citations import cited, rule_behind
 from isthmus.governance.roles import Action, permit
 from isthmus.model.errors import Invalid, IsthmusError, Refused, Unavailable, Waiting
 
@@ -36,6 +37,7 @@ NEEDS: Mapping[str, Action] = {
 }
 ENDED = frozenset({"concluded", "released", "returned", "rejected", "withdrawn", "refused", "failed"})
 PART = 256 * 1024  # bytes of a bundle in one answer
+REFUSED = "refused today"  # in the store: person, what they asked for, code
 FEW = 10  # runs that are told of where the first digits are those of several
 GLANCE = 0.1  # seconds between two looks of a watcher
 
@@ -50,7 +52,13 @@ async def answer(hub: HubNode, person: Party, question: Mapping[str, Any]) -> An
         IsthmusError: as the hub's admission decides.
     """
     name, what = str(question.get("run")), str(question.get("what"))
-    require_role(person, what)
+    try:
+        require_role(person, what)
+        if what == "bundle":
+            require_released(hub, person, name)
+    except (Refused, Waiting) as error:
+        await hub.worker.run("ledger", _enter, hub, person, question, error)
+        raise cited(error) from error
     match what:
         case "watch":
             async for seen in watch(hub, name):
@@ -90,6 +98,29 @@ def require_role(person: Party, what: str) -> None:
     """
     if what in NEEDS:
         permit(person.roles, NEEDS[what])
+
+
+def require_released(hub: HubNode, person: Party, name: str) -> None:
+    """Refuse a result that people have not released.
+
+    Raises:
+        Waiting: E-NOT-RELEASED. Refused: E-RETURNED, E-REJECTED, E-WITHDRAWN.
+    """
+    row = hub.means.store.run(name)
+    if hub.review is not None and row is not None and hub.means.store.bundle(name) is not None:
+        hub.review.cases.require_fetch(person, row)
+
+
+def _enter(hub: HubNode, person: Party, question: Mapping[str, Any], error: IsthmusError) -> None:
+    """Write down what somebody was not given: the first time each day, so that nobody can fill the ledger."""
+    what, row = str(question.get("what")), hub.means.store.run(str(question.get("run")))
+    about = {} if row is None else {"about": row.run}
+    entry = {"by": person.name, "roles": sorted(person.roles), "asked": what, "code": error.code, **about}
+    day, told = f"{hub.means.clock():%Y-%m-%d}", [person.name, what, error.code]
+    kept = json.loads(hub.means.store.fact(REFUSED) or "{}").get(day, [])
+    if told not in kept:
+        hub.ledger.append("refusal", {**entry, "rule": rule_behind(error)})
+        hub.means.store.set_fact(REFUSED, json.dumps({day: [*kept, told]}))
 
 
 async def _reviewed(hub: HubNode, person: Party, question: Mapping[str, Any]) -> dict[str, Any]:
@@ -224,8 +255,6 @@ async def _bundle(hub: HubNode, person: Party, name: str) -> bytes:
     if row is None:
         raise Invalid("E-RUN", "no such run here", "give the run as `study submit` printed it")
     if raw is not None:
-        if hub.review is not None:
-            hub.review.cases.require_fetch(person, row)
         await hub.worker.run("border", hub.border.given, row, person.name, len(raw))
         return raw
     if row.state in (*UNFINISHED, "in_review"):

@@ -25,7 +25,7 @@ BEHIND: Mapping[str, str] = {
     **dict.fromkeys(("E-CODEBOOK", "E-VARIABLE", "E-PERSON"), "US-HIP-08"),
     **dict.fromkeys(("E-LEDGER", "E-ROLLBACK", "E-CLOCK"), "US-FDA-01"),
     **dict.fromkeys(("E-MIN-SITES", "E-ROSTER"), "OUT-07"),
-    **dict.fromkeys(("E-ONE-PER-COUNTRY", "E-DECIDED", "E-NOT-CHECKED"), "OUT-13"),
+    **dict.fromkeys(("E-ONE-PER-COUNTRY", "E-DECIDED", "E-NOT-CHECKED", "E-NOT-RELEASED"), "OUT-13"),
     **dict.fromkeys(("E-DATASET", "E-MODE", "E-REQUEST"), "GOV-04"),
     **dict.fromkeys(("E-RELEASE", "E-SITE-RESULTS"), "OUT-01"),
     "E-RULES-FLOOR": "OUT-02",

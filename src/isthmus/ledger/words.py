@@ -177,6 +177,10 @@ def _refusal(facts: Mapping[str, Any]) -> str:
         what = str(facts["what"])
         said = f"{'an' if what[:1] in 'aeiou' else 'a'} {what} from {facts.get('by', 'a file here')}"
         return f"{said} was not taken: {code}"
+    if "asked" in facts:
+        who = f"{facts.get('by')} ({', '.join(facts.get('roles', ())).replace('_', ' ')})"
+        about = f" of run {short(facts['about'])}" if "about" in facts else ""
+        return f"{who} was refused {_ASKED.get(str(facts['asked']), facts['asked'])}{about}: {code}"
     if facts.get("by") == "hub":
         return f"the stream with the hub was ended: {code}"
     if "by" in facts:
@@ -202,6 +206,18 @@ def _told(value: Any) -> str:
     return " ".join(map(_told, value)) if isinstance(value, list) else short(value)
 
 
+_ASKED: Mapping[str, str] = {
+    "submit": "to submit a study",
+    "bundle": "the result",
+    "ledger": "the ledger",
+    "border": "the border register",
+    "status": "the state",
+    "watch": "the state",
+    "runs": "the list of runs",
+    "names": "the names of runs",
+    "cases": "what waits for people",
+    "case": "the case",
+}
 _STEPS: Mapping[str, str] = {
     "submit": "submitted by {who}",
     "ask": "the sites and their custodians are asked",

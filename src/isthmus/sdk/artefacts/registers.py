@@ -62,10 +62,14 @@ def releases(told: Told) -> Iterator[Part]:
     from isthmus.ledger.words import short
 
     state = {run.run: run.state for run in told.asked}
+    given = {e.facts.get("run"): e.time for e in told.of("approval") if e.facts.get("step") == "release"}
+    reviewed = told.agreement.review is not None and told.agreement.review.egress > 0
+    none = "not in this ledger" if reviewed else "with the conclusion"
     rows = (
         (
             moment(e.time),
             str(e.sequence),
+            moment(given[e.facts.get("run")]) if e.facts.get("run") in given else none,
             short(e.facts.get("run")),
             short(e.facts.get("result")),
             _released(told, state.get(str(e.facts.get("run")))),
@@ -73,7 +77,12 @@ def releases(told: Told) -> Iterator[Part]:
         for e in told.of("release")
     )
     unknown = told.unknown("ledger", "part", "results")
-    yield listed("Results in the ledger", ("Time (UTC)", "Entry", "Run", "Result", "State"), rows, unknown=unknown)
+    yield listed(
+        "Results in the ledger",
+        ("Concluded (UTC)", "Entry", "Released (UTC)", "Run", "Result", "State"),
+        rows,
+        unknown=unknown,
+    )
     for bundle in told.bundles:
         if _released(told, state.get(bundle["charter"]["run"])) != RELEASED:
             continue  # output checkers have not released it, or a person refused it

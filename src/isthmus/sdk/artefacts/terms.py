@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from functools import lru_cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from isthmus.crypto.keys import fingerprint
@@ -98,7 +97,6 @@ def _stated(record: Any) -> Iterator[tuple[str, str]]:
             yield name, plainly(_words(value)) if field.name in coded else _words(value)
 
 
-@lru_cache
 def _coded(kind: type) -> frozenset[str]:
     """The fields whose values are words of the format, not names that people chose."""
     return frozenset(name for name, hint in get_type_hints(kind).items() if _literal(hint))

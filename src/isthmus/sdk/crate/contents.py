@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -155,8 +156,13 @@ def disclosure_record(run: Story) -> dict[str, Any]:
         "noise": plain(entry.privacy) if entry.privacy else None,
         "questions_allowed": plain(entry.questions) if entry.questions else None,
         "outputs": {name: _findings(body) for name, body in run.held.bundle["result"]["analyses"].items()},
-        "people": len(run.held.bundle.get("approvals", ())),
+        "output_checkers": sorted({str(said["name"]) for said in approvals(run) if said.get("kind") == "result"}),
     }
+
+
+def approvals(run: Story) -> list[Mapping[str, Any]]:
+    """What people signed of this run: decisions, and standing rules, which have no kind; verified with the bundle."""
+    return [json.loads(base64.b64decode(envelope["payload"])) for envelope in run.held.bundle.get("approvals", ())]
 
 
 def decision_record(run: Story, ledgers: Mapping[str, bytes]) -> dict[str, Any]:

@@ -8,16 +8,14 @@ Reference: https://w3id.org/5s-crate/0.4.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 from uuid import NAMESPACE_URL, uuid5
 
-from isthmus.sdk.crate.contents import APPROVALS, DESCRIBED, DISCLOSURE, OUTPUTS, STUDY, Story, terms_of_use
+from isthmus.sdk.crate.contents import APPROVALS, DESCRIBED, DISCLOSURE, OUTPUTS, STUDY, Story, approvals, terms_of_use
 
 Entity = dict[str, Any]
 
@@ -188,7 +186,7 @@ def _after(run: Story, files: Mapping[str, bytes], made: Made) -> Iterator[Entit
 
 def _approved(run: Story, subject: str, term: str) -> Iterator[Entity]:
     """People's signed decisions on the study or on its result, where the bundle has them."""
-    for number, said in enumerate(_approvals(run)):
+    for number, said in enumerate(approvals(run)):
         if said.get("kind", "study") != subject:
             continue
         decision = str(said.get("decision", _STANDING))
@@ -198,11 +196,6 @@ def _approved(run: Story, subject: str, term: str) -> Iterator[Entity]:
             "object": [_ROOT, {"@id": APPROVALS}],
             "actionStatus": DONE if decision in {"accept", _STANDING} else FAILED,
         }
-
-
-def _approvals(run: Story) -> list[Mapping[str, Any]]:
-    """What people signed of this run: decisions, and standing rules, which have no kind; verified with the bundle."""
-    return [json.loads(base64.b64decode(envelope["payload"])) for envelope in run.held.bundle.get("approvals", ())]
 
 
 def _assessed(run: Story, part: str, term: str, name: str, time: str, agent: Entity) -> Entity:
@@ -244,7 +237,7 @@ def _agents(run: Story, made: Made) -> Iterator[Entity]:
     agreement = run.agreement
     for party in agreement.parties:
         yield {"@id": _party(run, party.party), "@type": "Organization", "name": party.name, "location": party.country}
-    named = {run.person, *(claim["name"] for claim in _claims(run)), *(str(said["name"]) for said in _approvals(run))}
+    named = {run.person, *(claim["name"] for claim in _claims(run)), *(str(said["name"]) for said in approvals(run))}
     for person in agreement.people:
         if person.person in named:
             yield {
