@@ -52,13 +52,7 @@ async def answer(hub: HubNode, person: Party, question: Mapping[str, Any]) -> An
         IsthmusError: as the hub's admission decides.
     """
     name, what = str(question.get("run")), str(question.get("what"))
-    try:
-        require_role(person, what)
-        if what == "bundle":
-            require_released(hub, person, name)
-    except (Refused, Waiting) as error:
-        await hub.worker.run("ledger", _enter, hub, person, question, error)
-        raise cited(error) from error
+    await _permitted(hub, person, question)
     match what:
         case "watch":
             async for seen in watch(hub, name):
@@ -74,6 +68,18 @@ async def answer(hub: HubNode, person: Party, question: Mapping[str, Any]) -> An
             yield await _reviewed(hub, person, question)
         case _:
             yield await _told(hub, person, question)
+
+
+async def _permitted(hub: HubNode, person: Party, question: Mapping[str, Any]) -> None:
+    """Refuse what somebody may not see or do, and write that down."""
+    what = str(question.get("what"))
+    try:
+        require_role(person, what)
+        if what == "bundle":
+            require_released(hub, person, str(question.get("run")))
+    except (Refused, Waiting) as error:
+        await hub.worker.run("ledger", _enter, hub, person, question, error)
+        raise cited(error) from error
 
 
 async def _told(hub: HubNode, person: Party, question: Mapping[str, Any]) -> dict[str, Any]:
