@@ -181,6 +181,7 @@ def terms(codebook: str) -> dict[str, Any]:
     starts, expires = str(today - timedelta(days=1)), str(today + timedelta(days=60))
     others = {f"keeper-{p}": country for p, country in PARTIES.items()}
     others |= {name: PARTIES[party] for name, party in CHECKERS.items()}
+    others["ann"] = PARTIES[OFFICE]
     cast = Cast(
         dataset="trial",
         sites={name: name for name in SITES},
