@@ -13,6 +13,7 @@ import pytest
 from made_cli import body, rules, study
 
 from isthmus.cli import app
+from isthmus.federation.identity import KEY, SEALED
 
 
 @pytest.fixture(autouse=True)
@@ -169,6 +170,36 @@ def test_init_writes_keys_card_and_configuration(tmp_path: Path, capsys: pytest.
     assert (card["role"], card["country"], card["key"]) == ("site", "GB", made["key"])
     assert run(*words) == 2
     assert "E-EXISTS" in capsys.readouterr().err
+
+
+def test_a_persons_keys_are_sealed_unless_told_otherwise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ISTHMUS_PASSPHRASE", raising=False)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+
+    def made(role: str, name: str, *more: str | Path) -> int:
+        words = ("--party", "nhs", "--country", "GB", "--hub", "hub:8443", "--folder", tmp_path / name)
+        (tmp_path / name).mkdir()
+        return run("init", role, name, *words, *more)
+
+    words = tmp_path / "words"
+    words.write_text("four plain unrelated words\n")
+    for role in ("researcher", "custodian", "output_checker", "auditor", "manager"):
+        assert made(role, f"{role}-asked") == 3  # nobody to ask
+        assert "E-PASSPHRASE" in capsys.readouterr().err
+        assert not list((tmp_path / f"{role}-asked").rglob("*key*.*"))
+        assert made(role, role, "--passphrase-file", words) == 0
+        keys = tmp_path / role / "keys" / role
+        assert (keys / SEALED).exists()
+        assert not (keys / KEY).exists()
+    capsys.readouterr()
+    assert made("researcher", "open", "--no-passphrase") == 0
+    assert "lie open" in capsys.readouterr().out
+    assert (tmp_path / "open" / "keys" / "open" / KEY).exists()
+    assert made("researcher", "both", "--no-passphrase", "--passphrase-file", words) == 2
+    assert made("site", "leeds", "--passphrase-file", words) == 2
+    assert made("hub", "hub", "--no-passphrase") == 2
 
 
 def test_config_show_names_the_origin_of_each_value(

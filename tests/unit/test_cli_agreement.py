@@ -279,13 +279,15 @@ def test_show_lists_purposes_and_flows(tmp_path, capsys):
         assert word in said
 
 
-def test_a_new_version_names_the_one_before(tmp_path, monkeypatch):
+def test_a_new_version_names_the_one_before(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     roles = [("site", n, n) for n in ("north", "south", "west")]
     roles += [("hub", "hub", "north"), ("researcher", "ada", "north")]
     roles += [("custodian", f"keeper-{n}", n) for n in ("north", "south", "west")]
     for role, name, party in roles:
-        assert run("init", role, name, "--party", party, "--country", "GB", "--hub", "localhost:1", "--quiet") == 0
+        open_keys = ["--no-passphrase"] if role in {"researcher", "custodian"} else []
+        words = ["--party", party, "--country", "GB", "--hub", "localhost:1", "--quiet", *open_keys]
+        assert run("init", role, name, *words) == 0
         (tmp_path / "isthmus.toml").unlink(missing_ok=True)
     cards = [word for _, name, _ in roles for word in ("--card", f"keys/{name}/card.json")]
     dataset = {"dataset": "trial", "codebook": digest("a codebook"), "sites": ["north", "south", "west"]}
@@ -309,6 +311,19 @@ def test_a_new_version_names_the_one_before(tmp_path, monkeypatch):
     one, two = (load_yaml(Path(name).read_text()) for name in ("one.json", "two.json"))
     assert (two["agreement"]["version"], len(two["signatures"])) == (2, 1)
     assert two["agreement"]["previous"] == digest(one["agreement"])
+    capsys.readouterr()
+    assert run("agreement", "sign", "two.json", "--key", "keys/keeper-south", "--previous", "one.json") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Three (urn:alliance:three, version 2), 2026-11-01 to 2027-11-01" in said
+    assert digest(two["agreement"]) in said
+    assert "approves this agreement and is bound by it" in said
+    edited = Path("two.json").read_text().replace("title: Three", "title: Free").replace('"Three"', '"Free"')
+    Path("two.json").write_text(edited)
+    assert run("agreement", "sign", "two.json", "--key", "keys/keeper-north", "--previous", "one.json") == 8
+    err = capsys.readouterr().err
+    assert "E-SIGNATURE" in err
+    assert "keeper-west" in err
+    assert Path("two.json").read_text() == edited
 
 
 def test_a_codebook_is_checked_and_rows_beside_it(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -170,16 +171,45 @@ def test_conditions_do_not_lean_on_conditions_nor_on_other_people() -> None:
     assert read(passport(visa(body={"conditions": wants}), visa(subject="grace-1", body=FACULTY))).visas == ()
 
 
+TRUSTED = replace(
+    AGREEMENT,
+    duties=replace(
+        AGREEMENT.duties, passport_issuers=tuple(replace(i, links=True) for i in AGREEMENT.duties.passport_issuers)
+    ),
+)
+LINK = {"type": "LinkedIdentities", "value": "ada-elsewhere,https%3A%2F%2Fgrants.example.org%2F", "by": "system"}
+
+
 def test_linked_identities_make_a_visa_ones_own() -> None:
-    theirs = visa(subject="ada-elsewhere")
-    linked = visa(body={"type": "LinkedIdentities", "value": "ada-elsewhere,https%3A%2F%2Fgrants.example.org%2F"})
-    assert read(passport(theirs, linked)).visas[0] == GRANT
-    assert len(read(passport(theirs)).visas) == 0
+    theirs, linked = visa(subject="ada-elsewhere"), visa(body=LINK)
+    assert read(passport(theirs, linked), agreement=TRUSTED).visas[0] == GRANT
+    assert len(read(passport(theirs), agreement=TRUSTED).visas) == 0
+
+
+@pytest.mark.parametrize("by", ["self", "peer", "somebody", None])
+def test_nobody_links_by_their_own_word(by: str | None) -> None:
+    made = passport(visa(subject="ada-elsewhere"), visa(body={**LINK, "by": by}))
+    assert GRANT not in read(made, agreement=TRUSTED).visas
+
+
+def test_an_issuer_links_only_where_the_agreement_trusts_it_for_that() -> None:
+    assert GRANT not in read(passport(visa(subject="ada-elsewhere"), visa(body=LINK))).visas
+
+
+def test_no_link_reaches_another_person_of_the_agreement() -> None:
+    other = next(p for p in TRUSTED.people if p.person != "dr ada")
+    elsewhere = (Login(issuer=GRANTS, subject="ada-elsewhere"),)
+    people = tuple(replace(p, logins=elsewhere) if p is other else p for p in TRUSTED.people)
+    made = passport(visa(subject="ada-elsewhere"), visa(body=LINK))
+    assert GRANT not in read(made, agreement=replace(TRUSTED, people=people)).visas
+
+
+def test_nobody_links_themselves_to_someone_else() -> None:
     by_another = visa(
         subject="mallory", body={"type": "LinkedIdentities", "value": "ada-1,https%3A%2F%2Fbroker.example.org"}
     )
     mallory = passport(visa(subject="mallory"), by_another)
-    assert read(mallory).visas == ()  # nobody links themselves to someone else
+    assert read(mallory, agreement=TRUSTED).visas == ()
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 from governance_worked import worked_agreement
+from reviewed_alliance import AGREEMENT, ASKER, CHECKER, KEEPER, asked, person, request
 
 from isthmus.governance.route import legs
-from isthmus.sdk.reviewing import _leg, by_rule
+from isthmus.model.errors import Refused
+from isthmus.sdk.reviewing import _leg, by_rule, require_checker
 
 
 def test_every_rule_is_shown_with_its_citation_and_what_each_site_said() -> None:
@@ -27,6 +32,20 @@ def test_every_rule_is_shown_with_its_citation_and_what_each_site_said() -> None
     }
     assert said["OURS-01"]["citation"] == "of a consortium's own pack"
     assert by_rule({}) == []
+
+
+@pytest.mark.parametrize(
+    ("who", "code", "rule"), [(ASKER, "E-SELF", "GOV-02"), (KEEPER, "E-ROLE", "GOV-02"), (CHECKER, None, None)]
+)
+def test_who_may_not_decide_on_a_result_is_told_why(who: str, code: str | None, rule: str | None) -> None:
+    me: Any = SimpleNamespace(agreement=AGREEMENT, identity=SimpleNamespace(card=SimpleNamespace(key=person(who).key)))
+    shown = {"request": asked(request()), "result": "sha256:" + "1" * 64}
+    if code is None:
+        require_checker(me, shown)
+        return
+    with pytest.raises(Refused) as refused:
+        require_checker(me, shown)
+    assert (refused.value.code, f"rule {rule}: " in refused.value.hint) == (code, True)
 
 
 def test_a_leg_names_facilities_flow_and_mechanism() -> None:

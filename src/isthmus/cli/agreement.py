@@ -156,17 +156,25 @@ def sign(
     previous: Previous = None,
     quiet: Quiet = False,
 ) -> None:
-    """Sign for your party; parties sign one after the other."""
+    """Sign for your party; parties sign one after the other.
+
+    What is signed, and what that means, is said first. A text under which an earlier signature does not hold is not signed.
+    """
     from isthmus.crypto.keys import fingerprint
     from isthmus.federation.identity import load_identity
+    from isthmus.governance.agreement import agreement_digest
     from isthmus.governance.drafting import write_text
-    from isthmus.governance.signing import sign_agreement
+    from isthmus.governance.signing import MEANING, sign_agreement
     from isthmus.sdk.unlock import passphrase
 
-    read, identity = read_file(file), load_identity(key, partial(passphrase, os.environ))
+    screen, read = Screen.of(json=False, quiet=quiet), read_file(file)
+    text = read.agreement
+    screen.say(f"{text.title} ({text.id}, version {text.version}), {text.starts} to {text.expires}", style="bold")
+    screen.say(agreement_digest(text), style="dim")
+    screen.say(f"Your signature {MEANING}. Read it with: isthmus agreement show {file}")
+    identity = load_identity(key, partial(passphrase, os.environ))
     signed = sign_agreement(read, identity.key, datetime.now(UTC), _before(previous))  # noqa: TID251 - an entry point
     file.write_text(write_text(signed), encoding="utf-8")
-    screen = Screen.of(json=False, quiet=quiet)
     screen.say(f"Signed by {identity.name}: {file}")
     for person in signed.agreement.people:
         if "custodian" in person.roles and person.key != identity.card.key:

@@ -74,35 +74,35 @@ def init(  # noqa: PLR0913 - one per option
         ),
     ] = "",
     folder: Annotated[Path, typer.Option(help="Where to write.")] = Path(),
-    passphrase: Annotated[
-        bool,
-        typer.Option("--passphrase", help="Seal a person's keys under a passphrase: asked, or by ISTHMUS_PASSPHRASE."),
+    passphrase_file: Annotated[
+        Path | None, typer.Option(help="A file that holds the passphrase of a person's keys; else ISTHMUS_PASSPHRASE.")
+    ] = None,
+    no_passphrase: Annotated[
+        bool, typer.Option("--no-passphrase", help="Leave a person's keys open: whoever reads the files signs as them.")
     ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make keys, a public card and isthmus.toml.
 
-    With --passphrase a person's keys are sealed, and every command that needs them asks. For a script,
+    A person's keys are sealed under a passphrase, and every command that needs them asks. For a script,
     ISTHMUS_PASSPHRASE=env:NAME or =file:PATH says where the passphrase is. A node starts unasked: its keys are files.
     """
     from isthmus.crypto.keys import fingerprint
     from isthmus.federation.identity import Owner, make_identity
-    from isthmus.sdk.unlock import new_passphrase
 
     screen = Screen.of(json=json, quiet=quiet)
     file = folder / "isthmus.toml"
     configured = bool(hub) or role is not Role.CUSTODIAN  # a custodian who only signs asks no hub
     if configured:
         _check(file, hub)
-    if passphrase and role in {Role.SITE, Role.HUB}:
-        raise Invalid("E-USAGE", "a node starts without anybody to ask", "leave --passphrase out", "passphrase")
+    words = _words(role, passphrase_file, open_keys=no_passphrase)
     keys = folder / "keys" / name
     made = make_identity(
         keys,
         Owner(role=role.value, name=name, party=party, country=country.upper()),
         datetime.now(UTC),  # noqa: TID251
-        new_passphrase(os.environ) if passphrase else None,
+        words,
     )
     if configured:
         file.write_text(_TOML.get(role, _PERSON).format(name=name, hub=hub), encoding="utf-8")
@@ -114,7 +114,28 @@ def init(  # noqa: PLR0913 - one per option
     if configured:
         screen.say(f"Configuration: {file}")
     screen.say(f"Key: {fingerprint(bytes.fromhex(made.card.key))}; whoever signs the agreement sees the same digits.")
+    if no_passphrase:
+        screen.say("These keys lie open: whoever reads the files signs as you.", style="yellow")
     screen.say(f"Send {keys / 'card.json'} to whoever writes the agreement. It holds nothing secret.", style="dim")
+
+
+def _words(role: Role, file: Path | None, *, open_keys: bool) -> str | None:
+    """The passphrase of a person's keys; None for a node, and for keys that stay open."""
+    from isthmus.sdk.unlock import VARIABLE, new_passphrase
+
+    if role in {Role.SITE, Role.HUB}:
+        if file is not None or open_keys:
+            raise Invalid(
+                "E-USAGE", "a node starts without anybody to ask", "its keys are files: leave it out", "passphrase"
+            )
+        return None
+    if open_keys:
+        if file is not None:
+            raise Invalid(
+                "E-USAGE", "--no-passphrase and --passphrase-file say the opposite", "choose one", "passphrase"
+            )
+        return None
+    return new_passphrase(os.environ if file is None else {VARIABLE: f"file:{file.resolve()}"})
 
 
 def _check(file: Path, hub: str) -> None:

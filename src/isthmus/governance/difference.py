@@ -47,7 +47,15 @@ _ABOUT = {"subjects", "categories"}  # more of them is more in reach; fewer may 
 _CLOSING = {"modifiers", "approvals", "cages"}
 _ASKERS = "researcher"  # whoever has this role may ask; nobody else opens anything by being added
 # Statements by which less is asked for, and those by which less is promised.
-_WEAKER_TRUE = {"two_party", "personal", "covered_person", "individual_decisions", "opt_out_exempt", "journalism"}
+_WEAKER_TRUE = {
+    "links",
+    "two_party",
+    "personal",
+    "covered_person",
+    "individual_decisions",
+    "opt_out_exempt",
+    "journalism",
+}
 _WEAKER_FALSE = {"onward_ban", "opt_out_applied", "no_actual_knowledge", "zip3_ok", "age90_ok", "one_per_country"}
 _WEAKER_FALSE |= {"sensitive_flagged", "mandatory_met", "federation_met", "mfa", "encrypt_rest", "auto_logoff"}
 _WEAKER_FALSE |= {"egress_default_deny", "clipboard_block", "isolation", "active", "uk_extension", "non_hr"}

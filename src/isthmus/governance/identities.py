@@ -33,12 +33,14 @@ class Login:
 class PassportIssuer:
     """An issuer of passports or visas, and its public keys as a JSON Web Key Set: nothing is fetched.
 
-    `audience`: what a passport's `aud` must name where it has one.
+    `audience`: what a passport's `aud` must name where it has one. `links`: whether it is trusted to say that identities of
+    different issuers are one person.
     """
 
     issuer: str
     keys: Mapping[str, Any]
     audience: str | None = None
+    links: bool | None = None
 
 
 def person_of(agreement: Agreement, login: Login) -> Person:

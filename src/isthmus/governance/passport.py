@@ -30,6 +30,7 @@ TYPES = (
     "LinkedIdentities",
 )
 AUTHORITIES = frozenset({"self", "peer", "system", "so", "dac"})
+LINKING = frozenset({"system", "so", "dac"})  # who may say that two identities are one: not they themselves, nor a peer
 MOST = 100  # visas in a passport
 LONGEST = 255  # characters of a URL claim
 MATCHABLE = frozenset({"value", "source", "by"})  # Passport 1.2, conditions: claims that are text
@@ -89,7 +90,9 @@ def read_passport(token: str, agreement: Agreement, person: str, signed: datetim
     own = frozenset(next(p for p in agreement.people if p.person == person).logins or ())
     claims = _opened(token, issuers, own, signed)
     held, left_out = _each(_listed(claims), issuers, now)
-    linked = own | frozenset(login for s in held.values() if s.owner in own for login in _linked(s))
+    others = {login for p in agreement.people if p.person != person for login in p.logins or ()}
+    linking = (s for s in held.values() if s.owner in own and issuers[s.visa.issuer].links and s.visa.by in LINKING)
+    linked = own | (frozenset(login for s in linking for login in _linked(s)) - others)
     foreign = {at: s for at, s in held.items() if s.owner not in linked}
     left_out |= dict.fromkeys(foreign, "it is someone else's: its subject is no login of who asks, nor linked to one")
     ours = {at: s for at, s in held.items() if at not in foreign}

@@ -74,10 +74,15 @@ def sign_agreement(
 
     Raises:
         Refused: E-SIGNER, when neither version names this key as a custodian's.
+        Untrusted: E-SIGNATURE, E-SIGNER, E-CLOCK: an earlier signature does not hold, so the text is not the one that was
+            signed. Invalid: E-ENVELOPE.
     """
-    person = _signatory(signed.agreement, before or signed.before, key.public.hex())
+    before = before or signed.before
+    person = _signatory(signed.agreement, before, key.public.hex())
     if person is None:
         raise Refused("E-SIGNER", "this key is no custodian's in the agreement", "use the custodian's key of a party")
+    for envelope in signed.signatures:
+        _signer(signed.agreement, before, envelope, None)
     if any(_keyid(envelope) == person.key for envelope in signed.signatures):
         return signed
     payload = canonical(_statement(signed.agreement, person, now.isoformat(timespec="seconds")))

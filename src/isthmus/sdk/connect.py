@@ -15,7 +15,7 @@ from isthmus.model.errors import Invalid, IsthmusError, Refused, Untrusted, Wait
 from isthmus.model.names import Digest
 from isthmus.sdk.bundle import held_in_review, result_in_review, result_of
 from isthmus.sdk.result import Result
-from isthmus.sdk.reviewing import decision, explained, kind_of
+from isthmus.sdk.reviewing import decision, explained, kind_of, require_checker
 from isthmus.sdk.study import Study
 from isthmus.sdk.unlock import passphrase
 
@@ -197,13 +197,14 @@ class Client:
         back without the person who gave it seeing that.
 
         Raises:
-            Refused, Invalid, Untrusted: it does not hold, or cannot be given now; E-LEDGER, the hub does not show that
+            Refused, Invalid, Untrusted: it does not hold, or cannot be given now; E-SELF, E-ROLE; E-LEDGER, the hub does not show that
                 the decision is in its ledger.
         """
         run = self.named(run)
         shown = self._case(run)
         vote = choice != "withdraw" and kind_of(shown) == "result"
         if vote:
+            require_checker(self._me, shown)
             shown = {**shown, "result": held_in_review(self.bundle(run), run).result}
         signed = decision(self._me, shown, choice, reason, _now())
         answer = self._me.client.decide(signed)

@@ -57,6 +57,25 @@ def decision(me: Researcher, shown: Mapping[str, Any], choice: Choice, reason: s
     return sign_approval(make_approval(_case(me, shown), kind, choice, person, (now, reason)), me.identity.key)
 
 
+def require_checker(me: Researcher, shown: Mapping[str, Any]) -> None:
+    """Refuse who may not decide on a result before they are refused the result itself, which would not say why.
+
+    Raises:
+        Refused: E-SELF, who asked for it; E-ROLE, no output checker.
+    """
+    from isthmus.governance.citations import cited
+
+    person = next((p for p in me.agreement.people if p.key == me.identity.card.key), None)
+    if person is not None and person.person == _case(me, shown).asker:
+        raise cited(
+            Refused("E-SELF", "nobody decides on their own request", "an output checker who did not ask decides")
+        )
+    if person is None or "output_checker" not in person.roles:
+        raise cited(
+            Refused("E-ROLE", "only an output checker decides on a result", "`isthmus approve list` says who is asked")
+        )
+
+
 def explained(me: Researcher, shown: Mapping[str, Any], codebooks: Mapping[str, Path]) -> dict[str, Any]:
     """What is to be decided, as plain data: who asks what and why, what would leave to where, what the checks found.
 

@@ -46,5 +46,6 @@ def new_passphrase(environ: Mapping[str, str]) -> str:
 
 def _typed(prompt: str) -> str:
     if not sys.stdin.isatty():
-        raise Unavailable("E-PASSPHRASE", "the keys are sealed, and there is no terminal to ask at", f"set {VARIABLE}")
+        hint = f"set {VARIABLE}=env:NAME or =file:PATH (`isthmus init` takes --passphrase-file too)"
+        raise Unavailable("E-PASSPHRASE", "a passphrase seals the keys, and there is no terminal to ask at", hint)
     return getpass.getpass(prompt, stream=sys.stderr)
