@@ -29,9 +29,9 @@ R_CODE: dict[str, tuple[str, str, str, str]] = {
         "multinom(factor(grade) ~ x, trace = FALSE, maxit = 500, reltol = 1e-12)",
         "as.vector(t(coef(fit)[, -1]))",
     ),
-    "mixed": ("lme4::lmer", "lme4", "lmer(score ~ x + (1 | ward))", "fixef(fit)[-1]"),
-    "slopes": ("lme4::lmer", "lme4", "lmer(score ~ x + (1 + x[, 1] | ward))", "fixef(fit)[-1]"),
-    "glmm": ("lme4::glmer", "lme4", "glmer(y ~ x + (1 | ward), family = binomial)", "fixef(fit)[-1]"),
+    "mixed": ("lme4::lmer", "lme4", "lmer(score ~ x + (1 | clinic))", "fixef(fit)[-1]"),
+    "slopes": ("lme4::lmer", "lme4", "lmer(score ~ x + (1 + x[, 1] | clinic))", "fixef(fit)[-1]"),
+    "glmm": ("lme4::glmer", "lme4", "glmer(y ~ x + (1 | clinic), family = binomial)", "fixef(fit)[-1]"),
     "weibull": ("survival::survreg", "survival", "survreg(Surv(days, event) ~ x)", "coef(fit)[-1]"),
     "lognormal": (
         "survival::survreg",
@@ -52,7 +52,7 @@ R_CODE: dict[str, tuple[str, str, str, str]] = {
     "cox_lasso": (
         "glmnet",
         "glmnet",
-        "glmnet(x, stratifySurv(survival::Surv(days, event), ward %/% 100), family = 'cox')",
+        "glmnet(x, stratifySurv(survival::Surv(days, event), clinic %/% 100), family = 'cox')",
         "numeric(0)",
     ),
     "propensity": ("glm", "stats", "glm(treat ~ x, family = binomial)", "coef(fit)[-1]"),
@@ -77,7 +77,7 @@ args <- commandArgs(trailingOnly = TRUE)
 suppressWarnings(suppressMessages(library(args[4], character.only = TRUE)))
 p <- as.integer(args[2]); names <- strsplit(args[5], ",")[[1]]
 m <- matrix(readBin(args[1], "double", as.integer(args[3]) * (p + length(names))), ncol = p + length(names))
-m <- m[order(m[, p + match("ward", names)]), ]
+m <- m[order(m[, p + match("clinic", names)]), ]
 x <- m[, 1:p]; colnames(x) <- paste0("x", 1:p)
 for (i in seq_along(names)) assign(names[i], m[, p + i])
 took <- system.time(fit <- suppressWarnings({FIT}))
@@ -188,14 +188,14 @@ def _mixed(rows: Cohort) -> Fit:
     import statsmodels.api as sm
 
     x = _design(rows)
-    return lambda: sm.MixedLM(rows.columns["score"], x, groups=rows.columns["ward"]).fit(), _slopes
+    return lambda: sm.MixedLM(rows.columns["score"], x, groups=rows.columns["clinic"]).fit(), _slopes
 
 
 def _gee(rows: Cohort) -> Fit:
     import statsmodels.api as sm
 
     x, kind = _design(rows), sm.cov_struct.Exchangeable()
-    model = lambda: sm.GEE(rows.base.y, x, rows.columns["ward"], family=sm.families.Binomial(), cov_struct=kind)  # noqa: E731
+    model = lambda: sm.GEE(rows.base.y, x, rows.columns["clinic"], family=sm.families.Binomial(), cov_struct=kind)  # noqa: E731
     return lambda: model().fit(), _slopes
 
 

@@ -19,7 +19,7 @@ CAUSES = ("0", "1", "2")
 ARMS = ("control", "active")
 LEVELS = {"grade": GRADES, "cause": CAUSES, "arm": ARMS}
 SET = 5  # people matched with each other
-WARDS = 100  # at each site, of one size: sums of single wards stay closed
+CLINICS = 100  # at each site, of one size: sums of single clinics stay closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,18 @@ def make(rows_per_site: int) -> Cohort:
     base = data.make(rows_per_site)
     generator = np.random.default_rng(data.SEED + 1)
     n, eta = len(base.y), base.x @ np.linspace(-0.3, 0.3, data.COVARIATES)
-    ward = base.site * WARDS + np.arange(n) % WARDS
+    clinic = base.site * CLINICS + np.arange(n) % CLINICS
     latent = eta + generator.logistic(size=n)
     noise = generator.gamma(2.0, 0.5, n)
-    effects = generator.normal(0, 0.5, WARDS * len(data.SITES))
+    effects = generator.normal(0, 0.5, CLINICS * len(data.SITES))
     grade = np.digitize(latent, [-1.0, 0.0, 1.2]).astype(float)
     columns = {
         "visits": generator.poisson(np.exp(-0.2 + eta)).astype(float),
         "bursts": generator.poisson(np.exp(0.3 + eta) * noise).astype(float),
         "cost": np.exp(1.0 + eta) * generator.gamma(2.0, 0.5, n),
-        "score": eta + effects[ward] + generator.normal(size=n),
+        "score": eta + effects[clinic] + generator.normal(size=n),
         "grade": grade,
-        "ward": ward.astype(float),
+        "clinic": clinic.astype(float),
         "set": np.arange(n) // SET + 0.0,
         "treat": (generator.random(n) < 1 / (1 + np.exp(-eta))).astype(float),
         "arm": (generator.random(n) < 0.5).astype(float),
@@ -59,7 +59,15 @@ def make(rows_per_site: int) -> Cohort:
 def codebook() -> Codebook:
     """What sites declare of them."""
     days = tuple(float(day) for day in range(data.LAST_DAY + 1))
-    whole = {"visits": 100.0, "bursts": 400.0, "ward": 300.0, "set": 1e9, "treat": 1.0, "y": 1.0, "event": 1.0}
+    whole = {
+        "visits": 100.0,
+        "bursts": 400.0,
+        "clinic": 300.0,
+        "set": 9_999_999.0,
+        "treat": 1.0,
+        "y": 1.0,
+        "event": 1.0,
+    }
     variables = {f"x{j}": Variable(type="number", range=(-10.0, 10.0)) for j in range(data.COVARIATES)}
     variables |= {name: Variable(type="integer", range=(0.0, top)) for name, top in whole.items()}
     variables |= {

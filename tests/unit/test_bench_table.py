@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from isthmus.governance.identifiers import scan
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -56,3 +58,12 @@ def test_the_two_floors_fit_the_same_model() -> None:
     pooled = make(200)
     plain, chunked = numpy_floor(pooled), numpy_floor_chunked(pooled)
     assert plain.coefficients == pytest.approx(chunked.coefficients, rel=1e-9)
+
+
+@pytest.mark.parametrize("part", ["models", "patients"])
+def test_the_data_of_the_bench_show_no_identifier(part: str) -> None:
+    """Its agreement calls them de-identified, and sites refuse what is not."""
+    from importlib import import_module
+
+    found = scan(import_module(f"bench.{part}").codebook(), "2027-12-31")
+    assert (found.found, found.age90_ok) == ({}, True)
