@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,12 @@ class Run:
         for one in self.works:
             one.learn(step, pooled, tuple(sorted(SITES)))
 
-    def failing(self) -> set[str]:
-        """Rules that stop the first site's signature."""
+    def failing(self, at: datetime | None = None) -> set[str]:
+        """Rules that stop the first site's signature, now or at another time."""
         made = self.result()
         assert {body.get("status") for body in made["analyses"].values()} == {None}, made["analyses"]
         try:
-            self.seats[0].egress(made)
+            self.seats[0].egress(made, at or now())
         except RuleRefused as refused:
             told = refused.record["decisions"]
             return {name for each in told for out in ("fail", "unknown") for name in each["rules"].get(out, ())}
@@ -182,6 +183,13 @@ def test_a_planted_fault_fires_its_rule(tmp_path: Path, monkeypatch: Patch, faul
 def test_without_a_fault_every_rule_holds(tmp_path: Path) -> None:
     made = alliance(tmp_path, kinds=KINDS)
     assert Run(made, {**COUNT, **CURVE, **MODEL, **MEAN}).failing() == set()
+
+
+@pytest.mark.usefixtures("wide")
+def test_who_looks_at_a_result_is_trained_on_the_day_of_the_result(tmp_path: Path) -> None:
+    """Training that held at admission, and has run out when the site is about to sign."""
+    made = alliance(tmp_path, kinds=KINDS)
+    assert Run(made, COUNT).failing(now() + timedelta(days=40)) == {"OUT-13"}
 
 
 def test_a_fit_with_too_few_people_fires_its_rule(tmp_path: Path, monkeypatch: Patch) -> None:

@@ -148,9 +148,10 @@ def worked_terms(**changed: Any) -> dict[str, Any]:
             },
         },
         "people": {
-            "alice": {"country": "GB", "covered_person": False},
-            "carol": {"country": "US", "covered_person": False},
+            "alice": {"country": "GB", "training_expires": "2027-01-01", "covered_person": False},
+            "carol": {"country": "US", "training_expires": "2027-01-01", "covered_person": False},
             "erin": {"country": "US", "training_expires": "2027-01-01", "covered_person": False},
+            "gil": {"country": "US", "training_expires": "2027-01-01", "covered_person": False},
         },
         "duties": DUTIES,
     }
@@ -159,7 +160,7 @@ def worked_terms(**changed: Any) -> dict[str, Any]:
 
 def worked_cards() -> list[Any]:
     uk = [("site", "trust"), ("custodian", "alice")]
-    us = [("site", "center"), ("hub", "hub"), ("custodian", "carol"), ("researcher", "erin")]
+    us = [("site", "center"), ("hub", "hub"), ("custodian", "carol"), ("researcher", "erin"), ("engineer", "gil")]
     british = [card_of(role, name, "uk", "GB") for role, name in uk]
     return british + [card_of(role, name, "us", "US") for role, name in us]
 

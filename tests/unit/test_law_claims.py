@@ -92,6 +92,14 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     (people("alice", covered_person=None), "US-DSP-01"),
     (people("carol", country="CN"), "US-DSP-01"),
     ({"people": {"erin": worked_terms()["people"]["erin"]}}, "US-DSP-01"),
+    # and who decides, looks at results or keeps the machines is trained on the day
+    (people("alice", training_expires="2026-11-21"), "GOV-12"),
+    (people("alice", training_expires=None), "GOV-12"),
+    (people("alice", training_expires="2026-11-21"), "OUT-13"),
+    (people("alice", training_expires=None), "OUT-13"),
+    (people("gil", training_expires="2026-11-21"), "GOV-12"),
+    (people("gil", training_expires=None), "GOV-12"),
+    ({"people": {"erin": worked_terms()["people"]["erin"]}}, "GOV-12"),
     # terms that no rule reads
     (held(uk={"duo": UK["duo"] | {"modifiers": ["DUO:9999999"]}}), "DUO-09"),
     (held(us={"duo": US["duo"] | {"permission": "DUO:0000021"}}), "DUO-09"),

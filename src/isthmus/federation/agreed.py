@@ -157,8 +157,8 @@ class AgreedSite:
         )
         work.open()
 
-        def egress(result: Mapping[str, Any]) -> Mapping[str, Any]:
-            return self.law.egress(case, work.own, lambda terms: outputs(work.script, result, terms), now)
+        def egress(result: Mapping[str, Any], at: datetime) -> Mapping[str, Any]:
+            return self.law.egress(case, work.own, lambda terms: outputs(work.script, result, terms), (now, at))
 
         way, still = way_out(agreement, self.name, asked.study.dataset), partial(self.law.admit, case)
         told = partial(self.law.told, decision)

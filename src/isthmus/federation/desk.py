@@ -29,7 +29,7 @@ class Seat:
         snapshot: names the data it reads and is signed in M1.
         decision: what the ledger keeps of the verdicts that admitted it.
         still: raises RuleRefused where the same rules would stop it at another time.
-        egress: the verdicts on the outputs of a result, as the ledger keeps them; raises RuleRefused where one stops it.
+        egress: the verdicts on the outputs of a result at a time, as the ledger keeps them; raises RuleRefused where one stops it.
         way: to the hub, and what permits it; a rehearsal has none.
         told: of the verdicts of `egress`, the decisions of every gate on this run, for the hub to enter.
     """
@@ -39,7 +39,7 @@ class Seat:
     snapshot: str
     decision: Mapping[str, Any] = field(default_factory=dict)
     still: Callable[[datetime], object] = lambda _now: None
-    egress: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _result: {}
+    egress: Callable[[Mapping[str, Any], datetime], Mapping[str, Any]] = lambda _result, _now: {}
     way: Leg | None = None
     told: Callable[[Mapping[str, Any]], Sequence[Mapping[str, Any]]] = lambda _verdicts: ()
 

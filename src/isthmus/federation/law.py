@@ -66,7 +66,7 @@ class Law:
             RuleRefused: E-RULE, E-HUMAN. Invalid: E-PACK. Unavailable: E-DISK.
         """
         known = Known(parties=self.parties, reached=self.reach.within(now))
-        facts = {"a": agreement_facts(self.agreement, self.pack, known)}
+        facts = {"a": agreement_facts(self.agreement, self.pack, known), "now": today(now)}
         decision = decide(self.pack, "agreement", facts, self.cache)
         judged = self.agreement.judged()
         refused = _refusal(decision, judged)
@@ -130,7 +130,7 @@ class Law:
         asked: Asked,
         own: Callable[[Question], Own],
         made: Callable[[Terms], Mapping[str, Mapping[str, Any]]],
-        now: datetime,
+        when: tuple[datetime, datetime],
     ) -> dict[str, Any]:
         """Decide on each output before this site signs the result; what the ledger's entry holds.
 
@@ -138,7 +138,7 @@ class Law:
             asked: the request, as it was admitted.
             own: what this site finds in its own part of a question's answer.
             made: gives the facts of each output.
-            now: when it was admitted.
+            when: it was admitted, and is signed.
 
         Raises:
             RuleRefused: E-RULE, E-HUMAN. Invalid: E-PACK. Untrusted: E-PASSPORT.
@@ -146,8 +146,9 @@ class Law:
         rules = shared_rules(self.agreement, asked.request.study.dataset).rules  # not the site's own: a refusal is told
         known = {
             "a": agreement_facts(self.agreement, self.pack, self._known({asked.request.study.dataset: asked.codebook})),
-            "s": study_facts(asked.request, self._asking(asked, now), self.agreement, self.site, asked.reads),
+            "s": study_facts(asked.request, self._asking(asked, when[0]), self.agreement, self.site, asked.reads),
             "site": site_facts(self.agreement, self.site, rules),
+            "now": today(when[1]),
         }
         judged = self._judged_outputs()
         alike: dict[str, list[str]] = {}

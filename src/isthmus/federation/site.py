@@ -218,7 +218,7 @@ class SiteNode:
     def _leaves(self, name: str, seat: Seat, result: Mapping[str, Any]) -> None:
         """Decide on the outputs of a result before it is signed; without this site's signature it is not released."""
         try:
-            verdicts = seat.egress(result)
+            verdicts = seat.egress(result, self._means.clock())
         except RuleRefused as refused:
             self.ledger.append("decision", {"run": name, "verdict": "withheld", "code": refused.code, **refused.record})
             raise

@@ -18,7 +18,7 @@ BEHIND: Mapping[str, str] = {
     **dict.fromkeys(("E-AGREEMENT-UNSIGNED", "E-AGREEMENT-VERSION", "E-CUSTODIAN", "E-SIGNATURE"), "GOV-01"),
     **dict.fromkeys(("E-KEY-PINNED", "E-PIN", "E-ENVELOPE", "E-PACK", "E-AGREEMENT"), "GOV-01"),
     **dict.fromkeys(("E-SELF", "E-ROLE"), "GOV-02"),
-    "E-TRAINING": "GOV-03",
+    "E-TRAINING": "GOV-12",
     **dict.fromkeys(("E-UNSIGNED", "E-SIGNER", "E-KIND", "E-APPROVAL", "E-NOT-APPROVED", "E-STANDING"), "GOV-04"),
     **dict.fromkeys(("E-STATE", "E-AMENDS"), "GOV-04"),
     **dict.fromkeys(("E-EXPIRED", "E-NOT-YET", "E-REVOKED"), "DUO-07"),

@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from isthmus.governance.duties import Assessments, Category, Custody, Duties, Flow, Origin
+from isthmus.model.canonical import plain
 
 if TYPE_CHECKING:
     from isthmus.governance.agreement import Agreement
@@ -56,13 +57,11 @@ def flow_facts(agreement: Agreement, flow: Flow) -> dict[str, bool]:
 
 
 def people_facts(agreement: Agreement) -> Iterator[dict[str, Any]]:
-    """Everyone of the agreement, in every role: where they work, and whether screening found them a covered person."""
+    """Everyone of the agreement: for whom they act and how, where they work, their training and screening as stated."""
     homes = {p.party: p.country for p in agreement.parties}
     for person in agreement.people:
-        screened = person.standing.covered_person if person.standing else None
-        country = person.standing.country if person.standing else homes[person.party]
-        shared = {"person": person.person, "country": country}
-        yield shared if screened is None else {**shared, "covered_person": screened}
+        standing = plain(person.standing) if person.standing else {"country": homes[person.party]}
+        yield {"person": person.person, "party": person.party, "roles": sorted(person.roles), **standing}
 
 
 def documents(agreement: Agreement, duties: Duties) -> Iterator[dict[str, str]]:

@@ -29,9 +29,9 @@ Severity = Literal["deny", "require-human", "warn"]
 
 # What a rule of each gate may speak of: nothing else is known there.
 ROOTS: Mapping[str, frozenset[str]] = {
-    "agreement": frozenset({"a", "k"}),
+    "agreement": frozenset({"a", "k", "now"}),
     "run": frozenset({"a", "k", "s", "site", "sig", "now"}),
-    "egress": frozenset({"a", "k", "s", "site", "o"}),
+    "egress": frozenset({"a", "k", "s", "site", "o", "now"}),
     "operations": frozenset({"a", "k", "site", "now"}),
 }
 _ALL_ROOTS = frozenset().union(*ROOTS.values())
