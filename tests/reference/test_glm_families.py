@@ -107,6 +107,21 @@ def test_quasi_families_keep_the_estimates_and_scale_the_errors(quasi, plain, ou
     assert loose["fit"]["dispersion"] != 1.0
 
 
+@pytest.mark.parametrize("formula", ["per ~ age + dose", "per ~ age + site"])
+def test_rates_below_one_have_their_deviance(formula) -> None:
+    """Visits per year, weighted by the years: R's `glm(family = quasipoisson, weights = years)`."""
+    table = patients()
+    table |= {"years": np.repeat([0.5, 4.0, 9.0], 300)}
+    table |= {"per": table["visits"] / table["years"]}
+    weights = {"variable": "years", "kind": "precision"}
+    found = report("glm", {"formula": formula, "family": "quasipoisson", "weights": weights}, table)
+    rest = [table["dose"]] if "dose" in formula else list(np.eye(3)[1:, np.arange(900) % 3])
+    design = np.column_stack([np.ones(900), table["age"], *rest])
+    model = sm.GLM(table["per"], design, sm.families.Poisson(), var_weights=table["years"]).fit(tol=1e-14)
+    assert worst(found["fit"]["deviance"], float(model.deviance)) < 1e-12
+    assert worst(found["fit"]["null_deviance"], float(model.null_deviance)) < 1e-9
+
+
 def test_log_likelihoods_of_estimated_dispersions() -> None:
     """By scipy's densities at dispersion deviance / n, as R's `logLik` takes it."""
     from scipy import stats

@@ -62,6 +62,19 @@ def test_equals_glm_nb_through_the_masked_path() -> None:
         assert compared(answer, name)["exact"] < 1e-9
 
 
+def test_counts_that_vary_little_more_than_poisson() -> None:
+    """Against glm.nb of R 4.2.2: theta 100213.8 from counts near 22,000. R's own theta.ml loses digits there, and says so."""
+    i = np.arange(1, 401)
+    x, noise = np.cos(i), np.sqrt(2.0) * np.sin(i * i)
+    mean = np.exp(10 + 0.3 * x)
+    y = np.round(mean + noise * np.sqrt(mean + mean**2 / 1e5))
+    body = run("glm", ask("y ~ x"), {"x": x, "y": y, "site_": i % 3}).report
+    assert worst([t["estimate"] for t in body["terms"]], [10.00004816303172639, 0.30060847219236631]) < 1e-9
+    assert worst([t["std_error"] for t in body["terms"]], [0.00037532189376191324, 0.00052966086042578308]) < 1e-7
+    assert worst(body["fit"]["theta"], 100213.79746489141) < 1e-6
+    assert body["rounds"] <= 20
+
+
 def even(rows: dict[str, np.ndarray]) -> np.ndarray:
     return np.arange(rows["age"].size) % 2 + 1.0
 

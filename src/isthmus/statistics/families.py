@@ -23,6 +23,7 @@ from isthmus.summary import FloatArray
 
 # exp(23) = 1e10 expected events in one row: beyond any count, and rows times this squared stay inside Z_2^128
 LARGEST_ETA = 23.0
+TINY = 2.0**-1022  # its logarithm is finite
 # Added to the deviance for each unit by which a row's predictor lies where it has no mean: such a step is halved
 BARRIER = 1e9
 
@@ -130,7 +131,7 @@ def _poisson(eta: FloatArray, y: FloatArray, prior: FloatArray | None, work: Wor
     np.minimum(eta, LARGEST_ETA, out=eta)
     np.exp(eta, out=mean)
     np.subtract(y, mean, out=work.residual)
-    np.maximum(y, 1.0, out=spare)
+    np.maximum(y, TINY, out=spare)  # times 0
     np.log(spare, out=spare)
     np.subtract(spare, eta, out=spare)
     np.multiply(spare, y, out=spare)

@@ -313,8 +313,7 @@ def _loglik(model: Model, start: Start, deviance: float, count: float) -> float:
     if model.family.base == "gamma":
         shape = total / deviance
         # sum of w (y / mu + log mu) is deviance / 2 + sum of w log y + sum of w
-        rest = total * (shape * math.log(shape) - special.gammaln(shape))
-        return float((shape - 1.0) * logs - shape * (0.5 * deviance + logs + total) + rest)
+        return float(total * (shape * math.log(shape) - shape - special.gammaln(shape) - 0.5) - logs)
     if model.family.base == "inverse_gaussian":
         return -0.5 * (total * (math.log(2.0 * math.pi * deviance / total) + 1.0) + 3.0 * logs)
     return sums["constant"] - 0.5 * deviance

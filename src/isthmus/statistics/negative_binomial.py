@@ -40,6 +40,7 @@ from isthmus.summary import Field, FloatArray, Layout, Summary
 STEPS = 2 * MAX_ROUNDS  # a step may be halved often while theta is far off
 FARTHEST = 2.0  # largest change of log theta in one step
 ENDS = (-12.0, 14.0)  # of log theta: below, nearly all counts are 0; above, variance and mean agree to a millionth
+SERIES = 100.0  # from here on what the series leaves out is below 1e-16 of it
 Pooled = Generator[Round, Summary, Any]
 
 
@@ -137,7 +138,7 @@ def _row(y: FloatArray, mu: FloatArray, theta: float) -> dict[str, FloatArray]:
     """Of each row: derivatives by eta and log theta, log-likelihood and unit deviance."""
     whole = theta + mu
     excess = (y - mu) / whole  # (y + theta) / (mu + theta) - 1
-    grow = special.digamma(y + theta) - special.digamma(theta) - np.log1p(mu / theta) - excess
+    grow = _beyond_log(y + theta) - _beyond_log(np.array(theta)) + np.log1p(excess) - excess
     bend = special.polygamma(1, y + theta) - special.polygamma(1, theta) + 1.0 / theta - 2.0 / whole
     bend += (1.0 + excess) / whole
     first = theta * grow
@@ -153,6 +154,14 @@ def _row(y: FloatArray, mu: FloatArray, theta: float) -> dict[str, FloatArray]:
         "loglik": chance,
         "deviance": 2.0 * (special.xlogy(y, y / mu) - (y + theta) * np.log1p(excess)),
     }
+
+
+def _beyond_log(x: FloatArray) -> FloatArray:
+    """psi(x) - log(x): of large x by its asymptotic series, for both are far larger than what they differ by."""
+    square = 1.0 / np.square(x)
+    series = -0.5 / x - square * (1.0 / 12.0 - square * (1.0 / 120.0 - square / 252.0))
+    found: FloatArray = np.where(x < SERIES, special.digamma(x) - np.log(x), series)
+    return found
 
 
 # -- between rounds ---------------------------------------------------------------------------------------------------
