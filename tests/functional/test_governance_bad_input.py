@@ -50,7 +50,7 @@ def recorded(made: Alliance, site: str = "leeds") -> list[Mapping[str, Any]]:
     """Entries of what was refused; each says which rule, and where it stands."""
     found = [e.facts for e in entries(made, site) if e.event in {"refusal", "decision"} and e.facts.get("code")]
     for facts in found:
-        if facts["rule"] in RULES:
+        if facts.get("rule") in RULES:
             assert facts["citation"] == RULES[facts["rule"]].citation
     return found
 

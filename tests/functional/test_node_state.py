@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from toy_fleet import Alliance
 from toy_nodes import ToyHubDesk, ToySiteDesk, cards, charter, toy_request
 from wires import now
 
+from isthmus.federation import hub_greeting
 from isthmus.federation.desk import Note, Request, Seat
 from isthmus.federation.grpc_site import HubAddress
 from isthmus.federation.hub import HubNode
@@ -22,10 +24,11 @@ from isthmus.federation.hub_runs import held_run, new_row
 from isthmus.federation.identity import load_identity
 from isthmus.federation.messages import HUB, Author, FilePayload, Message
 from isthmus.federation.node import Means
-from isthmus.federation.protocol.hub import HubRun
+from isthmus.federation.protocol.hub import Gathering, HubRun
+from isthmus.federation.reasons import facts
 from isthmus.federation.site import SiteNode
 from isthmus.federation.store import open_store
-from isthmus.model.errors import Untrusted
+from isthmus.model.errors import Invalid, Refused, Unavailable, Untrusted
 
 REQUEST = toy_request(1, rounds=1, size=1 << 18)
 SITES = ("leeds", "oxford")
@@ -174,3 +177,62 @@ def test_the_hub_keeps_no_large_body_but_the_reply_it_waits_for(directory: Path)
     assert hub.node.expected("leeds", head) == 0  # no round is open yet
     for changed in ({"run": "sha256:none"}, {"kind": "keys"}, {"sender": "oxford"}):
         assert hub.node.expected("leeds", {**head, **changed}) == 0
+
+
+def test_who_takes_no_part_in_a_run_cannot_decline_it(directory: Path) -> None:
+    hub = Hub(directory)
+    said = {"run": hub.name, "error": facts(Refused("E-DATASET", "no such data"))}
+    decline: Any = SimpleNamespace(kind="decline", body=said)
+    with pytest.raises(Untrusted, match="E-ROSTER"):
+        asyncio.run(hub.node.received("another", decline))
+    assert isinstance(hub.run.state, Gathering)
+    asyncio.run(hub.node.received("leeds", decline))
+    row = hub.node.means.store.run(hub.name)
+    assert row is not None
+    assert row.state == "refused"
+
+
+@pytest.mark.parametrize("defect", [KeyError("row 7: diabetes"), Invalid("E-PROOF", "no such entry")])
+def test_a_run_that_cannot_be_held_ends_alone(directory: Path, defect: Exception) -> None:
+    """The hub goes on, sites are told to let the run go, and no word of the defect itself is kept."""
+    hub, told = Hub(directory), list[tuple[str, Any]]()
+
+    def broken(*_: object) -> None:
+        raise defect
+
+    link: Any = SimpleNamespace(say=lambda kind, body: told.append((kind, body)), news=None)
+    hub.node.runs[hub.name].run.progress = broken  # type: ignore[method-assign,assignment]
+    hub.node.runs[hub.name].moved = -1e9  # a deadline has passed
+
+    async def play() -> None:
+        hub.node._links["leeds"] = link
+        await hub.node._tick()
+
+    asyncio.run(play())
+    row = hub.node.means.store.run(hub.name)
+    assert row is not None
+    assert (hub.node.runs, row.state) == ({}, "failed")
+    assert ("done", hub.name) in [(kind, body["run"]) for kind, body in told]
+    assert "diabetes" not in row.note + str(told) + str([e.facts for e in hub.node.ledger.log.entries()])
+
+
+def test_a_site_is_greeted_again_when_it_could_not_be_told_everything(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, told, failing = Hub(directory), list[str](), [Unavailable("E-DISK", "full"), KeyError("x")]
+    monkeypatch.setattr(hub_greeting, "AGAIN", 0.0)
+
+    def connected(_site: str) -> tuple[()]:
+        if failing:
+            raise failing.pop()
+        return ()
+
+    hub.run.connected = connected  # type: ignore[method-assign]
+    link: Any = SimpleNamespace(say=lambda kind, _body: told.append(kind), send=lambda _items: None)
+
+    async def play() -> None:
+        hub.node._links["leeds"] = link
+        await hub_greeting.greet(hub.node, "leeds", link, 5)
+
+    asyncio.run(play())
+    assert (failing, told) == ([], ["invite"] * 3)

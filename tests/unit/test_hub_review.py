@@ -59,6 +59,10 @@ class Hub:
         await asyncio.sleep(0)
         return work(*arguments)
 
+    async def enter(self, event: str, facts: Any) -> int:
+        await asyncio.sleep(0)
+        return self.ledger.append(event, facts)
+
     async def start_run(self, row: Any) -> None:
         await asyncio.sleep(0)  # the hub admits the request again
         self.started.append(row.run)

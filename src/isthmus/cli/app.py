@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from types import TracebackType
 from typing import Any
 
@@ -31,7 +30,7 @@ from isthmus.cli import (
 )
 from isthmus.cli.demo import command as demo
 from isthmus.cli.screen import Screen
-from isthmus.model.errors import Exit, Invalid, IsthmusError
+from isthmus.model.errors import Exit, Invalid, IsthmusError, unforeseen
 
 PLAIN: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
 
@@ -151,11 +150,5 @@ def _usage_hint(error: TyperException) -> str:
     return f"see: {context.command_path} --help" if context is not None else "see: isthmus --help"
 
 
-def _unforeseen(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """An internal error: where in our code, never the message or locals (both may hold values from rows)."""
-    frames = [frame for frame in traceback.extract_tb(trace) if "isthmus" in frame.filename]
-    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    hint = "this is a defect of Isthmus: report it with the place below"
-    Screen.of(json="--json" in sys.argv, quiet=False).error(
-        IsthmusError("E-INTERNAL", f"unforeseen {kind.__name__}", hint, place)
-    )
+def _unforeseen(_kind: type[BaseException], error: BaseException, _trace: TracebackType | None) -> None:
+    Screen.of(json="--json" in sys.argv, quiet=False).error(unforeseen(error))

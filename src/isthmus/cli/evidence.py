@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
-import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -18,7 +17,7 @@ import typer
 from isthmus.cli.audit import From
 from isthmus.cli.screen import Screen
 from isthmus.cli.serve import ConfigFile, locate
-from isthmus.model.errors import DEFECTS, Invalid, IsthmusError
+from isthmus.model.errors import DEFECTS, Invalid, IsthmusError, coded
 
 if TYPE_CHECKING:
     from isthmus.governance.agreement import Agreement
@@ -143,24 +142,14 @@ def _write_all(nodes: list[Told], names: Iterable[str], form: Format, out: Path 
             try:
                 file.write_text(_written(told, name, form), encoding="utf-8")
             except (IsthmusError, *DEFECTS) as error:
-                failed.append(_failure(name, error))
+                met = coded(error)
+                failed.append(IsthmusError(met.code, f"{name}: {met.message}", met.hint, met.where))
                 screen.error(failed[-1])
             else:
                 screen.say(str(file))
     if failed:
         said = f"{len(failed)} could not be written, and are named above; the others are there"
         raise IsthmusError(failed[0].code, said, failed[0].hint, str(out))
-
-
-def _failure(name: str, error: Exception) -> IsthmusError:
-    """What went wrong with one artefact: a defect by its place, never by its message, which may hold values."""
-    if isinstance(error, IsthmusError):
-        return IsthmusError(error.code, f"{name}: {error.message}", error.hint, error.where)
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    said = f"{name} was not written: unforeseen {type(error).__name__}"
-    return IsthmusError(
-        "E-INTERNAL", said, "this is a defect of Isthmus: report it", f"{place.filename}:{place.lineno}"
-    )
 
 
 def _written(told: Told, name: str, form: Format) -> str:

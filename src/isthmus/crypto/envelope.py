@@ -34,6 +34,13 @@ def sign_envelope(payload_type: str, payload: bytes, keys: Sequence[tuple[str, S
     }
 
 
+def keyids(envelope: Any) -> tuple[str, ...]:
+    """The key ids that an envelope names, whether or not they signed it; none of what is no envelope."""
+    listed = envelope.get("signatures") if isinstance(envelope, Mapping) else None
+    named = [each.get("keyid") for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
+    return tuple(name for name in named if isinstance(name, str))
+
+
 def open_envelope(
     envelope: Mapping[str, Any], payload_type: str, keys: Mapping[str, bytes]
 ) -> tuple[bytes, tuple[str, ...]]:

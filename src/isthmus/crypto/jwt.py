@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from joserfc.jws import JWSRegistry
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "Ed25519")  # RFC 8725 3.1; "EdDSA" gave way to Ed25519 (RFC 9864)
-KINDS = frozenset({("RSA", None), ("EC", "P-256"), ("EC", "P-384"), ("OKP", "Ed25519")})  # type and curve of a key
+KINDS = (("RSA", None), ("EC", "P-256"), ("EC", "P-384"), ("OKP", "Ed25519"))  # type and curve of a key
 LEAST_RSA = 2048  # bits; RFC 7518 3.3
 LARGEST = 64 << 10  # characters of a token
 SKEW = timedelta(seconds=60)  # between two clocks; RFC 7519 4.1.4 allows "a few minutes" at most
@@ -67,6 +67,8 @@ def read_keys(data: Any, where: str = "") -> Keys:
         keys = tuple((entry.get("kid"), import_key({str(k): v for k, v in entry.items()})) for entry in fit)
     except (JoseError, ValueError, TypeError, KeyError) as error:
         raise _jwks("a key of the key set cannot be read", where) from error
+    if not all(isinstance(name, str | None) for name, _ in keys):
+        raise _jwks("the name of a key is no text", where)
     if not keys:
         raise _jwks("no key of the key set can verify a signature", where)
     if any(isinstance(key, RSAKey) and key.public_key.key_size < LEAST_RSA for _, key in keys):

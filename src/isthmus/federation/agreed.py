@@ -16,6 +16,7 @@ from isthmus.data.source import Source
 from isthmus.disclosure.budget import Account
 from isthmus.disclosure.rules import with_own
 from isthmus.federation.book import Known, SqlBook
+from isthmus.federation.by_law import refusal_of
 from isthmus.federation.config import Config, read_config, resolve
 from isthmus.federation.control import Clock
 from isthmus.federation.deidentified import Rows
@@ -43,7 +44,7 @@ from isthmus.federation.store import Store, open_store
 from isthmus.federation.work import SiteWork as OurSiteWork
 from isthmus.governance.admission import Door, RunRequest, admit, admit_at_hub, asker, sign_request, without
 from isthmus.governance.agreement import Agreement, agreement_digest, check_in_force, shared_rules
-from isthmus.governance.citations import cited, rule_behind
+from isthmus.governance.citations import cited
 from isthmus.governance.route import way_from_hub, way_out
 from isthmus.governance.signing import SignedAgreement, check_own_site, check_signatures, read_signed, verify_agreement
 from isthmus.model.canonical import canonical, digest, plain
@@ -276,7 +277,7 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
     try:
         agreement, law = _accepted(config, means, _key(site.custodian), clock())
     except IsthmusError as error:
-        ledger.append("refusal", {"what": "agreement", "code": error.code, "rule": rule_behind(error)})
+        ledger.append("refusal", {"what": "agreement", **refusal_of(error)})
         raise cited(error) from error
     law.take(means.store, ledger, clock())
     means.store.set_fact(HELD, canonical(agreement).decode())

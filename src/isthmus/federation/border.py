@@ -193,13 +193,10 @@ def read_register(store: Store, ledger: Iterable[Entry]) -> Register:
         Untrusted: E-LEDGER, a row was changed, lost or added before a seal.
     """
     kept = list(_stored(store))
-    found = register_of((row for _, _, row, _ in kept), ledger)
-    head, total = "", 0
-    for number, (at, stated, raw, chained) in enumerate(kept, start=1):
-        head, total = _next(head, raw), total + int(found.rows[number - 1]["bytes"])
-        if (at, stated, chained) != (number, total, head):
-            raise _broken()
-    return found
+    rows, links = _chained(row for _, _, row, _ in kept)
+    if [(at, chained, total) for at, total, _, chained in kept] != [(at, *link) for at, link in enumerate(links)][1:]:
+        raise _broken()
+    return Register(rows, _sealed(links, ledger))
 
 
 def register_of(raws: Iterable[bytes], ledger: Iterable[Entry]) -> Register:
@@ -208,21 +205,43 @@ def register_of(raws: Iterable[bytes], ledger: Iterable[Entry]) -> Register:
     Raises:
         Untrusted: E-LEDGER.
     """
-    head, total, rows, heads = "", 0, [], {0: ("", 0)}
-    for number, raw in enumerate(raws, start=1):
-        row = json.loads(raw)
-        if row["number"] != number:
-            raise _broken()
-        head, total = _next(head, raw), total + int(row["bytes"])
-        heads[number] = (head, total)
+    rows, links = _chained(raws)
+    return Register(rows, _sealed(links, ledger))
+
+
+def _chained(raws: Iterable[bytes]) -> tuple[tuple[Mapping[str, Any], ...], list[tuple[str, int]]]:
+    """Rows, and the head and the number of bytes after each; those of an empty register first."""
+    rows, links = list[Mapping[str, Any]](), [("", 0)]
+    for raw in raws:
+        row, (head, total) = _read(raw, len(links)), links[-1]
         rows.append(row)
-    sealed = 0
-    for entry in ledger:
-        if entry.event == EVENT:
-            sealed = entry.facts["messages"]
-            if heads.get(sealed) != (entry.facts["head"], entry.facts["bytes"]):
-                raise _broken()
-    return Register(tuple(rows), sealed)
+        links.append((_next(head, raw), total + row["bytes"]))
+    return tuple(rows), links
+
+
+def _read(raw: bytes, number: int) -> dict[str, Any]:
+    """A row in its place. Untrusted (E-LEDGER) for anything else."""
+    try:
+        row = json.loads(raw)
+        texts = [row["time"], *row["statistics"], *(row.get(name) or "" for name in _SHOWN)]
+        whole = row["number"] == number and type(row["bytes"]) is int and all(isinstance(text, str) for text in texts)
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
+        raise _broken() from error
+    if not whole:
+        raise _broken()
+    return dict(row)
+
+
+def _sealed(links: Sequence[tuple[str, int]], ledger: Iterable[Entry]) -> int:
+    """Up to which row a ledger sealed. Untrusted (E-LEDGER) where it sealed others."""
+    number = 0
+    for facts in (entry.facts for entry in ledger if entry.event == EVENT):
+        number = facts.get("messages", -1)
+        if type(number) is not int or not 0 <= number < len(links):
+            raise _broken()
+        if links[number] != (facts.get("head"), facts.get("bytes")):
+            raise _broken()
+    return number
 
 
 def border_lines(log: str, store: Store) -> Iterator[bytes]:

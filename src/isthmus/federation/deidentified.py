@@ -65,19 +65,22 @@ class Rows:
             raise Unavailable(refused.code, refused.message, refused.hint, refused.where) from refused
 
     def _look(self, dataset: str, source: Source, book: Codebook) -> None:
-        if self.clean.get(dataset) != source.fingerprint():
+        if not claims_none(self.agreement, self.site, dataset):
+            return  # and no file is hashed for it
+        now = source.fingerprint()
+        if self.clean.get(dataset) != now:
             check_rows(self.agreement, self.site, dataset, source, book)
-            self.clean[dataset] = source.fingerprint()
+            self.clean[dataset] = now
 
 
 def check_rows(agreement: Agreement, site: str, dataset: str, source: Source, book: Codebook) -> None:
-    """Where its party claims that there are none, rows show no identifier; of what the codebook shows the rules speak.
+    """Of a dataset whose party claims that there are none, rows show no identifier; of what the codebook shows the rules speak.
 
     Raises:
         Refused: E-IDENTIFIERS, with the columns and the rule; `where` is the rule's id. For the custodian alone.
         Unavailable: E-SOURCE. Invalid: E-RESERVED-NAME.
     """
-    if not any(claims_none(held) for held in _held(agreement, site, dataset)):
+    if not claims_none(agreement, site, dataset):
         return
     declared, shown = (scan(each, agreement.expires) for each in (book, seen(source, book)))
     new = list(_new(declared, shown))
@@ -93,7 +96,12 @@ def check_rows(agreement: Agreement, site: str, dataset: str, source: Source, bo
     )
 
 
-def claims_none(held: Custody) -> bool:
+def claims_none(agreement: Agreement, site: str, dataset: str) -> bool:
+    """Whether the party of a site claims that its rows of a dataset show no identifier."""
+    return any(says_gone(held) for held in _held(agreement, site, dataset))
+
+
+def says_gone(held: Custody) -> bool:
     """Whether a controller says that the identifiers are gone: as `applies` of the rules US-HIP-02 and US-HIP-03."""
     named = held.identifiability != "hipaa_expert" and held.hipaa_path == "deidentified"
     return held.identifiability == "hipaa_safe_harbor" or named

@@ -14,7 +14,7 @@ from isthmus.federation.protocol.charter import Charter, HubWork, SiteWork
 from isthmus.federation.revocations import Revocations
 from isthmus.governance.agreement import Agreement
 from isthmus.governance.route import Leg
-from isthmus.model.errors import Refused
+from isthmus.model.errors import Refused, Untrusted
 
 Request = Mapping[str, Any]
 Note = Callable[[str, str], None]
@@ -69,6 +69,17 @@ class Desk:
     way: Callable[[str, str], Leg | None] = lambda _dataset, _whom: None
     witnesses: Mapping[str, str] = field(default_factory=dict)
     out: Callable[[Request], tuple[str, Leg | None] | None] = lambda _request: None
+
+    def check_hello(self, hello: Mapping[str, Any]) -> None:
+        """Whether who greets is of the same kind and holds the same agreement.
+
+        Raises:
+            Refused: E-MODE. Untrusted: E-AGREEMENT-VERSION.
+        """
+        if hello.get("mode") != self.mode:
+            raise Refused("E-MODE", f"this hub serves a {self.mode}", "a rehearsal and a federated run never mix")
+        if hello.get("agreement") != self.agreement:
+            raise Untrusted("E-AGREEMENT-VERSION", "the site holds another agreement than the hub", "exchange it")
 
 
 class SiteDesk(Protocol):

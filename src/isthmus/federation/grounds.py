@@ -92,22 +92,24 @@ def of_output(output: Facts) -> dict[str, Any]:
 
 def decisions(entry: Facts) -> list[dict[str, Any]]:
     """The decisions by rules in a ledger entry, each with all that it rests on: one, or at egress one for each kind of output."""
-    shared = entry.get("read") or {}
-    whole = [dict(entry)] if "rules" in entry else []
-    return whole + [
-        {**each, "read": _merged(shared, each.get("read"))} for each in entry.get("decisions", ()) if "rules" in each
-    ]
+    shared, held = entry.get("read"), entry.get("decisions")
+    whole = [dict(entry)] if isinstance(entry.get("rules"), Mapping) else []
+    several = [each for each in held if isinstance(each, Mapping) and "rules" in each] if isinstance(held, list) else []
+    return whole + [{**each, "read": _merged(shared, each.get("read"))} for each in several]
 
 
 def judged_again(decision: Mapping[str, Any], agreement: Agreement, pack: Pack) -> Again:
     """The verdicts on the facts of a decision, as `decisions` gives it.
 
     Raises:
-        Invalid: E-GROUNDS, the entry holds no facts, or those of another agreement.
+        Invalid: E-GROUNDS, the entry holds no facts, facts that cannot be read, or those of another agreement.
     """
-    facts = _facts_of(decision.get("read"), agreement, pack)
-    made = decide(pack, decision["gate"], facts)
-    return Again(facts, facts_digest(facts) == decision["facts"], made.verdicts)
+    try:
+        facts = _facts_of(decision.get("read"), agreement, pack)
+        made = decide(pack, decision["gate"], facts)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise Invalid("E-GROUNDS", "the entry's facts cannot be read", "ask whose ledger it is") from error
+    return Again(facts, facts_digest(facts) == decision.get("facts"), made.verdicts)
 
 
 def _facts_of(read: Any, agreement: Agreement, pack: Pack) -> dict[str, Any]:
@@ -134,10 +136,12 @@ def _facts_of(read: Any, agreement: Agreement, pack: Pack) -> dict[str, Any]:
     return {"a": text, **told}
 
 
-def _merged(shared: Mapping[str, Any], own: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if not own:
+def _merged(shared: Any, own: Any) -> dict[str, Any] | None:
+    """What a decision rests on, with what all of its entry do; None where one of them is not there."""
+    if not (isinstance(shared, Mapping) and isinstance(own, Mapping) and own):
         return None
-    return {**shared, **own, "doubles": [*shared.get("doubles", ()), *own["doubles"]]}
+    both = [part.get("doubles") or () for part in (shared, own)]
+    return {**shared, **own, "doubles": [path for paths in both if isinstance(paths, list) for path in paths]}
 
 
 def _differences(path: Path, text: Any, seen: Any) -> Iterator[tuple[Path, Any]]:

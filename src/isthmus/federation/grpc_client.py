@@ -15,7 +15,8 @@ from isthmus.federation.grpc_hub import SERVICE
 from isthmus.federation.grpc_site import HubAddress, unreachable
 from isthmus.federation.identity import Identity
 from isthmus.federation.reasons import error_of
-from isthmus.model.errors import Unavailable
+from isthmus.federation.wire import unhex
+from isthmus.model.errors import Invalid, Unavailable
 
 PATIENCE = 30.0  # seconds for an answer that is not a watch
 LONG = 600.0  # seconds for a whole ledger
@@ -48,7 +49,7 @@ class HubClient:
             Refused, Invalid, Untrusted: as the hub's admission decides.
             Unavailable: E-UNREACHABLE.
         """
-        return str(self._one({"what": "submit", "request": dict(request)})["run"])
+        return str(self._part("run", {"what": "submit", "request": dict(request)}))
 
     def status(self, run: str) -> dict[str, Any]:
         """Where a run stands: `{run, state, step, waiting, error, sites: {name: {state, bytes}}}`.
@@ -60,11 +61,11 @@ class HubClient:
 
     def runs(self) -> list[dict[str, Any]]:
         """Every run of the hub, oldest first."""
-        return list(self._one({"what": "runs"})["runs"])
+        return self._listed("runs", {"what": "runs"})
 
     def names(self, digits: str) -> list[str]:
         """The runs of the hub whose digest begins with these hex digits, ten at most."""
-        return [str(name) for name in self._one({"what": "names", "run": digits})["names"]]
+        return [str(name) for name in self._listed("names", {"what": "names", "run": digits})]
 
     def watch(self, run: str) -> Iterator[dict[str, Any]]:
         """`status` again and again, whenever it changes, until the run ends."""
@@ -92,7 +93,7 @@ class HubClient:
         Raises:
             Refused: E-STATE, the agreement asks nobody.
         """
-        return list(self._one({"what": "cases"})["cases"])
+        return self._listed("cases", {"what": "cases"})
 
     def case(self, run: str) -> dict[str, Any]:
         """What a person needs to decide: `{run, request, result, review, answers, mine}`.
@@ -111,7 +112,19 @@ class HubClient:
         return self._one({"what": "decide", "envelope": dict(envelope)})
 
     def _parts(self, body: Mapping[str, Any], patience: float = PATIENCE) -> bytes:
-        return b"".join(bytes.fromhex(part["part"]) for part in self._answers(body, patience))
+        return b"".join(unhex(str(answer.get("part"))) for answer in self._answers(body, patience))
+
+    def _listed(self, name: str, body: Mapping[str, Any]) -> list[Any]:
+        listed = self._part(name, body)
+        if not isinstance(listed, list):
+            raise Invalid("E-WIRE", "the hub's answer is no list", "use the same release on both sides")
+        return listed
+
+    def _part(self, name: str, body: Mapping[str, Any]) -> Any:
+        answer = self._one(body)
+        if name not in answer:
+            raise Invalid("E-WIRE", f"the hub's answer holds no {name}", "use the same release on both sides")
+        return answer[name]
 
     def _one(self, body: Mapping[str, Any]) -> dict[str, Any]:
         for answer in self._answers(body, PATIENCE):

@@ -22,7 +22,7 @@ from isthmus.federation.link import BEAT, Ended, Link
 from isthmus.federation.messages import Message
 from isthmus.federation.reasons import error_of, facts
 from isthmus.federation.spool import Spool
-from isthmus.model.errors import Invalid, IsthmusError, Unavailable, Untrusted
+from isthmus.model.errors import DEFECTS, Invalid, IsthmusError, Unavailable, Untrusted, coded
 from isthmus.model.names import Digest
 
 SERVICE = "isthmus.Hub"
@@ -56,7 +56,7 @@ class Office(Protocol):
         """A site's stream is open; gives the body of the welcome."""
         ...
 
-    async def welcomed(self, site: str, link: Link, hello: Control) -> None:
+    def welcomed(self, site: str, link: Link, hello: Control) -> None:
         """The welcome is queued: what is sent from now on comes after it."""
         ...
 
@@ -145,12 +145,12 @@ class HubServer:
         try:
             link, hello = await self._greet(talk, party, context)
             welcome = await self._office.joined(party.name, link, hello)
-        except IsthmusError as error:
-            await context.write(_frame(talk.say("bye", facts(error))))
+        except (IsthmusError, *DEFECTS) as error:
+            await context.write(_frame(talk.say("bye", facts(coded(error)))))
             return
         link.say("welcome", dict(welcome))
         self._links.add(link)
-        await self._office.welcomed(party.name, link, hello)
+        self._office.welcomed(party.name, link, hello)
         ended = Ended("lost")
         try:
             ended = await link.run()
@@ -189,8 +189,8 @@ class HubServer:
         try:
             async for answer in self._office.asked(party, document.body):
                 yield _frame(talk.say("answer", answer))
-        except IsthmusError as error:
-            yield _frame(talk.say("answer", {"problem": facts(error)}))
+        except (IsthmusError, *DEFECTS) as error:
+            yield _frame(talk.say("answer", {"problem": facts(coded(error))}))
 
     def _question(self, talk: Talk, request: bytes) -> Control:
         items = controls(request)

@@ -19,7 +19,7 @@ from isthmus.federation.identity import Identity
 from isthmus.federation.link import BROKEN, Ended, Link
 from isthmus.federation.messages import Message
 from isthmus.federation.reasons import error_of
-from isthmus.model.errors import IsthmusError, Unavailable, Untrusted
+from isthmus.model.errors import DEFECTS, IsthmusError, Unavailable, Untrusted, coded
 
 BACKOFF = (0.1, 1.0)  # seconds: first and longest pause before dialling again
 REFUSING = 15.0  # longest pause after this site refused what the hub said: it would refuse it again
@@ -99,10 +99,10 @@ class SiteClient:
             self._link = link
             await self._branch.joined(link, welcome)
             return await link.run()
-        except IsthmusError as error:
-            return Ended("error", error)
         except BROKEN as error:
             return Ended("error", unreachable(error))
+        except (IsthmusError, *DEFECTS) as error:
+            return Ended("error", coded(error))
         finally:
             call.cancel()
 

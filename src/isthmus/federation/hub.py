@@ -17,6 +17,7 @@ from isthmus.federation.control import Control
 from isthmus.federation.desk import HubDesk
 from isthmus.federation.grpc_hub import HubServer, Party
 from isthmus.federation.hub_border import HubBorder
+from isthmus.federation.hub_greeting import greet
 from isthmus.federation.hub_review import HubReview
 from isthmus.federation.hub_runs import Deadlines, HeldRun, held_run, new_row, open_run
 from isthmus.federation.hub_witness import remember_site
@@ -26,13 +27,13 @@ from isthmus.federation.node import Ledger, Means, Tell, job_name, log_to_stderr
 from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.protocol.hub import Gathering
 from isthmus.federation.protocol.hub_rounds import Outgoing
-from isthmus.federation.reasons import error_of
+from isthmus.federation.reasons import error_of, facts
 from isthmus.federation.spool import discard
 from isthmus.federation.standing import Standing
 from isthmus.federation.store import RUNS, UNFINISHED, RunRow, RunState
 from isthmus.federation.worker import Worker
-from isthmus.governance.citations import cited, rule_behind
-from isthmus.model.errors import IsthmusError, Refused, Unavailable, Untrusted
+from isthmus.governance.citations import cited
+from isthmus.model.errors import DEFECTS, IsthmusError, Refused, Unavailable, Untrusted, coded
 
 TICK = 0.25  # seconds between looks at the clock
 
@@ -95,25 +96,21 @@ class HubNode:
 
     async def joined(self, site: str, link: Link, hello: Control) -> Mapping[str, Any]:
         """A site's stream is open: one stream per site, the newest counts."""
-        desk, body = self.desk.desk, hello.body
+        body = hello.body
         self._standing.check_stream()
-        if body.get("mode") != desk.mode:
-            raise Refused("E-MODE", f"this hub serves a {desk.mode}", "a rehearsal and a federated run never mix")
-        if body.get("agreement") != desk.agreement:
-            raise Untrusted("E-AGREEMENT-VERSION", "the site holds another agreement than the hub", "exchange it")
+        self.desk.desk.check_hello(body)
         await self._stand(self._standing.hear(site, body))
         if self.review is not None:
             self.review.witnesses.reported(site, body.get("hub"))
         return {"ledger": remember_site(self.means.store, site, body.get("ledger")), **self._standing.news()}
 
-    async def welcomed(self, site: str, link: Link, hello: Control) -> None:
+    def welcomed(self, site: str, link: Link, hello: Control) -> None:
         """The welcome is out: tell the site of its runs."""
         self._links[site] = link
         link.news = self._standing.news
         self.presence[site] = "joined"
         self._log.info("%s joined", site)
-        believed = {str(name) for name in hello.body.get("open") or ()}
-        task = asyncio.create_task(self._greet(site, link, believed))
+        task = asyncio.create_task(greet(self, site, link, hello.body.get("open")))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -161,26 +158,6 @@ class HubNode:
         """A person's signed question."""
         return hub_window.answer(self, person, question)
 
-    async def _greet(self, site: str, link: Link, believed: set[str]) -> None:
-        if self.review is not None:
-            await self.review.greet(site)
-        for name in believed - set(self.runs):
-            row = self.means.store.run(name)
-            if row is None or row.state not in UNFINISHED:
-                link.say("done", {"run": name, "error": hub_window.error_in(row)})
-        for held in list(self.runs.values()):
-            if site not in held.charter.sites:
-                continue
-            if held.state == "closing" and held.name not in believed:
-                held.confirmed.add(site)
-                await self._after(held)
-                continue
-            self._invite(link, held)
-            await self._out(held, await self.worker.run("connected", held.run.connected, site))
-
-    def _invite(self, link: Link, held: HeldRun) -> None:
-        link.say("invite", {"run": held.name, "request": dict(held.request)})
-
     async def _message(self, site: str, message: Message) -> None:
         held = self.runs.get(message.run)
         if held is None:
@@ -195,9 +172,9 @@ class HubNode:
             own = self.means.own(message)
             answers = await self.worker.run(job_name(message), held.run.receive, own)
             held.moved = asyncio.get_running_loop().time()
-            await self._out(held, answers)
+            await self.send(held, answers)
         except Unavailable as error:
-            await self._break(held, error)
+            self._break(held, error)
             return
         except IsthmusError as error:
             discard(own.body)
@@ -211,6 +188,8 @@ class HubNode:
             if self.review is not None:
                 await self.review.declined(site, str(body.get("run")), cause)
             return
+        if site not in held.charter.sites:
+            raise Untrusted("E-ROSTER", "a site outside a run declines it")
         self._log.warning("run %s: %s declines: %s", held.name[:19], site, error)
         held.declined[site] = error
         if isinstance(held.run.state, Gathering):  # later the others may go on, or wait, without it
@@ -219,9 +198,10 @@ class HubNode:
     async def abandon(self, held: HeldRun, cause: IsthmusError) -> None:
         """End a run for a reason."""
         held.cause = cause
-        await self._out(held, await self.worker.run("abandon", held.run.abandon, cause))
+        await self.send(held, await self.worker.run("abandon", held.run.abandon, cause))
 
-    async def _out(self, held: HeldRun, answers: Outgoing) -> None:
+    async def send(self, held: HeldRun, answers: Outgoing) -> None:
+        """Send what is connected its messages of a run, and keep what the run has come to."""
         leaving = [(site, message) for site, message in answers if site in self._links]
         self.border.out(held, leaving)
         for site, message in leaving:
@@ -242,8 +222,7 @@ class HubNode:
             admitted = await self.worker.run("admit", self.desk.admit, request, self.means.clock())
         except IsthmusError as error:
             self._log.info("a request of %s is not admitted: %s", researcher, error)
-            entry = {"by": researcher, "code": error.code, "rule": rule_behind(error)}
-            await self.worker.run("ledger", self.ledger.append, "refusal", entry)
+            await self.enter("refusal", {"by": researcher, **refusal_of(error)})
             raise cited(error) from error
         name = admitted[0].run
         if self.means.store.run(name) is None:
@@ -268,16 +247,15 @@ class HubNode:
 
     async def _start(self, row: RunRow, admitted: tuple[Charter, HubWork]) -> None:
         now = asyncio.get_running_loop().time()
-        held = await self.worker.run("begin", held_run, row, admitted, self.means, self.ledger.log, now)
-        await self._begin(held)
+        await self._begin(await self.worker.run("begin", held_run, row, admitted, self.means, self.ledger.log, now))
 
     async def _begin(self, held: HeldRun) -> None:
         """Hold a run and say what everyone who is connected is owed."""
         self.runs[held.name] = held
         for site in held.charter.sites:
             if site in self._links:
-                self._invite(self._links[site], held)
-        await self._out(held, await self.worker.run("start", held.run.start))
+                self._links[site].say("invite", held.invitation)
+        await self.send(held, await self.worker.run("start", held.run.start))
 
     async def _resume(self, row: RunRow) -> None:
         now = asyncio.get_running_loop().time()
@@ -295,13 +273,16 @@ class HubNode:
         await self._begin(held)
 
     async def _cannot(self, row: RunRow, error: IsthmusError) -> None:
-        """A run that is no longer admitted."""
+        """A run that is no longer admitted, or cannot be held: sites let it go."""
+        self.runs.pop(row.run, None)
         self._log.error("run %s cannot go on: %s", row.run[:19], error)
-        await self.worker.run("ledger", self.ledger.append, "refusal", {"run": row.run, "code": error.code})
-        note = json.dumps(hub_window.ended_status(row, error))
-        self.means.store.set_state(row.run, "refused" if isinstance(error, Refused) else "failed", note)
+        await self.enter("refusal", {"run": row.run, **refusal_of(error)})
+        state: RunState = "refused" if isinstance(error, Refused) else "failed"
+        self.means.store.set_state(row.run, state, json.dumps(hub_window.ended_status(row, error)))
+        for link in self._links.values():
+            link.say("done", {"run": row.run, "error": facts(error)})
 
-    async def _break(self, held: HeldRun, error: Unavailable) -> None:
+    def _break(self, held: HeldRun, error: Unavailable) -> None:
         """Memory may be ahead of the journal: throw it away and take the run up again."""
         self._log.error("run %s: %s", held.name[:19], error)
         self.runs.pop(held.name, None)
@@ -317,7 +298,9 @@ class HubNode:
             try:
                 await self._look(held)
             except Unavailable as error:
-                await self._break(held, error)
+                self._break(held, error)
+            except (IsthmusError, *DEFECTS) as error:  # it ends this run, and no other
+                await self._cannot(held.row, coded(error))
         await self._stand(self._standing.look())
 
     async def _stand(self, new: bool) -> None:
@@ -325,11 +308,9 @@ class HubNode:
         if new:
             for link in self._links.values():
                 link.say("heartbeat", self._standing.news())
-        lapsed = self._standing.lapsed()
-        if lapsed is not None:
-            await self._halt(lapsed)
-
-    async def _halt(self, why: IsthmusError) -> None:
+        why = self._standing.lapsed()
+        if why is None:
+            return
         for held in list(self.runs.values()):
             if held.cause is None and held.state in {"running", "waiting"}:
                 await self.abandon(held, why)
@@ -340,11 +321,11 @@ class HubNode:
         passed = held.overdue(asyncio.get_running_loop().time(), self._deadlines)
         if passed == "round":
             self._log.info("run %s: the round's deadline passed", held.name[:19])
-            await self._out(held, await self.worker.run("expired", held.run.expired))
+            await self.send(held, await self.worker.run("expired", held.run.expired))
         elif passed == "run":
             await self.abandon(held, Unavailable("E-LOST", "a site did not come back in time", "start a new run"))
         elif passed == "erasing":
-            await self.worker.run("ledger", self.ledger.append, "waiting", held.go_on())
+            await self.enter("waiting", held.go_on())
         await self._after(held)
 
     async def _after(self, held: HeldRun) -> None:
@@ -364,19 +345,22 @@ class HubNode:
         if now in {"running", "waiting"}:
             store.set_state(held.name, now)
             waits = {"run": held.name, "sites": list(held.run.progress().awaited) if now == "waiting" else []}
-            await self.worker.run("ledger", self.ledger.append, "waiting", waits)
+            await self.enter("waiting", waits)
         else:
-            at = asyncio.get_running_loop().time()
-            note = json.dumps(await hub_window.status_of(self, held, row, at))
+            note = json.dumps(await hub_window.status_of(self, held, row, asyncio.get_running_loop().time()))
             if held.error is None and store.bundle(held.name) is None:
                 approvals = self.review.cases.approvals(held.name) if self.review is not None else []
-                agreed, key = (self.desk.envelopes(), approvals), self.means.identity.key
-                forms = await self.worker.run("bundle", held.bundles, agreed, key, self.ledger.log)
+                signed = (self.desk.envelopes(), approvals)
+                forms = await self.worker.run("bundle", held.bundles, signed, self.means.identity.key, self.ledger.log)
                 store.finish(held.name, forms, note)
             if now != "closing":
                 await self._over(held, now, note)
         held.row = row
         self.said(held.name, now, held.remark)
+
+    async def enter(self, event: str, said: Mapping[str, Any]) -> int:
+        """Write an entry into the ledger; its index."""
+        return await self.worker.run("ledger", self.ledger.append, event, said)
 
     def link(self, site: str) -> Link | None:
         """A site's stream, while it is open."""
@@ -390,7 +374,7 @@ class HubNode:
     async def _over(self, held: HeldRun, now: RunState, note: str) -> None:
         """Forget a run that is over everywhere."""
         if held.error is not None:
-            await self.worker.run("ledger", self.ledger.append, "refusal", {"run": held.name, **refusal_of(held.error)})
+            await self.enter("refusal", {"run": held.name, **refusal_of(held.error)})
         await self.worker.run("border", self.border.over, held.name)
         if self.review is not None:
             now = self.review.over(now, held.error)

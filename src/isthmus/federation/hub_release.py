@@ -58,7 +58,7 @@ class Releases:
         """A site finds that the votes do not hold; whether too few are left that might sign."""
         self._kept.put(row.run, WITHHELD, site, cause.code)
         said = {"by": site, "what": "release", "code": cause.code, "about": row.run}
-        await self._hub.worker.run("ledger", self._hub.ledger.append, "refusal", said)
+        await self._hub.enter("refusal", said)
         return len(sites_of(row)) - len(self._kept.of(row.run, WITHHELD)) < _threshold(row)
 
     async def conclude(self, row: RunRow) -> None:

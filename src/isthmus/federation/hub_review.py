@@ -40,7 +40,7 @@ from isthmus.federation.store import RunRow, RunState
 from isthmus.governance.admission import open_request
 from isthmus.governance.agreement import Agreement
 from isthmus.governance.approval import Decided, check_approval, read_approval
-from isthmus.governance.citations import cited, rule_behind
+from isthmus.governance.citations import cited
 from isthmus.governance.reviewed import read_reviewed, unapproved
 from isthmus.governance.reviewers import may_decide_together
 from isthmus.model.canonical import plain
@@ -173,7 +173,7 @@ class HubReview:
 
     async def stop(self, row: RunRow, cause: IsthmusError) -> None:
         """End what waits for people, by a rule."""
-        await self._hub.worker.run("ledger", self._hub.ledger.append, "refusal", {"run": row.run, **refusal_of(cause)})
+        await self._hub.enter("refusal", {"run": row.run, **refusal_of(cause)})
         self._close(row, "refused", cause)
 
     def over(self, state: RunState, error: IsthmusError | None) -> RunState:
@@ -325,9 +325,8 @@ class HubReview:
         self._hub.said(row.run, state)
 
     async def _refused(self, who: str, what: str, error: IsthmusError) -> None:
-        rule = {"rule": found} if (found := rule_behind(error)) else {}
-        said = {"by": who, "what": what, "code": error.code, **rule}  # no run: what is refused moves none on
-        await self._hub.worker.run("ledger", self._hub.ledger.append, "refusal", said)
+        said = {"by": who, "what": what, **refusal_of(error)}  # no run: what is refused moves none on
+        await self._hub.enter("refusal", said)
 
     async def write(self, step: str, row: RunRow, more: Mapping[str, Any]) -> int:
         """One ledger entry of a step, and not a second one when the hub stopped right after it; the sites are shown it.

@@ -75,6 +75,11 @@ class HeldRun:
         """The run's digest."""
         return self.row.run
 
+    @property
+    def invitation(self) -> dict[str, Any]:
+        """What a site is told to take part."""
+        return {"run": self.name, "request": dict(self.request)}
+
     def overdue(self, now: float, deadlines: Deadlines) -> Literal["no", "round", "run", "erasing"]:
         """Whether a deadline has passed since the last look."""
         if isinstance(self.run.state, Concluded | Failed):

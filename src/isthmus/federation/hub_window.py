@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from isthmus.federation.border import border_lines
+from isthmus.federation.by_law import refusal_of
 from isthmus.federation.hub_runs import HeldRun
 from isthmus.federation.ledgers import exported_lines
 from isthmus.federation.reasons import facts
 from isthmus.federation.store import UNFINISHED, RunRow
-from isthmus.governance.citations import cited, rule_behind
+from isthmus.governance.citations import cited
 from isthmus.governance.roles import Action, permit
 from isthmus.model.errors import Invalid, IsthmusError, Refused, Unavailable, Waiting
 
@@ -121,11 +122,11 @@ def _enter(hub: HubNode, person: Party, question: Mapping[str, Any], error: Isth
     """Write down what somebody was not given: the first time each day, so that nobody can fill the ledger."""
     what, row = str(question.get("what")), hub.means.store.run(str(question.get("run")))
     about = {} if row is None else {"about": row.run}
-    entry = {"by": person.name, "roles": sorted(person.roles), "asked": what, "code": error.code, **about}
+    entry = {"by": person.name, "roles": sorted(person.roles), "asked": what, **about, **refusal_of(error)}
     day, told = f"{hub.means.clock():%Y-%m-%d}", [person.name, what, error.code]
     kept = json.loads(hub.means.store.fact(REFUSED) or "{}").get(day, [])
     if told not in kept:
-        hub.ledger.append("refusal", {**entry, "rule": rule_behind(error)})
+        hub.ledger.append("refusal", entry)
         hub.means.store.set_fact(REFUSED, json.dumps({day: [*kept, told]}))
 
 

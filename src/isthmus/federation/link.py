@@ -20,7 +20,7 @@ from isthmus.federation.control import Control, Talk
 from isthmus.federation.frames import Assembler, ControlBytes, Item, pack
 from isthmus.federation.messages import Message
 from isthmus.federation.reasons import error_of, facts
-from isthmus.model.errors import IsthmusError
+from isthmus.model.errors import DEFECTS, IsthmusError, coded
 
 BEAT = 5.0  # seconds between heartbeats
 SILENCE = 3.0  # heartbeats that may be missed before the stream is given up
@@ -130,12 +130,16 @@ class Link:
     async def _reason(self, task: asyncio.Task[Ended]) -> Ended:
         try:
             return task.result()
-        except IsthmusError as error:
-            self._outbox.clear()
-            await self._last_words(facts(error))
-            return Ended("error", error)
         except BROKEN:
             return Ended("lost")
+        except (
+            IsthmusError,
+            *DEFECTS,
+        ) as error:  # a defect that the other end can set off ends its stream, not this node
+            met = coded(error)
+            self._outbox.clear()
+            await self._last_words(facts(met))
+            return Ended("error", met)
 
     async def _last_words(self, body: dict[str, Any]) -> None:
         """Queue a bye and wait until the writer, the only one who may write, has sent it."""

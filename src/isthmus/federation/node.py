@@ -121,7 +121,7 @@ def job_name(message: Message) -> str:
     """A name under which the cost of a message's work is remembered: run, kind and question."""
     descriptor = message.header.get("descriptor")
     question = descriptor.get("question", "") if isinstance(descriptor, Mapping) else ""
-    return f"{message.run} {message.kind} {question} {message.body.size >> 20}"
+    return f"{message.run} {message.kind[:20]} {str(question)[:80]} {message.body.size >> 20}"
 
 
 def on_signals(stop: Callable[[], None]) -> None:

@@ -32,5 +32,6 @@ def error_of(shown: Any) -> IsthmusError:
     """The error that `shown` tells of; Refused where its kind is not known."""
     told = shown if isinstance(shown, Mapping) else {}
     code, message, hint, where = (str(told.get(name, ""))[:500] for name in ("code", "message", "hint", "where"))
-    kind = _KINDS.get(told.get("exit", 0), errors.Refused)
+    stated = told.get("exit")
+    kind = _KINDS.get(stated, errors.Refused) if isinstance(stated, int) else errors.Refused
     return kind(code or "E-UNKNOWN", message, hint, where)

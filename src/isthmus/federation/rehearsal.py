@@ -41,7 +41,7 @@ from isthmus.federation.work import SiteWork
 from isthmus.ledger.log import Log, MemoryStore
 from isthmus.model.canonical import digest
 from isthmus.model.codebook import Codebook
-from isthmus.model.errors import Invalid, Refused, Untrusted
+from isthmus.model.errors import Invalid, IsthmusError, Refused, Untrusted
 from isthmus.model.privacy import Privacy
 from isthmus.model.rules import Rules
 from isthmus.model.study import Study, study_digest
@@ -222,7 +222,7 @@ def _person(staged: Stage, name: str) -> str | None:
 
 
 def candid(
-    body: dict[str, Any], staged: Stage, met: Mapping[str, Mapping[str, Invalid]] | None = None
+    body: dict[str, Any], staged: Stage, met: Mapping[str, Mapping[str, IsthmusError]] | None = None
 ) -> dict[str, Any]:
     """On files of one's own, a refusal whose cause is the data says so; between parties the constant text stands.
 

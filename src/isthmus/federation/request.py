@@ -101,6 +101,6 @@ def asked_of(request: Mapping[str, Any]) -> dict[str, str]:
 def _study(request: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         study = json.loads(base64.b64decode(str(request.get("payload", ""))))["study"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         return {}
     return study if isinstance(study, dict) else {}

@@ -19,7 +19,7 @@ from isthmus.federation.row_loss import Known, warning
 from isthmus.federation.script import Ended, Errored, Script, require_ended
 from isthmus.ledger.checkpoint import verify_checkpoint
 from isthmus.ledger.verify import Verified
-from isthmus.model.errors import DEFECTS, IsthmusError, Refused, unforeseen
+from isthmus.model.errors import DEFECTS, IsthmusError, Refused, coded
 from isthmus.model.study import Study, study_digest
 from isthmus.statistics import precision
 from isthmus.statistics.catalogue import analyses
@@ -144,7 +144,7 @@ def _reported(question: Question, script: Script, estimate: Estimate, excluded: 
     try:
         return _report(question, script, estimate, excluded)
     except DEFECTS as error:
-        raise unforeseen(error) from error
+        raise coded(error) from error
 
 
 def _report(question: Question, script: Script, estimate: Estimate, excluded: Mapping[str, Any]) -> dict[str, Any]:

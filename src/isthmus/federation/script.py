@@ -15,7 +15,7 @@ from isthmus.federation.plan import POPULATION, VOTE, Plan
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.question import Question
 from isthmus.model.canonical import digest
-from isthmus.model.errors import DEFECTS, Invalid, Refused, Untrusted, unforeseen
+from isthmus.model.errors import DEFECTS, Invalid, IsthmusError, Refused, Untrusted, coded
 from isthmus.statistics.contract import Estimate, Flow, Round
 from isthmus.summary import AGREE, Field, Layout, Summary, closed, feed
 
@@ -41,7 +41,7 @@ class Ended:
 class Errored:
     """The flow cannot give an estimate: separation, collinear columns, no event; or may not."""
 
-    error: Invalid | Refused
+    error: IsthmusError
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +96,8 @@ class Script:
             start = digest({**asked, **own})
             try:
                 flow = question.statistic.flow(question.arguments, question.setting(rung))
-            except (Invalid, Refused) as error:  # a flow that checks before its first round
-                self.outcomes[question.name] = Errored(error)
-            except DEFECTS as error:
-                self.outcomes[question.name] = Errored(unforeseen(error))
+            except (Invalid, Refused, *DEFECTS) as error:  # a flow that checks before its first round
+                self.outcomes[question.name] = Errored(coded(error))
             else:
                 self.outcomes[question.name] = _advance(flow, None, 0, start)
 
@@ -189,10 +187,8 @@ def _advance(flow: Flow, pooled: Summary | None, number: int, transcript: str) -
         following = next(flow) if pooled is None else flow.send(pooled)
     except StopIteration as stop:
         return Ended(stop.value)
-    except (Invalid, Refused) as error:
-        return Errored(error)
-    except DEFECTS as error:
-        return Errored(unforeseen(error))
+    except (Invalid, Refused, *DEFECTS) as error:
+        return Errored(coded(error))
     return Asked(number + 1, flow, following, transcript)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from isthmus.federation import told_verdicts
 from isthmus.federation.book import check_history, history_head
 from isthmus.federation.border import Border, Crossing
-from isthmus.federation.by_law import rules_of
+from isthmus.federation.by_law import refusal_of, rules_of
 from isthmus.federation.control import Control
 from isthmus.federation.desk import Seat, SiteDesk
 from isthmus.federation.gossip import SqlMemory
@@ -36,11 +36,10 @@ from isthmus.federation.spool import discard
 from isthmus.federation.standing import Standing
 from isthmus.federation.store import RUNS, Mark, RunRow
 from isthmus.federation.worker import Worker
-from isthmus.governance.citations import rule_behind
 from isthmus.governance.route import Leg
 from isthmus.governance.verdicts import RuleRefused
 from isthmus.model.canonical import canonical, digest, plain
-from isthmus.model.errors import Invalid, IsthmusError, Unavailable, Untrusted
+from isthmus.model.errors import DEFECTS, Invalid, IsthmusError, Unavailable, Untrusted, coded
 
 VEIL = "snapshot-secret"  # in the store: keys the snapshot id that leaves
 
@@ -152,8 +151,8 @@ class SiteNode:
             run = await self._worker.run(f"{name} admit", self._seated, name, request)
         except Unavailable:
             raise
-        except IsthmusError as error:
-            self._declined(name, error, request)
+        except (IsthmusError, *DEFECTS) as error:
+            self._declined(name, coded(error), request)
             return
         self._runs[name] = run
         self._send(run, run.connected())
@@ -170,8 +169,8 @@ class SiteNode:
             heard = await self._worker.run(f"{name} review", self._review.consider, asked, self._means.clock())
         except Unavailable:
             raise
-        except IsthmusError as error:
-            self._declined(str(name), error, request)
+        except (IsthmusError, *DEFECTS) as error:
+            self._declined(str(name), coded(error), request)
             return
         for code in heard.forged:
             self.ledger.append("refusal", {"by": "hub", "what": "approval", "code": code, "about": asked.run})
@@ -263,8 +262,7 @@ class SiteNode:
         self._log.warning("run %s declined: %s", name[:19], error)
         new = name not in self._refused
         self._refused.add(name)
-        rule = rule_behind(error)
-        entry = {"run": name[:80], "verdict": "declined", "code": error.code, **({"rule": rule} if rule else {})}
+        entry = {"run": name[:80], "verdict": "declined", **refusal_of(error)}
         self.ledger.append("decision", {**entry, **(error.record if isinstance(error, RuleRefused) else {})})
         if self._link is not None:
             said = {"run": name, "error": facts(error), **rules_of(error)}
@@ -284,12 +282,13 @@ class SiteNode:
             # Memory may be ahead of the journal: throw it away. The hub invites again, and the journal says where.
             self._runs.pop(message.run, None)
             raise
-        except IsthmusError as error:
-            self._log.warning("run %s, message %s: %s", message.run[:19], message.kind, error)
-            answers = run.refusal(error)
+        except (IsthmusError, *DEFECTS) as error:
+            met = coded(error)
+            self._log.warning("run %s, message %s: %s", message.run[:19], message.kind[:20], met)
+            answers = run.refusal(met)
             if answers:
-                self.private.append("refusal", {"run": message.run, "code": error.code})
-            self._accuse(message.run, error)
+                self.private.append("refusal", {"run": message.run, "code": met.code})
+            self._accuse(message.run, met)
         self._answer(message.run, run, answers)
 
     def _answer(self, name: str, run: SiteRun, answers: tuple[Message, ...]) -> None:

@@ -20,7 +20,7 @@ from isthmus.federation.protocol.site import SiteRun
 from isthmus.federation.standing import Standing
 from isthmus.federation.worker import Worker
 from isthmus.governance.verdicts import RuleRefused
-from isthmus.model.errors import IsthmusError, Unavailable
+from isthmus.model.errors import DEFECTS, IsthmusError, coded
 
 LOOK = 0.5  # seconds between looks
 Still = Callable[[datetime], object]
@@ -51,6 +51,7 @@ class SiteWatch:
     still: dict[str, Still] = field(default_factory=dict)
     _hour: str = ""
     _said: str = ""
+    _met: str = ""
 
     async def looking(self) -> None:
         """Look again and again until cancelled."""
@@ -58,8 +59,16 @@ class SiteWatch:
             try:
                 await self.stand(self.standing.look())
                 await self._hourly()
-            except Unavailable as error:
-                self.log.error("%s", error)
+            except (
+                IsthmusError,
+                *DEFECTS,
+            ) as error:  # said once while it lasts: whatever it is, the next look is taken
+                met = str(coded(error))
+                if met != self._met:
+                    self.log.error("%s", met)
+                self._met = met
+            else:
+                self._met = ""
             await asyncio.sleep(LOOK)
 
     async def hear(self, news: Mapping[str, Any]) -> None:

@@ -100,7 +100,6 @@ class Lineage:
             n for n in (*self.codebook.variables, self.person) if n is not None and schema.get(n, "other") != "other"
         ]
         before = [row.file for row in self._rows() if row.state == "served" and row.file != name]
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _write(source, names, self.folder / name)
         self._note(fingerprint, "served", name)
         for file in before:
@@ -126,6 +125,7 @@ def _write(source: Source, names: list[str], path: Path) -> None:
     query = Query(columns, {name: exp.column(name) for name in names})
     none = replace(query, where=exp.false())
     try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         part.unlink(missing_ok=True)
         with open(part, "wb", opener=_private) as file:
             with pq.ParquetWriter(file, source.fetch(none).schema) as writer:

@@ -9,11 +9,11 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from isthmus.federation.by_law import refusal_of
 from isthmus.federation.control import Clock
 from isthmus.federation.desk import Desk
 from isthmus.federation.node import Ledger
 from isthmus.federation.store import Store
-from isthmus.governance.citations import rule_behind
 from isthmus.governance.revocation import Envelope
 from isthmus.model.canonical import canonical
 from isthmus.model.errors import IsthmusError, Refused, Unavailable, Untrusted
@@ -99,7 +99,7 @@ class Standing:
         """A stream ended because an end of it is not to be trusted: written down once each, for it is tried every second."""
         if isinstance(error, Untrusted) and error.code not in self._distrusted:
             self._distrusted.add(error.code)
-            self._ledger.append("refusal", {"by": "hub", "code": error.code, "rule": rule_behind(error)})
+            self._ledger.append("refusal", {"by": "hub", **refusal_of(error)})
 
     def _take(self, sender: str, envelopes: Iterable[Envelope]) -> bool:
         found = [self._taken(sender, envelope) for envelope in envelopes]  # every one, not the first alone

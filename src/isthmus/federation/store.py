@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from isthmus.federation.leaves import SqlLeaves
 from isthmus.federation.tables import METADATA, NAMES, ORDER
@@ -316,11 +316,14 @@ def open_store(place: Path | str, maximum_bytes: int | None = None) -> Store:
     Raises:
         Unavailable: E-STORE, E-DISK.
     """
-    if isinstance(place, Path) or "://" not in place:
-        path = Path(place)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        place = f"sqlite:///{path}"
-    engine = sa.create_engine(place)
+    try:
+        if isinstance(place, Path) or "://" not in place:
+            path = Path(place)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            place = f"sqlite:///{path}"
+        engine = sa.create_engine(place)
+    except (OSError, ImportError, ValueError, SQLAlchemyError) as error:  # the URL may hold a password: not told
+        raise _unusable() from error
     if engine.dialect.name == "sqlite":
         _make_private(engine.url.database)
         sa.event.listen(engine, "connect", _tune(maximum_bytes))

@@ -7,25 +7,41 @@ or of a study covers what a site tells nobody (limits of its own, how many peopl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any, Final
 
 from isthmus.crypto.keys import SigningKey, verify
 from isthmus.ledger.document import hex_bytes
 from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import Invalid
+from isthmus.model.record import record
+from isthmus.strict import parse
 
 TOLD: Final = "told"  # the `decision` of the hub's entry
 SIGNATURE = 64  # bytes
-_OPEN = frozenset(
-    {"operations", "egress"}
-)  # gates whose facts every party holds, of outputs as far as its own gates held
-_SHOWN = ("gate", "verdict", "pack", "rules", "judged", "outputs")
+_OPEN = frozenset({"operations", "egress"})  # whose facts every party holds, of outputs as far as its own gates held
+
+
+@record
+class Told:
+    """What of a decision a site tells: verdicts, what they are of, and digests."""
+
+    gate: str
+    verdict: str
+    pack: str
+    rules: Mapping[str, tuple[str, ...]]
+    judged: Mapping[str, str] | None = None
+    outputs: tuple[str, ...] | None = None
+    facts: str | None = None
+
+
+_SHOWN = tuple(field.name for field in fields(Told))
 
 
 def shown(decision: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a decision a site tells: verdicts, what they are of, and digests."""
-    names = (*_SHOWN, "facts") if decision["gate"] in _OPEN else _SHOWN
-    return {name: decision[name] for name in names if name in decision}
+    """What of a decision a site tells; `facts` where they are no facts of its own."""
+    told = {name: decision[name] for name in _SHOWN if name in decision}
+    return told if decision["gate"] in _OPEN else {name: part for name, part in told.items() if name != "facts"}
 
 
 def signed(run: str, site: str, decisions: Iterable[Mapping[str, Any]], key: SigningKey) -> dict[str, Any]:
@@ -38,19 +54,18 @@ def entry(site: str, key: bytes, said: Mapping[str, Any]) -> dict[str, Any]:
     """What the hub's ledger holds of a site's document, whose signature holds.
 
     Raises:
-        Untrusted: E-SIGNATURE. Invalid: E-WIRE, it is no such document; E-CANONICAL.
+        Untrusted: E-SIGNATURE. Invalid: E-WIRE, it is no such document, or tells more than one; E-CANONICAL.
     """
     run, decisions, signature = said.get("run"), said.get("decisions"), said.get("signature")
     if not (isinstance(run, str) and isinstance(decisions, list) and isinstance(signature, str)):
         raise Invalid("E-WIRE", "a site's verdicts name their run, and are signed")
-    if not all(isinstance(each, dict) and isinstance(each.get("rules"), dict) for each in decisions):
-        raise Invalid("E-WIRE", "a site's verdicts are rules by outcome")
+    for each in decisions:
+        _check(each)
     raw = hex_bytes(signature)
     if len(raw) != SIGNATURE:
         raise Invalid("E-WIRE", "a signature has 64 bytes")
     verify(key, raw, _statement(run, site, decisions))
-    told = [shown(each) for each in decisions]
-    return {"run": run, "decision": TOLD, "site": site, "decisions": told, "signature": signature}
+    return {"run": run, "decision": TOLD, "site": site, "decisions": decisions, "signature": signature}
 
 
 def check(facts: Mapping[str, Any], run: str, keys: Mapping[str, bytes]) -> str:
@@ -70,6 +85,16 @@ def told_by(entries: Iterable[Mapping[str, Any]]) -> list[str]:
     """The sites whose verdicts stand among entries (as JSON) of the hub's ledger."""
     facts = (each["facts"] for each in entries if each["event"] == "decision")
     return sorted({str(f["site"]) for f in facts if f.get("decision") == TOLD})
+
+
+def _check(decision: Any) -> None:
+    """Return when a decision is told as `shown` gives it: the signature covers all that is entered, and no more is."""
+    try:
+        told = parse(Told, decision, "verdicts")
+    except Invalid as error:
+        raise Invalid("E-WIRE", f"a site's verdicts are rules by outcome: {error.message}", "", error.where) from error
+    if told.facts is not None and told.gate not in _OPEN:
+        raise Invalid("E-WIRE", "a site tells no digest of facts that are its own")
 
 
 def _statement(run: str, site: str, decisions: list[Any]) -> bytes:

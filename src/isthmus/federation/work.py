@@ -43,7 +43,7 @@ from isthmus.federation.script import Script
 from isthmus.federation.spending import Spending
 from isthmus.model.canonical import digest, plain
 from isthmus.model.codebook import Codebook
-from isthmus.model.errors import DEFECTS, Invalid, IsthmusError, Refused, Untrusted, unforeseen
+from isthmus.model.errors import DEFECTS, Invalid, IsthmusError, Refused, Untrusted, coded
 from isthmus.model.rules import Rules, applies
 from isthmus.statistics.contract import Answer, Inputs, Round
 from isthmus.summary import IntArray, Summary
@@ -77,7 +77,7 @@ class SiteWork:
     person: str | None
     purse: Purse | None = None
     script: Script = field(init=False)
-    faults: dict[str, Invalid] = field(default_factory=dict)
+    faults: dict[str, IsthmusError] = field(default_factory=dict)
     _firsts: dict[tuple[str, int], Answer] = field(default_factory=dict)
     _clearances: dict[tuple[str, int], Clearance] = field(default_factory=dict)
     _at: int = 0
@@ -145,7 +145,7 @@ class SiteWork:
         try:
             return self._released(question, step)
         except (Refused, Invalid, *DEFECTS) as error:
-            met = error if isinstance(error, IsthmusError) else unforeseen(error)
+            met = coded(error)
             if isinstance(met, Invalid):
                 self.faults[question.name] = met
             why = met.message if met.code == "E-DISCLOSURE" else met.code
@@ -286,7 +286,7 @@ class SiteWork:
             evidence = self._weighed(question, rung)
             first = self._first(question, rung)
         except (Invalid, *DEFECTS) as error:
-            fault = error if isinstance(error, Invalid) else unforeseen(error)
+            fault = coded(error)
             self.faults[question.name] = fault
             self.note(question.name, fault.code)
             return False
@@ -306,7 +306,7 @@ class SiteWork:
             self._firsts[question.name, rung] = first
         return True
 
-    def check(self) -> Mapping[str, Invalid]:
+    def check(self) -> Mapping[str, IsthmusError]:
         """Questions that fail on this site's rows for another reason than a rule, and why; it stays here."""
         for question, rung in self.plan.words:
             self._agrees(question, rung)

@@ -15,6 +15,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SHORT = 0.05  # seconds: a hop is a tenth of it, and heartbeats are a hundred times as long
+MOST = 10_000  # kinds of job that are remembered: each run has its own
 
 
 class Worker:
@@ -42,4 +43,6 @@ class Worker:
         try:
             return job(*args, **kwargs)
         finally:
+            if len(self._took) >= MOST:
+                self._took.clear()
             self._took[kind] = perf_counter() - start

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from isthmus.crypto.envelope import open_envelope, sign_envelope
+from isthmus.crypto.envelope import keyids, open_envelope, sign_envelope
 from isthmus.crypto.keys import SigningKey
 from isthmus.disclosure.rules import Mode, check_at_least
 from isthmus.governance.agreement import (
@@ -129,13 +129,10 @@ def open_request(envelope: Mapping[str, Any], agreement: Agreement) -> RunReques
     Raises:
         Refused: E-UNSIGNED, E-SIGNER. Untrusted: E-SIGNATURE. Invalid: E-ENVELOPE, E-REQUEST.
     """
-    signatures = envelope.get("signatures") if isinstance(envelope, Mapping) else None
-    if not signatures:
+    if not isinstance(envelope, Mapping) or not envelope.get("signatures"):
         raise Refused("E-UNSIGNED", "the request is not signed", "sign it with a researcher's key of the agreement")
     keys = {p.key: bytes.fromhex(p.key) for p in agreement.people if "researcher" in p.roles}
-    if not isinstance(signatures, list) or not any(
-        isinstance(s, Mapping) and s.get("keyid") in keys for s in signatures
-    ):
+    if keys.keys().isdisjoint(keyids(envelope)):
         raise Refused(
             "E-SIGNER",
             "the request is signed by nobody whom the agreement names as a researcher",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, Literal
 
-from isthmus.crypto.envelope import open_envelope, sign_envelope
+from isthmus.crypto.envelope import keyids, open_envelope, sign_envelope
 from isthmus.crypto.keys import SigningKey
 from isthmus.governance.agreement import Agreement, Person, PersonRole
 from isthmus.governance.claimed import check_claimed, time_of
@@ -200,11 +200,10 @@ _ROLES = "custodians decide on studies, output checkers on results, researchers 
 
 
 def _signer(envelope: Mapping[str, Any], agreement: Agreement) -> Person:
-    signatures = envelope.get("signatures") if isinstance(envelope, Mapping) else None
-    if not isinstance(signatures, list) or len(signatures) != 1 or not isinstance(signatures[0], Mapping):
+    named = keyids(envelope)
+    if len(named) != 1:
         raise Invalid("E-ENVELOPE", "each person signs an envelope of their own", "sign again")
-    people = {p.key: p for p in agreement.people}
-    person = people.get(str(signatures[0].get("keyid")))
+    person = next((p for p in agreement.people if p.key == named[0]), None)
     if person is None:
         raise Refused("E-SIGNER", "signed by nobody whom the agreement names", "use a key of the agreement")
     return person

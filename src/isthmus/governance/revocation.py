@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from isthmus.crypto.envelope import open_envelope, sign_envelope
+from isthmus.crypto.envelope import keyids, open_envelope, sign_envelope
 from isthmus.crypto.keys import SigningKey
 from isthmus.governance.agreement import Agreement, Person, agreement_digest
 from isthmus.model.canonical import canonical
@@ -64,8 +64,7 @@ def read_revocation(envelope: Any, agreement: Agreement) -> Revocation:
         Invalid: E-ENVELOPE, E-REASON.
     """
     keys = {p.key: p for p in agreement.people if "custodian" in p.roles}
-    signatures = envelope.get("signatures") if isinstance(envelope, Mapping) else None
-    known = [s.get("keyid") for s in signatures or () if isinstance(s, Mapping)] if signatures else []
+    known = keyids(envelope)
     if len(known) != 1 or known[0] not in keys:
         raise Untrusted("E-SIGNER", "a revocation is signed by one custodian of the agreement", "ask who sent it")
     payload, (keyid,) = open_envelope(envelope, PAYLOAD_TYPE, {known[0]: bytes.fromhex(known[0])})

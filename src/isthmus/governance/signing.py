@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
-from isthmus.crypto.envelope import open_envelope, sign_envelope
+from isthmus.crypto.envelope import keyids, open_envelope, sign_envelope
 from isthmus.crypto.keys import SigningKey
 from isthmus.data.yaml_text import load_yaml
 from isthmus.governance.agreement import Agreement, Person, agreement_digest
@@ -292,9 +292,7 @@ def _unsigned_parties(agreement: Agreement, keys: set[str]) -> set[str]:
 
 
 def _keyid(envelope: Mapping[str, Any]) -> str:
-    try:
-        (signature,) = envelope["signatures"]
-        keyid = signature["keyid"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise Invalid("E-ENVELOPE", "each custodian signs an envelope of their own", "sign again") from error
-    return str(keyid)
+    named = keyids(envelope)
+    if len(named) != 1:
+        raise Invalid("E-ENVELOPE", "each custodian signs an envelope of their own", "sign again")
+    return named[0]

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, Literal
 
-from isthmus.crypto.envelope import open_envelope, sign_envelope
+from isthmus.crypto.envelope import keyids, open_envelope, sign_envelope
 from isthmus.crypto.keys import SigningKey
 from isthmus.governance.admission import EVERYWHERE, RunRequest
 from isthmus.governance.agreement import Agreement, Person, agreement_digest
@@ -134,9 +134,7 @@ def read_rule(envelope: Mapping[str, Any], agreement: Agreement) -> Told:
         Refused: E-SIGNER. Untrusted: E-SIGNATURE, E-CLOCK. Invalid: E-STANDING, E-ENVELOPE and those of `strict.parse`.
     """
     keys = {p.key: p for p in agreement.people if "custodian" in p.roles}
-    signatures = envelope.get("signatures") if isinstance(envelope, Mapping) else None
-    known = [s for s in signatures if isinstance(s, Mapping) and s.get("keyid") in keys] if signatures else []
-    if not known:
+    if keys.keys().isdisjoint(keyids(envelope)):
         raise Refused("E-SIGNER", "no custodian of the agreement signed this standing rule", "sign it again")
     payload, signers = open_envelope(envelope, PAYLOAD_TYPE, {key: bytes.fromhex(key) for key in keys})
     try:
@@ -218,8 +216,8 @@ def _public(told: Told, agreement: Agreement, request: RunRequest, asker: str, d
 
 def _releases(study: Study) -> frozenset[str]:
     """Outputs beyond the estimates that any analysis asks for."""
-    arguments = [a for analysis in study.analyses.values() for a in analysis.values()]
-    return frozenset(str(item) for a in arguments for item in a.get("release") or ())
+    asked = [a.get("release") for analysis in study.analyses.values() for a in analysis.values()]
+    return frozenset(str(item) for listed in asked if isinstance(listed, list | tuple) for item in listed)
 
 
 def _private(rule: StandingRule, seen: Proposal) -> Iterator[str]:

@@ -121,6 +121,8 @@ def open_exported(path: Path) -> Exported:
     key, seal = hex_bytes(body["key"]), hex_bytes(body.pop("seal"))
     verify(key, seal, _statement(body))
     witnesses = {site: hex_bytes(text) for site, text in body["witnesses"].items()}
+    if not all(isinstance(note, str) for note in body["cosigned"]):
+        raise _malformed(path)
     del body["schema"]
     cover = Cover(**{**body, "cosigned": tuple(body["cosigned"])})
     notes = tuple(verify_checkpoint(note, key, witnesses) for note in cover.cosigned)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from isthmus.ledger.entries import EVENTS
+from isthmus.model.errors import DEFECTS
 from isthmus.model.record import record
 
 if TYPE_CHECKING:
@@ -50,9 +51,10 @@ def found(entries: Iterable[Entry], asked: Search, runs: frozenset[str]) -> Iter
 
 def in_words(entry: Entry) -> str:
     """An entry in plain words."""
-    say = _WORDS.get(entry.event)
-    facts = entry.facts
-    return say(facts) if say is not None else f"{EVENTS[entry.event].partition(':')[0]}: {_rest(facts)}"
+    try:
+        return _WORDS[entry.event](entry.facts)
+    except DEFECTS:  # facts of another form than this version writes: as they are
+        return f"{EVENTS[entry.event].partition(':')[0]}: {_rest(entry.facts)}"
 
 
 def short(text: Any) -> str:
@@ -73,7 +75,7 @@ def _about(facts: Mapping[str, Any], asked: Search, runs: frozenset[str]) -> boo
     return (
         (asked.run is None or _names(facts.get("run"), asked.run))
         and (asked.code is None or facts.get("code") == asked.code)
-        and (asked.study is None or _names(facts.get("study"), asked.study) or facts.get("run") in runs)
+        and (asked.study is None or _names(facts.get("study"), asked.study) or str(facts.get("run")) in runs)
         and (asked.person is None or any(_is(text, asked.person) for text in _texts(facts)))
     )
 

@@ -81,6 +81,11 @@ class Waiting(Unavailable):
     exit = Exit.WAITING
 
 
+def coded(error: BaseException) -> IsthmusError:
+    """The error itself; of a defect, E-INTERNAL in its place."""
+    return error if isinstance(error, IsthmusError) else unforeseen(error)
+
+
 def unforeseen(error: BaseException) -> Invalid:
     """E-INTERNAL in place of a defect: where in our code, never the message or locals (both may hold values from rows)."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "isthmus" in frame.filename]

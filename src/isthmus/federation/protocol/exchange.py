@@ -33,9 +33,10 @@ from isthmus.federation.messages import (
 )
 from isthmus.federation.protocol.charter import SECAGG
 from isthmus.federation.protocol.context import Binding
-from isthmus.federation.protocol.records import Head, Paired, Pairs, Roster
+from isthmus.federation.protocol.records import Head, Keys, Paired, Pairs, Roster
 from isthmus.federation.protocol.survivors import check_size
 from isthmus.federation.wire import unhex
+from isthmus.ledger.log import head_of
 from isthmus.model.canonical import plain
 from isthmus.model.errors import Untrusted
 
@@ -142,6 +143,17 @@ def decapsulated(
         context = _pair_context(binding, known, site, me)
         secrets[site] = decapsulate(keys, known.publics[site], ciphertext, context)
     return secrets
+
+
+def check_keys(keys: Keys) -> None:
+    """Return when M1 holds exchange keys and ledger heads: others would refuse the M2 that carries anything else.
+
+    Raises:
+        Invalid: E-KEY, E-HEAD.
+    """
+    exchange_public({"x25519": keys.x25519, "mlkem": keys.mlkem})
+    for head in (keys.head, keys.own, *keys.peers.values()):
+        head_of(plain(head))
 
 
 def roster_message(hub: Author, cards: Mapping[str, Message], grown: Mapping[str, Any]) -> Message:

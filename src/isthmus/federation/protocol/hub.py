@@ -13,7 +13,7 @@ from isthmus.crypto.keys import SigningKey
 from isthmus.federation.messages import HUB, Author, BytesPayload, Message, check_signature, header_digest, weight
 from isthmus.federation.protocol.charter import Charter, HubWork, check_charter
 from isthmus.federation.protocol.context import Binding, cards_digest, said
-from isthmus.federation.protocol.exchange import check_pairs, paired_message, roster_message
+from isthmus.federation.protocol.exchange import check_keys, check_pairs, paired_message, roster_message
 from isthmus.federation.protocol.hub_end import Concluded, Ending, Signing, Witnessing
 from isthmus.federation.protocol.hub_phases import Asking, Finished
 from isthmus.federation.protocol.hub_rounds import HubRounds, Kept, Outgoing
@@ -193,7 +193,7 @@ class HubRun:
 
     def _keys(self, message: Message) -> Outgoing:
         check_signature(message, self._binding.key(message.sender))
-        header(Keys, message)
+        check_keys(header(Keys, message))
         cards = self.state.cards if isinstance(self.state, Gathering | Pairing) else {}
         known = cards.get(message.sender)
         if known is not None and known.signature != message.signature:
