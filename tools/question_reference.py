@@ -72,7 +72,8 @@ R: Mapping[str, str] = {
     "s <- survSplit(Surv(entry, time, event) ~ ., d, cut = c(20, 45, 90), episode = 'k')\n"
     "summary(glm(event ~ 0 + factor(k) + age + arm + offset(log(time - entry)), poisson, s))",
     "effect": "w <- WeightIt::weightit(treat ~ age + stage, d, method = 'glm', estimand = 'ATE')\n"
-    "WeightIt::glm_weightit(died ~ treat, d, weightit = w)  # errors that know the weights are estimated",
+    "WeightIt::glm_weightit(died ~ treat, d, weightit = w)  # errors that know the weights are estimated\n"
+    "WeightIt::trim(w, at = 0.99, lower = TRUE)  # truncate, at percentiles of type 3",
     "meta": "n <- table(d$stage, d$treat, d$died)\n"
     "metafor::rma.mh(n[, 2, 2], n[, 2, 1], n[, 1, 2], n[, 1, 1], measure = 'OR')\n"
     "m <- lapply(split(d, d$region), function(s) MASS::polr(factor(stage) ~ age + arm, s, Hess = TRUE))  # of: ordinal\n"

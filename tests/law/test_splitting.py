@@ -192,6 +192,15 @@ def covered_fit(found: dict[str, Any], pooled: dict[str, Any], what: str) -> Ite
     yield abs(found["fit"][what] - pooled["fit"][what])
 
 
+def covered_effect(found: dict[str, Any], pooled: dict[str, Any], what: str) -> Iterator[float]:
+    """Curves; of truncated weights the means, for the pooled cut lies nearer to the percentile."""
+    if "curves" in found:
+        yield from covered_curves(found, pooled, what)
+        return
+    for mine, theirs in zip(found["terms"], pooled["terms"], strict=True):
+        yield 0.0 if mine["term"].startswith("log") else abs(mine["estimate"] - theirs["estimate"])
+
+
 COVERED: dict[str, tuple[Callable[..., Iterator[float]], str] | None] = {
     "quantiles": (covered_cells, "value"),
     "roc": (covered_fit, "auc"),
@@ -201,7 +210,7 @@ COVERED: dict[str, tuple[Callable[..., Iterator[float]], str] | None] = {
     "cumulative_incidence": (covered_curves, "incidence"),
     "rmst": (covered_cells, "rmst"),
     "log_rank": (covered_fit, "statistic"),
-    "effect": (covered_curves, "survival"),
+    "effect": (covered_effect, "survival"),
     "fine_gray": None,
     "penalised": None,
     "cox": None,  # one baseline on a grid is an estimate of its own: it prints no bound, and says so

@@ -18,6 +18,7 @@ from isthmus.statistics import (
     effect_site,
     effect_strata,
     effect_survival_site,
+    effect_truncation,
     glm_kernel,
     glm_null,
     lockstep,
@@ -72,7 +73,8 @@ def plan_of(question: Effect, setting: Setting) -> Plan:
     plan = Plan(
         propensity, outcome, name, question.method, question.estimand, stacked, unit, question.negative_controls
     )
-    plan = replace(plan, local=question.propensity == "site", cap=question.cap)
+    plan = replace(plan, local=question.propensity == "site", bounds=_range(question, setting))
+    plan = replace(plan, cap=question.cap, truncate=question.truncate)
     if question.time is None or question.strata:
         return replace(plan, within=bool(question.strata))
     grid = _grid(setting)
@@ -181,6 +183,8 @@ def _summarise(question: Effect, setting: Setting, prepared: Rows, asked: Round)
     if lockstep.PARTS in asked.params:
         return lockstep.answered(asked, lambda _, own: _summarise(question, setting, prepared, own))
     plan, params = plan_of(question, setting), asked.params
+    if "truncate" in params:
+        return effect_truncation.summarised(prepared, question.estimand, asked)
     if "fit" in params:
         return _summarise_fit(plan, prepared, asked)
     if question.method == "stratified":
@@ -190,6 +194,11 @@ def _summarise(question: Effect, setting: Setting, prepared: Rows, asked: Round)
     if question.time is not None and params["step"] != "weigh":
         told = (question.time, _grid(setting))
         return effect_survival_site.summarised(prepared, told, question.estimand, asked)
+    return _summarise_means(question, setting, prepared, asked)
+
+
+def _summarise_means(question: Effect, setting: Setting, prepared: Rows, asked: Round) -> Answer:
+    params = asked.params
     which = int(params.get("of", 0))
     prepared = _of(prepared, which)
     if params["step"] == "weigh":
@@ -201,7 +210,7 @@ def _summarise(question: Effect, setting: Setting, prepared: Rows, asked: Round)
         values, guard = effect_site.predicted_sums(prepared, question.estimand, question.method, params)
     else:
         values, guard = effect_site.influence(prepared, question.estimand, question.method, params)
-    about = (effect_site.capped(prepared, question.estimand, params),) if params["step"] == "weigh" and plan.cap else ()
+    about = (effect_site.cut_off(prepared, question.estimand, params),) if params["step"] == "weigh" else ()
     return Answer(filled(asked.layout, values), guard, evidence=about)
 
 

@@ -8,7 +8,7 @@ Reference: Lunceford & Davidian (2004), Stat Med 23:2937; Robins, Rotnitzky & Zh
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -16,8 +16,17 @@ import numpy as np
 
 from isthmus.evidence import Counts
 from isthmus.model.errors import Invalid
-from isthmus.statistics import coordinates, effect_hazard, effect_survival, glm_flow, linear, lockstep
-from isthmus.statistics.contract import Estimate, Flow, Round
+from isthmus.statistics import (
+    coordinates,
+    effect_hazard,
+    effect_survival,
+    effect_truncation,
+    glm_flow,
+    linear,
+    lockstep,
+)
+from isthmus.statistics.contract import Estimate, Flow, Grid, Round
+from isthmus.statistics.cutting import Counted
 from isthmus.statistics.effect_site import ARMS
 from isthmus.statistics.effect_survival import Wish
 from isthmus.statistics.glm_flow import Fitted, Pooled
@@ -30,6 +39,7 @@ Pair: TypeAlias = tuple[FloatArray, FloatArray]  # means of treated and control 
 NO_MEANS: Pair = (np.zeros(2), np.zeros((2, 2)))
 
 ABSURD = 2.0**20  # unit of an outcome in which an arm without the absurd value has hardly any squares
+ROUNDING = 2.0**-40  # of a sum of squares: more than the square of a mean that is taken off loses
 FEW = 2.0**-34  # of sums of squares: with 64 fractional bits less keeps fewer than nine digits
 
 
@@ -39,7 +49,7 @@ class Plan:
 
     `controls` are the names of negative controls; `local`: each site has a propensity model of its own; `wish`: of a
     survival outcome, whose every time is its own step where `recorded`; `within`: the hazard ratio alone, within sites;
-    `cap`: the largest weight.
+    `cap`: the largest weight; `truncate`: the percentiles that weights are cut at; `bounds`: low and width of the outcome's range.
     """
 
     propensity: Model
@@ -55,6 +65,8 @@ class Plan:
     recorded: bool = False
     within: bool = False
     cap: float | None = None
+    truncate: effect_truncation.Probs | None = None
+    bounds: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +107,47 @@ INFLUENCE = Layout(
 
 
 def run(plan: Plan) -> Flow:
-    """Fits, sums, influences."""
+    """Fits, cuts of the weights, sums, influences."""
+    propensity, *fits = yield from _models(plan)
+    base = _base(plan, propensity, *fits)
+    if plan.truncate is None:
+        return (yield from _answered(plan, propensity, fits, base))
+    cuts = effect_truncation.found(plan.truncate, plan.estimand, uncut(propensity))
+    cut = yield from lockstep.beside(cuts, {**base, "truncate": np.array(plan.truncate)})
+    made = yield from _answered(plan, propensity, fits, {**base, **cut.cuts})
+    return effect_truncation.noted(made, cut)
+
+
+def _models(plan: Plan) -> lockstep.Asking[tuple[Fit, ...]]:
+    """The propensity's, and where the outcome is modelled that of each arm, side by side."""
+    own: list[Pooled] = []
     if plan.outcome is not None:
-        return (yield from _modelled(plan, plan.outcome))
-    propensity = yield from propensity_model(plan)
-    base = _base(plan, propensity)
+        treatment = plan.propensity.outcome
+        for at, arm in enumerate(ARMS):
+            own.append(fitted(plan.outcome, arm, f"the outcome model where {treatment!r} is {1 - at}"))
+    return (yield from lockstep.every([propensity_model(plan), *own]))
+
+
+def _answered(plan: Plan, propensity: Fit, fits: Sequence[Fit], base: dict[str, Any]) -> Flow:
+    """What follows the fits."""
+    if plan.outcome is not None:
+        logit = {"logit": plan.outcome.family.base == "binomial"}
+        return (yield from _modelled(plan, propensity, fits, base | logit))
     if plan.within:
         return (yield from _within_sites(plan, propensity, base))
     if plan.wish is not None:
         return (yield from _survival(plan, plan.wish, propensity, base))
+    return (yield from _compared(plan, propensity, base))
+
+
+def uncut(propensity: Fit) -> Counted:
+    """Both arms on no cut at all, control first: what the fit has counted."""
+    n, treated = (round(propensity.start.sums[name]) for name in ("n", "response"))
+    return Counted(Grid((), recorded=False), np.array([[n - treated], [treated]], dtype=np.int64), 0)
+
+
+def _compared(plan: Plan, propensity: Fit, base: dict[str, Any]) -> Flow:
+    """Weighted means of the outcome and of every negative control."""
     outcomes = [base, *({**base, "of": i, "unit": 1.0} for i, _ in enumerate(plan.controls, start=1))]
     found = yield from lockstep.every([_weighed(plan, propensity, told) for told in outcomes])
     made = estimate(plan, propensity, *found[0], propensity.fitted.rounds + 2)
@@ -116,7 +160,7 @@ def run(plan: Plan) -> Flow:
 def _base(plan: Plan, *fits: Fit) -> dict[str, Any]:
     """What rounds after the fits know."""
     base: dict[str, Any] = {"unit": plan.unit, "stacked": int(plan.stacked)}
-    base |= {} if plan.cap is None else {"cap": plan.cap}
+    base |= {} if plan.cap is None else {"most": plan.cap}
     for fit in fits:
         base |= fit.params
     return base
@@ -181,14 +225,9 @@ def _weighed(plan: Plan, propensity: Fit, base: Mapping[str, Any]) -> Generator[
     return pooled, (means, last["squares"] / np.outer(sums[:, 2], sums[:, 2]))
 
 
-def _modelled(plan: Plan, model: Model) -> Flow:
-    """Means of predicted (augmented) outcomes: the three models side by side, then sums, then influences."""
-    treatment = plan.propensity.outcome
-    own = [fitted(model, arm, f"the outcome model where {treatment!r} is {1 - at}") for at, arm in enumerate(ARMS)]
-    models = yield from lockstep.every([propensity_model(plan), *own])
-    propensity, *fits = models
-    base = _base(plan, *models) | {"logit": model.family.base == "binomial"}
-    rounds = max(fit.fitted.rounds for fit in models) + 2
+def _modelled(plan: Plan, propensity: Fit, fits: Sequence[Fit], base: dict[str, Any]) -> Flow:
+    """Means of predicted (augmented) outcomes: sums, then influences."""
+    rounds = max(fit.fitted.rounds for fit in (propensity, *fits)) + 2
     sums = (("weigh", weigh_layout(plan)), ("predict", predict_layout(plan)))
     pooled, found = yield from lockstep.at_once([Round(layout, {"step": step, **base}) for step, layout in sums])
     arms = pooled["sums"][:, 0]
@@ -241,6 +280,8 @@ def estimate(
     values = {
         "means": means,
         "covariance": covariance,
+        "weights": sums[:, 2],
+        "spread": _spread(pooled["binary"], n, plan, means),
         "effective": sums[:, 2] ** 2 / (sums[:, 3] * sums[:, 0]),
         "balance": balance(pooled["moments"], sums),
         "propensity": propensity.start.place.raw(propensity.fitted.coefficients),
@@ -248,6 +289,16 @@ def estimate(
         "share": float(pooled["binary"][0]) / n,
     }
     return Estimate("effect", "exact", n, rounds, _counts(plan, pooled), values, parameters=plan.propensity.size)
+
+
+def _spread(marks: FloatArray, n: int, plan: Plan, means: FloatArray) -> FloatArray:
+    """(2,) sums of squares of all outcomes about the mean of each arm, or a little more."""
+    low, width = plan.bounds
+    total, squares = marks[:2]
+    mean = (means - low) / width
+    left = np.maximum(squares - 2.0 * mean * total + n * mean * mean, 0.0)
+    spread: FloatArray = (left + ROUNDING * squares) * width**2
+    return spread
 
 
 def one_group(plan: Plan) -> Invalid:

@@ -13,16 +13,19 @@ Errors are sandwiches without small-sample factor: `stacked` counts the estimati
 Am Stat 56:29), `known` takes the weights as known (`stratified` always does), with `aipw` both models: the deviation of the
 augmented outcomes over the root of n. `gcomputation` has no weights, and its errors are stacked.
 
-`cap` replaces weights above it by it, so that few people do not make the estimate; a fixed number is agreed beforehand and tells
-nothing, where a percentile of the weights would be a released quantile. A capped weight does not move with the propensity model,
-which stacked errors know. The estimand is then that of the capped weights (Cole & Hernan 2008, Am J Epidemiol 168:656).
+`cap` replaces weights above it by it, so that few people do not make the estimate. `truncate` cuts weights at two pooled
+percentiles (type 7; `ATT`: of the control's), as near as the people beyond allow at every site: `fit.truncation` has, of each,
+the weight cut `at`, the ends `from` and `to` of the percentile, and the share of people `below`. The answer is exact at these
+weights (`grid`); `bound` is what no mean nor their difference differs by more from that at the percentiles (`iptw` of a 0/1
+outcome, or of one with a range in the codebook). A weight that was cut does not move with the propensity model, which stacked
+errors know; they take the cuts as known. The estimand is that of the cut weights (Cole & Hernan 2008, Am J Epidemiol 168:656).
 
 With `time` and `event` the outcome is survival (`iptw`): weighted Kaplan-Meier curves of both arms, and a Cox model of the treatment alone (one baseline, Efron's ties).
 With `strata: [site]` too, each site has a baseline of its own: the hazard ratio alone, exact whatever the floor; curves and times are asked without.
 
 Result keys: `terms` (`mean[1]`, `mean[0]`, `difference`; `log ratio` and `log odds ratio` of a 0/1 outcome; of survival
 `log hazard ratio`, `survival[1] at t`, `survival[0] at t`, `risk difference at t`, `mean[1] to tau`, `mean[0] to tau`,
-`difference to tau`), `fit` (`method`, `estimand`, `cap`, `ess` of both arms, `balance`: standardised mean difference of each
+`difference to tau`), `fit` (`method`, `estimand`, `cap`, `truncation`, `ess` of both arms, `balance`: standardised mean difference of each
 term before and after, `e_value` of a risk or hazard ratio, `e_value_limit` of the end of its interval nearer to 1, `hazard_ratio`, `strata`, `calibration` by negative controls), `curves` of survival,
 `propensity` (the coefficients), `n`, `test` (`z`), `error` (`stacked` or `known`).
 
@@ -51,7 +54,8 @@ class Effect:
     `propensity_strata`: number of strata of the propensity score, of `stratified`, whose errors take them as known;
     `negative_controls`: 0/1 outcomes that the treatment cannot change, three or more, with `iptw`;
     `propensity`: one `common` model, or one of each `site`; `at`, `tau`, `grid`: times, end and steps of survival;
-    `strata`: `[site]`, of the hazard ratio of survival; `cap`: the largest weight, 1/e and so on, of `iptw` and `aipw`.
+    `strata`: `[site]`, of the hazard ratio of survival; `cap`: the largest weight, 1/e and so on, of `iptw` and `aipw`;
+    `truncate`: the percentiles of the weights at which they are cut instead, `[0.01, 0.99]`; 0 and 1 cut nothing.
     """
 
     treatment: str
@@ -71,6 +75,7 @@ class Effect:
     grid: GridWish | None = None
     strata: tuple[str, ...] = ()
     cap: float | None = None
+    truncate: tuple[float, float] | None = None
 
 
 def outcome_name(question: Effect) -> str:
@@ -109,18 +114,23 @@ def _check(question: Effect) -> None:
         raise Invalid(
             "E-ESTIMAND", f"{question.method} has one propensity model", "propensity: site is for iptw and aipw"
         )
-    if question.cap is not None:
-        _check_cap(question, question.cap)
+    if question.cap is not None or question.truncate is not None:
+        _check_cut(question)
     _check_outcome(question)
 
 
-def _check_cap(question: Effect, cap: float) -> None:
+def _check_cut(question: Effect) -> None:
     if question.method not in {"iptw", "aipw"} or question.estimand == "ATO":
-        raise Invalid(
-            "E-ESTIMAND", "`cap` cuts weights that may be large", "leave it out, or ask for ATE or ATT by iptw"
-        )
-    if not cap > 1.0:
+        hint = "leave it out, or ask for ATE or ATT by iptw"
+        raise Invalid("E-ESTIMAND", "`cap` and `truncate` cut weights that may be large", hint)
+    if question.cap is not None and question.truncate is not None:
+        raise Invalid("E-WEIGHTS", "weights are cut at a `cap` or at percentiles, not both", "leave one out")
+    if question.cap is not None and not question.cap > 1.0:
         raise Invalid("E-WEIGHTS", "`cap` is a number above 1: no weight of ATE is smaller", "cap: 10")
+    low, high = question.truncate or (0.0, 0.5)
+    if not 0.0 <= low < high <= 1.0 or (low, high) == (0.0, 1.0):
+        hint = "[0.01, 0.99], or [0, 0.99] for large weights alone"
+        raise Invalid("E-PROBABILITY", "`truncate` is two percentiles from 0 to 1, the lower first", hint)
 
 
 def _check_outcome(question: Effect) -> None:

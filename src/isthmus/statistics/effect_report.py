@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from isthmus.model.errors import Invalid
-from isthmus.statistics import effect_controls, effect_sensitivity, effect_strata, effect_survival, kaplan_meier
+from isthmus.statistics import (
+    effect_controls,
+    effect_sensitivity,
+    effect_strata,
+    effect_survival,
+    effect_truncation,
+    kaplan_meier,
+)
 from isthmus.statistics.contract import Estimate, Setting
 from isthmus.statistics.effect_question import Effect, outcome_name
 from isthmus.statistics.inference import quantile, term_rows
@@ -62,9 +69,13 @@ def report(question: Effect, setting: Setting, estimate: Estimate) -> dict[str, 
         if question.strata:
             log_ratio, variance = estimate.values["hazard"]
             terms = term_rows([LOG_RATIO], np.array([log_ratio]), np.sqrt([variance]), setting.conf_level, None)
-            return _shared(question, setting, estimate, terms, beside)
-        terms = _survival_terms(question, setting, estimate)
-        return _shared(question, setting, estimate, terms, beside) | _curves(question, setting, estimate)
+            body = _shared(question, setting, estimate, terms, beside)
+        else:
+            terms = _survival_terms(question, setting, estimate)
+            body = _shared(question, setting, estimate, terms, beside) | _curves(question, setting, estimate)
+        if question.truncate is None:
+            return body
+        return {**effect_truncation.body(estimate, question.truncate), **body, "bound": None}
     terms = _terms(estimate, setting.conf_level)
     fit = _risk_e_values(terms)
     strata = effect_strata.shown(estimate) if question.method == "stratified" else {}
@@ -73,6 +84,9 @@ def report(question: Effect, setting: Setting, estimate: Estimate) -> dict[str, 
     if question.negative_controls:
         fit["calibration"] = _calibration(question, setting, estimate)
     body = _shared(question, setting, estimate, terms, fit)
+    if question.truncate is not None:
+        body |= effect_truncation.body(estimate, question.truncate)
+        return body if question.method == "iptw" else {**body, "bound": None}
     return body | ({"error": "known", "grid": {"edges": strata["edges"]}, "bound": None} if strata else {})
 
 
@@ -110,6 +124,7 @@ def _shared(
 ) -> dict[str, Any]:
     """What every effect shows."""
     found, names = estimate.values, setting.design.names if setting.design is not None else ()
+    cut = question.truncate
     own = question.propensity == "site"  # coefficients of a site are its own
     return {
         "kind": estimate.kind,
@@ -121,6 +136,7 @@ def _shared(
             "method": question.method,
             "estimand": question.estimand,
             **({} if question.cap is None else {"cap": question.cap}),
+            **({} if cut is None else {"truncation": effect_truncation.shown(estimate, cut)}),
             **weights(setting, estimate),
             **fit,
         },
@@ -180,7 +196,7 @@ def _hazard_ratio(setting: Setting, estimate: Estimate) -> dict[str, float]:
 
 def _curves(question: Effect, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     made: dict[str, Any] = {"curves": [_curve(question, setting, estimate, arm) for arm in (0, 1)]}
-    if setting.grid is not None and estimate.exactness == "grid":
+    if setting.grid is not None and not setting.grid.recorded:
         made |= {"grid": {"edges": list(setting.grid.edges)}, "bound": _bound(estimate.values["survival"])}
     return made
 
@@ -190,7 +206,7 @@ def _curve(question: Effect, setting: Setting, estimate: Estimate, arm: int) -> 
     found, grid = estimate.values["survival"], setting.grid
     table = np.asarray(estimate.counts[f"curve:{arm}"].values, dtype=np.float64)
     kept = np.isfinite(table).all(axis=0) & (table[0] > 0.0)
-    if estimate.exactness == "exact":
+    if grid is not None and grid.recorded:
         left = np.nonzero(kept & (table[1] + table[2] > 0.0))[0]
     else:
         left = np.arange(table.shape[1])

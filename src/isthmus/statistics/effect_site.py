@@ -17,6 +17,7 @@ from isthmus.summary import FloatArray
 Estimand = Literal["ATE", "ATT", "ATO"]
 Params = Mapping[str, Any]
 ARMS = ("treated ", "control ")
+CUTS = ("least", "most")  # parameters: weights beyond become it
 ENDS = 2.0**-40  # a propensity nearer to 0 or 1 gives a weight that no rule would pass
 
 
@@ -59,12 +60,11 @@ def predictor(columns: FloatArray, params: Params, prefix: str) -> FloatArray:
 
 
 def scored(rows: Rows, estimand: Estimand, params: Params) -> Score:
-    """Hajek weights by estimand: ATE 1/e and 1/(1-e), ATT 1 and e/(1-e), overlap (ATO) 1-e and e; at most the `cap`.
+    """Hajek weights by estimand: ATE 1/e and 1/(1-e), ATT 1 and e/(1-e), overlap (ATO) 1-e and e; from `least` to `most`.
 
-    Reference: Li, Morgan & Zaslavsky (2018), JASA 113:390.
+    Nobody's weight of 1 moves. Reference: Li, Morgan & Zaslavsky (2018), JASA 113:390.
     """
-    at = predictor(rows.columns, params, "ps ") if rows.local is None else rows.local.predictor
-    e = np.clip(special.expit(at), ENDS, 1.0 - ENDS)
+    e = np.clip(special.expit(log_odds(rows, params)), ENDS, 1.0 - ENDS)
     odds, spread = e / (1.0 - e), e * (1.0 - e)
     if estimand == "ATE":
         weights, slopes = (1.0 / e, 1.0 / (1.0 - e)), (-1.0 / odds, odds)
@@ -73,25 +73,40 @@ def scored(rows: Rows, estimand: Estimand, params: Params) -> Score:
     else:
         weights, slopes = (1.0 - e, e), (-spread, spread)
     w, slope = np.array(weights), np.array(slopes)
-    if "cap" not in params:
-        return Score(e, w, slope)
-    cap = float(params["cap"])
-    return Score(e, np.minimum(w, cap), np.where(w < cap, slope, 0.0))
+    limits = [float(params.get(end, d)) for end, d in zip(CUTS, (0.0, np.inf), strict=True)]
+    cut = _cut_arms(estimand)
+    slope[cut] = np.where((w[cut] > limits[0]) & (w[cut] < limits[1]), slope[cut], 0.0)
+    w[cut] = np.clip(w[cut], limits[0], limits[1])
+    return Score(e, w, slope)
 
 
-def capped(rows: Rows, estimand: Estimand, params: Params) -> Evidence:
-    """Who a cap takes weight from, and who keeps less than it, in each arm: nobody, or enough people.
+def log_odds(rows: Rows, params: Params) -> FloatArray:
+    """Linear predictor (n,) of the propensity, whichever model it is of."""
+    return predictor(rows.columns, params, "ps ") if rows.local is None else rows.local.predictor
 
-    Asked with another cap, or with none, the sums differ by what these weights exceed it, times the outcome: of all caps
-    that is shared out least evenly where the other is without end. Beside unweighted sums it is what they fall short.
+
+def _cut_arms(estimand: Estimand) -> slice:
+    """Whose weights are cut: of ATT the control's."""
+    return slice(1, 2) if estimand == "ATT" else slice(0, 2)
+
+
+def cut_off(rows: Rows, estimand: Estimand, params: Params) -> Evidence:
+    """Who a cut takes weight from, and who keeps less than it, in each arm: nobody, or enough people.
+
+    Asked with another cut, or with none, the sums differ by what these weights exceed it, times the outcome: of all cuts
+    that is shared out least evenly where the other is without end. Beside unweighted sums it is what they fall short. The
+    other of two cuts evens these gaps out (they are cut as well), so each is looked at as if it were alone.
     """
-    whole = scored(rows, estimand, {key: value for key, value in params.items() if key != "cap"}).weights
+    cut = _cut_arms(estimand)
+    whole = scored(rows, estimand, {key: value for key, value in params.items() if key not in CUTS}).weights
     sides = {}
-    for arm, weights, inside in zip(ARMS, whole, arms(rows) > 0.0, strict=True):
-        gap = weights[inside] - float(params["cap"])
-        for name, part in (("above", np.maximum(gap, 0.0)), ("below", np.maximum(-gap, 0.0))):
-            part = part[part > 0.0]
-            sides[f"{arm}weights {name} the cap"] = np.array([part.size, unusual.effective(part) if part.size else 0])
+    for arm, weights, inside in zip(ARMS[cut], whole[cut], arms(rows)[cut] > 0.0, strict=True):
+        for end in (end for end in CUTS if end in params):
+            gap = weights[inside] - float(params[end])
+            for name, part in (("above", np.maximum(gap, 0.0)), ("below", np.maximum(-gap, 0.0))):
+                part = part[part > 0.0]
+                made = unusual.effective(part) if part.size else 0
+                sides[f"{arm}weights {name} the cut at {end}"] = np.array([part.size, made])
     return Evidence(rows=rows.treated.size, sides=sides)
 
 

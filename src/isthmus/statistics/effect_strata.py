@@ -19,7 +19,7 @@ from isthmus.evidence import Counts, Weights, of_squares, weights_of, worst
 from isthmus.model.codebook import Variable
 from isthmus.model.errors import Invalid
 from isthmus.statistics import coordinates, cutting, effect_flow, effect_site, linear, lockstep, quantiles, unusual
-from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Round
+from isthmus.statistics.contract import Answer, Estimate, Flow, Round
 from isthmus.statistics.cutting import Counted, Cut
 from isthmus.statistics.effect_flow import Plan
 from isthmus.statistics.effect_site import Params, Rows
@@ -39,7 +39,7 @@ def run(plan: Plan, strata: int) -> Flow:
         raise Invalid("E-PROBABILITY", f"an effect has 2 to {MOST} strata", "5 unless you have a reason")
     propensity = yield from effect_flow.propensity_model(plan)
     base: dict[str, Any] = {"unit": plan.unit, **propensity.params}
-    at = yield from lockstep.beside(_cuts(strata, uncut(propensity)), base)
+    at = yield from lockstep.beside(_cuts(strata, effect_flow.uncut(propensity)), base)
     edges = boundaries(at, strata)
     base["edges"] = np.array(edges)
     n = _by_stratum(at, edges)
@@ -55,12 +55,6 @@ def run(plan: Plan, strata: int) -> Flow:
     estimate = effect_flow.estimate(plan, propensity, weighed, found, propensity.fitted.rounds + at.rounds + 1)
     counts = {**estimate.counts, "strata": Counts("cells", n), **_implied(pooled, n)}
     return replace(estimate, exactness="grid", counts=counts, values={**estimate.values, "edges": edges})
-
-
-def uncut(propensity: effect_flow.Fit) -> Counted:
-    """Both arms on no cut at all: what the fit has counted."""
-    n, treated = (round(propensity.start.sums[name]) for name in ("n", "response"))
-    return Counted(Grid((), recorded=False), np.array([[n - treated], [treated]], dtype=np.int64), 0)
 
 
 def _by_stratum(at: Counted, edges: tuple[float, ...]) -> IntArray:

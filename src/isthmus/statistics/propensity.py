@@ -27,7 +27,6 @@ from isthmus.statistics import (
     effect_flow,
     effect_report,
     effect_site,
-    effect_strata,
     glm_flow,
     lockstep,
 )
@@ -79,7 +78,7 @@ def _flow(question: Propensity, setting: Setting) -> Flow:
     plan = effect.plan_of(_weighted(question), setting)
     found = yield from effect_flow.fitted(plan.propensity, "ps ", "the propensity model")
     base: dict[str, Any] = {"unit": 1.0, "stacked": 0, **found.params}
-    cuts = cutting.refined(SCORE, effect_strata.uncut(found), lambda _: [0], 1)
+    cuts = cutting.refined(SCORE, effect_flow.uncut(found), lambda _: [0], 1)
     weigh = lockstep.once(Round(effect_flow.weigh_layout(plan), {"step": "weigh", **base}))
     at, pooled = yield from lockstep.both(lockstep.beside(cuts, base), weigh)
     rounds = found.fitted.rounds + 2  # the ballot, then balance beside the counts on what passed

@@ -214,7 +214,7 @@ def _shown(
     if grid.recorded:
         value = number(_interval(found, grid, whole)[0])
         return {"value": value, "from": value, "to": value}
-    low, high = _interval(_widened(found, counts), grid, whole)
+    low, high = _interval(widened(found, counts), grid, whole)
     if not (math.isfinite(low) and math.isfinite(high)):
         return {"value": None, "from": number(low), "to": number(high)}
     edges = np.array(grid.edges)
@@ -231,7 +231,7 @@ def _shown_edges(estimate: Estimate, grid: Grid) -> list[float]:
     return [edge for edge, below, above in zip(grid.edges, full[:-1], full[1:], strict=True) if below or above]
 
 
-def _widened(found: Spot, counts: FloatArray) -> Spot:
+def widened(found: Spot, counts: FloatArray) -> Spot:
     """The cells of `found` and, where the gate blanked one, those beyond up to one that it shows."""
     first, second = found.first, found.second
     while first > 0 and math.isnan(counts[first]):

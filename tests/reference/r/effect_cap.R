@@ -1,6 +1,8 @@
 # Rscript effect_cap.R: writes effect_cap.json beside it (Debian: r-cran-survival, r-cran-jsonlite)
-# Effects on cohort.csv with weights cut at a cap, min(w, cap), with errors by M-estimation as in effect_stacked.R: a weight at
-# the cap does not move with the propensity model. Hazard ratios with known weights by coxph.
+# Effects on cohort.csv with weights cut at a cap, min(w, cap), or at percentiles, with errors by M-estimation as in
+# effect_stacked.R: a weight at a cut does not move with the propensity model. Hazard ratios with known weights by coxph.
+# "truncated": type 7 percentiles (ATT: of the control's weights), the weights on the grid of log odds nearest to them (in
+# people below) that Isthmus cuts at, as odds in 128ths, and the answers at both.
 library(survival)
 library(jsonlite)
 rows <- read.csv("cohort.csv")
@@ -33,7 +35,7 @@ told <- function(mean, V) {
   list("mean[1]" = by(mean[1], c(1, 0)), "mean[0]" = by(mean[2], c(0, 1)), "difference" = by(mean[1] - mean[2], c(1, -1)))
 }
 last <- function(V) V[nrow(V) - 1:0, nrow(V) - 1:0]
-cut_at <- function(w, cap) ifelse(Re(w) < cap, w, cap + 0i)
+cut_at <- function(w, cap) { cap <- if (length(cap) > 1) cap else c(0, cap); ifelse(Re(w) > cap[2], cap[2] + 0i, ifelse(Re(w) < cap[1], cap[1] + 0i, w)) }
 weights_of <- function(e, estimand, cap) switch(estimand,
   ATE = list(a * cut_at(1 / e, cap), (1 - a) * cut_at(1 / (1 - e), cap)), ATT = list(a + 0 * e, (1 - a) * cut_at(e / (1 - e), cap)))
 iptw <- function(y, estimand, groups, cap) {
@@ -69,11 +71,26 @@ hazard <- function(cap, strata) {
   fit <- coxph(f, rows, weights = w_, robust = TRUE, control = coxph.control(eps = 1e-14, toler.chol = 1e-15, iter.max = 100))
   list(estimate = unname(coef(fit)), std_error = sqrt(fit$var[1, 1]))
 }
+truncated <- function(estimand, groups, probs, odds, ask) {
+  v <- Reduce(`+`, lapply(weights_of(scores(fitted_models(groups) + 0i, groups)$e, estimand, c(-Inf, Inf)), Re))
+  percentiles <- unname(quantile(if (estimand == "ATT") v[a == 0] else v, probs))
+  percentiles[probs == 0] <- 0; percentiles[probs == 1] <- Inf
+  cuts <- ifelse(probs == 0, 0, ifelse(probs == 1, Inf, (estimand == "ATE") + exp(odds / 128)))
+  list(probs = probs, percentiles = percentiles[probs > 0 & probs < 1], cuts = cuts[probs > 0 & probs < 1], at_percentiles = ask(percentiles), at_cuts = ask(cuts))
+}
 found <- list(
   software = list(R = R.version.string, survival = as.character(packageVersion("survival"))),
   "ATE common" = iptw(rows$bp, "ATE", everyone, 2), "ATE site" = iptw(rows$bp, "ATE", sites, 2),
   "ATT common" = iptw(rows$bp, "ATT", everyone, 1.1), "ATT site" = iptw(rows$bp, "ATT", sites, 1.1),
   "aipw common" = aipw(rows$bp, everyone, 2), "aipw site" = aipw(rows$bp, sites, 2),
-  "hazard one" = hazard(2, FALSE), "hazard site" = hazard(2, TRUE)
+  "hazard one" = hazard(2, FALSE), "hazard site" = hazard(2, TRUE),
+  truncated = list(
+    "ATE common" = truncated("ATE", everyone, c(0.05, 0.95), c(-150, 98), function(cut) iptw(rows$bp, "ATE", everyone, cut)),
+    "ATE site" = truncated("ATE", sites, c(0.01, 0.99), c(-290, 190), function(cut) iptw(rows$bp, "ATE", sites, cut)),
+    "ATT common" = truncated("ATT", everyone, c(0, 0.9), c(0, 72), function(cut) iptw(rows$bp, "ATT", everyone, cut)),
+    "aipw common" = truncated("ATE", everyone, c(0.01, 0.99), c(-206, 146), function(cut) aipw(rows$bp, everyone, cut)),
+    "hazard one" = truncated("ATE", everyone, c(0.05, 0.95), c(-150, 98), function(cut) hazard(cut, FALSE)),
+    "hazard site" = truncated("ATE", everyone, c(0.05, 0.95), c(-150, 98), function(cut) hazard(cut, TRUE))
+  )
 )
 write(toJSON(found, digits = 17, auto_unbox = TRUE), "effect_cap.json")
