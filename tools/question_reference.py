@@ -26,16 +26,16 @@ from isthmus.testing import run_flow  # noqa: E402
 R: Mapping[str, str] = {
     "count": "table(d$arm, d$stage)",
     "rate": "n <- aggregate(cbind(event, time) ~ arm, d, sum)\n"
-    "poisson.test(n$event[1], n$time[1])  # the rate of one arm; poisson.test(n$event, n$time) for the ratio\n"
-    "epitools::pois.exact(n$event, n$time)",
+    "poisson.test(n$event[1], n$time[1])  # the rate of one arm\n"
+    "summary(glm(event ~ arm + offset(log(time)), poisson, n))  # rate ratios",
     "crosstab": "table(d$arm, d$stage)",
     "table_one": 'tableone::CreateTableOne(c("age", "stage", "pressure"), strata = "arm", data = d)  # print(smd = TRUE)',
-    "histogram": "hist(d$age, breaks = seq(0, 90, 10), plot = FALSE)$counts",
+    "histogram": "tapply(d$age, d$arm, function(x) hist(x, breaks = seq(0, 90, 10), right = FALSE, plot = FALSE)$counts)",
     "quantiles": "tapply(d$age, d$stage, quantile, probs = c(0.25, 0.5, 0.75), type = 7)",
     "correlation": "cor.test(~ age + pressure, d)  # each pair",
     "spearman": 'cor.test(~ age + pressure, d, method = "spearman", exact = FALSE)  # each pair',
     "kruskal_wallis": "kruskal.test(age ~ stage, d)",
-    "roc": "r <- pROC::roc(died ~ age, d)\npROC::ci.auc(r)\npROC::auc(r, partial.auc = c(1, 0.8))",
+    "roc": "r <- pROC::roc(died ~ age, d, direction = '<')  # '>' for direction: lower\npROC::ci.auc(r)\npROC::auc(r, partial.auc = c(1, 0.8))",
     "accuracy": "t <- table(d$age >= 65, d$died)\n"
     "prop.test(t[2, 2], sum(t[, 2]), correct = FALSE)  # Wilson; binom.test for Clopper-Pearson",
     "calibration": "glm(died ~ qlogis(risk), binomial, d)             # slope\n"

@@ -168,10 +168,7 @@ def _flow(question: Calibration, setting: Setting) -> Flow:
 def _counted(question: Calibration, setting: Setting) -> cutting.Asking:
     """The curve's cells."""
     what = _cut(question, setting)
-    if question.grid is None:
-        at = yield from cutting.searched(what, grid_of(setting), _held, STAGES)
-    else:
-        at = yield from cutting.counted(what, grid_of(setting))
+    at = yield from cutting.searched(what, grid_of(setting), _held, 0 if question.grid else STAGES)
     if not at.counts.any():
         raise Invalid("E-NO-ROWS", "no row has all variables of this question", "look at `excluded`")
     return at

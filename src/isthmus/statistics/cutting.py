@@ -76,8 +76,10 @@ def searched(what: Cut, grid: Grid, wanted: Wanted, stages: int) -> Asking:
     """Counts on the finest grid that passes, from `grid` on, after up to `stages` ballots on the cells that `wanted` names.
 
     A round counts on the cuts that passed, and at once asks whether the cells between them, which nobody has asked about,
-    may be cut; those that the counts then do not name stay whole. So a ballot costs one round.
+    may be cut; those that the counts then do not name stay whole. So a ballot costs one round. Recorded values are left as they are.
     """
+    if grid.recorded or not stages:
+        return (yield from counted(what, grid))
     edges, fresh, rounds = np.array(grid.edges), np.arange(len(grid.edges) + 1), 0
     while True:
         at = Grid(tuple(edges.tolist()), recorded=False)

@@ -4,11 +4,11 @@ and `negative_binomial`, which has a theta of its own (`negative_binomial.py`).
 Result keys: `terms`, `fit` (family, link, deviance, null_deviance, df_residual, df_null, loglik, aic, dispersion,
 converged), `n`, `events` (binomial, poisson), `reference`, `conf_level`, `test` (`t` where the dispersion is
 estimated and errors are the model's, else `z`), `error` (`model`, `HC0` to `HC3` or `cluster`), `clusters`,
-`contrasts`, `tests`, `vcov`.
+`contrasts`, `tests`, `vcov`. Of `negative_binomial` `fit` has `theta` and `theta_error`, and no null deviance.
 
 Definitions are those of R's `glm`: dispersion is Pearson's statistic over n - p; `loglik` and `aic` of families whose
 dispersion is estimated use deviance / n and count it as a parameter; intervals are Wald. HC0 to HC3 are `sandwich`'s
-(MacKinnon & White 1985): HC1 has the factor n / (n - p), HC2 and HC3 take each row's leverage at its own site. `cluster` is `vcovCL` without small-sample factor, clusters inside a site (`sandwich`). Weights say what they are: `frequency` (a row stands for w rows), `precision` (R's `weights`), `sampling`
+(MacKinnon & White 1985): HC1 has the factor n / (n - p), HC2 and HC3 take each row's leverage in the pooled model, which its site works out. `cluster` is `vcovCL` without small-sample factor, clusters inside a site (`sandwich`). Weights say what they are: `frequency` (a row stands for w rows), `precision` (R's `weights`), `sampling`
 (as precision, robust errors always). The term `site`, or `strata` with `site`, gives each site an intercept that no
 result shows (`glm_sites.py`): R's `factor(site)`, whose terms count in `aic`, degrees of freedom and leverage. Gamma and inverse
 Gaussian models with link identity have none.

@@ -26,27 +26,39 @@ SEVERAL = {("gamma", "identity"), ("inverse_gaussian", "identity")}  # an interc
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Rows (n,) of telling strata: which of a site's rows, and the stratum of each, from 0 to `count`."""
+    """Rows (n,) of telling strata: which of a site's rows, and the stratum of each, from 0 to `count`.
+
+    Where a site is one stratum nothing is gathered.
+    """
 
     kept: Any
     code: Any
     count: int
 
     def sums(self, values: FloatArray) -> FloatArray:
-        """(count,) sums of (n,) values."""
-        found: FloatArray = np.bincount(self.code, weights=values, minlength=self.count).astype(np.float64)
-        return found
+        """(..., count) sums of (..., n) values."""
+        if self.count == 1:
+            return np.asarray(values.sum(axis=-1, keepdims=True))
+        lines = np.atleast_2d(values)
+        found = np.array(
+            [np.bincount(self.code, weights=line, minlength=self.count) for line in lines], dtype=np.float64
+        )
+        return found.reshape(*values.shape[:-1], self.count)
 
     def means(self, values: FloatArray, weight: FloatArray) -> FloatArray:
         """(..., count) weighted means of (..., n) values; 0 where nothing weighs."""
         total = self.sums(weight)
-        whole = np.array([self.sums(line * weight) for line in np.atleast_2d(values)])
-        found = np.divide(whole, total, out=np.zeros_like(whole), where=total > 0.0)
-        shaped: FloatArray = found.reshape(*values.shape[:-1], self.count)
-        return shaped
+        whole = (values @ weight)[..., None] if self.count == 1 else self.sums(values * weight)
+        return np.divide(whole, total, out=np.zeros_like(whole), where=total > 0.0)
+
+    def spread(self, values: FloatArray) -> FloatArray:
+        """(..., n) of (..., count) values, each row's own; (..., 1) where there is one stratum."""
+        return values if self.count == 1 else values[..., self.code]
 
     def ends(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
         """(count,) least and largest of (n,) values."""
+        if self.count == 1:
+            return values.min(keepdims=True), values.max(keepdims=True)
         low, high = np.full(self.count, np.inf), np.full(self.count, -np.inf)
         np.minimum.at(low, self.code, values)
         np.maximum.at(high, self.code, values)
@@ -83,14 +95,14 @@ def intercepts(family: Family, groups: Groups, told: Told) -> FloatArray:
 def _log_sum(groups: Groups, factor: FloatArray, logs: FloatArray) -> FloatArray:
     """(count,) logarithms of sums of factor exp(logs)."""
     _, largest = groups.ends(logs)
-    found: FloatArray = np.log(groups.sums(factor * np.exp(logs - largest[groups.code]))) + largest
+    found: FloatArray = np.log(groups.sums(factor * np.exp(logs - groups.spread(largest)))) + largest
     return found
 
 
 def slopes(family: Family, groups: Groups, told: Told, at: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(count,) score of intercepts `at`, and observed information."""
     work = Work(*(np.empty(told.y.size) for _ in range(3)))
-    family.evaluate(told.base + at[groups.code], told.y, None, work)
+    family.evaluate(told.base + groups.spread(at), told.y, None, work)
     observed = work.weight if family.canonical else work.weight + work.spare
     return groups.sums(told.prior * work.residual), groups.sums(told.prior * observed)
 

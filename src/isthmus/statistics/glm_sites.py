@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isthmus.evidence import Evidence, Weights
 from isthmus.model.errors import Invalid
@@ -53,18 +54,30 @@ def _prior(rows: Rows) -> FloatArray:
 
 def _telling(model: Model, rows: Rows) -> Groups:
     """Strata whose intercept is finite."""
-    prior = _prior(rows)
-    stratum = np.zeros(rows.size, dtype=np.intp) if rows.stratum is None else rows.stratum
-    weight = np.bincount(stratum, weights=prior)
-    events = np.bincount(stratum, weights=prior * rows.y)
-    told = weight > 0.0
+    prior, stratum = _prior(rows), _stratum(rows)
+    told = np.bincount(stratum, weights=prior) > 0.0
     if model.family.base != "gaussian":
-        told &= events > 0.0
+        told &= np.bincount(stratum, weights=prior * rows.y) > 0.0
     if model.family.base == "binomial":
         told &= np.bincount(stratum, weights=prior * (1.0 - rows.y)) > 0.0
-    kept = (prior > 0.0) & told[stratum] if rows.size else np.zeros(0, dtype=np.bool_)
-    code = (np.cumsum(told) - 1)[stratum[kept]]
-    return Groups(kept, code, int(np.count_nonzero(told)))
+    return _groups(rows, told)
+
+
+def _every(rows: Rows) -> Groups:
+    """All strata with rows that weigh something."""
+    return _groups(rows, np.bincount(_stratum(rows), weights=_prior(rows)) > 0.0)
+
+
+def _stratum(rows: Rows) -> NDArray[np.intp]:
+    return np.zeros(rows.size, dtype=np.intp) if rows.stratum is None else rows.stratum
+
+
+def _groups(rows: Rows, of: NDArray[np.bool_]) -> Groups:
+    """Rows with a weight of some strata, numbered anew."""
+    stratum = _stratum(rows)
+    kept = (_prior(rows) > 0.0) & of[stratum]
+    code = (np.cumsum(of) - 1)[stratum[kept]]
+    return Groups(slice(None) if kept.all() else kept, code, int(np.count_nonzero(of)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,27 +115,33 @@ def profiled(model: Model, rows: Rows, params: Params) -> Profiled:
     offset = np.zeros(y.size) if rows.offset is None else rows.offset[groups.kept]
     if model.family.base == "gaussian":
         y, offset = y - offset, np.zeros(y.size)
-        y = y - groups.means(y, prior)[groups.code]  # of a mean that is large beside the spread no digit is lost
+        y = y - groups.spread(groups.means(y, prior))  # of a mean that is large beside the spread no digit is lost
     columns = _within(groups, rows.columns[:, groups.kept], prior)
     slopes = np.asarray(params["coefficients"]) * float(params["response_scale"])
     slopes = (slopes @ params["rotation"] if "rotation" in params else slopes) / np.asarray(params["scale"])
     base = slopes @ columns + offset
-    base = base + intercepts(model.family, groups, Told(base, y, prior))[groups.code]
+    base = base + groups.spread(intercepts(model.family, groups, Told(base, y, prior)))
     work = Work(np.empty(y.size), np.empty(y.size), np.empty(y.size))
     model.family.evaluate(base.copy(), y, None, work)
     columns = _within(groups, columns, work.weight * prior)
     cluster = None if rows.cluster is None else rows.cluster[groups.kept]
     made = Rows(columns, y, None if rows.prior is None else prior, base - slopes @ columns, cluster)
-    whole = groups.sums(work.weight * prior)[groups.code]
-    share = np.divide(1.0, whole, out=np.zeros_like(whole), where=whole > 0.0)
+    whole = groups.sums(work.weight * prior)
+    share = groups.spread(np.divide(1.0, whole, out=np.zeros_like(whole), where=whole > 0.0))
+    share = np.broadcast_to(share, y.shape)
     return Profiled(made, {**params, "centre": np.zeros(model.size), "share": share}, groups, work)
 
 
 def _within(groups: Groups, columns: FloatArray, weight: FloatArray) -> FloatArray:
     """Columns (p, n) less their weighted means within strata; 0 where only rounding is left of a column."""
-    found = columns - groups.means(columns, weight)[:, groups.code]
-    largest = np.abs(columns).max(axis=1, keepdims=True, initial=0.0)
-    found[np.abs(found) <= ROUNDING * largest] = 0.0
+    found = columns - groups.spread(groups.means(columns, weight))
+    found[_largest(found) <= ROUNDING * _largest(columns)] = 0.0
+    return found
+
+
+def _largest(columns: FloatArray) -> FloatArray:
+    """(p,) absolute values."""
+    found: FloatArray = np.maximum(columns.max(axis=1, initial=0.0), -columns.min(axis=1, initial=0.0))
     return found
 
 
@@ -189,10 +208,10 @@ def evidence(model: Model, rows: Rows) -> Evidence:
     """
     found, every, told = glm_evidence(model, rows), _every(rows), _telling(model, rows)
     fitted = model.size + max(every.count, 1)
-    size = int(np.count_nonzero(told.kept))
+    size = int(told.code.size)
     supports, sides = dict(found.supports), dict(found.sides)
     supports[TOLD] = np.array([size], dtype=np.int64)
-    sides["rows of strata that say nothing"] = np.array([np.count_nonzero(every.kept) - size], dtype=np.int64)
+    sides["rows of strata that say nothing"] = np.array([every.code.size - size], dtype=np.int64)
     found = replace(
         found, parameters=fitted, supports=supports, sides=sides, fits={TOLD: (size, model.size + told.count)}
     )
@@ -239,11 +258,3 @@ def _combinations(
 def _crossed(groups: Groups, mark: FloatArray) -> IntArray:
     """(2 count,) rows of each stratum with and without a mark (n,) of 0 and 1."""
     return np.concatenate([groups.sums(mark), groups.sums(1.0 - mark)]).astype(np.int64)
-
-
-def _every(rows: Rows) -> Groups:
-    """All strata with rows that weigh something."""
-    kept = _prior(rows) > 0.0
-    stratum = np.zeros(rows.size, dtype=np.intp) if rows.stratum is None else rows.stratum
-    present, code = np.unique(stratum[kept], return_inverse=True)
-    return Groups(kept, code.reshape(-1), present.size)

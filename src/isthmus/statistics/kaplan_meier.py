@@ -2,8 +2,9 @@
 
 Result keys: `curves`: per group `group`, `n`, `time`, `at_risk`, `events`, `censored`, `survival`, `std_error` (of the
 survival), `cumulative_hazard` (Nelson-Aalen), `conf_low`, `conf_high`, `median`, and where `at` asks `survival_at` (rows of `time`, `at_risk`,
-`survival`, `std_error`, `conf_low`, `conf_high`); `n`, `events`, `conf_level`, `conf_type`; `grid` and `bound` where `exactness` is
-`grid`: no survival differs by more than `bound` from the curve with all censoring of a step before its events.
+`survival`, `std_error`, `conf_low`, `conf_high`); `n`, `events`, `conf_level`, `conf_type`; where `exactness` is `grid` also `grid`, `bound`:
+no survival differs by more from the curve with all censoring of a step before its events, and of each curve `median_within`, the times
+between which the median of the recorded times lies.
 
 All rates follow from the gated counts. A step whose counts are suppressed is null on a grid, and left out where times
 are recorded ones; its people count at the next step shown. The median is the midpoint where the curve is flat at one

@@ -86,9 +86,8 @@ def _evidence(question: KruskalWallis, setting: Setting, prepared: Rows) -> Evid
 
 
 def _flow(question: KruskalWallis, setting: Setting) -> Flow:
-    what, grid = _cut(question, setting), grid_of(setting)
-    cut = question.grid is None and not grid.recorded
-    at = yield from (cutting.searched(what, grid, _mixed, STAGES) if cut else cutting.counted(what, grid))
+    what = _cut(question, setting)
+    at = yield from cutting.searched(what, grid_of(setting), _mixed, 0 if question.grid else STAGES)
     _check(question, at.counts)
     _check_cells(question, at, setting.open_rules and question.grid is None)
     counts = {"n": Counts("size", np.array([int(at.counts.sum())])), "groups": Counts("size", at.counts.sum(axis=1))}

@@ -74,7 +74,7 @@ def at(theta: float) -> Family:
 
 
 def _evaluate(theta: float, eta: FloatArray, y: FloatArray, prior: FloatArray | None, work: Work) -> float:
-    row = _row(y, np.exp(np.minimum(eta, LARGEST_ETA)), theta)
+    row = _by_mean(y, np.exp(np.minimum(eta, LARGEST_ETA)), theta)
     work.residual[:], work.weight[:] = row["score"], row["expected"]
     work.spare[:] = row["observed"] - row["expected"]
     return float(row["deviance"].sum() if prior is None else row["deviance"] @ prior)
@@ -134,26 +134,31 @@ def _guard(rows: Mapping[str, FloatArray], size: int) -> Weights:
     return worst([*(weights_of(np.abs(rows[name]), size) for name in ("expected", "observed")), *about])
 
 
-def _row(y: FloatArray, mu: FloatArray, theta: float) -> dict[str, FloatArray]:
-    """Of each row: derivatives by eta and log theta, log-likelihood and unit deviance."""
+def _by_mean(y: FloatArray, mu: FloatArray, theta: float) -> dict[str, FloatArray]:
+    """Of each row: derivatives by eta, and by log theta as well, and unit deviance."""
     whole = theta + mu
     excess = (y - mu) / whole  # (y + theta) / (mu + theta) - 1
+    score, expected = theta * excess, mu * theta / whole
+    return {
+        "score": score,
+        "expected": expected,
+        "observed": expected * (1.0 + excess),
+        "cross": expected * excess,
+        "deviance": 2.0 * (special.xlogy(y, y / mu) - (y + theta) * np.log1p(excess)),
+    }
+
+
+def _row(y: FloatArray, mu: FloatArray, theta: float) -> dict[str, FloatArray]:
+    """The same, derivatives by log theta alone, and log-likelihood."""
+    whole = theta + mu
+    excess = (y - mu) / whole
     grow = _beyond_log(y + theta) - _beyond_log(np.array(theta)) + np.log1p(excess) - excess
     bend = special.polygamma(1, y + theta) - special.polygamma(1, theta) + 1.0 / theta - 2.0 / whole
     bend += (1.0 + excess) / whole
     first = theta * grow
     chance = special.gammaln(y + theta) - special.gammaln(theta) - special.gammaln(y + 1.0)
     chance += special.xlogy(y, mu / whole) - theta * np.log1p(mu / theta)
-    return {
-        "score": theta * excess,
-        "expected": mu * theta / whole,
-        "observed": mu * theta * (1.0 + excess) / whole,
-        "cross": theta * excess * mu / whole,
-        "first": first,
-        "second": first + theta**2 * bend,
-        "loglik": chance,
-        "deviance": 2.0 * (special.xlogy(y, y / mu) - (y + theta) * np.log1p(excess)),
-    }
+    return {**_by_mean(y, mu, theta), "first": first, "second": first + theta**2 * bend, "loglik": chance}
 
 
 def _beyond_log(x: FloatArray) -> FloatArray:

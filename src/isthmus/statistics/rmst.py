@@ -1,7 +1,7 @@
 """Restricted mean survival time (kind `rmst`): the area under each Kaplan-Meier curve up to `tau`, and differences.
 
 Result keys: `cells`: per group the category, `n`, `rmst`, `std_error`, `conf_low`, `conf_high`; `terms`: each other group
-less the first, as a model's terms; `fit` (`tau`); `n`, `events`, `conf_level`, `test` (`z`), `time_unit`; `grid` and
+less the first, as a model's terms; `fit` (`tau`); `n`, `events`, `conf_level`, `test` (`z`); `grid` and
 `bound` where `exactness` is `grid`: no mean differs by more than `bound` from that of the recorded times.
 
 The rounds and the gate are those of `kaplan_meier`; everything follows from gated counts. Variances are Greenwood-type

@@ -147,9 +147,8 @@ def _flow(question: Roc, setting: Setting) -> Flow:
 
 def _fine(what: Cut, grid: Grid, cut: bool) -> Asking:
     """Counts on the finest grid that passes, from `grid` on; with `cut` false on `grid` itself."""
-    if not cut or grid.recorded:
-        return (yield from cutting.counted(what, grid))
-    return (yield from cutting.searched(what, grid, lambda counts: np.flatnonzero(counts.min(axis=0)).tolist(), STAGES))
+    stages = STAGES if cut else 0
+    return (yield from cutting.searched(what, grid, lambda counts: np.flatnonzero(counts.min(axis=0)).tolist(), stages))
 
 
 def _start(question: Roc, setting: Setting) -> Grid:

@@ -130,8 +130,6 @@ def _counted(name: str, setting: Setting) -> cutting.Asking:
     """Counts on the recorded values where the vote chose them, else on the finest grid that passes."""
     recorded = grid_of(setting).recorded
     start = grids.recorded(name, setting.dictionary)[0] if recorded else Grid((), recorded=False)
-    if start.recorded:
-        return (yield from cutting.counted(_cut(name, setting), start))
     return (yield from cutting.searched(_cut(name, setting), start, ranks.several, STAGES))
 
 
