@@ -100,6 +100,14 @@ def test_what_needs_a_person_is_taken_once_a_custodian_decided(changed: Any) -> 
     assert (caught.value.code, caught.value.where) == ("E-HUMAN", "XB-07")
 
 
+def test_a_judgement_of_a_day_to_come_keeps_the_site_from_taking_it(changed: Any) -> None:
+    said = Judgement(rule="XB-07", person="keeper-leeds", reason="one transfer, once", date="2099-01-01")
+    made = changed("duties", lambda duties: replace(duties, judgements=(said,)))
+    with pytest.raises(RuleRefused) as caught:
+        taken(made)
+    assert (caught.value.code, caught.value.where) == ("E-RULE", "GOV-10")
+
+
 def test_a_custodians_judgement_stands_in_the_ledger(changed: Any) -> None:
     said = Judgement(rule="XB-07", person="keeper-leeds", reason="one transfer, once", date="2026-11-01")
 

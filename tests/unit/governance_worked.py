@@ -14,6 +14,11 @@ from isthmus.strict import parse
 DOCUMENT = {"ref": "doc:1", "sha256": "sha256:" + "a" * 64, "date": "2026-06-01", "outcome": "ok"}
 
 
+def issued(by: str, **changed: Any) -> dict[str, Any]:
+    """A document of a body."""
+    return {**DOCUMENT, "issuer": by, **changed}
+
+
 def flow(name: str, sender: str, receiver: str, what: str) -> dict[str, Any]:
     return {
         "flow": name,
@@ -41,9 +46,10 @@ UK = {
     "article_9": "9(2)(j)",
     "schedule_1": "para 4",
     "confidence_basis": "s251",
-    "section_251": {"reference": "26/CAG/0001", "expires": "2027-05-01", "opt_out_exempt": False},
+    "section_251": {"reference": "26/CAG/0001", "expires": "2027-05-01", "opt_out_exempt": False}
+    | {"letter": issued("Health Research Authority")},
     "opt_out_applied": True,
-    "ethics": {"committee": "26/LO/0001", "irb": "not_hsr", "expires": "2027-12-31"},
+    "ethics": {"committee": "26/LO/0001", "irb": "not_hsr", "expires": "2027-12-31", "opinion": issued("London REC")},
     "duo": {"permission": "DUO:0000006", "modifiers": ["DUO:0000021", "DUO:0000045"], "until": "2027-06-30"},
     "territory": ["GB"],
 }
@@ -66,7 +72,8 @@ US = {
         "zip3_census": "2020",
         "age90_ok": True,
     },
-    "ethics": {"committee": "none", "irb": "exempt", "expires": "2027-12-31"},
+    "ethics": {"committee": "none", "irb": "exempt", "expires": "2027-12-31"}
+    | {"determination": issued("IRB of the Center")},
     "duo": {"permission": "DUO:0000042", "modifiers": [], "until": "2027-06-30"},
     "territory": ["US"],
 }
@@ -105,7 +112,10 @@ DUTIES: dict[str, Any] = {
         ("dpia", "joint_control", "necessity", "harm", "processing_record", "privacy_notice", "public_involvement"),
         DOCUMENT,
     ),
-    "approvals": [{"role": "information_governance", "party": "uk", "person": "bob", "date": "2026-06-21"}],
+    "approvals": [
+        {"role": "information_governance", "party": "uk", "person": "bob", "date": "2026-06-21"}
+        | {"document": issued("NHS Trust")}
+    ],
 }
 
 

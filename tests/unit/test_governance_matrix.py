@@ -7,13 +7,16 @@ import pytest
 from governance_alliance import CODEBOOK, card_of, draft
 from governance_worked import DUTIES, UK, US, worked_agreement, worked_terms
 
+from isthmus.cli.law import taken
 from isthmus.data.yaml_text import load_yaml
+from isthmus.governance import matrix as matrices
 from isthmus.governance.difference import differences
 from isthmus.governance.drafting import Terms, new_agreement
 from isthmus.governance.facts import Known, agreement_facts
 from isthmus.governance.matrix import matrix
 from isthmus.governance.rulepack import own_pack, packed
 from isthmus.governance.verdicts import decide
+from isthmus.governance.verdicts import verdicts as verdicts_of
 from isthmus.model.canonical import digest
 from isthmus.model.errors import Invalid
 from isthmus.strict import parse
@@ -137,8 +140,52 @@ def test_who_is_asked_about_is_named():
 
 
 def test_today_counts_and_what_has_not_begun_is_judged_on_its_first_day():
-    assert not judged(day="2026-01-01")[1]
-    assert {v.rule.id for v in judged(day="2027-07-01")[1]} >= {"DUO-07", "UK-NHS-02", "GOV-03"}
+    assert not judged(day="2026-06-25")[1]
+    assert {v.rule.id for v in judged(day="2027-07-01")[1]} >= {"DUO-07", "UK-NHS-02", "GOV-03", "GOV-12"}
+
+
+LATER = {"rule": "XB-07", "person": "alice", "reason": "one transfer, once", "date": "2099-01-01"}
+
+
+@pytest.mark.parametrize(
+    ("day", "changed"),
+    [
+        (TODAY, {"duties": DUTIES | {"judgements": [LATER]}}),
+        (TODAY, {"duties": DUTIES | {"approvals": [DUTIES["approvals"][0] | {"date": "2099-01-01"}]}}),
+        ("2026-06-15", {}),  # it begins in July, and an approval is dated the 21st of June
+    ],
+)
+def test_what_is_dated_after_today_keeps_sites_from_taking_it(day, changed):
+    agreement = worked_agreement(**changed)
+    assert taken(agreement, day).where == "GOV-10"
+    cells, verdicts = matrix(agreement, PACK, signed(agreement), day)
+    assert [v.rule.id for v in verdicts] == ["GOV-10"]
+    assert {c.final for c in cells} == {"stops"}
+    assert taken(agreement, "2099-01-02") is None
+
+
+def test_every_rule_is_asked_once_of_what_it_reads_and_says_the_same(monkeypatch):
+    """Against every rule asked in every cell, of everyone, on all facts."""
+
+    class Slow:
+        def __init__(self, pack):
+            self.pack = pack
+
+        def verdicts(self, shared, questions):
+            return [verdicts_of(self.pack, q.rules, {**shared, **q.own}) for q in questions]
+
+    changes = [{}, *WEAKER.values(), *UNASKED.values(), person(training_expires=None), {"people": {}}]
+    made = [worked_agreement(**changed) for changed in changes]
+    made += [draft(), *(agreement_of(filled(name, claims=c)) for name in TEMPLATES for c in (True, False))]
+    second = filled("uk-us-academic", claims=True)
+    entry = second["datasets"][0]
+    custody = [c | {"opt_out_applied": False} for c in entry["custody"]]
+    second["datasets"].append(entry | {"dataset": "other", "custody": custody})
+    made.append(agreement_of(second))
+    quick = [matrix(a, PACK, known, TODAY) for a in made for known in (signed(a), Known())]
+    monkeypatch.setattr(matrices, "Judge", Slow)
+    assert quick == [matrix(a, PACK, known, TODAY) for a in made for known in (signed(a), Known())]
+    assert len({cell.open for cells, _ in quick for cell in cells}) > 30
 
 
 def test_what_only_a_run_shows_is_not_missing():

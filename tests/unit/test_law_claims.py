@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from governance_worked import DOCUMENT, DUTIES, UK, US, flow, worked_agreement, worked_terms
+from governance_worked import DOCUMENT, DUTIES, UK, US, flow, issued, worked_agreement, worked_terms
 
 from isthmus.governance.consistency import check_agreement
 from isthmus.governance.facts import agreement_facts, signed_by_all
@@ -130,7 +130,112 @@ def test_a_fault_is_found_by_its_rule(changed: dict[str, Any], rule: str) -> Non
     assert outcomes(**changed)[rule] in {"fail", "unknown"}
 
 
+NO = issued("a board", outcome="not_ok")
+
+
+def approved(**changed: Any) -> dict[str, Any]:
+    return {"duties": DUTIES | {"approvals": [{**DUTIES["approvals"][0], **changed}]}}
+
+
+def support(**changed: Any) -> dict[str, Any]:
+    return held(uk={"section_251": UK["section_251"] | changed, "opt_out_applied": False})
+
+
+UNEVIDENCED: list[tuple[dict[str, Any], str, str]] = [
+    # an approval by a free name, by a document that nobody issued, by one that says no
+    (approved(document=None), "GOV-13", "unknown"),
+    (approved(document=DOCUMENT), "GOV-13", "unknown"),
+    (approved(document=NO), "GOV-13", "fail"),
+    (approved(person="carol", document=None), "GOV-13", "unknown"),  # a custodian, of the other party
+    (approved(role="rec", person="alice", document=None), "GOV-13", "unknown"),  # whose signature is no committee's
+    (approved(role="cag", person="alice", document=None), "GOV-13", "unknown"),
+    (approved(role="dac", person="alice", document=None), "GOV-13", "unknown"),
+    (approved(role="irb", person="alice", document=None), "GOV-13", "unknown"),
+    (approved(role="privacy_board", person="alice", document=None), "GOV-13", "unknown"),
+    # opinions, determinations and letters
+    (held(uk={"ethics": UK["ethics"] | {"opinion": None}}), "UK-NHS-07", "unknown"),
+    (held(uk={"ethics": UK["ethics"] | {"opinion": DOCUMENT}}), "UK-NHS-07", "unknown"),
+    (held(uk={"ethics": UK["ethics"] | {"opinion": NO}}), "UK-NHS-07", "fail"),
+    (held(us={"ethics": US["ethics"] | {"determination": None}}), "US-CR-01", "unknown"),
+    (held(us={"ethics": US["ethics"] | {"determination": NO}}), "US-CR-01", "fail"),
+    (held(uk={"section_251": UK["section_251"] | {"letter": None}}), "UK-NHS-02", "unknown"),
+    (held(uk={"section_251": UK["section_251"] | {"letter": NO}}), "UK-NHS-02", "fail"),
+    # a HIPAA route without the paper that it is
+    *(
+        (held(us={"hipaa_path": path, "identifiability": kind}), "US-HIP-01", "unknown")
+        for path, kind in (("waiver", "identifiable"), ("authorization", "identifiable"), ("lds_dua", "hipaa_lds"))
+    ),
+    (
+        held(us={"identifiability": "hipaa_expert", "deidentification": GONE | {"expert_expires": "2027-12-31"}}),
+        "US-HIP-06",
+        "unknown",
+    ),
+    # an exemption from the opt-out that nobody gave
+    (support(opt_out_exempt=True), "UK-NHS-03", "unknown"),
+    (support(opt_out_exempt=True, exemption=DOCUMENT), "UK-NHS-03", "unknown"),
+    (support(opt_out_exempt=True, exemption=NO), "UK-NHS-03", "fail"),
+    (support(), "UK-NHS-03", "fail"),
+    # a duty of confidence that a word lifts
+    (held(uk={"confidence_basis": "consent"}), "UK-NHS-01", "unknown"),
+    (held(uk={"confidence_basis": "statute"}), "UK-NHS-01", "unknown"),
+    (held(uk={"confidence_basis": "consent", "confidence_document": NO}), "UK-NHS-01", "fail"),
+    (held(uk={"confidence_basis": "anonymised_before_disclosure"}), "UK-NHS-01", "unknown"),
+    (
+        held(
+            uk={
+                "confidence_basis": "anonymised_before_disclosure",
+                "identifiability": "identifiable",
+                "anonymisation_test": DOCUMENT,
+            }
+        ),
+        "UK-NHS-01",
+        "fail",
+    ),
+    # no human subjects, and a waiver of their authorization
+    *(
+        (
+            held(
+                us={
+                    "hipaa_path": path,
+                    "hipaa_document": issued("a board"),
+                    "identifiability": kind,
+                    "ethics": US["ethics"] | {"irb": "not_hsr"},
+                }
+            ),
+            "US-CR-02",
+            "fail",
+        )
+        for path, kind in (
+            ("waiver", "pseudonymised"),
+            ("authorization", "pseudonymised"),
+            ("lds_dua", "identifiable"),
+            ("not_phi", "identifiable"),
+        )
+    ),
+    # every document of them is dated
+    (approved(document=issued("NHS Trust", date="2099-01-01")), "GOV-10", "fail"),
+    (held(uk={"ethics": UK["ethics"] | {"opinion": issued("London REC", date="2099-01-01")}}), "GOV-10", "fail"),
+    (support(exemption=issued("HRA", date="2099-01-01")), "GOV-10", "fail"),
+    (held(us={"hipaa_document": issued("a board", date="2099-01-01")}), "GOV-10", "fail"),
+]
+
+
+@pytest.mark.parametrize(("changed", "rule", "outcome"), UNEVIDENCED)
+def test_what_is_claimed_without_its_document_does_not_pass(changed: dict[str, Any], rule: str, outcome: str) -> None:
+    assert outcomes(**changed)[rule] == outcome
+
+
 LAWFUL: list[dict[str, Any]] = [
+    approved(person="alice", document=None),  # a custodian of that party, who signs the agreement
+    {
+        "duties": DUTIES
+        | {"approvals": [DUTIES["approvals"][0], DUTIES["approvals"][0] | {"role": "dac", "document": issued("a DAC")}]}
+    },
+    approved(document=issued("NHS Trust", outcome="conditions")),
+    support(opt_out_exempt=True, exemption=issued("Health Research Authority")),
+    held(uk={"confidence_basis": "consent", "confidence_document": DOCUMENT}),
+    held(uk={"confidence_basis": "anonymised_before_disclosure", "anonymisation_test": DOCUMENT}),
+    held(us={"ethics": US["ethics"] | {"irb": "not_hsr"}}),
     held(uk=NOBODY | {"anonymisation_test": DOCUMENT}) | without(necessity=None, harm=None),
     held(uk={"identifiability": "hipaa_lds", "hipaa_path": "lds_dua"}),
     held(uk={"article_9": "9(2)(i)", "schedule_1": "para 3"}),
@@ -138,8 +243,8 @@ LAWFUL: list[dict[str, Any]] = [
     held(uk={"article_9": "9(2)(a)", "schedule_1": "none"}),
     held(uk={"categories": ["health", "criminal"]}),
     more("aggregates", personal=True, mechanism="idta", test=DOCUMENT),
-    held(us={"identifiability": "hipaa_lds", "hipaa_path": "lds_dua"}),
-    held(us={"identifiability": "identifiable", "hipaa_path": "waiver"}),
+    held(us={"identifiability": "hipaa_lds", "hipaa_path": "lds_dua", "hipaa_document": issued("the holder")}),
+    held(us={"identifiability": "identifiable", "hipaa_path": "waiver", "hipaa_document": issued("a board")}),
     held(uk={"people_us": None}),
 ]
 
@@ -175,7 +280,8 @@ def test_words_that_say_nothing_are_refused(blank: str) -> None:
         (held(uk={"section_251": UK["section_251"] | {"reference": blank}}), "section_251.reference"),
         (held(uk={"ethics": UK["ethics"] | {"committee": blank}}), "ethics.committee"),
         (without(dpia=DOCUMENT | {"ref": blank}), "dpia.ref"),
-        ({"duties": DUTIES | {"approvals": [DUTIES["approvals"][0] | {"person": blank}]}}, "approvals.person"),
+        (approved(person=blank), "approvals.person"),
+        (approved(document=issued(blank)), "approvals.document.issuer"),
     ):
         with pytest.raises(IsthmusError) as caught:
             worked_agreement(**changed)

@@ -95,7 +95,7 @@ def check(file: File, json: Json = False, quiet: Quiet = False) -> int:
         if error.code == "E-AGREEMENT-UNSIGNED" and not screen.json and not screen.quiet:
             say_law(screen, law(read.agreement, today(now)))
         raise cited(error) from error
-    found, refused = law(agreement, today(now)), _over(file, agreement, now) or taken(agreement)
+    found, refused = law(agreement, today(now)), _over(file, agreement, now) or taken(agreement, today(now))
     if screen.json:
         rules = {entry.dataset: _effective(agreement, entry.dataset) for entry in agreement.datasets}
         digest = agreement_digest(agreement)

@@ -49,14 +49,14 @@ def law_document(found: Law) -> dict[str, Any]:
     return {"pack": pack_digest(own_pack()), "notice": NOTICE, "matrix": plain(cells), "open": rules}
 
 
-def taken(agreement: Agreement) -> RuleRefused | None:
-    """Why no site takes the agreement, with the rules that come with Isthmus; None when sites do."""
+def taken(agreement: Agreement, day: str) -> RuleRefused | None:
+    """Why no site takes the agreement today, with the rules that come with Isthmus; None when sites do."""
     from isthmus.governance.facts import agreement_facts, signed_by_all
     from isthmus.governance.rulepack import own_pack
     from isthmus.governance.verdicts import RuleRefused, check_decision, decide
 
     known = signed_by_all(agreement)
-    decision = decide(own_pack(), "agreement", {"a": agreement_facts(agreement, own_pack(), known)})
+    decision = decide(own_pack(), "agreement", {"a": agreement_facts(agreement, own_pack(), known), "now": day})
     try:
         check_decision(decision, agreement.judged())
     except RuleRefused as refused:

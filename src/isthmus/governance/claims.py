@@ -6,11 +6,11 @@ is personal data there from no label of HIPAA. Whether records that move are per
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from isthmus.governance.duties import Assessments, Category, Custody, Duties, Flow, Origin
+from isthmus.governance.duties import Approval, Assessments, Category, Custody, Document, Duties, Flow, Origin
 from isthmus.model.canonical import plain
 
 if TYPE_CHECKING:
@@ -64,6 +64,13 @@ def people_facts(agreement: Agreement) -> Iterator[dict[str, Any]]:
         yield {"person": person.person, "party": person.party, "roles": sorted(person.roles), **standing}
 
 
+def approval_facts(agreement: Agreement, parties: Collection[str], stated: Iterable[Approval]) -> list[dict[str, Any]]:
+    """What custodians approved by signing for these parties, and what is stated; `signed` is true of no other than they."""
+    custodians = {(p.party, p.person): p for party in sorted(parties) for p in agreement.custodians(party)}
+    own = [{"role": "data_custodian", "party": a, "person": b, "signed": True} for a, b in custodians]
+    return [*own, *({**plain(x), "signed": (x.party, x.person) in custodians} for x in stated)]
+
+
 def documents(agreement: Agreement, duties: Duties) -> Iterator[dict[str, str]]:
     """Every document that the agreement points to, by what it is about: its day and outcome."""
     stated = {f.name: getattr(duties.assessments, f.name) for f in fields(Assessments)} if duties.assessments else {}
@@ -78,17 +85,32 @@ def documents(agreement: Agreement, duties: Duties) -> Iterator[dict[str, str]]:
             yield {"what": what, "date": document.date, "outcome": document.outcome}
 
 
+def approving(agreement: Agreement, duties: Duties) -> Iterator[tuple[str, Document | None]]:
+    """Every document by which a body or a person said yes, by what it is about. They end by days of their own."""
+    for approval in duties.approvals or ():
+        yield f"approval by {approval.person}", approval.document
+    for entry in agreement.datasets:
+        for held in entry.custody or ():
+            whose = f"{entry.dataset} of {held.controller}"
+            yield f"confidence of {whose}", held.confidence_document
+            yield f"HIPAA route of {whose}", held.hipaa_document
+            if held.section_251 is not None:
+                yield f"section 251 support of {whose}", held.section_251.letter
+                yield f"opt-out exemption of {whose}", held.section_251.exemption
+            if held.ethics is not None:
+                yield f"ethics opinion of {whose}", held.ethics.opinion
+                yield f"ethics determination of {whose}", held.ethics.determination
+            if held.deidentification is not None:
+                yield f"expert report of {whose}", held.deidentification.expert_report
+
+
 def dated(agreement: Agreement, duties: Duties, pointed: Iterable[Mapping[str, str]]) -> Iterator[dict[str, str]]:
     """Everything that is said to have happened, and when: documents, approvals, judgements, attestations, look-ups."""
-    for document in pointed:
-        yield {"what": document["what"], "date": document["date"]}
-    for approval in duties.approvals or ():
-        yield {"what": f"approval by {approval.person}", "date": approval.date}
-    for judgement in duties.judgements or ():
-        yield {"what": f"judgement on {judgement.rule}", "date": judgement.date}
-    for facility in duties.facilities or ():
-        if facility.nist_800_171 is not None:
-            yield {"what": f"attestation of {facility.facility}", "date": facility.nist_800_171}
-    for party in agreement.parties:
-        if party.status is not None and party.status.dpf is not None:
-            yield {"what": f"look-up of {party.party}", "date": party.status.dpf.checked}
+    said = [(document["what"], document["date"]) for document in pointed]
+    said += [(what, shown.date) for what, shown in approving(agreement, duties) if shown is not None]
+    said += [(f"approval by {approval.person}", approval.date) for approval in duties.approvals or ()]
+    said += [(f"judgement on {judgement.rule}", judgement.date) for judgement in duties.judgements or ()]
+    said += [(f"attestation of {f.facility}", f.nist_800_171) for f in duties.facilities or () if f.nist_800_171]
+    held = ((party.party, party.status.dpf) for party in agreement.parties if party.status is not None)
+    said += [(f"look-up of {party}", listing.checked) for party, listing in held if listing is not None]
+    yield from ({"what": what, "date": date} for what, date in said)

@@ -94,6 +94,14 @@ _HOLDS |= {
     "identifiability_assessment",
     "test",
     "anonymisation_test",
+    "document",
+    "letter",
+    "exemption",
+    "opinion",
+    "determination",
+    "expert_report",
+    "confidence_document",
+    "hipaa_document",
 }
 _HOLDS |= {
     "training_expires",
@@ -132,6 +140,7 @@ _CLAIMS |= {
     "hipaa",
     "committee",
     "irb",
+    "issuer",
     "zip3_census",
 }
 _CHECK = " (check)"

@@ -53,18 +53,20 @@ ApprovalRole = Literal[
     "rec",
     "cag",
     "dac",
+    "privacy_board",
     "security",
 ]
 
 
 @record
 class Document:
-    """A document in which people judged: where it is, its SHA-256, when, and with what outcome."""
+    """A document in which people judged: where it is, its SHA-256, when, with what outcome, and which body issued it."""
 
     ref: str
     sha256: Digest
     date: str
     outcome: Literal["ok", "conditions", "not_ok"]
+    issuer: str | None = None
 
 
 @record
@@ -113,11 +115,15 @@ class Standing:
 
 @record
 class Section251:
-    """Support under section 251 of the NHS Act 2006; `opt_out_exempt` where the national data opt-out is not applied."""
+    """Support under section 251 of the NHS Act 2006, by its `letter`; `opt_out_exempt` where the national data opt-out is not
+    applied, by the `exemption` that says so.
+    """
 
     reference: str
     expires: str
     opt_out_exempt: bool
+    letter: Document | None = None
+    exemption: Document | None = None
 
 
 @record
@@ -134,15 +140,21 @@ class Deidentification:
     zip3_census: str | None = None
     age90_ok: bool | None = None
     expert_expires: str | None = None
+    expert_report: Document | None = None
 
 
 @record
 class Ethics:
-    """Reference of a UK research ethics committee's opinion (or `none`), the US board's decision, and its last day."""
+    """Reference of a UK research ethics committee's opinion (or `none`), the US board's decision, and its last day.
+
+    `opinion` and `determination`: the documents of the committee and of the board.
+    """
 
     committee: str
     irb: Literal["approved", "exempt", "not_hsr", "none"]
     expires: str
+    opinion: Document | None = None
+    determination: Document | None = None
 
 
 @record
@@ -173,6 +185,8 @@ class Custody:
         article_9: condition for special categories, as `9(2)(j)`, or `none`.
         schedule_1: of the Data Protection Act 2018, as `para 4`, or `none`.
         confidence_basis: what lifts the common law duty of confidence.
+        confidence_document: by which there is consent, or a statute asks for it.
+        hipaa_document: the authorization, the waiver of an IRB or privacy board, or the data use agreement.
         territory: countries in which records may be stored or seen.
     """
 
@@ -188,10 +202,12 @@ class Custody:
     confidence_basis: (
         Literal["consent", "s251", "statute", "anonymised_before_disclosure", "not_confidential"] | None
     ) = None
+    confidence_document: Document | None = None
     section_251: Section251 | None = None
     opt_out_applied: bool | None = None
     anonymisation_test: Document | None = None
     hipaa_path: Literal["authorization", "waiver", "lds_dua", "deidentified", "not_phi", "none"] | None = None
+    hipaa_document: Document | None = None
     deidentification: Deidentification | None = None
     part2_consent: bool | None = None
     wa_consent: bool | None = None
@@ -297,13 +313,14 @@ class Assessments:
 
 @record
 class Approval:
-    """Someone of a party approved: in which role, when, and under which reference."""
+    """Someone approved: in which role, when, and by which document; a custodian's signature of the agreement is one."""
 
     role: ApprovalRole
     person: str
     party: str
     date: str
     ref: str | None = None
+    document: Document | None = None
 
 
 @record

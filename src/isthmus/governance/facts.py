@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.governance.admission import RunRequest, barred, without
 from isthmus.governance.agreement import Agreement, DatasetEntry, Person, agreement_digest
-from isthmus.governance.claims import categories, dated, documents, flow_facts, held_facts, people_facts
+from isthmus.governance.claims import approval_facts, categories, dated, documents, flow_facts, held_facts, people_facts
 from isthmus.governance.duties import AgreedPurpose, Custody, Duties, Facility
 from isthmus.governance.identifiers import Scan, scan
 from isthmus.governance.reviewers import checkers, country_of_person
@@ -92,7 +92,7 @@ def agreement_facts(agreement: Agreement, pack: Pack, known: Known) -> dict[str,
         "documents": pointed,
         "dated": list(dated(agreement, duties, pointed)),
         "disclosure": plain(agreement.disclosure),
-        "approvals": [*_by_signature(agreement, known.parties), *plain(duties.approvals or ())],
+        "approvals": approval_facts(agreement, known.parties, duties.approvals or ()),
         **_stated(agreement, duties),
     }
 
@@ -300,12 +300,6 @@ def _bulk(agreement: Agreement, reached: Reached) -> Iterator[dict[str, Any]]:
             yield {"category": category}
         else:
             yield {"category": category, "people": sum(max(n for n in stated if n is not None) for stated in numbers)}
-
-
-def _by_signature(agreement: Agreement, parties: Collection[str]) -> Iterator[dict[str, str]]:
-    for party in sorted(parties):
-        for person in agreement.custodians(party):
-            yield {"role": "data_custodian", "party": party, "person": person.person}
 
 
 def _flows(agreement: Agreement, duties: Duties) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ study or its output shows is judged when it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -25,8 +25,9 @@ from isthmus.governance.facts import (
     signature_facts,
     site_facts,
 )
+from isthmus.governance.once import Judge, Question
 from isthmus.governance.rulepack import Pack, Rule
-from isthmus.governance.verdicts import Final, Verdict, verdicts, worst
+from isthmus.governance.verdicts import Final, Verdict, worst
 from isthmus.model.record import record
 
 AT_A_RUN = {"visas"}  # missing here, and not because the agreement left it out
@@ -60,11 +61,12 @@ def matrix(agreement: Agreement, pack: Pack, known: Known, day: str) -> tuple[tu
         agreement: signed or not.
         pack: the rules.
         known: whose signatures count.
-        day: today, YYYY-MM-DD; an agreement that has not begun is judged on its first day.
+        day: today, YYYY-MM-DD: what sites take is judged by it; what runs under an agreement that has not begun, by its first.
     """
     facts = agreement_facts(agreement, pack, known)
-    shared = {"sig": signature_facts(known.parties), "now": max(day, agreement.starts)}
-    rules = _by_whom(pack)
+    signed, later = {"sig": signature_facts(known.parties)}, {"now": max(day, agreement.starts)}
+    rules, taken = _by_whom(pack), pack.at("agreement")
+    of_site, judge = _sites(agreement), Judge(pack)
     stated = (agreement.duties.purposes if agreement.duties else None) or (None,)
     cells: list[Cell] = []
     seen: dict[str, Verdict] = {}
@@ -74,7 +76,10 @@ def matrix(agreement: Agreement, pack: Pack, known: Known, day: str) -> tuple[tu
             for country in _destinations(entry.dataset, legs, facts):
                 inside = _restricted(facts, entry.dataset, country)
                 study = _study(agreement, entry, purpose, [x for x in legs if x["to_country"] == country])
-                found = list(_open(pack, rules, {**shared, "a": inside}, _asked(agreement, entry, study)))
+                asked = _asked(agreement, [of_site[name] for name in entry.sites], study)
+                own: list[tuple[Whom, Question]] = [((), Question(taken, {"now": day}))]
+                own += [(w, Question(rules[x], {**later, **more})) for x in rules for w, more in asked[x]]
+                found = list(_open(judge, {**signed, "a": inside}, own))
                 for verdict, _ in found:
                     seen.setdefault(verdict.rule.id, verdict)
                 cells.append(
@@ -93,26 +98,34 @@ def matrix(agreement: Agreement, pack: Pack, known: Known, day: str) -> tuple[tu
 
 Scope = tuple[bool, bool]  # whether a rule asks about the researcher, about the site
 Whom = tuple[str, ...]
-Asked = Mapping[Scope, list[tuple[Whom, dict[str, Any]]]]
+Asked = list[tuple[Whom, dict[str, Any]]]
+Site = tuple[Whom, dict[str, Any], dict[str, Any]]  # its name, the facts `s` of it, and `site`
 
 
 def _by_whom(pack: Pack) -> dict[Scope, list[Rule]]:
-    """The rules by whether they ask about the researcher and about the site; those on outputs wait for one."""
+    """Rules of a run and of operations by whether they ask about the researcher and about the site."""
     found: dict[Scope, list[Rule]] = {}
-    for rule in (r for r in pack.rules if r.gate != "egress"):
+    for rule in (r for r in pack.rules if r.gate not in {"agreement", "egress"}):
         text = f"{rule.applies} {rule.requires}"
         found.setdefault(("s.requester" in text, "site." in text or "s.approvers" in text), []).append(rule)
     return found
 
 
-def _asked(agreement: Agreement, entry: DatasetEntry, study: dict[str, Any]) -> Asked:
+def _sites(agreement: Agreement) -> dict[str, Site]:
+    return {
+        s.site: (
+            (s.site,),
+            {"approvers": approvers(agreement, s.site)},
+            site_facts(agreement, s.site, agreement.disclosure),
+        )
+        for s in agreement.sites
+    }
+
+
+def _asked(agreement: Agreement, by_site: list[Site], study: dict[str, Any]) -> Mapping[Scope, Asked]:
     """For each scope, who it is about and the facts `s` and `site` then."""
     people: list[Person] = [p for p in agreement.people if "researcher" in p.roles]
     by_person = [((p.person,), {"requester": requester_facts(p)}) for p in people]
-    by_site = [
-        ((site,), {"approvers": approvers(agreement, site)}, site_facts(agreement, site, agreement.disclosure))
-        for site in entry.sites
-    ]
     return {
         (False, False): [((), {"s": study})],
         (True, False): [(whom, {"s": {**study, **asker}}) for whom, asker in by_person],
@@ -125,13 +138,12 @@ def _asked(agreement: Agreement, entry: DatasetEntry, study: dict[str, Any]) -> 
 
 
 def _open(
-    pack: Pack, rules: Mapping[Scope, Iterable[Rule]], facts: Mapping[str, Any], asked: Asked
+    judge: Judge, facts: Mapping[str, Any], asked: Sequence[tuple[Whom, Question]]
 ) -> Iterator[tuple[Verdict, Whom]]:
-    for scope, judged in rules.items():
-        for whom, more in asked[scope]:
-            for verdict in verdicts(pack, judged, {**facts, **more}):
-                if verdict.outcome in {"fail", "unknown"} and verdict.missing not in AT_A_RUN:
-                    yield verdict, whom
+    for (whom, _), found in zip(asked, judge.verdicts(facts, [question for _, question in asked]), strict=True):
+        for verdict in found:
+            if verdict.outcome in {"fail", "unknown"} and verdict.missing not in AT_A_RUN:
+                yield verdict, whom
 
 
 def _whose(found: Iterable[tuple[Verdict, Whom]]) -> dict[str, tuple[str, ...]]:

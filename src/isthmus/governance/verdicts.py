@@ -107,7 +107,7 @@ def verdicts(pack: Pack, rules: Iterable[Rule], facts: Facts) -> list[Verdict]:
     from cel import Context
 
     context = Context({**facts, "k": pack.values()})
-    return [_verdict(rule, context) for rule in rules]
+    return [judged(rule, context) for rule in rules]
 
 
 def facts_digest(facts: Facts) -> Digest:
@@ -167,7 +167,8 @@ def _sentence(verdict: Verdict) -> str:
     return f"rule {verdict.rule.id} {how}: {verdict.rule.why}"
 
 
-def _verdict(rule: Rule, context: Context) -> Verdict:
+def judged(rule: Rule, context: Context) -> Verdict:
+    """The verdict of one rule on facts that were converted before."""
     applies, requires = compiled(rule)
     about = _truth(applies, context)
     if about is False:

@@ -93,9 +93,19 @@ def _british(cast: Cast) -> dict[str, Any]:
         "article_9": "9(2)(j)",
         "schedule_1": "para 4",
         "confidence_basis": "s251",
-        "section_251": {"reference": INVENTED["ref"], "expires": cast.expires, "opt_out_exempt": False},
+        "section_251": {
+            "reference": INVENTED["ref"],
+            "expires": cast.expires,
+            "opt_out_exempt": False,
+            "letter": _issued(cast),
+        },
         "opt_out_applied": True,
-        "ethics": {"committee": INVENTED["ref"], "irb": "not_hsr", "expires": cast.expires},
+        "ethics": {
+            "committee": INVENTED["ref"],
+            "irb": "not_hsr",
+            "expires": cast.expires,
+            "opinion": _issued(cast),
+        },
         "territory": ["GB"],
     }
 
@@ -114,7 +124,7 @@ def _american(cast: Cast) -> dict[str, Any]:
         "confidence_basis": "not_confidential",
         "hipaa_path": "deidentified",
         "deidentification": {**gone, "zip3_census": "none"},
-        "ethics": {"committee": "none", "irb": "exempt", "expires": cast.expires},
+        "ethics": {"committee": "none", "irb": "exempt", "expires": cast.expires, "determination": _issued(cast)},
         "territory": ["US"],
     }
 
@@ -152,7 +162,7 @@ def _duties(cast: Cast) -> dict[str, Any]:
                 "person": cast.custodian,
                 "party": cast.office,
                 "date": cast.starts,
-                "ref": "placeholder of a demonstration",
+                "document": _issued(cast),
             }
         ],
     }
@@ -191,3 +201,7 @@ def _facility(site: str, country: str, expires: str) -> dict[str, Any]:
 
 def _document(cast: Cast) -> dict[str, Any]:
     return {**INVENTED, "date": cast.starts}
+
+
+def _issued(cast: Cast) -> dict[str, Any]:
+    return {**_document(cast), "issuer": "nobody, in a demonstration"}

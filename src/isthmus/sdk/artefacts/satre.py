@@ -105,13 +105,13 @@ def _trained(told: Told) -> bool:
 
 
 def _kept(told: Told) -> bool:
-    from isthmus.governance.facts import agreement_facts, signed_by_all
+    from isthmus.governance.facts import agreement_facts, signed_by_all, today
     from isthmus.governance.rulepack import own_pack
     from isthmus.governance.verdicts import decide, worst
 
     known = signed_by_all(told.agreement)
     pack = own_pack()
-    decision = decide(pack, "agreement", {"a": agreement_facts(told.agreement, pack, known)})
+    decision = decide(pack, "agreement", {"a": agreement_facts(told.agreement, pack, known), "now": today(told.now)})
     return worst(decision.verdicts) != "stops"
 
 

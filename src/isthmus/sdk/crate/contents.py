@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from isthmus.federation.told_verdicts import told_by
+from isthmus.governance.admission import created_at
 from isthmus.model.errors import Invalid
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def decision_record(run: Story, ledgers: Mapping[str, bytes]) -> dict[str, Any]:
     The verdicts on the study and on its outputs stand in each site's own ledger, with the facts. `without_facts`: sites that
     told the hub their verdicts, which stand among `ledger`. `absent`: those of whom nothing is in the crate.
     """
-    from isthmus.governance.facts import agreement_facts, signed_by_all
+    from isthmus.governance.facts import agreement_facts, signed_by_all, today
     from isthmus.governance.rulepack import own_pack, pack_digest
     from isthmus.governance.verdicts import decide, recorded
 
@@ -185,7 +186,8 @@ def decision_record(run: Story, ledgers: Mapping[str, bytes]) -> dict[str, Any]:
     if agreed not in {None, pack_digest(pack)}:
         return told | {"pack": agreed, "law": "the parties agreed on another rule pack than this installation has"}
     known = signed_by_all(run.agreement)
-    decision = decide(pack, "agreement", {"a": agreement_facts(run.agreement, pack, known)})
+    seen = {"a": agreement_facts(run.agreement, pack, known), "now": today(created_at(run.request))}
+    decision = decide(pack, "agreement", seen)
     verdicts = [
         {"rule": v.rule.id, "verdict": v.outcome, "severity": v.rule.severity, "citation": v.rule.citation}
         for v in decision.verdicts
