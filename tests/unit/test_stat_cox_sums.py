@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from isthmus.statistics import cox_rows, cox_site, cox_sums
+from isthmus.statistics.chunks import PAIR
 
 
 def sorted_patients(seed: int, late: bool, weighted: bool) -> cox_rows.Rows:
@@ -55,3 +56,12 @@ def test_segments_over_several_pieces() -> None:
     assert cox_sums.joined(sums[-1], segments.first) == pytest.approx(
         np.bincount(block[block >= 0], weights=weight[block >= 0]), rel=1e-12
     )
+
+
+def test_a_weighted_product_over_several_pieces_is_symmetric() -> None:
+    draw = np.random.default_rng(4)
+    rows = 2 * PAIR + 3
+    x, weight = draw.normal(size=(4, rows)), draw.uniform(0.0, 2.0, rows)
+    found = cox_sums.weighted_gram(x, weight)
+    np.testing.assert_array_equal(found, found.T)
+    np.testing.assert_allclose(found, np.einsum("in,jn,n->ij", x, x, weight), rtol=1e-13, atol=1e-10)

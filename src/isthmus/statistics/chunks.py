@@ -9,6 +9,7 @@ from isthmus.evidence import Weights
 from isthmus.summary import FloatArray
 
 CHUNK = 16_384  # rows; below 4,096 the interpreter costs more than the arithmetic, above 32,768 the cache is lost
+PAIR = 8_192  # rows where two matrices lie side by side in the cache
 
 
 def pieces(rows: int, size: int = CHUNK, start: int = 0) -> Iterator[slice]:
