@@ -12,6 +12,7 @@ from isthmus.federation.memory import Link, Network
 from isthmus.federation.messages import HUB, FilePayload, Message
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.protocol.hub import Concluded, Failed, Running
+from isthmus.federation.protocol.site import Concluding
 from isthmus.federation.protocol.stopped import told
 from isthmus.ledger.bundle import Contents, make_bundle
 from isthmus.ledger.log import Log
@@ -87,6 +88,24 @@ def test_duplicates_change_nothing(tmp_path: Path) -> None:
             deliver(network, *old[len(old) // 2])
     assert concluded(network).result == concluded(plain).result
     assert {refusal.error.code for refusal in network.refusals} <= {"E-REPLAY", "E-ENDED", "E-ORDER"}
+
+
+def test_what_comes_again_while_the_result_is_signed_is_a_replay(tmp_path: Path) -> None:
+    """It stops no run."""
+    network = lab(tmp_path).network()
+    for name in network.sites:
+        network.connect(name)
+    old = []
+    while not isinstance(network.sites["a"].state, Concluding):
+        link = next(iter(network.links))
+        if link == (HUB, "a") and network.links[link][0].kind in {"survivors", "open"}:
+            old.append(network.links[link][0])
+        network.step(link)
+    for message in old:
+        with pytest.raises(Untrusted) as caught:
+            network.sites["a"].receive(message)
+        assert caught.value.code == "E-REPLAY"
+        assert network.sites["a"].refusal(caught.value) == ()
 
 
 def test_a_masked_reply_is_made_once(tmp_path: Path) -> None:

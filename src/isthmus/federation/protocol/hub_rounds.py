@@ -1,7 +1,7 @@
 """The hub's rounds: ask, gather, propose survivors, recover the dropped, open, learn. It never sees a part, only sums.
 
-Durable: in the first round each survivor set before M4 goes out (it binds the run), in every round the opened sum
-before anyone hears of it. A restarted hub asks again from there; sites answer with cached bytes.
+In the first round sites sign the survivors when they are asked to (M4); these bind the run, and later M3 brings the
+signature with it (ADR 0041). Durable: each survivor set before M4 goes out, the opened sum before anyone hears of it. A restarted hub asks again from there; sites answer with cached bytes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+from isthmus.crypto.keys import SIGNATURE_SIZE
 from isthmus.crypto.shares import SHARE_SIZE
 from isthmus.federation.messages import EMPTY, Author, BytesPayload, ChainPayload, Message, check_signature
 from isthmus.federation.protocol.charter import HubWork, Step
@@ -18,7 +19,7 @@ from isthmus.federation.protocol.context import Binding, Entry, said, summary_di
 from isthmus.federation.protocol.hub_opening import Doubted, holding, open_again, open_seeds, open_sum, quorum_header
 from isthmus.federation.protocol.hub_phases import Asking, Block, Finished, Opening, Phase, Recovering, Settling
 from isthmus.federation.protocol.journal import Journal, bundle, damaged, unbundle
-from isthmus.federation.protocol.masking import SEALED_SIZE, sealed_for
+from isthmus.federation.protocol.masking import SEALED_SIZE, sealed_for, signed_ahead
 from isthmus.federation.protocol.records import Context, Head, Masked, Reveal, Survivors, header
 from isthmus.federation.protocol.sums import by_replies
 from isthmus.federation.protocol.survivors import Final, Partial, Place, check_size, stage, statement
@@ -109,7 +110,7 @@ class HubRounds:
     # -- M3 -------------------------------------------------------------------------------------------------------
 
     def masked(self, message: Message) -> Outgoing:
-        """Take a masked reply; M4 once all are here.
+        """Take a masked reply; once all are here M4, or where they bring its signatures, M6.
 
         Raises:
             Untrusted: E-SIGNATURE; E-REPLAY, another round's; E-EQUIVOCATION, two replies of one site; E-REPLY, a
@@ -127,14 +128,17 @@ class HubRounds:
                 raise Untrusted("E-EQUIVOCATION", "a site sent two masked replies for one round")
             self._kept.spool.drop(message.body)  # a copy
             return ()
-        peers = len(phase.turn.roster) - 1
-        if message.body.size != phase.turn.size or len(message.enclosed) != SEALED_SIZE * peers:
+        enclosed = SEALED_SIZE * (len(phase.turn.roster) - 1) + (0 if self.bound is None else SIGNATURE_SIZE)
+        if message.body.size != phase.turn.size or len(message.enclosed) != enclosed:
             raise Untrusted("E-REPLY", "a masked reply or its shares have another length than the round's layout")
         phase.replies[message.sender] = message
         awaited = phase.fixed.survivors if phase.fixed else phase.turn.roster
-        if all(site in phase.replies for site in awaited):
+        if not all(site in phase.replies for site in awaited):
+            return ()
+        if self.bound is None:
             return self._propose(phase, phase.fixed or Final(phase.turn.roster))
-        return ()
+        signatures = {site: signed_ahead(phase.turn, reply.enclosed) for site, reply in phase.replies.items()}
+        return self._settled(phase, Final(self.bound), signatures)
 
     # -- M4 -------------------------------------------------------------------------------------------------------
 
@@ -166,19 +170,18 @@ class HubRounds:
         phase.signatures[message.sender] = message.signature
         if len(phase.signatures) < self.binding.charter.threshold:
             return ()
-        return self._settled(phase)
+        return self._settled(phase.asked, phase.wanted, dict(phase.signatures))
 
-    def _settled(self, phase: Settling) -> Outgoing:
-        quorum = quorum_header(phase.asked.turn.name, phase.wanted.survivors, phase.signatures)
+    def _settled(self, asked: Asking, wanted: Partial | Final, signatures: Mapping[str, bytes]) -> Outgoing:
+        quorum = quorum_header(asked.turn.name, wanted.survivors, signatures)
         say = self._kept.author.say
-        if isinstance(phase.wanted, Partial):
-            self.phase = Recovering(phase.asked, phase.wanted, dict(phase.signatures), say("recover", quorum))
+        if isinstance(wanted, Partial):
+            self.phase = Recovering(asked, wanted, signatures, say("recover", quorum))
         else:
             messages = {
-                site: say("open", quorum, BytesPayload(self._sealed(phase.asked, phase.wanted, site)))
-                for site in phase.wanted.survivors
+                site: say("open", quorum, BytesPayload(self._sealed(asked, wanted, site))) for site in wanted.survivors
             }
-            self.phase = Opening(phase.asked, phase.wanted, dict(phase.signatures), messages)
+            self.phase = Opening(asked, wanted, signatures, messages)
         return self.outstanding()
 
     def _sealed(self, asked: Asking, wanted: Final, taker: str) -> bytes:

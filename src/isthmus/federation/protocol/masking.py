@@ -93,6 +93,11 @@ def sealed_for(turn: Turn, giver: str, taker: str, sealed: bytes) -> bytes:
     return sealed[at : at + SEALED_SIZE]
 
 
+def signed_ahead(turn: Turn, enclosed: bytes) -> bytes:
+    """What follows the sealed shares in M3: the signature on the one final set that the round can have, or nothing."""
+    return enclosed[SEALED_SIZE * (len(turn.roster) - 1) :]
+
+
 def opened_shares(circle: Circle, turn: Turn, survivors: Iterable[str], own_share: bytes, body: Payload) -> bytes:
     """M6: this site's shares of b_i for every survivor, 66 bytes each, in their order.
 

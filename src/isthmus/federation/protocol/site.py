@@ -223,8 +223,8 @@ class SiteRun:
                 }  # fmt: skip
             case Concluding(rounds=rounds):
                 return common | {
-                    "sum": rounds.final_sum, "conclude": self._concluded_again, "witness": self._witness,
-                    "end": self._end,
+                    "sum": rounds.final_sum, "conclude": self._concluded_again, "witness": self._witness, "end": self._end,
+                    "survivors": rounds.survivors, "recover": rounds.recover, "open": rounds.open,  # replays
                 }  # fmt: skip
             case _:
                 return common

@@ -1,6 +1,7 @@
 """A paired site's rounds, M3 to M7: mask, sign survivors, reveal, open, and add up again.
 
-Durable before anything leaves: the masked reply before M3, the survivor set before its signature.
+Durable before anything leaves: the masked reply before M3, the survivor set before its signature. Once a round has bound
+the run there is one set to sign, and its signature goes with M3 (ADR 0041).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from isthmus.federation.protocol import kept
 from isthmus.federation.protocol.charter import SiteWork
 from isthmus.federation.protocol.context import Entry, Turn, summary_digest, turn
 from isthmus.federation.protocol.local import Local
-from isthmus.federation.protocol.masking import Circle, masked, opened_shares, revealed_keys
+from isthmus.federation.protocol.masking import Circle, masked, opened_shares, revealed_keys, signed_ahead
 from isthmus.federation.protocol.records import Ask, Head, Quorum, Sum, Survivors, header
 from isthmus.federation.protocol.records import Final as FinalSum
 from isthmus.federation.protocol.sums import Own, by_replies, check_sum, restored
@@ -117,16 +118,28 @@ class Rounds:
     def _mask(self, own: Turn, asked: Ask, summary: Summary | Blind) -> Message:
         local = self._local
         reply = masked(self.circle, own, summary, local.randomness, local.spool)
-        message = self._author.say("masked", reply.header, reply.body, reply.sealed)
+        enclosed = reply.sealed + self._ahead(own, asked.head)
+        message = self._author.say("masked", reply.header, reply.body, enclosed)
         saved = kept.Masked(own, asked.head, asked.previous, message, reply.own_share, tuple(self._unsaved))
         local.leaving(message, own.step)
         local.journal.append("masked", kept.masked_blob(saved, local.spool))  # before M3 leaves
         self._begin(Current(own, asked.head, message, reply.own_share))
         return message
 
+    def _ahead(self, own: Turn, head: Head) -> bytes:
+        """The signature that goes with M3 once a round has bound the run: no other set can be signed in this one."""
+        if self.bound is None:
+            return b""
+        place, wanted = Place(own.name, own.roster, head, bound=True), Final(self.bound)
+        self._check(place, Unsigned(), wanted)
+        return self._author.key.sign(statement(self.circle.binding, place, wanted))
+
     def _begin(self, current: Current) -> None:
         asked = current.turn.descriptor
         self.current = current
+        signature = signed_ahead(current.turn, current.message.enclosed)
+        if signature:
+            current.standing, current.signature = Final(current.turn.roster), signature
         self._unsaved.clear()
         self._names[current.turn.name] = None
         self._asked.add((asked.question, asked.round, asked.attempt))
@@ -171,14 +184,14 @@ class Rounds:
 
     def _accept(self, current: Current, wanted: Partial | Final, quorum: Quorum) -> None:
         """Check a quorum and stand where it stands, durably, before anything is revealed."""
-        self._check(current, wanted)
+        self._check(self._place(current), current.standing, wanted)
         own = (self.circle.me, current.signature) if current.standing == wanted else None
         check_quorum(self.circle.binding, self._place(current), wanted, quorum, own)
         if current.standing != wanted:
             self._move(current, wanted)
 
     def _move(self, current: Current, wanted: Partial | Final) -> None:
-        self._check(current, wanted)
+        self._check(self._place(current), current.standing, wanted)
         self._enter(wanted)
         self._local.journal.append("signed", kept.signed_blob(current.turn.name, wanted))  # before the signature leaves
         self.stand(current, wanted)
@@ -190,8 +203,8 @@ class Rounds:
             check_history(binding, wanted.survivors, history.sets())
             history.remember({site: binding.charter.member(site).party for site in wanted.survivors})
 
-    def _check(self, current: Current, wanted: Partial | Final) -> None:
-        check_step(self.circle.binding, self._place(current), current.standing, wanted)
+    def _check(self, place: Place, standing: Standing, wanted: Partial | Final) -> None:
+        check_step(self.circle.binding, place, standing, wanted)
         if self.circle.me not in wanted.survivors:
             raise Untrusted("E-SURVIVORS", "a site does not sign, reveal or open for a set it is not in")
 
@@ -240,7 +253,7 @@ class Rounds:
             raise Untrusted("E-ORDER", "another round is open here")
         wanted = Final(previous.survivors)
         if not (current.opened and current.standing == wanted):
-            self._check(current, wanted)
+            self._check(self._place(current), current.standing, wanted)
             own = (self.circle.me, current.signature) if current.standing == wanted else None
             check_quorum(self.circle.binding, self._place(current), wanted, previous, own)
             if current.standing != wanted:
