@@ -1,5 +1,7 @@
 """Late entries: whoever comes just before leaving is alone in a risk set, and few are left to be compared."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hole_lab import ROWS, STRICT, TARGET, answered, ask, refused, sites
@@ -8,7 +10,7 @@ from attack import Attack
 from isthmus.evidence import Weights, weights_of
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.formula import design, parse
-from isthmus.statistics.contract import Inputs, Setting
+from isthmus.statistics.contract import Grid, Inputs, Setting
 from isthmus.statistics.cox import STATISTIC, Cox
 from isthmus.statistics.fine_gray import STATISTIC as FINE_GRAY
 from isthmus.statistics.fine_gray import FineGray
@@ -150,3 +152,25 @@ def test_ordinary_late_entries_are_answered():
     left = {"formula": "Surv(START, DAYS, WHY) ~ CHOL + ARM", **WHY}
     assert answered("fine_gray", {**left, "strata": ["site"]}, tables)
     assert answered("fine_gray", {**left, "grid": {"edges": [150, 1000]}}, tables)
+
+
+def beside_another(table: dict) -> int:
+    _, setting, rows = asked_of_one_site(table)
+    question = Cox(formula="Surv(START, DAYS, DIED) ~ CHOL", concordance="within_sites")
+    found = STATISTIC.evidence(question, replace(setting, grid=Grid((1000.0,), recorded=False)), rows)
+    return int(found.sides["rows at risk beside another"][0])
+
+
+def test_pairs_of_two_people_at_a_site_are_not_counted_beside_one_baseline():
+    """On a grid all of them are at risk together; at recorded times, of which pairs are made, two are beside another."""
+    tables = [alone(table) for table in sites()]
+    for seed, table in enumerate(tables):
+        table["DIED"] = np.random.default_rng(seed).choice([0.0, 1.0], ROWS)
+        table["DIED"][KNOWN] = 1.0
+    question = {"formula": "Surv(START, DAYS, DIED) ~ CHOL", "grid": {"edges": [1000]}}
+    assert answered("cox", question, tables)
+    assert beside_another(tables[0]) == 2  # so that it is refused before anything leaves, not by their weights
+    assert refused("cox", {**question, "concordance": "within_sites"}, tables)
+    for table in tables:
+        table["START"] = np.zeros(ROWS)
+    assert answered("cox", {**question, "concordance": "within_sites"}, tables)

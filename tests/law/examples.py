@@ -489,6 +489,7 @@ SITE_STRATA: dict[str, list[dict[str, Any]]] = {
         },
         {"formula": "Surv(entry, time, event) ~ age + arm", "strata": ["site"], "zph": "km"},
         {"formula": "Surv(time, event) ~ age + arm + site"},
+        {"formula": "Surv(entry, time, event) ~ age + arm", "strata": ["region"], "concordance": "within_sites"},
         {"formula": "Surv(entry, time, event) ~ age + arm + offset(exposure)", "strata": ["site"]},
     ],
 }

@@ -25,6 +25,9 @@ ERRORS = {
     "weighted_cluster": {"cluster": "clinic", "weights": {"variable": "w", "kind": "precision"}},
     "frequency": {"weights": {"variable": "copies", "kind": "frequency"}},
 }
+CONCORDANCES = [
+    ("concordance", {}), ("weighted_concordance", ERRORS["precision"]), ("clustered_concordance", ERRORS["cluster"]),
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -110,13 +113,20 @@ def test_weighted_events_of_rows_alone_at_risk_are_in_the_likelihood(table, r, t
 
 
 @pytest.mark.parametrize("left", ["plain", "late"])
-@pytest.mark.parametrize(
-    ("name", "more"),
-    [("concordance", {}), ("weighted_concordance", ERRORS["precision"]), ("clustered_concordance", ERRORS["cluster"])],
-)
+@pytest.mark.parametrize(("name", "more"), CONCORDANCES)
 def test_concordance_within_sites_equals_coxph(table, r, left, name, more) -> None:
     found = run("cox", asked(left, "site", "efron") | {"concordance": True} | more, table).report
     same_concordance(found, r[f"{left} site efron"][name])
+
+
+@pytest.mark.parametrize("baseline", ["one", "site"])
+@pytest.mark.parametrize("left", ["plain", "late"])
+@pytest.mark.parametrize(("name", "more"), CONCORDANCES)
+def test_concordance_within_sites_by_name_equals_r(table, r, left, baseline, name, more) -> None:
+    found = run("cox", asked(left, baseline, "efron") | {"concordance": "within_sites"} | more, table).report
+    told = r[f"{left} {baseline} efron"]["within"][name]
+    assert worst([found["fit"]["concordance"], found["fit"]["concordance_error"]], told) < 1e-9
+    assert ("warnings" in found) == (baseline == "one")
 
 
 def same_concordance(found: dict, told: list) -> None:
@@ -141,7 +151,7 @@ def test_what_is_asked_beside_the_fit_through_files_gate_and_masks(table, r) -> 
     columns = {name: values for name, values in table.items() if name not in {"site", "site_"}}
     parts = {f"s{s}": pa.table({n: v[table["site"] == s] for n, v in columns.items()}) for s in "012"}
     questions = {
-        "one": asked("late", "one", "efron") | {"zph": "km", "release": ["baseline"]},
+        "one": asked("late", "one", "efron") | {"zph": "km", "release": ["baseline"], "concordance": "within_sites"},
         "site": asked("late", "site", "efron") | {"zph": "km", "concordance": True},
         "rank": asked("plain", "site", "breslow") | {"zph": "rank"},
         "log": asked("plain", "one", "breslow") | {"zph": "log"},
@@ -152,6 +162,8 @@ def test_what_is_asked_beside_the_fit_through_files_gate_and_masks(table, r) -> 
     same_hazard(found["one"]["baseline"], r["late one efron"]["baseline"])
     same_zph(found["site"], r["late site efron"]["km"])
     same_concordance(found["site"], r["late site efron"]["concordance"])
+    fit, told = found["one"]["fit"], r["late one efron"]["within"]["concordance"]
+    assert worst([fit["concordance"], fit["concordance_error"]], told) < 1e-9
     same_zph(found["rank"], r["plain site breslow"]["rank"])
     same_zph(found["log"], r["plain one breslow"]["log"])
 

@@ -148,6 +148,13 @@ def test_matched_sets_clusters_and_late_entry_are_played_to_their_end() -> None:
     asked: dict[str, Any] = {
         "sets": {"conditional_logistic": {"formula": "DIED ~ AGE + SBP", "sets": "pair", "cluster": "clinic"}},
         "late": {"cox": {"formula": "Surv(entered, SBP, DIED) ~ AGE", "strata": ["site"]}},
+        "pairs": {
+            "cox": {
+                "formula": "Surv(entered, SBP, DIED) ~ AGE",
+                "grid": {"every": 20, "to": 200},
+                "concordance": "within_sites",
+            }
+        },
         "weibull": {"parametric_survival": {"formula": "Surv(entered, SBP, DIED) ~ AGE", "distribution": "weibull"}},
         "groups": {"gee": {"formula": "DIED ~ AGE", "family": "binomial", "cluster": "clinic"}},
     }
@@ -155,3 +162,5 @@ def test_matched_sets_clusters_and_late_entry_are_played_to_their_end() -> None:
     seen = study(analyses=asked, population=None, derive={}).preview(book, rules=STRICT)["analyses"]
     assert {name: len(one["leaves"]) > 3 for name, one in seen.items()} == dict.fromkeys(asked, True)
     assert "meat" in {field["name"] for field in seen["sets"]["leaves"][-1]["fields"]}
+    last = [{field["name"] for field in leaves["fields"]} for leaves in seen["pairs"]["leaves"][-2:]]
+    assert ["pairs" in last[0], "squares" in last[1]] == [True, True]

@@ -236,6 +236,7 @@ def test_what_cannot_be_asked_beside_the_fit(more, strata, code) -> None:
     with pytest.raises(Invalid) as caught:
         report("cox", {"formula": "Surv(t, e) ~ x", "strata": strata, **more}, table)
     assert caught.value.code == code
+    assert ("within_sites" in str(caught.value)) == ("concordance" in more)
 
 
 @pytest.mark.parametrize("strata", [[], ["site"]])

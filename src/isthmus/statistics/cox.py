@@ -19,7 +19,8 @@ sites as strata `grid` unless times are as recorded, though the estimates are ex
 `basehaz(centered = FALSE)` at event times), `vcov`; `grid`, `bound`
 (null: not available) where `exactness` is `grid`.
 
-Concordance is of pairs within sites, as `coxph`'s with `strata(site)`. Over sites, with one baseline, it is not offered: a table of
+Concordance is of pairs within sites, as `coxph`'s with `strata(site)`; with one baseline `within_sites` asks for it by name: of the
+fitted linear predictor at times as recorded, as `concordance(y ~ lp + strata(site), reverse = TRUE)`. Over sites it is not offered: a table of
 times by linear predictors with enough people in each cell says next to nothing. `roc` of an outcome at a horizon goes over sites.
 
 References: Cox (1972), J R Stat Soc B 34:187; Efron (1977), JASA 72:557; Lin & Wei (1989), JASA 84:1074; Grambsch & Therneau
@@ -62,6 +63,7 @@ from isthmus.statistics.summaries import filled
 from isthmus.statistics.survival import GridWish
 from isthmus.statistics.weighting import Weighting
 
+WITHIN_SITES = "the concordance is of pairs of people of the same site (and of the same strata)"
 SITE_TERM = "`site` is a stratum here: each site has its own baseline, as strata(site) of R's coxph, not factor(site)"
 
 
@@ -73,7 +75,7 @@ class Cox:
     `weights`: {variable, kind}; `offset`: a variable added to the linear predictor, as `offset(...)` in the formula; `cluster`: a variable whose values group the rows of a site, or `site` with 10 sites or
     more; `contrasts`: name -> {term: weight};
     `tests`: name -> terms tested jointly; `robust: true` gives Lin and Wei's errors; `zph`: the test of
-    proportional hazards over time, its logarithm, the survival curve or the rank; `concordance: true` (sites as strata only); `release: [vcov]`
+    proportional hazards over time, its logarithm, the survival curve or the rank; `concordance: true` with sites as strata, `within_sites` with one baseline; `release: [vcov]`
     shows the covariance matrix, `[baseline]` the cumulative hazard (one baseline only).
     """
 
@@ -88,7 +90,7 @@ class Cox:
     contrasts: Mapping[str, Mapping[str, float]] | None = None
     tests: Mapping[str, tuple[str, ...]] | None = None
     zph: Literal["identity", "log", "km", "rank"] | None = None
-    concordance: bool = False
+    concordance: Literal["within_sites"] | bool = False
     release: tuple[Literal["vcov", "baseline"], ...] = ()
 
 
@@ -104,8 +106,8 @@ def _formula(question: Cox) -> tuple[Formula, Surv]:
         raise Invalid("E-NOT-OFFERED", "with sites as strata a baseline hazard is a site's own result", hint)
     if weighting.offsets(question.offset, formula) and "baseline" in question.release:
         raise Invalid("E-NOT-OFFERED", "a baseline hazard is told of models without an offset", "leave one of them out")
-    if question.concordance and not by_site:
-        hint = "use strata: [site], for pairs within sites; or roc of an outcome at a horizon"
+    if question.concordance is True and not by_site:
+        hint = "ask for concordance: within_sites, of pairs of the same site; or for roc of an outcome at a horizon"
         raise Invalid("E-NOT-OFFERED", "concordance over sites needs ranks over sites", hint)
     if not formula.terms:
         raise Invalid("E-FORMULA", "a cox model needs a term", "write `Surv(time, event) ~ terms`")
@@ -176,7 +178,7 @@ def cox_model(question: Cox, setting: Setting) -> Model:
         late=surv.entry is not None,
         cluster=_cluster(question),
         zph=question.zph,
-        concordance=question.concordance,
+        concordance=bool(question.concordance),
         edges=() if grid is None else grid.edges,
         baseline="baseline" in question.release,
         offset=bool(_offsets(question)),
@@ -335,8 +337,10 @@ def _report(question: Cox, setting: Setting, estimate: Estimate) -> dict[str, An
     own |= {name: found.get(name) for name in ("concordance", "concordance_error")}
     body = model_body(question, setting, estimate, {**found["fit"], **own})
     body |= {"strata": list(_strata(question)), "error": _error(cox_model(question, setting))}
-    if parse(question.formula).site:
-        body["warnings"] = [SITE_TERM]
+    warnings = [SITE_TERM] if parse(question.formula).site else []
+    warnings += [WITHIN_SITES] if question.concordance and not _by_site(question) else []
+    if warnings:
+        body["warnings"] = warnings
     if "clusters" in estimate.counts:
         body["clusters"] = size(estimate.counts["clusters"])
     if "zph" in found:

@@ -16,6 +16,7 @@ from isthmus.summary import FloatArray, IntArray
 
 SILENT = 50.0  # an offset this far below the largest leaves nothing of a row
 ROUNDING = 2.0**-40  # of the largest value: a column constant within each stratum leaves no more than this
+COMPANY = "rows at risk beside another"
 Marks = list[tuple[str, FloatArray]]
 
 
@@ -37,8 +38,8 @@ def cox_evidence(model: Model, every: Rows, grid: Grid | None, beside: Any = Non
     found = weighting.with_weights(_within_strata(model, rows, found, marks), every.weight, every.silent)
     if rows is not whole:
         beside_another = np.array([rows.size], dtype=np.int64)
-        supports = {**found.supports, "rows at risk beside another": beside_another}
-        fits = {"rows at risk beside another": (rows.size, model.fitted)}
+        supports = {**found.supports, COMPANY: beside_another}
+        fits = {COMPANY: (rows.size, model.fitted)}
         found = replace(found, rows=every.size, supports=supports, fits=fits)
     if every.told.offset is not None:
         sides = {**found.sides, "unusual offset": unusual.unusual(every.told.offset)}
@@ -46,7 +47,12 @@ def cox_evidence(model: Model, every: Rows, grid: Grid | None, beside: Any = Non
     found = replace(found, parameters=model.fitted)
     if model.cluster not in {None, sandwich.SITE}:
         found = replace(found, supports={**found.supports, "clusters": cox_rows.clusters(rows)})
-    return found if grid is None else _by_steps(model, rows, grid, (found, marks))
+    if grid is None:
+        return found
+    if model.concordance:  # pairs lie within a site, at its own event times
+        company = np.array([cox_blocks.in_company(every).size], dtype=np.int64)
+        found = replace(found, sides={**found.sides, COMPANY: company})
+    return _by_steps(model, rows, grid, (found, marks))
 
 
 def _lightened(rows: Rows) -> Rows:

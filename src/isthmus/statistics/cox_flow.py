@@ -101,18 +101,24 @@ def _beside(model: Model, found: Found, made: Estimate) -> Evaluate:
         pooled = yield Round(cox_zph.layout(model), asked)
         values["zph"] = cox_zph.tests(model, found.last.place, found.last.information, pooled)
         rounds += 1
-    if model.concordance:
-        pooled = yield Round(cox_model.pairs_layout(), {"step": "site pairs", **params})
-        concordant, discordant, tied = pooled["pairs"].tolist()
-        whole = concordant + discordant + tied
-        rounds += 1
-        if whole > 0.0:
-            somers_d = (concordant - discordant) / whole
-            asked = {"step": "site squares", **params, "count": whole, "somers_d": somers_d}
-            pooled = yield Round(cox_model.squares_layout(), asked)
-            values |= {"concordance": (somers_d + 1.0) / 2.0, "concordance_error": math.sqrt(pooled["squares"][0])}
-            rounds += 1
-    return replace(made, rounds=rounds, values=values)
+    whole: Estimate = yield from _concordance(model, params, replace(made, rounds=rounds, values=values))
+    return whole
+
+
+def _concordance(model: Model, params: dict[str, Any], made: Estimate) -> Evaluate:
+    """With the concordance of the linear predictor at `params` within sites, where it is asked for."""
+    if not model.concordance:
+        return made
+    pooled = yield Round(cox_model.pairs_layout(), {"step": "site pairs", **params})
+    concordant, discordant, tied = pooled["pairs"].tolist()
+    whole = concordant + discordant + tied
+    if whole == 0.0:
+        return replace(made, rounds=made.rounds + 1)
+    somers_d = (concordant - discordant) / whole
+    asked = {"step": "site squares", **params, "count": whole, "somers_d": somers_d}
+    pooled = yield Round(cox_model.squares_layout(), asked)
+    found = {"concordance": (somers_d + 1.0) / 2.0, "concordance_error": math.sqrt(pooled["squares"][0])}
+    return replace(made, rounds=made.rounds + 2, values={**made.values, **found})
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +177,9 @@ def fit_common(model: Model) -> Flow:
     made = estimate(model, found, (n, deaths), marks, 1 + 2 * found.evaluations, middle)
     made = _copied(made, copies, blocks.total)
     curve = cox_zph.curve(model.zph, pooled, model.strata) if model.zph in cox_zph.CURVES else None
-    whole: Estimate = yield from _beside_common(model, found, latest[0], made, curve)
+    made = yield from _beside_common(model, found, latest[0], made, curve)
+    params = {"coefficients": found.last.coefficients, **found.last.place.params()}
+    whole: Estimate = yield from _concordance(model, params, made)
     return whole
 
 

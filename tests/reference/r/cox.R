@@ -12,6 +12,11 @@ fitted <- function(fit) {
   )
 }
 tested <- function(fit, transform) { t <- cox.zph(fit, transform = transform)$table; list(term = rownames(t), statistic = unname(t[, 1]), df = unname(t[, 2])) }
+# pairs of the same site, whatever the baseline of the fit
+within <- function(l, fit, ...) {
+  k <- do.call(concordance, list(as.formula(paste(left[l], "~ lp + strata(site)")), data = transform(rows, lp = predict(fit, type = "lp")), reverse = TRUE, ...))
+  unname(c(k$concordance, sqrt(k$var)))
+}
 found <- list(software = list(R = R.version.string, survival = as.character(packageVersion("survival"))))
 for (l in names(left)) for (r in names(right)) for (ties in c("efron", "breslow")) {
   ask <- function(...) do.call(coxph, list(as.formula(paste(left[l], "~", right[r])), data = rows, ties = ties, control = tight, ...))
@@ -24,6 +29,10 @@ for (l in names(left)) for (r in names(right)) for (ties in c("efron", "breslow"
     identity = tested(plain, "identity"), log = tested(plain, "log"), km = tested(plain, "km"), rank = tested(plain, "rank"),
     weighted_km = tested(ask(weights = rows$w, robust = FALSE), "km"), clustered_concordance = unname(ask(cluster = rows$clinic)$concordance), weighted_identity = tested(ask(weights = rows$w, robust = FALSE), "identity"),
     concordance = unname(plain$concordance), weighted_concordance = unname(ask(weights = rows$w, robust = FALSE)$concordance),
+    within = list(
+      concordance = within(l, plain), weighted_concordance = within(l, ask(weights = rows$w, robust = FALSE), weights = rows$w),
+      clustered_concordance = within(l, plain, cluster = rows$clinic)
+    ),
     baseline = if (r == "one") list(time = base$time, hazard = base$hazard) else NULL
   )
 }
