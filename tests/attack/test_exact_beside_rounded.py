@@ -60,6 +60,15 @@ def test_under_rules_it_gives_the_rounded_one(kind: str, stop: Say) -> None:
     stop("the rounded count again")
 
 
+def test_a_small_power_weighs_each_death_by_one() -> None:
+    asked = QUESTIONS["log_rank"] | {"rho": 1e-9}
+    bare = ask("log_rank", asked, uneven())["fit"]["weighted_observed"]
+    assert [round(v) for v in bare] == ask("log_rank", QUESTIONS["log_rank"], uneven())["fit"]["observed"]
+    told = ask("log_rank", asked, uneven(), {**STRICT, "minimum_count_site": 1, "digits": 12})
+    assert told["fit"]["weighted_observed"] is None
+    assert deaths("log_rank", told) == [told["events"]]
+
+
 def test_the_path_starts_from_the_deviance_that_is_told() -> None:
     answer = ask("penalised", QUESTIONS["penalised"], uneven(), {**STRICT, "digits": 12})
     fit = answer["fit"]

@@ -4,9 +4,11 @@ Also vantage6#2017: a numeric column of 0 and 1 with a single 1 does the same; h
 the gate, so no way of calling the statistic goes past it.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from disclosure_lab import Lab, failing, patients
+from disclosure_lab import FLOOR, Lab, failing, patients
 
 from attack import Attack
 from isthmus.disclosure.gate import refusal
@@ -75,6 +77,20 @@ def test_a_spike_hidden_in_noise_is_refused_by_its_leverage():
     fitted = estimates @ np.array([1.0, data[0]["age"][17], 1.0])
     assert fitted == pytest.approx(data[0]["cost"][17], abs=1e-3)  # bare: the outcome to three decimals
     assert "maximum_leverage" in failing(lab.considered(0))
+    with pytest.raises(Refused):
+        lab.gated(0)
+
+
+def test_two_measurements_that_differ_in_one_patient_are_refused_by_leverage_alone():
+    data = [{**site, "again": site["pressure"].copy()} for site in (patients(seed, 200) for seed in (1, 2, 3))]
+    data[0]["again"][17] += 12.0
+    lab = Lab("cost ~ pressure + again", "gaussian", data)
+    fitted = lab.bare().values["estimates"] @ np.array([1.0, data[0]["pressure"][17], data[0]["again"][17]])
+    assert fitted == pytest.approx(data[0]["cost"][17], abs=1e-6)
+    lab.gated(
+        0, rules=replace(FLOOR, maximum_leverage=1.0)
+    )  # nothing else stops it: either column by itself is ordinary
+    assert failing(lab.considered(0)) == {"maximum_leverage"}
     with pytest.raises(Refused):
         lab.gated(0)
 

@@ -181,3 +181,5 @@ def test_the_cells_of_a_spot() -> None:
     found = spot(np.array([0, 2, 0, 2]), 0.5)
     assert found is not None
     assert (found.first, found.second, found.share) == (1, 3, 0.5)
+    whole = spot(np.array([29, 72]), 0.29)  # the 30th of 101, with no share of the 29th
+    assert (whole.first, whole.second, whole.share) == (1, 1, 0.0)

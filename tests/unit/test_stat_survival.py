@@ -151,6 +151,9 @@ def test_a_test_needs_events_and_two_groups() -> None:
         (GridWish(every=30.0, to=20.0), (20,)),
         (GridWish(edges=(1.0, 5.0)), (1, 5)),
         (GridWish(from_=0.0, to=1.0, bins=4), (0.25, 0.5, 0.75, 1.0)),
+        (GridWish(every=0.3, to=1.2), (0.3, 0.6, 0.9, 1.2)),
+        (GridWish(every=0.1, to=0.35), (0.1, 0.2, 0.3, 0.35)),
+        (GridWish(from_=0.1, to=0.7, bins=6), (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)),
     ],
 )
 def test_grids_of_a_study(wish, edges) -> None:
@@ -171,6 +174,18 @@ def test_grids_that_make_no_sense(wish) -> None:
     with pytest.raises(Invalid) as caught:
         survival.rungs("t", wish, Codebook(name="b", variables={}))
     assert caught.value.code == "E-GRID"
+
+
+def test_a_time_at_a_decimal_edge_is_in_the_step_that_ends_there() -> None:
+    """0.3 * 3 is below 0.9 in binary."""
+    time = np.repeat([0.3, 0.6, 0.9, 1.2], 2)
+    curve = report(
+        "kaplan_meier",
+        {"time": "t", "event": "e", "grid": {"every": 0.3, "to": 1.2}},
+        {"t": time, "e": np.ones(8)},
+    )["curves"][0]
+    assert curve["time"] == [0.3, 0.6, 0.9, 1.2]
+    assert curve["events"] == [2, 2, 2, 2]
 
 
 def test_the_ladder_is_recorded_times_then_the_codebooks_grids() -> None:

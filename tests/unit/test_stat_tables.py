@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from stat_help import make, over, report, texts
+from stat_help import column, make, over, report, texts
 
 from isthmus.statistics.catalogue import CATALOGUE
 from isthmus.statistics.crosstab import pearson
@@ -117,3 +117,12 @@ def test_a_group_where_nothing_varies_has_no_deviation() -> None:
     assert [c["sd"] for c in found["cells"][1:3]] == [pytest.approx(0.0, abs=1e-14), 0.0]
     assert found["cells"][4]["sd"] == pytest.approx(math.sqrt(11.0), rel=1e-14)
     assert found["rounds"] == 2
+
+
+@pytest.mark.parametrize("grid", [{"every": 0.1, "to": 1.0}, {"from": 0.0, "to": 1.0, "bins": 10}])
+def test_a_value_at_a_decimal_edge_is_in_the_bin_that_begins_there(grid: dict[str, float]) -> None:
+    """R: `hist(v, seq(0, 1, 0.1), right = FALSE)`; 3 times 0.1 is above 0.3 in binary."""
+    tenths = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+    cells = report("histogram", {"variable": "v", "grid": grid}, {"v": np.repeat(tenths, 3)})["cells"]
+    assert column(cells, "from") == tenths.tolist()
+    assert column(cells, "count") == [3] * 10

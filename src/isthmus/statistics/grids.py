@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.errors import Invalid
 from isthmus.statistics.contract import Grid
-from isthmus.statistics.survival import MAX_EDGES, GridWish, checked
+from isthmus.statistics.survival import MAX_EDGES, GridWish, checked, parted, spaced
 from isthmus.summary import FloatArray, IntArray
 
 NICE = (1, 2, 5)
@@ -87,10 +87,9 @@ def _edges(wish: GridWish) -> tuple[float, ...]:
     if wish.edges is None and wish.to is not None and wish.to > start:
         if wish.every is not None and wish.every > 0 and wish.bins is None:
             steps = _count((wish.to - start) / wish.every)
-            return checked(tuple(start + wish.every * k for k in range(steps + 1)))
+            return checked(spaced(start, wish.every, range(steps + 1)))
         if wish.bins is not None and wish.every is None and wish.from_ is not None:
-            steps = _count(wish.bins)
-            return checked(tuple(start + (wish.to - start) * k / steps for k in range(steps + 1)))
+            return checked(parted(start, wish.to, _count(wish.bins)))
     raise Invalid("E-GRID", "a grid is {every, to}, {edges} or {from, to, bins}")
 
 

@@ -25,6 +25,7 @@ import numpy as np
 from isthmus.evidence import Counts, Evidence
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.errors import Invalid, Refused
+from isthmus.model.privacy import exact
 from isthmus.model.record import record
 from isthmus.statistics import cutting, grids
 from isthmus.statistics.contract import (
@@ -153,16 +154,16 @@ def spot(counts: IntArray, prob: float) -> Spot | None:
     n = int(running[-1])
     if not n:
         return None
-    place = (n - 1) * prob
+    place = (n - 1) * exact(float(prob))  # 0.29 of 100 is 29
     first = math.floor(place)
     at = np.searchsorted(running, [first, min(first + 1, n - 1)], side="right")
-    share = place - first
+    share = float(place - first)
     return Spot(int(at[0]), int(at[1]) if share > 0.0 else int(at[0]), share)
 
 
 def _sides(probs: tuple[float, ...], n: int) -> IntArray:
     """Rows up to each quantile and beyond it."""
-    below = [math.floor((n - 1) * p) + 1 for p in probs] if n else [0] * len(probs)
+    below = [math.floor((n - 1) * exact(p)) + 1 for p in probs] if n else [0] * len(probs)
     return np.array([[k, n - k] for k in below], dtype=np.int64).reshape(-1)
 
 

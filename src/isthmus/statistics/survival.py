@@ -8,7 +8,7 @@ those of the binned rows. At a step, events come before censoring, as in R and S
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
+from isthmus.model.privacy import exact
 from isthmus.model.record import record
 from isthmus.statistics.contract import Grid
 from isthmus.summary import FloatArray, IntArray
@@ -239,13 +240,22 @@ def _edges(wish: GridWish) -> tuple[float, ...]:
         return checked(wish.edges)
     if wish.to is not None and wish.edges is None:
         if wish.every is not None and wish.every > 0 and wish.from_ is wish.bins is None:
-            count = _count(wish.to / wish.every)
-            made = [wish.every * k for k in range(1, count + 1)]
-            return checked((*made, wish.to) if not made or made[-1] < wish.to * (1 - SAME_TIME) else tuple(made))
+            made = spaced(0.0, wish.every, range(1, _count(wish.to / wish.every) + 1))
+            return checked((*made, wish.to) if not made or made[-1] < wish.to * (1 - SAME_TIME) else made)
         if wish.from_ is not None and wish.bins is not None and wish.every is None and wish.bins > 0:
-            width = (wish.to - wish.from_) / _count(wish.bins)
-            return checked(tuple(wish.from_ + width * k for k in range(1, wish.bins + 1)))
+            _count(wish.bins)
+            return checked(parted(wish.from_, wish.to, wish.bins)[1:])
     raise Invalid("E-GRID", "a grid is {every, to}, {edges} or {from, to, bins}")
+
+
+def spaced(start: float, step: float, places: Iterable[int]) -> tuple[float, ...]:
+    """`start` + k `step` of the decimals as they are written: 3 times 0.1 is 0.3, to the bit of a row that says 0.3."""
+    return tuple(float(exact(start) + k * exact(step)) for k in places)
+
+
+def parted(start: float, stop: float, parts: int) -> tuple[float, ...]:
+    """Ends of equal parts between two decimals, as `spaced`."""
+    return tuple(float(exact(start) + (exact(stop) - exact(start)) * k / parts) for k in range(parts + 1))
 
 
 def _count(steps: float) -> int:
