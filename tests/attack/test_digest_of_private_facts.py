@@ -63,6 +63,6 @@ def test_what_the_hub_is_told_is_the_same_too(stop):
         for n in (77, 78)
     ]
     assert said[0] == said[1]
-    assert "facts" not in said[0]["decisions"][0]
-    assert "read" not in said[0]["decisions"][0]
+    assert "facts" not in said[0][0]["decisions"][0]
+    assert "read" not in said[0][0]["decisions"][0]
     stop("no digest of facts that only the site knows")

@@ -12,10 +12,11 @@ from typing import Any
 from test_processes_agreed import SITES, Alliance, alliance, study
 from wires import now
 
-from isthmus.federation.agreed import Researcher, connect, read_agreement
+from isthmus.federation.agreed import Researcher, connect
 from isthmus.federation.config import read_config
 from isthmus.federation.grpc_client import HubClient
 from isthmus.federation.launch import Fleet
+from isthmus.federation.named import read_agreement
 from isthmus.federation.site_review import case_of
 from isthmus.governance.agreement import Agreement, Review
 from isthmus.governance.approval import make_approval, sign_approval

@@ -103,3 +103,10 @@ def test_references(tmp_path: Path) -> None:
 def test_a_key_is_never_a_value(file: Path) -> None:
     with pytest.raises(Invalid, match="E-CONFIG"):
         read_config(file, {}).keys("ab" * 32)
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "site = ", "\x00"])
+def test_what_is_no_toml_is_said_to_be_none(file: Path, text: str) -> None:
+    file.write_text(text)
+    with pytest.raises(Invalid, match="E-CONFIG"):
+        read_config(file, {})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -63,6 +64,7 @@ from isthmus.ledger.words import in_words
 from isthmus.model.canonical import canonical, digest_bytes, plain
 from isthmus.model.errors import Exit, IsthmusError, Refused
 from isthmus.sdk.bundle import verified
+from isthmus.sdk.crate import bag, make
 
 ODD: tuple[Any, ...] = (
     None, True, 5, -1, 2**53, 1e300, "", "x", "sha256:", "\ud800", [], [5], [[]], {}, {"a": []}, {"a": {"b": 1}},
@@ -189,7 +191,7 @@ def test_verdicts_that_a_site_signed_are_entered_as_they_are_or_refused() -> Non
 
     door([DECISION])
     assert hold(door, [DECISION]) > 50
-    document = told_verdicts.signed(RUN, "leeds", [DECISION], key_of("leeds"))
+    (document,) = told_verdicts.signed(RUN, "leeds", [DECISION], key_of("leeds"))
     hold(lambda said: told_verdicts.entry("leeds", KEYS["leeds"], said if isinstance(said, dict) else {}), document)
 
 
@@ -301,6 +303,48 @@ def test_a_bundle_of_any_form_is_read_or_refused() -> None:
     )
     for name in ("approvals", "released", "transcript"):
         hold(lambda part, name=name: door({**made, name: part}), {"leeds": "00", "rounds": [{"question": "vote", "sum": "00"}]}, FEW)  # fmt: skip
+
+
+def test_a_crate_whose_exporter_writes_anything_is_read_or_refused(tmp_path: Path) -> None:
+    """An unsigned crate: its SBOM is whatever whoever exported it says."""
+    files = make.make_crate(made_bundle(), NOW)
+    body = json.loads(files["data/sbom.cdx.json"])
+    body = {"metadata": body["metadata"], "components": body["components"][:1]}
+    hold(lambda made: (make._made(raw(made)), make._maker(raw(made))), body)
+
+    def door(changes: dict[str, bytes], name: str) -> None:
+        made = {path: held for path, held in {**files, **changes}.items() if "manifest-" not in path}
+        inside = {path: held for path, held in made.items() if path.startswith("data/")}
+        head = {path: held for path, held in made.items() if path not in inside}
+        head |= {f"manifest-{kind}.txt": bag.manifest(inside, kind) for kind in bag.ALGORITHMS}
+        last = {f"tagmanifest-{kind}.txt": bag.manifest(head, kind) for kind in bag.ALGORITHMS}
+        bag.write_zip(inside | head | last, tmp_path / f"{name}.zip")
+        make.check_crate(tmp_path / f"{name}.zip", [])
+
+    door({}, "whole")
+    for at, time in enumerate(("", "x", "2026-13-45T99:00")):
+        changed = {**body, "metadata": {**body["metadata"], "timestamp": time}}
+        with pytest.raises(IsthmusError):
+            door({"data/sbom.cdx.json": raw(changed)}, f"time{at}")
+    key = key_of("dr ada")
+    sign = signed_by("dr ada", make.PAYLOAD_TYPE)
+    signatures: list[Any] = [5, {}, {"signatures": [{"keyid": []}]}, sign([]), sign(5), sign("x"), sign([[1, 2]])]
+    assert key.public.hex() in json.dumps(sign(5))
+    for at, signature in enumerate(signatures):
+        with pytest.raises(IsthmusError):
+            door({"signature.json": raw(signature)}, f"signature{at}")
+
+
+def test_a_compressed_crate_is_refused_before_anything_in_it_is_unpacked(tmp_path: Path) -> None:
+    for kind in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        path = tmp_path / f"{kind}.zip"
+        with zipfile.ZipFile(path, "w", kind) as archive:
+            archive.writestr("crate/bagit.txt", b"x" * 1000)
+        damaged = bytearray(path.read_bytes())
+        damaged[45:60] = bytes(15)
+        path.write_bytes(damaged)
+        with pytest.raises(IsthmusError, match="E-CRATE"):
+            bag.read_bag(path)
 
 
 def test_keys_and_cards_of_any_form_are_read_or_refused() -> None:

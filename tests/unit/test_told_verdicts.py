@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from governance_alliance import key_of
+from governance_alliance import NOW, key_of
 from made_bundle import made_bundle
 
 from isthmus.federation.audit import verdicts
+from isthmus.federation.grounds import decisions, parted
+from isthmus.federation.protocol.witness import Recorder
 from isthmus.federation.told_verdicts import check, entry, shown, signed, told_by
 from isthmus.ledger.entries import Entry
+from isthmus.ledger.log import Log, MemoryStore
 from isthmus.ledger.words import in_words
 from isthmus.model.errors import Invalid, IsthmusError, Untrusted
 from isthmus.sdk.bundle import verified
@@ -29,7 +32,8 @@ KEYS = {site: key_of(site).public for site in ("leeds", "boston")}
 
 
 def document(site: str = "leeds", run: str = RUN) -> dict[str, Any]:
-    return signed(run, site, [RUN_GATE, EGRESS], key_of(site))
+    (made,) = signed(run, site, [RUN_GATE, EGRESS], key_of(site))
+    return made
 
 
 def test_a_sites_verdicts_are_entered_as_it_signed_them() -> None:
@@ -68,6 +72,50 @@ def test_what_is_no_such_document_is_refused(said: dict[str, Any]) -> None:
         entry("leeds", KEYS["leeds"], said)
 
 
+def test_verdicts_on_more_outputs_than_an_entry_holds_are_told_in_parts() -> None:
+    """A study of hundreds of analyses concludes as any other: each part is an entry of its own, whole and signed."""
+    many = [
+        EGRESS | {"facts": f"sha256:{at}", "outputs": [f"analysis {at} {k} {'x' * 60}" for k in range(900)]}
+        for at in range(9)
+    ]
+    documents = signed(RUN, "leeds", [RUN_GATE, *many], key_of("leeds"))
+    assert len(documents) > 9
+    log = Log(MemoryStore(), "hub", lambda: NOW)
+    recorder = Recorder(log, RUN, 0)
+    for said in (*documents, *documents):
+        recorder.record("decision", entry("leeds", KEYS["leeds"], said))
+    entered = [each.facts for each in log.entries()]
+    assert len(entered) == len(documents)
+    assert {check(facts, RUN, KEYS) for facts in entered} == {"leeds"}
+    outputs = [name for facts in entered for each in facts["decisions"] for name in each.get("outputs", ())]
+    assert outputs == [name for each in many for name in each["outputs"]]
+    for changed in (
+        documents[1] | {"part": 2},
+        documents[0] | {"part": 1},
+        {k: v for k, v in documents[1].items() if k != "part"},
+    ):
+        with pytest.raises(Untrusted, match="E-SIGNATURE"):
+            entry("leeds", KEYS["leeds"], changed)
+    for part in (-1, 0, 64, 10**9, "1", True, 1.0):
+        with pytest.raises(Invalid, match="E-WIRE"):
+            entry("leeds", KEYS["leeds"], documents[1] | {"part": part})
+
+
+def test_an_entry_on_many_outputs_is_parted_and_each_decision_keeps_what_it_rests_on() -> None:
+    shared = {"a": {"known": {}}, "doubles": []}
+    each = [EGRESS | {"facts": f"sha256:{at}", "read": {"o": {"x": "y" * 500}, "doubles": []}} for at in range(200)]
+    facts = {"gate": "egress", "pack": "sha256:p", "decisions": each, "read": shared, "rule": "OUT-01"}
+    parts = parted(facts)
+    log = Log(MemoryStore(), "site/leeds", lambda: NOW)
+    with pytest.raises(Invalid, match="E-ENTRY"):
+        log.append("decision", {"run": RUN, **facts})
+    for part in parts:
+        log.append("decision", {"run": RUN, **part})
+        assert (part["gate"], part["rule"], part["read"]) == ("egress", "OUT-01", shared)
+    assert [d["facts"] for part in parts for d in decisions(part)] == [d["facts"] for d in each]
+    assert parted(RUN_GATE) == [RUN_GATE]
+
+
 def test_a_bundle_with_verdicts_that_no_site_told_does_not_hold() -> None:
     held = verified(made_bundle(), [])
     sites = {member["site"]: member["key"] for member in held.bundle["charter"]["roster"]}
@@ -77,7 +125,7 @@ def test_a_bundle_with_verdicts_that_no_site_told_does_not_hold() -> None:
         more = Entry(event="decision", facts=facts, time="2026-11-26T10:00:00.000Z", sequence=9)
         return replace(held, entries=(*held.entries, more))
 
-    made = signed(held.run, name, [RUN_GATE], key_of(name))
+    (made,) = signed(held.run, name, [RUN_GATE], key_of(name))
     assert key_of(name).public.hex() == sites[name]
     verdicts(told(entry(name, key_of(name).public, made)))
     for facts in (

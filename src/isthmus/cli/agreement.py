@@ -52,7 +52,7 @@ def new(  # noqa: PLR0913 - one per option
     from isthmus.governance.drafting import Terms, new_agreement, write_text
     from isthmus.governance.guide import require_stated
     from isthmus.governance.signing import unsigned
-    from isthmus.sdk.files import load_file, read_text
+    from isthmus.sdk.files import load_file, read_text, write_file
     from isthmus.strict import parse
 
     screen = Screen.of(json=False, quiet=quiet)
@@ -70,7 +70,7 @@ def new(  # noqa: PLR0913 - one per option
     before = _before(previous)
     require_stated(read_text(terms), str(terms))
     made = new_agreement(parse(Terms, load_file(terms), str(terms)), cards, before)
-    file.write_text(write_text(unsigned(made, before)), encoding="utf-8")
+    write_file(file, write_text(unsigned(made, before)))
     screen.say(f"Written: {file}. Next: every party's custodian signs it.")
 
 
@@ -165,6 +165,7 @@ def sign(
     from isthmus.governance.agreement import agreement_digest
     from isthmus.governance.drafting import write_text
     from isthmus.governance.signing import MEANING, sign_agreement
+    from isthmus.sdk.files import write_file
     from isthmus.sdk.unlock import passphrase
 
     screen, read = Screen.of(json=False, quiet=quiet), read_file(file)
@@ -174,7 +175,7 @@ def sign(
     screen.say(f"Your signature {MEANING}. Read it with: isthmus agreement show {file}")
     identity = load_identity(key, partial(passphrase, os.environ))
     signed = sign_agreement(read, identity.key, datetime.now(UTC), _before(previous))  # noqa: TID251 - an entry point
-    file.write_text(write_text(signed), encoding="utf-8")
+    write_file(file, write_text(signed))
     screen.say(f"Signed by {identity.name}: {file}")
     for person in signed.agreement.people:
         if "custodian" in person.roles and person.key != identity.card.key:
@@ -206,7 +207,7 @@ def show(file: File, json: Json = False, quiet: Quiet = False) -> None:
     screen.say(f"Questions: {', '.join(agreement.analyses)}")
     screen.say(f"Released besides estimates: {', '.join(agreement.releases) or 'nothing'}")
     screen.say(f"Two sites may see each other's part of a sum: {'yes' if agreement.two_party else 'no'}")
-    pack = agreement.duties.rule_pack if agreement.duties else None
+    pack = agreement.rule_pack
     screen.say(f"Rule pack of every site: {pack or 'not stated'}")
     for part in terms(signed):
         if isinstance(part, Table):
@@ -234,7 +235,7 @@ def _effective(agreement: Agreement, dataset: str) -> dict[str, Any]:
 def _say_pin(screen: Screen, agreement: Agreement) -> None:
     from isthmus.governance.rulepack import own_pack, pack_digest
 
-    own, agreed = pack_digest(own_pack()), agreement.duties.rule_pack if agreement.duties else None
+    own, agreed = pack_digest(own_pack()), agreement.rule_pack
     if agreed is None:
         screen.say(f"look: the agreement pins no rule pack, so no study runs: state duties.rule_pack: {own}")
     elif agreed != own:
@@ -265,13 +266,14 @@ def _write_template(file: Path, template: Template, guided: bool) -> int:
     """Write terms to complete; gives how many claims are left in them."""
     from isthmus.governance.guide import claims, completed, questions
     from isthmus.governance.rulepack import packed
+    from isthmus.sdk.files import write_file
 
     if file.exists():
         raise Invalid("E-EXISTS", "there is a file of that name already", "choose another name", str(file))
     text = packed(f"{template.value}.yaml", "templates")
     if guided:
         text = completed(text, {asked.name: _answer(asked) for asked in questions(text)})
-    file.write_text(text, encoding="utf-8")
+    write_file(file, text)
     return claims(text)
 
 

@@ -100,12 +100,12 @@ def rule(
     holds under the agreement and the rule pack of your isthmus.toml, and under no other.
     """
     from isthmus.sdk.connect import sign_standing_rule
-    from isthmus.sdk.files import load_file
+    from isthmus.sdk.files import load_file, write_file
 
     if out.exists():
         raise Invalid("E-EXISTS", "there is a file of that name already", "choose another name", str(out))
     envelope = sign_standing_rule(load_file(terms), str(terms))
-    out.write_text(jsonlib.dumps(envelope) + "\n", encoding="utf-8")
+    write_file(out, jsonlib.dumps(envelope) + "\n")
     screen = Screen.of(json=False, quiet=quiet)
     screen.say(f"Written: {out}. Your site follows it once its isthmus.toml names it: standing_rules = ['{out.name}']")
 

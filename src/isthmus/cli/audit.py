@@ -96,9 +96,10 @@ def prove(
     Under the newest checkpoint that sites cosigned and that covers it, else under one that this node signs now.
     """
     from isthmus.federation.ledgers import open_ledgers
+    from isthmus.sdk.files import write_file
 
     with open_ledgers(locate(config), os.environ) as ledgers:
-        out.write_bytes(ledgers.prove(entry, _now()))
+        write_file(out, ledgers.prove(entry, _now()))
     Screen.of(json=False, quiet=quiet).say(str(out))
 
 
@@ -139,10 +140,11 @@ def export(
     """Write this node's whole ledger, with its signed head and the checkpoints that sites cosigned."""
     from isthmus.federation.border import border_lines
     from isthmus.federation.ledgers import open_ledgers
+    from isthmus.sdk.files import writing
 
     with open_ledgers(locate(config), os.environ) as ledgers:
         lines = border_lines(ledgers.own, ledgers.store) if border else ledgers.export(private, _now())
-        with out.open("wb") as file:
+        with writing(out), out.open("wb") as file:
             file.writelines(lines)
     Screen.of(json=False, quiet=quiet).say(str(out))
 
@@ -256,32 +258,28 @@ def _checked(
     files: list[Path], agreement: Path | None, most: int | None
 ) -> tuple[list[str], tuple[str, ...], dict[str, str]]:
     from isthmus.crypto.keys import fingerprint
-    from isthmus.federation.ledgers import read_agreed, signer_of
+    from isthmus.federation.ledgers import signer_of
+    from isthmus.federation.named import read_agreed
     from isthmus.ledger.exported import (
-        Beside,
         beside_of,
+        beside_of_proof,
         check_envelopes,
         check_exports,
         check_keys,
         open_exported,
         uncosigned,
     )
-    from isthmus.ledger.proved import check_proof, is_proof
+    from isthmus.ledger.proved import check_proof
     from isthmus.sdk.bundle import SUFFIX, under, verified
+    from isthmus.sdk.files import read_bytes
+    from isthmus.sdk.sources import proof_in
 
     agreed = read_agreed(agreement) if agreement is not None else None
-    proofs = {
-        file: check_proof(raw)
-        for file in files
-        if file.is_file() and file.stat().st_size < 1 << 20 and is_proof(raw := file.read_bytes())
-    }
+    proofs = {file: check_proof(raw) for file in files if file.suffix != SUFFIX and (raw := proof_in(file)) is not None}
     checks = [] if agreement is None else [under(agreement)]
-    bundles = [verified(file.read_bytes(), checks) for file in files if file.suffix == SUFFIX]
+    bundles = [verified(read_bytes(file), checks) for file in files if file.suffix == SUFFIX]
     exports = [open_exported(file) for file in files if file not in proofs and file.suffix != SUFFIX]
-    shown = [
-        Beside(what=f"the proof of entry {entry.sequence}", checkpoint=note, key=key)
-        for entry, note, key, _ in proofs.values()
-    ]
+    shown = [beside_of_proof(*proof[:3]) for proof in proofs.values()]
     shown += [beside_of(held) for held in bundles]
     found = [*(_proof(proof, agreed) for proof in proofs.values()), *check_exports(exports, shown)]
     found += [_bundle(held, exports) for held in bundles]

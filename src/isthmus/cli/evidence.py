@@ -66,6 +66,7 @@ def evidence(  # noqa: PLR0913 - one per option
     node whose ledger was exported; what an export does not tell is said to be not known here, and whom to ask.
     """
     from isthmus.sdk.artefacts.catalogue import ARTEFACTS
+    from isthmus.sdk.files import write_file
 
     if name is None:
         _list()
@@ -85,14 +86,14 @@ def evidence(  # noqa: PLR0913 - one per option
             typer.echo(_written(told, name, form), nl=False)
     else:
         for told, file in _files(nodes, out):
-            file.write_text(_written(told, name, form), encoding="utf-8")
+            write_file(file, _written(told, name, form))
             Screen.of(json=False, quiet=False).say(str(file))
 
 
 def _told(given: list[Path] | None, agreement: Path | None, config: Path | None) -> list[Told]:
     """This node, or each one of which something was exported."""
-    from isthmus.federation.agreed import read_agreement
     from isthmus.federation.config import read_config
+    from isthmus.federation.named import read_agreement
     from isthmus.governance.signing import read_signed
     from isthmus.sdk.artefacts.elsewhere import tell
     from isthmus.sdk.artefacts.told import gather, place_of
@@ -130,17 +131,20 @@ def _list() -> None:
 
 
 def _write_all(nodes: list[Told], names: Iterable[str], form: Format, out: Path | None) -> None:
+    from isthmus.sdk.files import write_file, writing
+
     if out is None:
         raise Invalid("E-USAGE", "`all` writes a folder", "--out FOLDER")
     if out.exists():
         raise Invalid("E-EXISTS", "there is something of that name already", "choose another folder", str(out))
-    out.mkdir(parents=True)
+    with writing(out):
+        out.mkdir(parents=True)
     screen = Screen.of(json=False, quiet=False)
     failed: list[IsthmusError] = []
     for name in names:
         for told, file in _files(nodes, out / f"{name}.{_SUFFIX[form]}"):
             try:
-                file.write_text(_written(told, name, form), encoding="utf-8")
+                write_file(file, _written(told, name, form))
             except (IsthmusError, *DEFECTS) as error:
                 met = coded(error)
                 failed.append(IsthmusError(met.code, f"{name}: {met.message}", met.hint, met.where))

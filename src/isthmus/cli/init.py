@@ -90,6 +90,7 @@ def init(  # noqa: PLR0913 - one per option
     """
     from isthmus.crypto.keys import fingerprint
     from isthmus.federation.identity import Owner, make_identity
+    from isthmus.sdk.files import write_file
 
     screen = Screen.of(json=json, quiet=quiet)
     file = folder / "isthmus.toml"
@@ -98,14 +99,10 @@ def init(  # noqa: PLR0913 - one per option
         _check(file, hub)
     words = _words(role, passphrase_file, open_keys=no_passphrase)
     keys = folder / "keys" / name
-    made = make_identity(
-        keys,
-        Owner(role=role.value, name=name, party=party, country=country.upper()),
-        datetime.now(UTC),  # noqa: TID251
-        words,
-    )
+    owner = Owner(role=role.value, name=name, party=party, country=country.upper())
+    made = make_identity(keys, owner, datetime.now(UTC), words)  # noqa: TID251
     if configured:
-        file.write_text(_TOML.get(role, _PERSON).format(name=name, hub=hub), encoding="utf-8")
+        write_file(file, _TOML.get(role, _PERSON).format(name=name, hub=hub))
     if screen.json:
         card = str(keys / "card.json")
         screen.document({"schema": "isthmus/init/1", "role": role.value, "card": card, "key": made.card.key})

@@ -34,8 +34,8 @@ def login(
         from isthmus.console.server import registration
         from isthmus.interop.oidc import Provider
         from isthmus.interop.sign_in import sign_in
-    from isthmus.federation.agreed import read_agreement
     from isthmus.federation.config import read_config
+    from isthmus.federation.named import read_agreement
     from isthmus.governance.signing import check_signatures
 
     screen, stated = Screen.of(json=json, quiet=quiet), read_config(locate(config), os.environ)

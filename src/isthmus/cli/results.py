@@ -85,6 +85,7 @@ def plot(
 ) -> None:
     """Draw one analysis as SVG."""
     from isthmus.sdk.bundle import open_result
+    from isthmus.sdk.files import write_file
 
     result = open_result(source)
     if analysis not in result:
@@ -93,7 +94,7 @@ def plot(
     if out is None:
         typer.echo(drawn, nl=False)
     else:
-        out.write_text(drawn, encoding="utf-8")
+        write_file(out, drawn)
 
 
 def export(  # noqa: PLR0913 - one per option
@@ -148,11 +149,12 @@ def export(  # noqa: PLR0913 - one per option
 def _write_result(source: str, raw: bytes | None, out: Path) -> list[Path]:
     from isthmus.sdk.bundle import SUFFIX, open_result, result_of
     from isthmus.sdk.export import export as write
+    from isthmus.sdk.files import write_file
 
     files = write(open_result(source) if raw is None else result_of(raw), out)
     if raw is not None:
         files.append(out / f"result{SUFFIX}")
-        files[-1].write_bytes(raw)
+        write_file(files[-1], raw)
     return files
 
 
@@ -169,10 +171,11 @@ class _Export:
 def _write_crate(raw: bytes, out: Path, how: _Export) -> tuple[dict[str, str], str]:
     """Write the crate; node -> how to add its ledger, of those that are not in it; and why nobody signed it."""
     from isthmus.federation.config import find_config, read_config
-    from isthmus.sdk.bundle import read_bytes, verified
+    from isthmus.sdk.bundle import verified
     from isthmus.sdk.crate.bag import PAYLOAD, write_folder, write_zip
     from isthmus.sdk.crate.contents import DECISIONS
     from isthmus.sdk.crate.make import crate_of
+    from isthmus.sdk.files import read_bytes
 
     now = datetime.now(UTC)  # noqa: TID251 - an entry point
     given = [read_bytes(file) for file in how.ledgers]

@@ -32,6 +32,7 @@ def revoke(
     from isthmus.federation.identity import load_identity
     from isthmus.federation.revocations import beside
     from isthmus.governance.revocation import revoke as signed_revocation
+    from isthmus.sdk.files import writing
     from isthmus.sdk.unlock import passphrase
 
     agreement = read_file(file).agreement
@@ -39,7 +40,7 @@ def revoke(
     envelope = signed_revocation(agreement, identity.key, reason, datetime.now(UTC))  # noqa: TID251 - an entry point
     path = beside(file)
     try:
-        with path.open("x", encoding="utf-8") as opened:
+        with writing(path), path.open("x", encoding="utf-8") as opened:
             json.dump(envelope, opened)
     except FileExistsError as error:
         hint = "if it is of an earlier version, move it away and revoke again"

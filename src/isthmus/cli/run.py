@@ -62,7 +62,9 @@ def run(  # noqa: PLR0913 - one per option
         )
     body = result.to_dict()
     if out is not None:
-        out.write_text(jsonlib.dumps(body, indent=1) + "\n", encoding="utf-8")
+        from isthmus.sdk.files import write_file
+
+        write_file(out, jsonlib.dumps(body, indent=1) + "\n")
     show_result(screen, body)
     return exit_code(body)
 

@@ -38,8 +38,9 @@ def audit(
     It undoes rounding, so it is for auditors whom the agreement names, never for researchers.
     """
     from isthmus.federation.bundles import audit_bundle
+    from isthmus.sdk.files import write_file
 
-    out.write_bytes(audit_bundle(locate(config), run, os.environ))
+    write_file(out, audit_bundle(locate(config), run, os.environ))
     Screen.of(json=False, quiet=quiet).say(str(out))
 
 

@@ -11,8 +11,8 @@ import uvicorn
 
 from isthmus.console.app import Desk, make_app
 from isthmus.console.views import views
-from isthmus.federation.agreed import read_agreement, store_of
 from isthmus.federation.config import Config, LoginConfig, read_config, resolve
+from isthmus.federation.named import opened_store, read_agreement
 from isthmus.federation.revocations import Revocations
 from isthmus.federation.store import Store
 from isthmus.governance.agreement import Agreement, check_in_force
@@ -34,8 +34,7 @@ def serve(path: Path, environ: Mapping[str, str], port: int, clock: Clock, rando
     """
     config = read_config(path, environ)
     stated, agreement = config.login(), check_signatures(read_agreement(config, config.hub().agreement))
-    store = store_of(config, environ)
-    with httpx2.Client() as http:
+    with opened_store(config, environ) as store, httpx2.Client() as http:
         desk = Desk(
             agreement=agreement,
             provider=Provider(stated.issuer, http, clock),
@@ -45,18 +44,15 @@ def serve(path: Path, environ: Mapping[str, str], port: int, clock: Clock, rando
             clock=clock,
             randomness=randomness,
         )
-        try:
-            uvicorn.run(
-                make_app(desk),
-                host="127.0.0.1",
-                port=port,
-                log_level="warning",
-                access_log=False,  # a query holds codes
-                proxy_headers=False,
-                server_header=False,
-            )
-        finally:
-            store.close()
+        uvicorn.run(
+            make_app(desk),
+            host="127.0.0.1",
+            port=port,
+            log_level="warning",
+            access_log=False,  # a query holds codes
+            proxy_headers=False,
+            server_header=False,
+        )
 
 
 def registration(config: Config, environ: Mapping[str, str], redirect: str) -> Registration:

@@ -17,7 +17,7 @@ from isthmus.disclosure.budget import Account
 from isthmus.disclosure.rules import with_own
 from isthmus.federation.book import Known, SqlBook
 from isthmus.federation.by_law import refusal_of
-from isthmus.federation.config import Config, read_config, resolve
+from isthmus.federation.config import Config, read_config
 from isthmus.federation.control import Clock
 from isthmus.federation.deidentified import Rows
 from isthmus.federation.desk import Desk, Note, Request, Seat
@@ -27,6 +27,7 @@ from isthmus.federation.hub_node import HubSetup
 from isthmus.federation.hub_work import HubWork as OurHubWork
 from isthmus.federation.identity import Ask, Identity, load_identity
 from isthmus.federation.law import Asked, Law, law_of
+from isthmus.federation.named import read_agreement, store_of
 from isthmus.federation.node import Ledger, Means
 from isthmus.federation.outputs import outputs
 from isthmus.federation.parties import hub_address, parties_of
@@ -40,16 +41,16 @@ from isthmus.federation.revocations import Revocations, beside
 from isthmus.federation.site_node import SiteSetup
 from isthmus.federation.site_review import Admitted, SiteReview, SiteReviewer, admitted_of, site_review
 from isthmus.federation.snapshots import Lineage
-from isthmus.federation.store import Store, open_store
+from isthmus.federation.store import Store
 from isthmus.federation.work import SiteWork as OurSiteWork
 from isthmus.governance.admission import Door, RunRequest, admit, admit_at_hub, asker, sign_request, without
 from isthmus.governance.agreement import Agreement, agreement_digest, check_in_force, shared_rules
 from isthmus.governance.citations import cited
 from isthmus.governance.route import way_from_hub, way_out
-from isthmus.governance.signing import SignedAgreement, check_own_site, check_signatures, read_signed, verify_agreement
+from isthmus.governance.signing import SignedAgreement, check_own_site, check_signatures, verify_agreement
 from isthmus.model.canonical import canonical, digest, plain
 from isthmus.model.codebook import Codebook
-from isthmus.model.errors import Invalid, IsthmusError, Unavailable
+from isthmus.model.errors import Invalid, IsthmusError
 from isthmus.model.rules import Rules
 from isthmus.model.study import Study
 from isthmus.strict import parse
@@ -362,23 +363,6 @@ def connect(path: Path, environ: Mapping[str, str], clock: Clock, ask: Ask | Non
 
 def _means(config: Config, key: str, environ: Mapping[str, str], clock: Clock) -> Means:
     return Means(load_identity(config.keys(key)), store_of(config, environ), config.base / "spool", clock)
-
-
-def store_of(config: Config, environ: Mapping[str, str]) -> Store:
-    """The store that a configuration names."""
-    place = resolve(config.store().path, config.base, environ)
-    return open_store(place if "://" in place else config.path(place))
-
-
-def read_agreement(config: Config, place: str | None) -> SignedAgreement:
-    """The signed agreement that a configuration names; its signatures are not looked at yet."""
-    if place is None:
-        raise Invalid("E-CONFIG", "the configuration names no agreement", "agreement = 'agreement.yaml'", "agreement")
-    path = config.path(place)
-    try:
-        return read_signed(path.read_text(encoding="utf-8"), path.name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unavailable("E-FILE", "the agreement cannot be read", "", str(path)) from error
 
 
 def _beside(config: Config, place: str | None) -> Path | None:

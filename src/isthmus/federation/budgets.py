@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from isthmus.disclosure.budget import Account
-from isthmus.federation.agreed import read_agreement, store_of
 from isthmus.federation.config import read_config
+from isthmus.federation.named import opened_store, read_agreement
 from isthmus.federation.purse import SqlPurse, budget_of
 from isthmus.governance.signing import check_signatures
 
@@ -20,8 +20,8 @@ def budgets(path: Path, environ: Mapping[str, str]) -> dict[str, dict[str, float
     """
     config = read_config(path, environ)
     agreement = check_signatures(read_agreement(config, config.site().agreement))
-    store, nobody = store_of(config, environ), Account(person="", project="")
-    try:
+    nobody = Account(person="", project="")
+    with opened_store(config, environ) as store:
         return {
             entry.dataset: {
                 "rho": entry.privacy.rho,
@@ -30,5 +30,3 @@ def budgets(path: Path, environ: Mapping[str, str]) -> dict[str, dict[str, float
             for entry in agreement.datasets
             if entry.privacy is not None
         }
-    finally:
-        store.close()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from isthmus.federation.agreed import store_of
 from isthmus.federation.config import read_config
+from isthmus.federation.named import opened_store
 from isthmus.model.errors import Invalid
 
 
@@ -18,11 +18,8 @@ def audit_bundle(path: Path, run: str, environ: Mapping[str, str]) -> bytes:
     """
     config = read_config(path, environ)
     config.hub()
-    store = store_of(config, environ)
-    try:
+    with opened_store(config, environ) as store:
         raw = store.audit(run)
-    finally:
-        store.close()
     if raw is None:
         raise Invalid("E-RUN", "no such run has concluded at this hub", "isthmus study status lists the runs")
     return raw

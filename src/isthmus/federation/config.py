@@ -176,7 +176,7 @@ def read_config(path: Path, environ: Mapping[str, str]) -> Config:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise Unavailable("E-FILE", "the configuration cannot be read", "", str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid("E-CONFIG", f"not TOML: {error}", "", str(path)) from error
     origin = {f"{table}.{key}": str(path) for table, body in raw.items() if isinstance(body, dict) for key in body}
     for name, value in _overrides(environ):

@@ -17,12 +17,15 @@ from isthmus.governance.agreement import Agreement, agreement_digest
 from isthmus.governance.facts import agreement_facts, signed_by_all
 from isthmus.governance.rulepack import Pack, Rule
 from isthmus.governance.verdicts import Facts, Verdict, decide, facts_digest
+from isthmus.model.canonical import canonical
 from isthmus.model.errors import Invalid
 
 Path = tuple[str | int, ...]
 _ROOT = "agreement"
 _FACT = re.compile(r"\b(?:a|s|site|sig|o|now)(?:\.[a-z_0-9]+)*\b(?![('\"])")
 _GONE = object()
+ROOM = 32 * 1024  # bytes of decisions in one entry, which has 64 KiB with what they all rest on
+OUTPUTS = 100  # named in one decision
 
 
 def by_text(agreement: Agreement, pack: Pack) -> Facts:
@@ -88,6 +91,28 @@ def of_output(output: Facts) -> dict[str, Any]:
     """What an entry holds of the facts `o` of an output: all, since they hold no count."""
     read = {"o": dict(output)}
     return read | {"doubles": [_joined(path) for path in _doubles((), read)]}
+
+
+def parted(facts: Facts) -> list[dict[str, Any]]:
+    """Facts of an entry on several decisions, in as many entries as a ledger takes: each rests on what all of them do."""
+    if "decisions" not in facts:
+        return [dict(facts)]
+    parts, size = list[list[Facts]]([[]]), 0
+    for piece in (piece for each in facts["decisions"] for piece in _pieces(each)):
+        more = len(canonical(piece))
+        if parts[-1] and size + more > ROOM:
+            parts.append([])
+            size = 0
+        parts[-1].append(piece)
+        size += more
+    return [{**facts, "decisions": part} for part in parts]
+
+
+def _pieces(decision: Facts) -> Iterator[Facts]:
+    """A decision on many outputs as several, each on some of them."""
+    outputs = decision.get("outputs", ())
+    for at in range(0, max(len(outputs), 1), OUTPUTS):
+        yield {**decision, "outputs": outputs[at : at + OUTPUTS]} if outputs else decision
 
 
 def decisions(entry: Facts) -> list[dict[str, Any]]:

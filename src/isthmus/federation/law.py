@@ -13,6 +13,7 @@ from typing import Any
 
 from isthmus.federation.config import Config
 from isthmus.federation.grounds import by_text, entered, grounds, of_output
+from isthmus.federation.named import text_of
 from isthmus.federation.node import Ledger
 from isthmus.federation.outputs import Own, Terms
 from isthmus.federation.question import Question
@@ -28,7 +29,7 @@ from isthmus.governance.selfcheck import proven
 from isthmus.governance.verdicts import Decision, RuleRefused, check_decision, decide, facts_digest, recorded
 from isthmus.model.canonical import canonical
 from isthmus.model.codebook import Codebook
-from isthmus.model.errors import Unavailable, Untrusted
+from isthmus.model.errors import Untrusted
 from isthmus.model.rules import Rules
 
 DECIDED = "law"  # in the store: the last decision on an agreement, so that a restart adds no entry
@@ -250,12 +251,9 @@ def law_of(config: Config, agreement: Agreement, revocations: Revocations, reach
     """
     pack, own = own_pack(), config.site().rule_pack
     if own is not None:
-        try:
-            pack = proven(pack, read_pack(config.path(own).read_text(encoding="utf-8"), own))
-        except (OSError, UnicodeDecodeError) as error:
-            raise Unavailable("E-FILE", "the rule pack cannot be read", "check [site] rule_pack", own) from error
-    agreed = agreement.duties.rule_pack if agreement.duties else None
-    if agreed not in {None, pack_digest(own_pack()), pack_digest(pack)}:  # what a site adds only restricts
+        text = text_of(config.path(own), "the rule pack", "check [site] rule_pack")
+        pack = proven(pack, read_pack(text, own))
+    if agreement.rule_pack not in {None, pack_digest(own_pack()), pack_digest(pack)}:  # what a site adds only restricts
         hint = "use the version of Isthmus, and the rule_pack, that the agreement was signed with; or agree anew"
         raise Untrusted("E-PACK", "the agreement names another rule pack than this site has", hint)
     return Law(pack, agreement, config.site().name, frozenset(p.party for p in agreement.parties), revocations, reach)

@@ -12,13 +12,14 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from isthmus.federation.border import Register, read_register
-from isthmus.federation.config import Config, read_config, resolve
+from isthmus.federation.config import Config, read_config
 from isthmus.federation.hub_witness import cosigned_note
 from isthmus.federation.identity import Identity, load_identity
 from isthmus.federation.leaves import LEAVES, SqlLeaves
-from isthmus.federation.store import BUNDLES, Store, open_store
+from isthmus.federation.named import opened_store, read_agreement
+from isthmus.federation.store import BUNDLES, Store
 from isthmus.governance.agreement import Agreement
-from isthmus.governance.signing import check_signatures, read_signed
+from isthmus.governance.signing import check_signatures
 from isthmus.ledger.checkpoint import sign_checkpoint, verify_checkpoint
 from isthmus.ledger.entries import Entry, decode_entry
 from isthmus.ledger.exported import Cover, Signer, export_lines
@@ -26,7 +27,7 @@ from isthmus.ledger.log import Log
 from isthmus.ledger.merkle import BLOCK
 from isthmus.ledger.proved import proof_of
 from isthmus.model.canonical import plain
-from isthmus.model.errors import Invalid, Unavailable, Untrusted
+from isthmus.model.errors import Invalid, Untrusted
 
 PAGE = 1024
 
@@ -103,7 +104,7 @@ class Ledgers:
         return load_identity(self.config.keys(self.key))
 
     def _witnesses(self) -> dict[str, str]:
-        agreement = agreed_in(self.config, self.place)
+        agreement = check_signatures(read_agreement(self.config, self.place))
         return {site.site: site.key for site in agreement.sites} if self.own == "hub" else {}
 
 
@@ -195,38 +196,9 @@ def ledgers_of(config: Config, environ: Mapping[str, str]) -> Iterator[Ledgers]:
     if node is None:
         hint = "give --from with what was exported: `isthmus audit fetch` takes it from the hub, a site exports its own"
         raise Invalid("E-CONFIG", "only a hub and a site keep a ledger", hint)
-    place = resolve(config.store().path, config.base, environ)
-    store = open_store(place if "://" in place else config.path(place))
-    try:
+    with opened_store(config, environ) as store:
         own = "hub" if config.tables.hub else f"site/{node.name}"
         yield Ledgers(config, store, own, node.key, node.agreement)
-    finally:
-        store.close()
-
-
-def agreed_in(config: Config, place: str | None) -> Agreement:
-    """The signed agreement that a configuration names.
-
-    Raises:
-        Invalid, Untrusted, Unavailable: it cannot be read, or is not signed by every party.
-    """
-    if place is None:
-        raise Invalid("E-CONFIG", "the configuration names no agreement", "agreement = 'FILE'")
-    return read_agreed(config.path(place))
-
-
-def read_agreed(path: Path) -> Agreement:
-    """The agreement in a file.
-
-    Raises:
-        Invalid, Untrusted: it is none, or is not signed by every party.
-        Unavailable: E-FILE.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unavailable("E-FILE", "the agreement cannot be read", "", str(path)) from error
-    return check_signatures(read_signed(text, str(path)))
 
 
 def signer_of(agreement: Agreement, origin: str) -> Signer:

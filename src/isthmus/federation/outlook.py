@@ -9,9 +9,10 @@ from pathlib import Path
 
 from isthmus.data.dictionary import read_codebook
 from isthmus.disclosure.rules import Effective
-from isthmus.federation.agreed import read_agreement, request_for
+from isthmus.federation.agreed import request_for
 from isthmus.federation.config import read_config
 from isthmus.federation.identity import Ask, load_identity
+from isthmus.federation.named import read_agreement
 from isthmus.federation.request import outside
 from isthmus.governance.admission import admit_at_hub
 from isthmus.governance.agreement import shared_rules

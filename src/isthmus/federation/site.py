@@ -21,6 +21,7 @@ from isthmus.federation.by_law import refusal_of, rules_of
 from isthmus.federation.control import Control
 from isthmus.federation.desk import Seat, SiteDesk
 from isthmus.federation.gossip import SqlMemory
+from isthmus.federation.grounds import parted
 from isthmus.federation.grpc_site import HubAddress, SiteClient
 from isthmus.federation.history import SqlHistory
 from isthmus.federation.link import Ended, Link
@@ -62,7 +63,7 @@ class SiteNode:
         self._witness = SiteWitness(self._memory, means.identity, hub.key, means.seconds)
         self._border = Border(means.store, self.ledger, means.clock)
         self._ways: dict[str, Leg | None] = {}
-        self._verdicts: dict[str, dict[str, Any]] = {}  # run -> what the hub is told before the signed result
+        self._verdicts: dict[str, list[dict[str, Any]]] = {}  # run -> what the hub is told before the signed result
         self._desk = desk
         self._review = review
         self._tell = tell
@@ -219,10 +220,12 @@ class SiteNode:
         try:
             verdicts = seat.egress(result, self._means.clock())
         except RuleRefused as refused:
-            self.ledger.append("decision", {"run": name, "verdict": "withheld", "code": refused.code, **refused.record})
+            for part in parted(refused.record):
+                self.ledger.append("decision", {"run": name, "verdict": "withheld", "code": refused.code, **part})
             raise
         if verdicts:
-            self.ledger.append("decision", {"run": name, "verdict": "signed", **verdicts})
+            for part in parted(verdicts):
+                self.ledger.append("decision", {"run": name, "verdict": "signed", **part})
             me = self._means.identity
             self._verdicts[name] = told_verdicts.signed(name, me.name, seat.told(verdicts), me.key)
 
@@ -374,8 +377,8 @@ class SiteNode:
     def _send(self, run: SiteRun, messages: tuple[Message, ...]) -> None:
         """Nothing leaves that the border register does not hold."""
         if self._link is not None:
-            way, told = self._ways.get(run.charter.run), self._verdicts.get(run.charter.run)
-            if told is not None and any(message.kind == "result" for message in messages):
+            way, verdicts = self._ways.get(run.charter.run), self._verdicts.get(run.charter.run, ())
+            for told in verdicts if any(message.kind == "result" for message in messages) else ():
                 self._border.answered(run.charter.run, (run.charter.study, way), "verdicts", told, new=False)
                 self._link.say("verdicts", told)
             self._border.cross(messages, Crossing(study=run.charter.study, way=way, step=run.step))

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 from isthmus.federation.config import Config
 from isthmus.federation.law import Asked
+from isthmus.federation.named import text_of
 from isthmus.federation.plan import study_needs
 from isthmus.federation.review_store import SqlReviews
 from isthmus.federation.store import Store
@@ -23,7 +24,7 @@ from isthmus.governance.reviewed import Reviewed, roster_parties, unreleased
 from isthmus.governance.standing_rules import Proposal, Told, questions, read_rule, refusals, uncovered
 from isthmus.ledger.bundle import release_statement
 from isthmus.model.canonical import digest, plain
-from isthmus.model.errors import Invalid, IsthmusError, Refused, Unavailable, Untrusted
+from isthmus.model.errors import Invalid, IsthmusError, Refused, Untrusted
 from isthmus.model.record import record
 from isthmus.model.study import study_digest
 
@@ -350,10 +351,9 @@ def site_review(config: Config, agreement: Agreement, site: str, store: Store) -
 
 
 def _rule(config: Config, file: str, agreement: Agreement) -> tuple[Told, Mapping[str, Any]]:
+    text = text_of(config.path(file), "a standing rule", "check [site] standing_rules")
     try:
-        envelope = json.loads(config.path(file).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unavailable("E-FILE", "a standing rule cannot be read", "check [site] standing_rules", file) from error
+        envelope = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Invalid(
             "E-STANDING", "not a signed standing rule", "make it with `isthmus approve rule`", file

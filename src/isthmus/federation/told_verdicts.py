@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from isthmus.crypto.keys import SigningKey, verify
+from isthmus.federation.grounds import parted
 from isthmus.ledger.document import hex_bytes
 from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import Invalid
@@ -19,6 +20,7 @@ from isthmus.strict import parse
 
 TOLD: Final = "told"  # the `decision` of the hub's entry
 SIGNATURE = 64  # bytes
+PARTS = 64  # of what a site tells of one run, so that it cannot fill the hub's ledger
 _OPEN = frozenset({"operations", "egress"})  # whose facts every party holds, of outputs as far as its own gates held
 
 
@@ -44,10 +46,16 @@ def shown(decision: Mapping[str, Any]) -> dict[str, Any]:
     return told if decision["gate"] in _OPEN else {name: part for name, part in told.items() if name != "facts"}
 
 
-def signed(run: str, site: str, decisions: Iterable[Mapping[str, Any]], key: SigningKey) -> dict[str, Any]:
-    """The document that a site says: run, decisions, its signature."""
-    told = [shown(decision) for decision in decisions]
-    return {"run": run, "decisions": told, "signature": key.sign(_statement(run, site, told)).hex()}
+def signed(run: str, site: str, decisions: Iterable[Mapping[str, Any]], key: SigningKey) -> list[dict[str, Any]]:
+    """The documents that a site says, each of a size that a ledger enters: run, decisions, its signature; which part, from 1."""
+    parts = parted({"decisions": [shown(decision) for decision in decisions]})
+    return [_signed(run, site, (number, part["decisions"]), key) for number, part in enumerate(parts)]
+
+
+def _signed(run: str, site: str, told: tuple[int, list[Any]], key: SigningKey) -> dict[str, Any]:
+    part, decisions = told
+    signature = key.sign(_statement(run, site, told)).hex()
+    return {"run": run, "decisions": decisions, "signature": signature, **({"part": part} if part else {})}
 
 
 def entry(site: str, key: bytes, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,16 +64,19 @@ def entry(site: str, key: bytes, said: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         Untrusted: E-SIGNATURE. Invalid: E-WIRE, it is no such document, or tells more than one; E-CANONICAL.
     """
-    run, decisions, signature = said.get("run"), said.get("decisions"), said.get("signature")
+    run, decisions, signature, part = (said.get(name) for name in ("run", "decisions", "signature", "part"))
     if not (isinstance(run, str) and isinstance(decisions, list) and isinstance(signature, str)):
         raise Invalid("E-WIRE", "a site's verdicts name their run, and are signed")
+    if part is not None and not (type(part) is int and 0 < part < PARTS):
+        raise Invalid("E-WIRE", f"a site's verdicts are in fewer than {PARTS} parts")
     for each in decisions:
         _check(each)
     raw = hex_bytes(signature)
     if len(raw) != SIGNATURE:
         raise Invalid("E-WIRE", "a signature has 64 bytes")
-    verify(key, raw, _statement(run, site, decisions))
-    return {"run": run, "decision": TOLD, "site": site, "decisions": decisions, "signature": signature}
+    verify(key, raw, _statement(run, site, (part or 0, decisions)))
+    entered = {"run": run, "decision": TOLD, "site": site, "decisions": decisions, "signature": signature}
+    return entered | ({"part": part} if part else {})
 
 
 def check(facts: Mapping[str, Any], run: str, keys: Mapping[str, bytes]) -> str:
@@ -97,5 +108,6 @@ def _check(decision: Any) -> None:
         raise Invalid("E-WIRE", "a site tells no digest of facts that are its own")
 
 
-def _statement(run: str, site: str, decisions: list[Any]) -> bytes:
-    return canonical(["isthmus verdicts", run, site, digest(decisions)])
+def _statement(run: str, site: str, told: tuple[int, list[Any]]) -> bytes:
+    part, decisions = told
+    return canonical(["isthmus verdicts", run, site, digest(decisions), *([part] if part else [])])

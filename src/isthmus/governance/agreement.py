@@ -167,6 +167,11 @@ class Agreement:
         """Looked up by content; the digest is made once for each."""
         return hash((self.id, self.version))
 
+    @property
+    def rule_pack(self) -> Digest | None:
+        """Digest of the pack that all parties follow; None where none is named, and no study runs."""
+        return self.duties.rule_pack if self.duties else None
+
     def site(self, name: str) -> SiteEntry:
         """By name, or Refused E-ROSTER."""
         return _named({s.site: s for s in self.sites}, "site", name, "E-ROSTER")

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from isthmus.crypto.envelope import keyids, open_envelope, sign_envelope
 from isthmus.crypto.keys import SigningKey
 from isthmus.governance.agreement import Agreement, Person, PersonRole
-from isthmus.governance.claimed import check_claimed, time_of
+from isthmus.governance.claimed import check_claimed, check_current, time_of
 from isthmus.model.canonical import canonical, digest, plain
 from isthmus.model.errors import Invalid, Refused, Untrusted
 from isthmus.model.names import Digest
@@ -158,7 +158,8 @@ def check_approval(decided: Decided, case: Case, at: datetime) -> None:
         at: when it is received; when an old one is verified, the time that it claims.
 
     Raises:
-        Untrusted: E-APPROVAL, it is over another request, study or result; E-CLOCK, signed when it cannot have been.
+        Untrusted: E-APPROVAL, it is over another request, study or result; E-CLOCK, signed when it cannot have been, or
+            received after the signer's certificate ended.
         Refused: E-SELF, the signer's own request, or a withdrawal by another; E-TRAINING.
     """
     approval, person = decided.approval, decided.person
@@ -171,6 +172,7 @@ def check_approval(decided: Decided, case: Case, at: datetime) -> None:
         said = "nobody decides on their own request" if own else "only who asked may withdraw a study"
         raise Refused("E-SELF", said, "ask another person with this role")
     check_claimed(signed_at(approval), person, case.created, at)
+    check_current(person, at)
     if approval.decision != "withdraw":
         check_trained(person, at.date())
 

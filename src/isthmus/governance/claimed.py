@@ -43,6 +43,22 @@ def check_claimed(
         raise _clock(signer, claimed, "in the future", "set this machine's clock, or")
 
 
+def check_current(signer: Person, at: datetime) -> None:
+    """Refuse what comes after its signer's certificate has ended: whoever finds the key later can claim any time.
+
+    Args:
+        signer: whose certificate came with the key.
+        at: when it is received; of an old signature, when it was.
+
+    Raises:
+        Untrusted: E-CLOCK. Invalid: E-CERTIFICATE.
+    """
+    _, ends = dates_of(signer.certificate)
+    if at > ends + SKEW:
+        said = f"the certificate of {signer.person} had ended when their signature came"
+        raise Untrusted("E-CLOCK", said, "renew the card, and sign under a version of the agreement that has it")
+
+
 def _clock(signer: Person, claimed: datetime, problem: str, remedy: str) -> Untrusted:
     said = f"the signature of {signer.person} says {claimed.isoformat(timespec='seconds')}, which is {problem}"
     return Untrusted("E-CLOCK", said, f"{remedy} sign again with a clock that is right")

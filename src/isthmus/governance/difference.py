@@ -9,6 +9,7 @@ from isthmus.governance.agreement import Agreement
 from isthmus.governance.asked import no_longer_asked
 from isthmus.governance.rulepack import own_pack
 from isthmus.model.canonical import plain
+from isthmus.model.names import words
 
 # What names an entry of a list, the first that it has; other lists are sets of words.
 _NAMES = ("rule", "person", "site", "dataset", "purpose", "flow", "facility", "controller", "issuer", "party")
@@ -29,90 +30,32 @@ _NAMED, _WORDS = (
     str.maketrans("._", "\0\1"),
     str.maketrans("\0\1", "._"),
 )  # dots and strokes of a name are not those of a place
-_QUIET = {"certificate", "tls"}  # changed together with a key, or with the machine
+_QUIET = words("certificate tls")  # changed together with a key, or with the machine
 _LESS = ("maximum_", "parameters_per_row", "digits", "dominance.k", "rho", "total", "each", "per_")  # less is stricter
 _MORE = ("egress", "minimum_", "round_to", "dominance.p", "dominance.n", "colluders")
-
 # Words that open when they are added to a list, and close when they leave it; those of `modifiers` the other way round.
-_OPENING = {"releases", "analyses", "variables", "territory", "regions", "institutions", "projects", "users"}
-_OPENING |= {
-    "purposes",
-    "flows",
-    "passport_issuers",
-    "parties",
-    "judgements",
-    "identifiers_found",
-}
-_ABOUT = {"subjects", "categories"}  # more of them is more in reach; fewer may be fewer rules
-_CLOSING = {"modifiers", "approvals", "cages"}
+_OPENING = words(
+    "releases analyses variables territory regions institutions projects users purposes flows passport_issuers parties"
+    " judgements identifiers_found"
+)
+_ABOUT = words("subjects categories")  # more of them is more in reach; fewer may be fewer rules
+_CLOSING = words("modifiers approvals cages")
 _ASKERS = "researcher"  # whoever has this role may ask; nobody else opens anything by being added
 # Statements by which less is asked for, and those by which less is promised.
-_WEAKER_TRUE = {
-    "links",
-    "two_party",
-    "personal",
-    "covered_person",
-    "individual_decisions",
-    "opt_out_exempt",
-    "journalism",
-}
-_WEAKER_FALSE = {"onward_ban", "opt_out_applied", "no_actual_knowledge", "zip3_ok", "age90_ok", "one_per_country"}
-_WEAKER_FALSE |= {"sensitive_flagged", "mandatory_met", "federation_met", "mfa", "encrypt_rest", "auto_logoff"}
-_WEAKER_FALSE |= {"egress_default_deny", "clipboard_block", "isolation", "active", "uk_extension", "non_hr"}
-_WEAKER_FALSE |= {"part2_consent", "wa_consent", "approved_medical_research"}
+_WEAKER_TRUE = words("links two_party personal covered_person individual_decisions opt_out_exempt journalism")
+_WEAKER_FALSE = words(
+    "onward_ban opt_out_applied no_actual_knowledge zip3_ok age90_ok one_per_country sensitive_flagged mandatory_met"
+    " federation_met mfa encrypt_rest auto_logoff egress_default_deny clipboard_block isolation active uk_extension non_hr"
+    " part2_consent wa_consent approved_medical_research"
+)
 # What holds somebody to something by being stated at all: limits, safeguards, documents, dates.
-_HOLDS = {
-    "review",
-    "privacy",
-    "questions",
-    "rules",
-    "each",
-    "retention",
-    "controls",
-    "satre",
-    "rule_pack",
-    "assessments",
-    "flows",
-}
-_HOLDS |= {
-    "variables",
-    "territory",
-    "regions",
-    "institutions",
-    "projects",
-    "users",
-    "disease",
-    "publish_after",
-    "duo",
-    "custody",
-}
-_HOLDS |= {
-    "dspt",
-    "ethics",
-    "section_251",
-    "deidentification",
-    "identifiability_assessment",
-    "test",
-    "anonymisation_test",
-    "document",
-    "letter",
-    "exemption",
-    "opinion",
-    "determination",
-    "expert_report",
-    "confidence_document",
-    "hipaa_document",
-}
-_HOLDS |= {
-    "training_expires",
-    "iso27001_expires",
-    "nist_800_171",
-    "expert_expires",
-    "standing",
-    "status",
-    "duties",
-    "facilities",
-}
+_HOLDS = words(
+    "review privacy questions rules each retention controls satre rule_pack assessments flows variables territory regions"
+    " institutions projects users disease publish_after duo custody dspt ethics section_251 deidentification"
+    " identifiability_assessment test anonymisation_test document letter exemption opinion determination expert_report"
+    " confidence_document hipaa_document training_expires iso27001_expires nist_800_171 expert_expires"
+    " standing status duties facilities"
+)
 _IDENTIFIABLE = (
     "synthetic", "anonymous_ico", "hipaa_expert", "hipaa_safe_harbor", "hipaa_lds", "pseudonymised", "identifiable",
 )  # fmt: skip
@@ -127,27 +70,15 @@ _RANKS = (
     ("ok", "conditions", "not_ok"),
 )
 # Claims on which hangs whose law asks, and for what: a change is looked at, whichever way it seems to go.
-_CLAIMS = {"identifiability", "origins", "mechanism", "confidence_basis", "hipaa_path", "article_6", "article_9"}
-_CLAIMS |= {
-    "subjects",
-    "categories",
-    "schedule_1",
-    "duo",
-    "permission",
-    "country",
-    "legal_form",
-    "role",
-    "hipaa",
-    "committee",
-    "irb",
-    "issuer",
-    "zip3_census",
-}
+_CLAIMS = words(
+    "identifiability origins mechanism confidence_basis hipaa_path article_6 article_9 subjects categories schedule_1 duo"
+    " permission country legal_form role hipaa committee irb issuer zip3_census"
+)
 _CHECK = " (check)"
-_NO_DUTY = {"none", "not_restricted", "not_confidential", "not_phi"}
+_NO_DUTY = words("none not_restricted not_confidential not_phi")
 _LATER, _EARLIER = (
-    {"until", "data_until"},
-    {"evidence_until", "publish_after"},
+    words("until data_until"),
+    words("evidence_until publish_after"),
 )  # weaker so; and later days of the whole
 
 
@@ -293,7 +224,7 @@ def _of_statement(new: Any, place: str) -> str:
     return " (weaker)" if new is (last in _WEAKER_TRUE) else " (stricter)"
 
 
-def _of_list(place: str, weaker: set[str], stricter: set[str]) -> str:
+def _of_list(place: str, weaker: frozenset[str], stricter: frozenset[str]) -> str:
     last = place.rpartition(".")[2]
     return " (weaker)" if last in weaker else " (stricter)" if last in stricter else ""
 

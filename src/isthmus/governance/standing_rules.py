@@ -205,7 +205,7 @@ def _public(told: Told, agreement: Agreement, request: RunRequest, asker: str, d
         "nobody approves their own request": told.person.person == asker,
         f"the purpose {study.purpose.duo}": study.purpose.duo != terms.purpose,
         f"the question kinds {other}": other,
-        _OF_SITES: BARRED in _releases(study),
+        _OF_SITES: BARRED in releases(study),
     }
     yield from (problem for problem, holds in problems.items() if holds)
     try:
@@ -214,8 +214,8 @@ def _public(told: Told, agreement: Agreement, request: RunRequest, asker: str, d
         yield error.message
 
 
-def _releases(study: Study) -> frozenset[str]:
-    """Outputs beyond the estimates that any analysis asks for."""
+def releases(study: Study) -> frozenset[str]:
+    """Outputs beyond the estimates that any analysis asks for; of an analysis that asks in no list, and is barred for it, none."""
     asked = [a.get("release") for analysis in study.analyses.values() for a in analysis.values()]
     return frozenset(str(item) for listed in asked if isinstance(listed, list | tuple) for item in listed)
 

@@ -148,6 +148,11 @@ def beside_of(held: Verified) -> Beside:
     )
 
 
+def beside_of_proof(entry: Entry, checkpoint: Checkpoint, key: str) -> Beside:
+    """The checkpoint of a proof (`proved.check_proof`), to hold its ledger to."""
+    return Beside(what=f"the proof of entry {entry.sequence}", checkpoint=checkpoint, key=key)
+
+
 def check_exports(exports: Sequence[Exported], beside: Sequence[Beside] = ()) -> list[str]:
     """Every tree computed again, and the files held against each other; what was found, in words.
 

@@ -15,6 +15,11 @@ Digest = NewType("Digest", str)  # "sha256:" + 64 hex digits
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
 
 
+def words(text: str) -> frozenset[str]:
+    """The words of a text, as a set: how a table of names is written."""
+    return frozenset(text.split())
+
+
 def site_id(text: str) -> SiteId:
     """A site's name: a letter, then letters, digits, `_`, `.`, `-`; at most 64.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus.model.errors import Invalid, Unavailable, Untrusted
+from isthmus.sdk.files import read_bytes
 from isthmus.sdk.result import Result
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def verify(
 
 def under(file: str | Path) -> Check:
     """A check that a bundle stands under the agreement of a file, which every party signed."""
-    from isthmus.federation.ledgers import read_agreed
+    from isthmus.federation.named import read_agreed
     from isthmus.governance.agreement import agreement_digest
 
     trusted = agreement_digest(read_agreed(Path(file)))
@@ -207,16 +208,6 @@ def open_result(source: str) -> Result:
     if not isinstance(body, dict) or body.get("schema") != "isthmus/result/1":
         raise Invalid("E-RESULT", "not a result of schema isthmus/result/1", "", source)
     return Result(body)
-
-
-def read_bytes(source: str | Path | bytes) -> bytes:
-    """Bytes as they are, or those of a file. Unavailable (E-FILE) where it cannot be read."""
-    if isinstance(source, bytes):
-        return source
-    try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise Unavailable("E-FILE", f"cannot read {str(source)!r}", error.strerror or "", str(source)) from None
 
 
 def in_words(held: Verified) -> list[str]:

@@ -12,8 +12,8 @@ from time import sleep
 from typing import TYPE_CHECKING, Any, Self
 
 from isthmus.model.errors import Invalid, IsthmusError, Refused, Untrusted, Waiting
-from isthmus.model.names import Digest
 from isthmus.sdk.bundle import held_in_review, result_in_review, result_of
+from isthmus.sdk.files import write_file, writing
 from isthmus.sdk.result import Result
 from isthmus.sdk.reviewing import decision, explained, kind_of, require_checker
 from isthmus.sdk.study import Study
@@ -96,9 +96,10 @@ class Client:
             Invalid: E-RUN, no run of the hub begins with them, or several do.
         """
         digits = run.removeprefix("sha256:")
-        if len(digits) == WHOLE:
+        known = _DIGITS.fullmatch(digits) is not None
+        if known and len(digits) == WHOLE:
             return f"sha256:{digits}"
-        found = self._me.client.names(digits) if _DIGITS.fullmatch(digits) else []
+        found = self._me.client.names(digits) if known else []
         if len(found) != 1 or not found[0].startswith(f"sha256:{digits}"):
             several = f"{len(found)} runs begin" if found else "no run begins"
             raise Invalid(
@@ -226,9 +227,10 @@ class Client:
                 found[f"{run[7:19]}.isthmus"] = self.bundle(run)
             except (Refused, Waiting) as error:
                 kept[run] = error.message
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         for name, raw in found.items():
-            (folder / name).write_bytes(raw)
+            write_file(folder / name, raw)
         return [folder / name for name in found], kept
 
     def wait(self, run: str) -> Result:
@@ -307,8 +309,7 @@ def sign_standing_rule(terms: Any, where: str, config: str | Path | None = None)
 
     with connect(config) as client:
         me, agreement = client.identity, client.agreement
-    agreed_pack = agreement.duties.rule_pack if agreement.duties else None
-    pack = Digest(agreed_pack) if agreed_pack else pack_digest(own_pack())
+    pack = agreement.rule_pack or pack_digest(own_pack())
     person = next((p for p in agreement.people if p.key == me.card.key), None)
     if person is None:
         raise Refused("E-SIGNER", "the agreement does not name you", "use the keys whose card is in the agreement")

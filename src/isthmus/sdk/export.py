@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from isthmus.model.errors import Invalid
+from isthmus.sdk.files import write_file, writing
 from isthmus.sdk.result import AnalysisResult, Result
 
 WHOLE = "result.json"
@@ -26,10 +27,11 @@ def files_of(result: Result) -> dict[str, bytes]:
 
 def export(result: Result, folder: Path) -> list[Path]:
     """Write the files of a result; the paths written."""
-    folder.mkdir(parents=True, exist_ok=True)
     files = files_of(result)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        (folder / name).write_bytes(content)
+        write_file(folder / name, content)
     return [folder / name for name in files]
 
 

@@ -202,6 +202,8 @@ _WHAT = {"encrypted_shares": "masked sums", "aggregates": "pooled sums and resul
 def _looks(
     request: RunRequest, agreement: Agreement, answers: Mapping[str, Any], leaving: Mapping[str, Any] | None
 ) -> Iterator[str]:
+    from isthmus.governance.standing_rules import releases
+
     for site in request.roster:
         law = (answers.get(site) or {}).get("verdicts") or {}
         open_rules = [*law.get("fail", ()), *law.get("unknown", ())]
@@ -213,8 +215,7 @@ def _looks(
         yield "what would leave was not looked at, for this machine has no codebook of the dataset"
     elif "problem" in leaving:
         yield f"it does not fit the codebook: {leaving['problem']}"
-    released = {str(r) for a in request.study.analyses.values() for q in a.values() for r in q.get("release") or ()}
-    if "site_results" in released:
+    if "site_results" in releases(request.study):
         yield "numbers of single sites are asked for"
     yield from (f"{name} is refused: the agreement does not allow it" for name in (leaving or {}).get("refused", ()))
     if agreement.two_party:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from isthmus.federation.border import SUFFIX as BORDER
 from isthmus.federation.border import read_border, register_of
-from isthmus.ledger.exported import Beside, beside_of, check_exports, check_keys, open_exported
+from isthmus.ledger.exported import Beside, beside_of, beside_of_proof, check_exports, check_keys, open_exported
 from isthmus.ledger.proved import check_proof, is_proof
 from isthmus.model.errors import Invalid, Untrusted
 from isthmus.sdk.bundle import SUFFIX as BUNDLE
-from isthmus.sdk.bundle import read_bytes, verified
+from isthmus.sdk.bundle import verified
+from isthmus.sdk.files import read_bytes
 
 if TYPE_CHECKING:
     from isthmus.federation.border import Register
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 LEDGER, ARCHIVE, EXCERPT = ".ledger", ".zip", ".jsonl"
 Keys: TypeAlias = tuple[str, Mapping[str, str]]
+_LARGEST_PROOF = 1 << 20  # bytes: an entry has 64 KiB at most
 _KNOWN = (LEDGER, BORDER, BUNDLE, ARCHIVE, EXCERPT)
 
 
@@ -135,8 +137,15 @@ def _read(path: Path, found: Sources, stack: ExitStack) -> None:
         _ledger(path, found)
 
 
+def proof_in(path: Path) -> bytes | None:
+    """What a file holds that says it is the proof of an entry; None where it says something else. Unavailable: E-FILE."""
+    small = path.is_file() and path.stat().st_size < _LARGEST_PROOF
+    return raw if small and is_proof(raw := read_bytes(path)) else None
+
+
 def _ledger(path: Path, found: Sources) -> None:
-    if path.is_file() and path.stat().st_size < 1 << 20 and is_proof(raw := path.read_bytes()):
+    raw = proof_in(path)
+    if raw is not None:
         _excerpt(raw, found)
         return
     exported = open_exported(path)
@@ -168,7 +177,7 @@ def _excerpt(raw: bytes, found: Sources) -> None:
     for line in raw.splitlines():
         entry, checkpoint, key, witnesses = check_proof(line)
         found.keys.setdefault(checkpoint.origin, []).append((key, witnesses))
-        found.beside.append(Beside(what=f"the proof of entry {entry.sequence}", checkpoint=checkpoint, key=key))
+        found.beside.append(beside_of_proof(entry, checkpoint, key))
         found.parts.setdefault(checkpoint.origin, {})[entry.sequence] = entry
 
 

@@ -86,4 +86,4 @@ def check_growth(known: Head, offered: Head, old: int, proof: Iterable[str]) -> 
 
 
 def _name(event: str, facts: Mapping[str, Any]) -> str:
-    return f"{event} {facts.get('decision', '')} {facts.get('context', '')} {facts.get('site', '')}"
+    return f"{event} {facts.get('decision', '')} {facts.get('context', '')} {facts.get('site', '')} {facts.get('part', '')}"

@@ -132,8 +132,8 @@ def gather(path: Path, environ: Mapping[str, str], now: datetime) -> Told:
     Raises:
         Invalid, Unavailable: configuration, agreement or store cannot be read.
     """
-    from isthmus.federation.agreed import read_agreement
     from isthmus.federation.config import read_config
+    from isthmus.federation.named import read_agreement
     from isthmus.sdk.artefacts.machine import machine
 
     config = read_config(path, environ)

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from isthmus.ledger.bundle import MAXIMUM_BUNDLE
 from isthmus.model.errors import Invalid, Unavailable, Untrusted
+from isthmus.sdk.files import write_file, writing
 
 Files = Mapping[str, bytes]
 
@@ -64,10 +65,11 @@ def write_folder(files: Files, folder: Path) -> None:
         Invalid: E-EXISTS, there is something already.
     """
     _check_new(folder)
-    for path, raw in files.items():
-        place = folder / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(raw)
+    with writing(folder):
+        for path, raw in files.items():
+            place = folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(raw)
 
 
 def write_zip(files: Files, file: Path) -> None:
@@ -77,7 +79,7 @@ def write_zip(files: Files, file: Path) -> None:
         Invalid: E-EXISTS, there is something already.
     """
     _check_new(file)
-    file.write_bytes(zipped(files, file.stem))
+    write_file(file, zipped(files, file.stem))
 
 
 def zipped(files: Files, folder: str) -> bytes:
@@ -158,6 +160,8 @@ def _read_zip(file: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             entries = archive.infolist()
             _check_size(sum(entry.file_size for entry in entries), len(entries))
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                raise broken(file.name, "a file in it is compressed, and none is")
             held = {entry.filename: archive.read(entry) for entry in entries}
     except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
         raise Invalid("E-CRATE", "not a crate", "a folder or ZIP file that `isthmus results export` wrote") from error

@@ -182,7 +182,7 @@ def decision_record(run: Story, ledgers: Mapping[str, bytes]) -> dict[str, Any]:
     told["without_facts"] = dict.fromkeys(without_facts(run, ledgers), _HOW)
     told["absent"] = dict.fromkeys(absent(run, ledgers), _HOW)
     pack = own_pack()
-    agreed = run.agreement.duties.rule_pack if run.agreement.duties else None
+    agreed = run.agreement.rule_pack
     if agreed not in {None, pack_digest(pack)}:
         return told | {"pack": agreed, "law": "the parties agreed on another rule pack than this installation has"}
     known = signed_by_all(run.agreement)

@@ -255,8 +255,9 @@ def _made(sbom: bytes) -> Made:
 
 def _maker(sbom: bytes) -> tuple[str, str]:
     """What decides how the files of a crate are written: the code, and the version of what writes tables."""
-    parts = json.loads(sbom).get("components", ())
-    return _made(sbom).code, next((str(p.get("version")) for p in parts if p.get("name") == _WRITER), "")
+    parts = json.loads(sbom).get("components")
+    named = [p for p in parts if isinstance(p, dict)] if isinstance(parts, list) else []
+    return _made(sbom).code, next((str(p.get("version")) for p in named if p.get("name") == _WRITER), "")
 
 
 def _signed(files: Mapping[str, bytes], info: Mapping[str, str], identity: Identity, time: str) -> bytes:
@@ -279,18 +280,21 @@ def _signer(run: Story, files: Mapping[str, bytes]) -> tuple[str, str] | None:
     Raises:
         Untrusted: E-SIGNATURE, E-SIGNER, E-CRATE. Invalid: E-ENVELOPE.
     """
-    from isthmus.crypto.envelope import open_envelope
+    from isthmus.crypto.envelope import keyids, open_envelope
 
     if SIGNATURE not in files:
         return None
     try:
         envelope = json.loads(files[SIGNATURE])
-        key = str(envelope["signatures"][0]["keyid"])
-    except (ValueError, RecursionError, KeyError, IndexError, TypeError) as error:
+        key = keyids(envelope)[0]
+    except (ValueError, RecursionError, IndexError) as error:
         raise broken(SIGNATURE, "it is no signature") from error
     name, party = _known(run, key)
     payload, _ = open_envelope(envelope, PAYLOAD_TYPE, {key: bytes.fromhex(key)})
-    said = json.loads(payload)
+    try:
+        said = dict(json.loads(payload))
+    except (ValueError, RecursionError, TypeError) as error:
+        raise broken(SIGNATURE, "it is no signature") from error
     if {part: said.get(part) for part in ("manifest", "info", "meaning", "key")} != _statement(files, key):
         raise Untrusted("E-SIGNATURE", "the exporter signed another crate", "ask for it again", SIGNATURE)
     return name, party
