@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from isthmus.disclosure.site import SITE_RULES, consider, reasons, reasons_in_words, weigh
+from isthmus.disclosure.site import SITE_RULES, admits, consider, reaches, reasons, reasons_in_words, weigh
 from isthmus.evidence import Evidence, Weights
 from isthmus.model.rules import OPEN, Dominance, Rules
 
@@ -218,3 +218,22 @@ def test_equal_weights_at_the_limit_pass_whatever_their_size():
 
 def test_a_round_without_weights_passes():
     assert weigh(None, replace(OFF, minimum_count=11)).holds
+
+
+def test_a_cell_of_a_ballot_is_admitted_at_the_floor_and_not_below():
+    rules = replace(OPEN, minimum_count_site=11)
+    block = np.array([[11, 12], [10, 12], [0, 12]])
+    assert admits(block, rules).tolist() == [True, False, True]
+    assert admits(block, replace(rules, zeros="barred")).tolist() == [True, False, False]
+    assert admits(block, OPEN).all()
+
+
+def test_what_was_sent_reaches_the_floors_or_is_nobody():
+    rules = replace(OPEN, minimum_count=11, minimum_count_site=5)
+    for rows, cells, holds in ((11, (5, 0), True), (10, (5, 0), False), (11, (4, 7), False)):
+        assert reaches(Evidence(rows=rows, cells={"x": counts(*cells)}), rules) is holds
+
+
+def test_a_sum_of_nobody_is_dominated_by_nobody():
+    rules = replace(OPEN, dominance=Dominance(n=2, k=0.9, p=0.1))
+    assert broken(Evidence(rows=0, sums={"x": np.zeros(0)}), rules) == []

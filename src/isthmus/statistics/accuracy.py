@@ -23,7 +23,7 @@ from isthmus.model.errors import Invalid
 from isthmus.model.record import record
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.inference import quantile
-from isthmus.statistics.show import count, number, size
+from isthmus.statistics.show import count, head, number
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
 LAYOUT = Layout(fields=(Field(name="cells", shape=(2, 2), kind="histogram"),))
@@ -98,10 +98,7 @@ def _report(question: Accuracy, setting: Setting, estimate: Estimate) -> dict[st
     share = {term["term"]: term["estimate"] for term in terms}
     both = (share["sensitivity"], share["specificity"])
     return {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
+        **head(estimate),
         "conf_level": setting.conf_level,
         "terms": terms,
         "cells": [{"test": t, "outcome": o, "count": count(table[t, o])} for t in (1, 0) for o in (1, 0)],

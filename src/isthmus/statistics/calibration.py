@@ -34,7 +34,7 @@ from isthmus.statistics.grids import Cells
 from isthmus.statistics.halving import Sorted
 from isthmus.statistics.histogram import grid_of
 from isthmus.statistics.inference import term_rows
-from isthmus.statistics.show import count, number, size
+from isthmus.statistics.show import count, head, number
 from isthmus.statistics.survival import GridWish
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
@@ -207,11 +207,8 @@ def _report(question: Calibration, setting: Setting, estimate: Estimate) -> dict
     n, events = (float(estimate.counts[name].values[0]) for name in ("n", "events"))
     share = events / n
     return {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
+        **head(estimate),
         "events": count(events),
-        "rounds": estimate.rounds,
         "conf_level": setting.conf_level,
         "test": "z",
         "terms": _terms(found["large"], found["slope"], setting.conf_level),

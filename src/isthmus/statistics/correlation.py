@@ -26,7 +26,7 @@ from isthmus.model.record import record
 from isthmus.statistics import coordinates, indicators, unusual
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.inference import quantile, two_sided
-from isthmus.statistics.show import number, size
+from isthmus.statistics.show import head, number
 from isthmus.summary import Field, FloatArray, Layout, Summary
 
 ROUNDING = 1e-14  # of a correlation of 1 or -1, with sums carried to 64 fractional bits
@@ -118,10 +118,7 @@ def _report(question: Correlation, setting: Setting, estimate: Estimate) -> dict
         for i, j in combinations(range(len(products)), 2)
     ]
     return {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
+        **head(estimate),
         "conf_level": setting.conf_level,
         "cells": cells,
     }

@@ -16,7 +16,7 @@ from isthmus.model.record import record
 from isthmus.statistics import tables
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.noisy import tables as noisy
-from isthmus.statistics.show import counts, size
+from isthmus.statistics.show import counts, head
 from isthmus.summary import Field, IntArray, Layout, Summary
 
 
@@ -66,10 +66,7 @@ def _report(question: Count, setting: Setting, estimate: Estimate) -> dict[str, 
     shown = counts(np.asarray(estimate.counts["cells"].values).reshape(-1))
     names = tables.labels(_names(question), setting.levels)
     return {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
+        **head(estimate),
         "cells": [{**label, "count": value} for label, value in zip(names, shown, strict=True)],
     }
 

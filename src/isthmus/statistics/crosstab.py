@@ -23,7 +23,7 @@ from isthmus.statistics import tables
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.inference import chi_square_p
 from isthmus.statistics.noisy import tables as noisy
-from isthmus.statistics.show import count, number, size
+from isthmus.statistics.show import count, head, number
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
 
@@ -86,10 +86,7 @@ def _report(question: Crosstab, setting: Setting, estimate: Estimate) -> dict[st
         for label, value, whole, row, column in zip(labels, table.reshape(-1).tolist(), *shares, strict=True)
     ]
     return {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
+        **head(estimate),
         "cells": cells,
         "fit": pearson(table, question.correct),
     }

@@ -27,7 +27,7 @@ from isthmus.statistics import survival
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.gray import gray, incidences
 from isthmus.statistics.inference import chi_square_p, quantile
-from isthmus.statistics.show import counts, number, numbers, size
+from isthmus.statistics.show import counts, head, number, numbers, size
 from isthmus.statistics.survival import GridWish
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
@@ -187,11 +187,8 @@ def _report(question: CumulativeIncidence, setting: Setting, estimate: Estimate)
         for name, (statistic, df) in zip(names, estimate.values["tests"], strict=bool(estimate.values["tests"]))
     }
     body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
+        **head(estimate),
         "events": {name: size(estimate.counts[f"events:{k}"]) for k, name in enumerate(names)},
-        "rounds": estimate.rounds,
         "conf_level": setting.conf_level,
         "curves": [curve for i in groups for curve in _curves(question, setting, estimate, i)],
         "tests": tests,

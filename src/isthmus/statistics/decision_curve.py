@@ -22,7 +22,7 @@ from isthmus.model.record import record
 from isthmus.statistics import grids
 from isthmus.statistics.accuracy import binary
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
-from isthmus.statistics.show import count, number, size
+from isthmus.statistics.show import count, head, number
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
 
@@ -89,11 +89,8 @@ def _report(question: DecisionCurve, setting: Setting, estimate: Estimate) -> di
     n, events = (float(estimate.counts[name].values[0]) for name in ("n", "events"))
     table = np.asarray(estimate.counts["cells"].values, dtype=np.float64)
     return {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
+        **head(estimate),
         "events": count(events),
-        "rounds": estimate.rounds,
         "cells": curve(question.thresholds, table, n, events),
     }
 

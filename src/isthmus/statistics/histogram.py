@@ -19,7 +19,7 @@ from isthmus.model.errors import Invalid
 from isthmus.model.record import record
 from isthmus.statistics import grids
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
-from isthmus.statistics.show import count, number, size
+from isthmus.statistics.show import count, head, number
 from isthmus.statistics.survival import GridWish, group_code
 from isthmus.summary import Field, IntArray, Layout, Summary
 
@@ -108,10 +108,7 @@ def _report(question: Histogram, setting: Setting, estimate: Estimate) -> dict[s
             if not (beyond and value == 0):
                 cells.append({**label, "from": number(low), "to": number(high), "count": count(value)})
     return {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
+        **head(estimate),
         "cells": cells,
     }
 

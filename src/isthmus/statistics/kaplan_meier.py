@@ -28,7 +28,7 @@ from isthmus.model.record import record
 from isthmus.statistics import survival
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.inference import quantile
-from isthmus.statistics.show import counts, number, numbers, size
+from isthmus.statistics.show import counts, head, number, numbers, size
 from isthmus.statistics.survival import GridWish
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
@@ -163,11 +163,8 @@ def _summarise(question: KaplanMeier, setting: Setting, prepared: Rows, asked: R
 def _report(question: KaplanMeier, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     levels = _levels(question, setting)
     body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
+        **head(estimate),
         "events": size(estimate.counts["events"]),
-        "rounds": estimate.rounds,
         "conf_level": setting.conf_level,
         "conf_type": question.conf_type,
         "curves": [_curve_body(question, setting, estimate, i) for i in range(len(levels))],

@@ -34,7 +34,7 @@ from isthmus.statistics.cutting import Counted, Cut
 from isthmus.statistics.halving import Sorted
 from isthmus.statistics.histogram import grid_of, group
 from isthmus.statistics.inference import chi_square_p
-from isthmus.statistics.show import count, number, size
+from isthmus.statistics.show import count, head, number
 from isthmus.statistics.survival import GridWish
 from isthmus.summary import FloatArray, IntArray
 
@@ -135,10 +135,7 @@ def _report(question: KruskalWallis, setting: Setting, estimate: Estimate) -> di
     names = setting.levels[question.by]
     people = estimate.counts["groups"].values.tolist()
     body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
+        **head(estimate),
         "fit": {
             "statistic": number(statistic),
             "df": held.size - 1,

@@ -32,7 +32,7 @@ from isthmus.statistics import linear, survival
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.inference import chi_square_p
 from isthmus.statistics.log_rank_reach import Powers, Reach, Tables, farthest, reach, weights_at
-from isthmus.statistics.show import counts, number, numbers, size
+from isthmus.statistics.show import counts, head, number, numbers, size
 from isthmus.statistics.survival import GridWish
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
@@ -308,11 +308,8 @@ def _report(question: LogRank, setting: Setting, estimate: Estimate) -> dict[str
     scale = 1.0 if events == found["total"] else events / found["total"]  # the expected add up to them
     expected = np.full(observed.size, math.nan) if hidden else found["expected"] * scale
     body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
+        **head(estimate),
         "events": size(estimate.counts["events"]) if hidden else int(events),
-        "rounds": estimate.rounds,
         "fit": {
             "statistic": number(statistic),
             "df": found["df"],

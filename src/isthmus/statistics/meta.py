@@ -47,7 +47,7 @@ from isthmus.statistics.meta_pooling import Interval
 from isthmus.statistics.meta_report import How, Studies, Ways, body, of_tables
 from isthmus.statistics.meta_tables import Measure
 from isthmus.statistics.part import with_part
-from isthmus.statistics.show import count, size
+from isthmus.statistics.show import count, head
 from isthmus.summary import Field, IntArray, Layout, Summary
 
 ALONE = "not compared"  # why a level that no subgroup names is left out
@@ -241,10 +241,7 @@ def _body(question: Meta, setting: Setting, estimate: Estimate) -> dict[str, Any
     for row in made["terms"]:
         row |= told.more[row["term"]] if row["type"] == "study" else {"n": None}
     return {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
+        **head(estimate),
         **made,
         "left_out": dict(told.without),
         **({"warnings": list(told.warnings)} if told.warnings else {}),

@@ -9,7 +9,7 @@ import numpy as np
 
 from isthmus.statistics.contract import Estimate, Setting
 from isthmus.statistics.inference import contrast_rows, term_rows, wald_tests
-from isthmus.statistics.show import size
+from isthmus.statistics.show import head, size
 
 
 class Asked(Protocol):
@@ -44,10 +44,7 @@ def model_body(
     names = found.get("names", () if design is None else design.names)
     model = (found["estimates"], found["vcov"])
     body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
+        **head(estimate),
         "terms": term_rows(names, model[0], np.sqrt(np.diag(model[1])), setting.conf_level, df),
         "fit": dict(fit),
         "reference": {} if design is None else dict(design.reference),

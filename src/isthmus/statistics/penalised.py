@@ -56,7 +56,7 @@ from isthmus.statistics.glm_kernel import Rows
 from isthmus.statistics.glm_model import Model, start_part
 from isthmus.statistics.penalised_cox import Shown
 from isthmus.statistics.penalised_path import ROUNDS, Path
-from isthmus.statistics.show import number, size
+from isthmus.statistics.show import head, number, size
 from isthmus.statistics.summaries import filled
 from isthmus.statistics.survival import GridWish
 
@@ -310,10 +310,7 @@ def _report(question: Penalised, setting: Setting, estimate: Estimate) -> dict[s
     scale = 1.0 if shown == null else shown / null
     points = zip(found["lambdas"], found["used"], found["deviance"], strict=True)
     body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
+        **head(estimate),
         "cells": [
             {"lambda": lam, "term": name, "estimate": value}
             for lam, row in zip(found["lambdas"], found["coefficients"].tolist(), strict=True)

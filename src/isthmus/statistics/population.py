@@ -16,7 +16,7 @@ from isthmus.evidence import Counts, Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.record import record
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
-from isthmus.statistics.show import count, counts, size
+from isthmus.statistics.show import count, counts, head
 from isthmus.summary import Field, Layout, Summary
 
 
@@ -80,10 +80,7 @@ def _summarise(question: PopulationQuestion, setting: Setting, prepared: dict[st
 def _report(question: PopulationQuestion, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     missing = counts(np.asarray(estimate.counts["missing"].values))
     return {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
+        **head(estimate),
         "complete": count(float(estimate.counts["complete"].values[0])),
         "missing": dict(zip(question.variables, missing, strict=True)),
     }

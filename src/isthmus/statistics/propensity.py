@@ -36,7 +36,7 @@ from isthmus.statistics.effect_question import Effect
 from isthmus.statistics.effect_site import Estimand, Rows
 from isthmus.statistics.families import FAMILIES
 from isthmus.statistics.inference import term_rows
-from isthmus.statistics.show import count, number, size
+from isthmus.statistics.show import count, head, number, size
 
 NEAR = 2.0**-20  # of 0 and 1: so that the range is halved at sixteenths
 SCORE = Cut("propensity", Variable(type="number", range=(NEAR, 1.0 - NEAR)), ("control", "treated"), halvings=4)
@@ -112,11 +112,8 @@ def _report(question: Propensity, setting: Setting, estimate: Estimate) -> dict[
     edges = [0.0, *found["edges"], 1.0]
     table = np.asarray(estimate.counts["scores"].values, dtype=np.float64).tolist()
     return {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
+        **head(estimate),
         "events": size(estimate.counts["events"]),
-        "rounds": estimate.rounds,
         "terms": term_rows(names, found["propensity"], np.sqrt(np.diag(found["vcov"])), setting.conf_level, None),
         "cells": [
             {"from": low, "to": high, question.treatment: "01"[arm], "count": count(table[arm][at])}

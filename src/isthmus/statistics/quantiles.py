@@ -44,7 +44,7 @@ from isthmus.statistics.cutting import Counted, Cut
 from isthmus.statistics.grids import Cells
 from isthmus.statistics.halving import Sorted
 from isthmus.statistics.histogram import grid_of, group, levels
-from isthmus.statistics.show import number, size
+from isthmus.statistics.show import head, number
 from isthmus.statistics.survival import GridWish
 from isthmus.summary import FloatArray, IntArray
 
@@ -193,10 +193,7 @@ def _report(question: Quantiles, setting: Setting, estimate: Estimate) -> dict[s
             cells.append({**label, "prob": prob, **_shown(grid, variable, counts, prob, found)})
             held += cells[-1:] if found is not None else []
     body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
+        **head(estimate),
         "cells": cells,
     }
     if estimate.exactness == "grid":

@@ -30,7 +30,7 @@ from isthmus.statistics.accuracy import binary
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.histogram import group, levels
 from isthmus.statistics.inference import term_rows
-from isthmus.statistics.show import count, number, size
+from isthmus.statistics.show import count, head, number
 from isthmus.statistics.summaries import filled
 from isthmus.summary import Field, FloatArray, IntArray, Layout
 
@@ -202,10 +202,7 @@ def _report(question: Rate, setting: Setting, estimate: Estimate) -> dict[str, A
             cell |= dict(zip(keys, (number(value * per) for value in adjusted[-1][:3]), strict=True))
         cells.append(cell)
     return {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
+        **head(estimate),
         "cells": cells,
         "terms": _ratios(names, events.sum(axis=1), time.sum(axis=1), adjusted, setting.conf_level),
         "fit": {"per": per},

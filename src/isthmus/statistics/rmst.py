@@ -25,7 +25,7 @@ from isthmus.statistics import kaplan_meier
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.inference import quantile, term_rows
 from isthmus.statistics.kaplan_meier import KaplanMeier, Rows
-from isthmus.statistics.show import number, size
+from isthmus.statistics.show import head, number, size
 from isthmus.statistics.survival import GridWish
 from isthmus.summary import FloatArray
 
@@ -118,11 +118,8 @@ def _report(question: Rmst, setting: Setting, estimate: Estimate) -> dict[str, A
         values = dict(zip(keys, map(number, shown), strict=True))
         cells.append({**named, "n": size(estimate.counts[f"n:{i}"]), **values})
     body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
+        **head(estimate),
         "events": size(estimate.counts["events"]),
-        "rounds": estimate.rounds,
         "conf_level": setting.conf_level,
         "test": "z",
         "cells": cells,

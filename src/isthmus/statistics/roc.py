@@ -35,7 +35,7 @@ from isthmus.statistics.halving import Sorted
 from isthmus.statistics.histogram import grid_of
 from isthmus.statistics.inference import quantile, two_sided
 from isthmus.statistics.roc_area import Area
-from isthmus.statistics.show import number, numbers, size
+from isthmus.statistics.show import head, number, numbers, size
 from isthmus.statistics.survival import GridWish
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
@@ -251,10 +251,7 @@ def _report(question: Roc, setting: Setting, estimate: Estimate) -> dict[str, An
     if question.partial is not None:
         fit["partial_auc"] = estimate.values["partial"]
     body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
+        **head(estimate),
         "conf_level": setting.conf_level,
         "fit": fit | _compared(estimate),
         "curve": _curve(question, estimate),

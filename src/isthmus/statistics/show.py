@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from isthmus.evidence import Counts
+from isthmus.statistics.contract import Estimate
 
 
 def number(value: float) -> float | None:
@@ -29,6 +30,16 @@ def count(value: float) -> int | float | None:
 def counts(values: Any) -> list[int | float | None]:
     """Each count of a (k,) array."""
     return [count(v) for v in values.tolist()]
+
+
+def head(estimate: Estimate) -> dict[str, Any]:
+    """What every result begins with."""
+    return {
+        "kind": estimate.kind,
+        "exactness": estimate.exactness,
+        "n": size(estimate.counts["n"]),
+        "rounds": estimate.rounds,
+    }
 
 
 def size(counted: Counts) -> int | float | None:

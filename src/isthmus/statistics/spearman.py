@@ -35,7 +35,7 @@ from isthmus.statistics.correlation import pair_cell
 from isthmus.statistics.cutting import Counted, Cut
 from isthmus.statistics.halving import Sorted
 from isthmus.statistics.histogram import grid_of
-from isthmus.statistics.show import size
+from isthmus.statistics.show import head
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
 STAGES = 6  # ballots a variable, as `roc`
@@ -182,10 +182,7 @@ def _report(question: Spearman, setting: Setting, estimate: Estimate) -> dict[st
         )
         bound = max(bound, _moved(found, (between[i], between[j]), (within[i], within[j])))
     body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
+        **head(estimate),
         "conf_level": setting.conf_level,
         "cells": shown,
     }

@@ -31,7 +31,7 @@ from isthmus.model.record import record
 from isthmus.statistics import coordinates, linear, table_evidence, table_tests
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.crosstab import pearson
-from isthmus.statistics.show import count, number, ratio, size
+from isthmus.statistics.show import count, head, number, ratio
 from isthmus.statistics.survival import group_code
 from isthmus.statistics.table_evidence import Rows, Variables
 from isthmus.summary import Field, FloatArray, Layout, Summary
@@ -269,10 +269,7 @@ def _report(question: TableOne, setting: Setting, estimate: Estimate) -> dict[st
             table = np.asarray(estimate.counts[f"count {name}"].values, dtype=np.float64)
             cells += _category_cells(name, levels, heads, table)
     body: dict[str, Any] = {
-        "kind": estimate.kind,
-        "exactness": estimate.exactness,
-        "n": size(estimate.counts["n"]),
-        "rounds": estimate.rounds,
+        **head(estimate),
         "cells": cells,
     }
     if question.by is not None:
@@ -305,13 +302,13 @@ def _number_cells(
     return [
         {
             "variable": name,
-            **head,
+            **label,
             "n": count(float(shown[i])),
             "missing": 0,
             "mean": number(float(means[i])),
             "sd": number(float(deviations[i])),
         }
-        for i, head in enumerate(heads)
+        for i, label in enumerate(heads)
     ]
 
 
@@ -323,9 +320,9 @@ def _category_cells(
     columns = whole.sum(axis=0).tolist()
     cells = []
     for level, row in zip(levels, whole.tolist(), strict=True):
-        for head, value, total in zip(heads, row, columns, strict=True):
+        for label, value, total in zip(heads, row, columns, strict=True):
             percent = ratio(100.0 * value if math.isfinite(value) else None, number(total))
-            cells.append({"variable": name, "level": level, **head, "count": count(value), "percent": percent})
+            cells.append({"variable": name, "level": level, **label, "count": count(value), "percent": percent})
     return cells
 
 
