@@ -31,6 +31,9 @@ def test_means_of_four_hospitals_differ_as_r_says(shared, name) -> None:
     table = rows(shared, "heart4.parquet", HEART, "(id % 4)")
     welch = compared(table, name, "place")
     assert worst([welch["statistic"], welch["p_value"]], [expected["welch_F"], expected["welch_p"]]) < 1e-9
+    assert (
+        worst([welch["anova"][k] for k in ("statistic", "p_value")], [expected["anova_F"], expected["anova_p"]]) < 1e-9
+    )
     ranks = run("kruskal_wallis", {"variable": name, "by": "place"}, table).report["fit"]
     assert worst([ranks["statistic"], ranks["p_value"]], [expected["kruskal_H"], expected["kruskal_p"]]) < 1e-9
 
@@ -71,6 +74,9 @@ def test_the_united_kingdom_and_the_united_states_differ_as_r_says(shared, name)
     table = rows(shared, "ist.parquet", BOTH)
     welch = compared(table, name, "nation")
     assert worst(welch["p_value"], expected["welch_p"]) < 1e-9
+    assert (
+        worst([welch["anova"][k] for k in ("statistic", "p_value")], [expected["anova_F"], expected["anova_p"]]) < 1e-9
+    )
     ranks = run("kruskal_wallis", {"variable": name, "by": "nation"}, table).report["fit"]
     assert worst([ranks["statistic"], ranks["p_value"]], [expected["kruskal_H"], expected["kruskal_p"]]) < 1e-9
 

@@ -25,12 +25,13 @@ from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What is counted: a variable by name and declaration, in the named groups; `halvings` of a cell in one ballot."""
+    """What is counted: a variable by name and declaration, in the named groups; `halvings` of a cell in one ballot; its `finest` share of the range."""
 
     name: str
     variable: Variable
     groups: tuple[str, ...]
     halvings: int = halving.DEEPEST
+    finest: float = halving.FINEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def ladder(name: str, dictionary: Codebook, stated: GridWish | None) -> tuple[Gr
 
 
 def _trees(what: Cut, edges: FloatArray, cells: Cells) -> tuple[halving.Trees, ...]:
-    return halving.trees(edges, cells, what.variable, what.halvings)
+    return halving.trees(edges, cells, what.variable, what.halvings, what.finest)
 
 
 def _named(wanted: Wanted, counts: IntArray) -> Cells:

@@ -28,6 +28,7 @@ from isthmus.summary import FloatArray, IntArray
 
 MOST_WORDS = 16_384  # of one ballot: 128 kB a site
 FINEST = 2.0**-11  # of the range: a cell of one person of all sites is still no order statistic
+ONE_NUMBER = 2.0**-70  # of the range: down to cells of one floating-point number, in a rehearsal that nothing restricts
 DEEPEST = 10  # 1,024 parts of a cell
 Sorted: TypeAlias = tuple[FloatArray, ...]  # values of each group, in order
 SINGLE = 16  # parts whose ends are offered as single cuts, and towards each end halves of the outermost
@@ -51,16 +52,16 @@ class Trees:
         return self.cuts.size + self.single.size
 
 
-def trees(edges: FloatArray, cells: Cells, variable: Variable, most: int) -> tuple[Trees, ...]:
+def trees(edges: FloatArray, cells: Cells, variable: Variable, most: int, finest: float = FINEST) -> tuple[Trees, ...]:
     """Trees in `cells` of the grid with `edges`, by how often they are halved, `most` times or less; none where nothing can be cut.
 
     A cell without both ends is halved as the declared range. One without one end so that its first cut is the end of that
-    range. Nothing is cut below `FINEST`, whole numbers not below 1. A ballot has at most `MOST_WORDS` words, if it can.
+    range. Nothing is cut below `finest`, whole numbers not below 1. A ballot has at most `MOST_WORDS` words, if it can.
     """
     ends = np.concatenate([[-math.inf], edges, [math.inf]])
     low, high = _bounded(ends[cells], ends[cells + 1], variable)
-    levels = _levels(high - low, variable)
-    kept = levels > 0
+    levels = _levels(high - low, variable, finest)
+    kept = (levels > 0) & (np.nextafter(low, high) < high)
     cells, low, high, levels = cells[kept], low[kept], high[kept], np.minimum(levels[kept], most)
     while _words(levels) > MOST_WORDS and levels.max() > 1:
         levels = np.minimum(levels, levels.max() - 1)
@@ -84,10 +85,10 @@ def _bounded(low: FloatArray, high: FloatArray, variable: Variable) -> tuple[Flo
     return np.where(whole, start, bottom), np.where(whole, stop, top)
 
 
-def _levels(width: FloatArray, variable: Variable) -> Cells:
+def _levels(width: FloatArray, variable: Variable, finest: float) -> Cells:
     """How often cells may be halved until they are as narrow as they may become; 0 for those that are."""
     start, stop = span(variable)
-    least = max((stop - start) * FINEST, 1.0 if variable.type == "integer" else 0.0)
+    least = max((stop - start) * finest, 1.0 if variable.type == "integer" else 0.0)
     if not least > 0.0:
         return np.zeros(width.shape, dtype=np.intp)
     share, power = np.frexp(width / least)  # not log2, whose last bit differs between machines

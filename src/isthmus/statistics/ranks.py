@@ -19,12 +19,12 @@ def mid(counts: IntArray) -> FloatArray:
 
 
 def single(grid: Grid, whole: bool) -> NDArray[np.bool_]:
-    """(cells,) whether a cell stands for one value: recorded ones, or a single whole number."""
+    """(cells,) whether a cell stands for one value: recorded ones, a single whole number, or one floating-point number."""
     if grid.recorded:
         return np.ones(len(grid.edges) + 1, dtype=np.bool_)
     ends = np.array([-math.inf, *grid.edges, math.inf])
-    held = np.ceil(ends[1:]) - np.ceil(ends[:-1])
-    return np.asarray(held <= 1.0, dtype=np.bool_) if whole else np.zeros(held.size, dtype=np.bool_)
+    held = np.ceil(ends[1:]) - np.ceil(ends[:-1]) <= 1.0 if whole else np.nextafter(ends[:-1], math.inf) >= ends[1:]
+    return np.asarray(held, dtype=np.bool_)
 
 
 def several(counts: IntArray) -> list[int]:

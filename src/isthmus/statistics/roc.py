@@ -5,7 +5,7 @@ Result keys: `fit`: `auc`, `std_error`, `conf_low`, `conf_high`, `n_pos`, `n_neg
 `specificity`; `bound` and `grid` where `exactness` is `grid`: no order of the rows inside the cells moves the AUC by more.
 
 Rows are counted per class on public cells of the marker: recorded values (open rules), a stated grid, or the finest cuts
-that every site's rules allow, found by ballots (`cutting.py`). Each cell of each class is 0 or enough people at each site,
+that every site's rules allow, found by ballots (`cutting.py`); where nothing restricts, down to single floating-point numbers. Each cell of each class is 0 or enough people at each site,
 and both classes are enough people. The curve follows from the counts as the gate leaves them: steps of few people merge.
 
 A comparison counts the other marker the same way, then asks for sums of products of placements (one round). Where both
@@ -26,7 +26,7 @@ from isthmus.evidence import Counts, Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
 from isthmus.model.record import record
-from isthmus.statistics import cutting, grids, placements, ranks, roc_area
+from isthmus.statistics import cutting, grids, halving, placements, ranks, roc_area
 from isthmus.statistics.accuracy import binary
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.cutting import Asking, Counted, Cut
@@ -39,6 +39,11 @@ from isthmus.statistics.show import head, number, numbers, size
 from isthmus.statistics.survival import GridWish
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
+MANY, NARROW = (
+    1_024,
+    4_096,
+)  # cells of both classes, of all: the codebook's ladder ends at 2,000, restricted cuts at 2,048
+ANY = 64  # ballots, where nothing restricts: halvings from the range down to one number
 STAGES = 6  # ballots a marker; the stroke trial's score, floor 11: bound 0.0147, 0.0125, 0.0042 after 1, 3, 6
 PAIRS = Layout(fields=(Field(name="products", shape=(2,), kind="sum"),))
 Direction = Literal["higher", "lower"]
@@ -94,7 +99,13 @@ def _rungs(question: Roc, dictionary: Codebook) -> tuple[Grid, ...]:
 
 def _cut(name: str, question: Roc, setting: Setting) -> Cut:
     groups = tuple(f"{question.outcome} {level}" for level in (0, 1))
-    return Cut(name, grids.declared(name, setting.dictionary), groups)
+    finest = halving.ONE_NUMBER if _open(question, setting) else halving.FINEST
+    return Cut(name, grids.declared(name, setting.dictionary), groups, finest=finest)
+
+
+def _open(question: Roc, setting: Setting) -> bool:
+    """Whether nothing restricts the cells: those of one's own files, on a grid of no one's choice."""
+    return setting.open_rules and question.grid is None
 
 
 def _prepare(question: Roc, setting: Setting, inputs: Inputs) -> Rows:
@@ -131,7 +142,7 @@ def _flow(question: Roc, setting: Setting) -> Flow:
     grid = grid_of(setting)
     first = yield from _fine(_cut(question.marker, question, setting), grid, question.grid is None)
     _check(question, first.counts)
-    finest = setting.open_rules and question.grid is None
+    finest = _open(question, setting)
     values: dict[str, Any] = {"area": _area(question.marker, question.direction, setting, first, finest)}
     if question.partial is not None:
         values["partial"] = roc_area.partial(_ordered(first.counts, question.direction), *question.partial)
@@ -147,8 +158,14 @@ def _flow(question: Roc, setting: Setting) -> Flow:
 
 def _fine(what: Cut, grid: Grid, cut: bool) -> Asking:
     """Counts on the finest grid that passes, from `grid` on; with `cut` false on `grid` itself."""
-    stages = STAGES if cut else 0
-    return (yield from cutting.searched(what, grid, lambda counts: np.flatnonzero(counts.min(axis=0)).tolist(), stages))
+    stages = STAGES if what.finest == halving.FINEST else ANY
+    return (yield from cutting.searched(what, grid, _mixed, stages if cut else 0))
+
+
+def _mixed(counts: IntArray) -> list[int]:
+    """Cells of both classes; none where they are many and narrow, for telling each value apart would take too many words."""
+    found: list[int] = np.flatnonzero(counts.min(axis=0)).tolist()
+    return [] if len(found) > MANY and counts.shape[1] > NARROW else found
 
 
 def _start(question: Roc, setting: Setting) -> Grid:
