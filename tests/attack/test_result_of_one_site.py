@@ -10,7 +10,7 @@ releases; then each of them passes every rule by itself. Where a site refuses it
 import numpy as np
 import pyarrow as pa
 import pytest
-from hole_lab import patients
+from hole_lab import answered, patients, refused
 
 import isthmus
 from attack import Attack
@@ -112,3 +112,33 @@ def test_a_validation_shows_who_refuses_and_no_answer_of_all(stop):
     assert found["status"] == "refused"
     assert "events" not in found
     stop("a validation shows the sites that answer and the one that refuses, and no answer of all")
+
+
+LEVEL = {"glm": {"formula": "CHOL ~ CLINIC", "family": "gaussian"}}
+GROUPS = (
+    {"table_one": {"variables": ["CHOL"], "by": "CLINIC"}},
+    {"quantiles": {"variable": "CHOL", "by": "CLINIC"}},
+    {"rate": {"event": "DIED", "time": "DAYS", "by": "CLINIC"}},
+)
+
+
+def clinics(*sites):
+    """A hundred people of one level at each of these sites."""
+    made = hospitals()
+    for site, table in made.items():
+        rows = np.arange(len(table["CHOL"]))
+        table["CLINIC"] = np.where((rows < 100) & (site in sites), "own", np.where(rows % 2, "a", "b")).astype(object)
+    return made
+
+
+def test_bare_the_level_of_one_hospital_is_its_mean() -> None:
+    tables = clinics("leeds")
+    found = {term["term"]: term["estimate"] for term in ask(OPEN, LEVEL, tables)["terms"]}
+    assert found["(Intercept)"] + found["CLINIC[own]"] == pytest.approx(tables["leeds"]["CHOL"][:100].mean(), rel=1e-9)
+
+
+@pytest.mark.parametrize("analysis", [LEVEL, *GROUPS], ids=lambda analysis: next(iter(analysis)))
+def test_a_level_that_one_hospital_alone_has_is_no_column_and_no_group(analysis) -> None:
+    ((kind, question),) = analysis.items()
+    assert refused(kind, question, list(clinics("leeds").values()))
+    assert answered(kind, question, list(clinics(*hospitals()).values()))

@@ -72,6 +72,12 @@ def test_a_random_slope_comes_to_its_end_on_some_extreme_tables() -> None:
     assert sorted(taken)[len(taken) // 2] <= 10
 
 
+def test_one_table_has_no_end_and_is_told_why() -> None:
+    with pytest.raises(Invalid, match="tell too little of their variances") as caught:
+        sloped(*LOST)
+    assert "one group has nearly all rows, or 'x' varies inside few of them" in caught.value.hint
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("start", range(24))
 def test_a_random_slope_comes_to_its_end_on_all_extreme_tables_but_one(start: int) -> None:

@@ -271,3 +271,22 @@ def test_a_large_mean_outcome_and_a_perfect_fit() -> None:
     x = numbers()["x"]
     found = report("glm", {"formula": "y ~ x", "family": "gaussian"}, {"x": x, "y": 1e6 + 3 * x})
     assert column(found["terms"], "estimate") == pytest.approx([1e6, 3.0], rel=1e-10)
+
+
+@pytest.mark.parametrize("robust", [None, "HC2", "HC3"])
+@pytest.mark.parametrize("noise", [1.0, 1e6])
+def test_an_outcome_far_from_0_without_an_intercept(robust, noise) -> None:
+    """Scaled by a power of two it is the same fit; beside a factor, which takes its constant up, the residuals' digits are lost."""
+    draw = np.random.default_rng(4)
+    x, half = np.round(draw.normal(50, 5, 90), 1), np.arange(90) % 2
+    y = 1e12 + np.round(noise * draw.normal(size=90))
+    more = {} if robust is None else {"robust": robust}
+    asked = {"formula": "y ~ 0 + x", "family": "gaussian", **more}
+    large, small = (report("glm", asked, {"x": x, "y": own})["terms"][0] for own in (y, y * 2.0**-40))
+    for key in ("estimate", "std_error"):
+        assert large[key] * 2.0**-40 == pytest.approx(small[key], rel=1e-12)
+    table = {"x": x, "y": y, "g": texts(*("ab"[k] for k in half))}
+    with pytest.raises(Invalid, match="standard errors lose their digits") as caught:
+        run("glm", {**asked, "formula": "y ~ 0 + g + x"}, table)
+    assert caught.value.code == "E-RANGE"
+    assert len(report("glm", {**asked, "formula": "y ~ g + x"}, table)["terms"]) == 3

@@ -30,6 +30,7 @@ NEAR, SMALL = 0.1, 0.2  # standard errors, and change of the predictor, after wh
 OBSERVE = 0.1  # standard errors: from a step this small on, observed information (STATISTICS.md)
 LAST = 2.0**-46  # of a predictor: a step within the last bits of its sums
 ROUNDED = 1e-13  # the same for a deviance of ratios, over the weights: differences of logarithms keep half the digits
+DIGITS = 2.0**-36  # deviance over the sum of squares: of a smaller one HC2 and HC3 have fewer than nine digits
 CONSTANT = 1e-28  # null deviance over the sum of squares: below this the outcome differs from its mean by rounding
 Pooled = Generator[Round, Summary, Any]
 
@@ -255,6 +256,7 @@ def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | Non
     dispersion = fitted.dispersion * unit**2
     if model.family.estimated and model.intercept and not fitted.null > _nothing(model, start):
         raise Invalid("E-OUTCOME", f"outcome {model.outcome!r} has one value only", "nothing can be fitted to it")
+    _check_digits(model, start, fitted)
     middle = meat if meat is not None or start.penalty is None else fitted.information
     inner = fitted.inverse if middle is None else linear.congruence(fitted.inverse, middle)
     covariance = start.place.covariance(inner)
@@ -291,6 +293,14 @@ def _estimate(model: Model, start: Start, fitted: Fitted, meat: FloatArray | Non
         values=values,
         parameters=parameters_of(model, start),
     )
+
+
+def _check_digits(model: Model, start: Start, fitted: Fitted) -> None:
+    """A gaussian outcome that nothing takes the constant of is far from 0 only if its residuals are too."""
+    measured = model.family.base == "gaussian" and start.about is None
+    if measured and fitted.deviance < DIGITS * start.sums["square"]:
+        message = f"residuals of {model.outcome!r} are so small beside its size that standard errors lose their digits"
+        raise Invalid("E-RANGE", message, "keep the intercept, or subtract a constant from it in `derive`")
 
 
 def _nothing(model: Model, start: Start) -> float:

@@ -56,7 +56,9 @@ def outcome_place(model: Model) -> tuple[float | None, float]:
     if model.family.base != "gaussian":
         return None, 1.0
     centre, unit = coordinates.variable_scale(model.outcome, model.dictionary)
-    return (0.0 if model.offset else centre) if model.about else None, unit
+    if not model.about:
+        return None, max(unit, coordinates.power_of_two(abs(centre))) if centre else unit
+    return 0.0 if model.offset else centre, unit
 
 
 def response_params(about: float | None, unit: float) -> dict[str, float]:

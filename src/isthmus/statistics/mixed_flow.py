@@ -57,8 +57,13 @@ def fit(plan: Plan) -> Flow:
             freedom = mixed_df.slopes(here.found, here.sums[1]) if plan.satterthwaite else None
             return _estimate(plan, begun, replace(ended, freedom=freedom), rounds)
         way, tries = mixed_way.onward(plan, begun, way, here)
-    hint = "does the outcome vary inside groups? use fewer random slopes or simpler terms"
-    message = f"no convergence in {plan.most} rounds for outcome {plan.model.outcome!r} by {plan.group!r}"
+    names = plan.model.design.names
+    told = "".join(f", or {names[k]!r} varies inside few of them" for k in plan.slopes)
+    message = (
+        f"no convergence in {plan.most} rounds for outcome {plan.model.outcome!r}: "
+        f"groups of {plan.group!r} tell too little of their variances"
+    )
+    hint = f"one group has nearly all rows{told}, or the outcome does not vary inside groups; use fewer random slopes"
     raise Invalid("E-CONVERGENCE", message, hint)
 
 
