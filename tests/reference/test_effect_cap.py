@@ -98,6 +98,18 @@ def test_the_answer_is_exact_at_the_cuts(answers, name) -> None:
         assert worst(found[term], pair) < 1e-9, term
 
 
+def test_of_few_weights_the_cut_lies_beside_the_percentile() -> None:
+    """The 99th percentile is the largest weight, which a third have: nearly nothing is cut, as in R."""
+    x, t = np.arange(300) % 3 == 0, np.where(np.arange(300) % 3 == 0, np.arange(300) % 12 == 0, np.arange(300) % 2)
+    rows = {"x": x.astype(float), "t": t.astype(float), "y": np.arange(300.0), "site_": np.arange(300) // 100}
+    base = {"treatment": "t", "adjust": "x", "outcome": "y", "method": "iptw"}
+    found = asked(rows, {"plain": {"effect": base}, "cut": {"effect": {**base, "truncate": [0, 0.99]}}})
+    (line,) = found["cut"]["fit"]["truncation"]
+    assert 0.98 * 4.0 < line["at"] <= 4.0
+    gap = found["cut"]["terms"][2]["estimate"] - found["plain"]["terms"][2]["estimate"]
+    assert abs(gap) < 0.01 * found["plain"]["terms"][2]["std_error"]
+
+
 def test_known_weights_cut_at_percentiles(answers) -> None:
     right = TRUNCATED["ATE common"]["at_cuts"]["known"]
     for term in answers["truncated known"]["terms"]:

@@ -69,9 +69,7 @@ def found(probs: Probs, estimand: str, start: Counted) -> Generator[Round, Summa
     begin = replace(start, counts=start.counts[: len(what.groups)])
 
     at = yield from cutting.refined(what, begin, lambda counts: _cells(counts, wanted.values()), STAGES)
-    running = np.add.accumulate(at.counts.sum(axis=0))
-    inside = np.flatnonzero((running[:-1] > 0) & (running[:-1] < running[-1]))  # edges with people on either side
-    near = {end: _nearest(running, inside, p) for end, p in wanted.items()}
+    near = {end: _nearest(at.counts.sum(axis=0), p) for end, p in wanted.items()}
     offered = np.unique(np.concatenate([*near.values(), np.zeros(0, dtype=np.intp)])).astype(np.intp)
     if not offered.size:
         raise _uncut()
@@ -102,10 +100,14 @@ def _cells(counts: IntArray, probs: Iterable[float]) -> list[int]:
     return sorted(found)
 
 
-def _nearest(running: IntArray, inside: Any, prob: float) -> Any:
-    """Of the edges `inside`, those with the nearest shares of people below, the nearest first."""
-    far = np.abs(running[inside] - prob * running[-1])
-    return inside[np.argsort(far, kind="stable")][:OFFERED]
+def _nearest(counts: IntArray, prob: float) -> Any:
+    """Edges with people on either side whose shares of people below are the nearest, the nearest first; of equals those nearer to the percentile."""
+    running = np.add.accumulate(counts)
+    inside = np.flatnonzero((running[:-1] > 0) & (running[:-1] < running[-1]))
+    spot = quantiles.spot(counts, prob)
+    middle = 0.0 if spot is None else (spot.first + spot.second) / 2.0
+    away = np.abs(inside + 0.5 - middle)
+    return inside[np.lexsort((away, np.abs(running[inside] - prob * running[-1])))][:OFFERED]
 
 
 def _uncut() -> Refused:

@@ -86,7 +86,7 @@ found <- list(
   "hazard one" = hazard(2, FALSE), "hazard site" = hazard(2, TRUE),
   truncated = list(
     "ATE common" = truncated("ATE", everyone, c(0.05, 0.95), c(-150, 98), function(cut) iptw(rows$bp, "ATE", everyone, cut)),
-    "ATE site" = truncated("ATE", sites, c(0.01, 0.99), c(-290, 190), function(cut) iptw(rows$bp, "ATE", sites, cut)),
+    "ATE site" = truncated("ATE", sites, c(0.01, 0.99), c(-288, 190), function(cut) iptw(rows$bp, "ATE", sites, cut)),
     "ATT common" = truncated("ATT", everyone, c(0, 0.9), c(0, 72), function(cut) iptw(rows$bp, "ATT", everyone, cut)),
     "aipw common" = truncated("ATE", everyone, c(0.01, 0.99), c(-206, 146), function(cut) aipw(rows$bp, everyone, cut)),
     "hazard one" = truncated("ATE", everyone, c(0.05, 0.95), c(-150, 98), function(cut) hazard(cut, FALSE)),
