@@ -172,11 +172,34 @@ def test_a_processor_that_holds_data_needs_no_basis_of_its_own_but_a_contract():
     parties = worked_terms()["parties"]
     changed = worked_agreement(
         parties=parties | {"us": parties["us"] | {"role": "processor"}},
-        datasets=[worked_terms()["datasets"][0] | {"custody": [UK]}],
+        datasets=[worked_terms()["datasets"][0] | {"custody": [UK | {"processors": ["us"]}]}],
     )
     found = outcomes(facts(changed))
     assert found["UK-LAW-01"] == "pass"
     assert found["UK-LAW-07"] == "fail"
+
+
+def test_who_calls_itself_a_processor_of_nobody_silences_nothing():
+    """All parties processors, nothing stated of any data: every rule on data had been about none."""
+    parties = {name: stated | {"role": "processor"} for name, stated in worked_terms()["parties"].items()}
+    entry = worked_terms()["datasets"][0]
+    changed = worked_agreement(
+        parties=parties,
+        datasets=[{name: said for name, said in entry.items() if name != "custody"}],
+        duties=DUTIES | {"assessments": DUTIES["assessments"] | {"processor_contract": DOCUMENT}},
+    )
+    found = outcomes(facts(changed))
+    assert {found[rule] for rule in ("UK-LAW-01", "UK-NHS-01", "US-HIP-01", "US-CR-01", "DUO-01")} == {"unknown"}
+
+
+def test_a_controller_is_under_the_law_of_its_processors_country():
+    held = [UK, US | {"processors": ["uk"]}]
+    parties = worked_terms()["parties"]
+    changed = worked_agreement(
+        parties=parties | {"uk": parties["uk"] | {"role": "processor"}},
+        datasets=[worked_terms()["datasets"][0] | {"custody": held[1:]}],
+    )
+    assert outcomes(facts(changed))["UK-LAW-01"] == "fail"
 
 
 def test_people_in_reach_are_added_up_and_unknown_stays_unknown():

@@ -359,16 +359,16 @@ def test_every_weakening_says_so_and_its_undoing_is_stricter(said, changed):
 
 
 ASKED = "no longer asked of statins of uk: "
+NO_PATIENTS = party("uk", legal_form="university")
 UNASKED = {  # a change that takes rules away, or may -> what is said of it
     "identifiability: synthetic, was pseudonymised (check)": uk(identifiability="synthetic"),
-    f"{ASKED}UK-LAW-01, UK-LAW-02, UK-LAW-03, US-DSP-04 (weaker)": uk(identifiability="synthetic"),
+    f"{ASKED}UK-LAW-01, UK-LAW-02, UK-LAW-03, UK-LAW-12, US-DSP-04 (weaker)": uk(identifiability="synthetic"),
     "custody of us: subjects: US removed (check)": held(us={"subjects": ["GB"], "people_us": 0}),
     "no longer asked of statins of us: US-DSP-01, US-DSP-03 (weaker)": held(us={"subjects": ["GB"], "people_us": 0}),
-    f"{ASKED}UK-LAW-02, UK-LAW-06, UK-NHS-01, UK-NHS-04, UK-NHS-06, UK-NHS-07 (weaker)": uk(
-        categories=["other"], origins=["cohort"]
-    ),
+    f"{ASKED}UK-LAW-02, UK-LAW-06, UK-NHS-01, UK-NHS-02, UK-NHS-03, UK-NHS-04, UK-NHS-06, UK-NHS-07 (weaker)": NO_PATIENTS
+    | uk(categories=["other"], origins=["cohort"], confidence_basis="not_confidential"),
+    "origins: nhs_confidential removed (check)": uk(origins=["cohort"]),
     "categories: health removed (check)": uk(categories=["ethnicity"]),
-    f"{ASKED}UK-NHS-01, UK-NHS-04, UK-NHS-06, UK-NHS-07 (weaker)": uk(origins=["cohort"]),
     f"{ASKED}UK-NHS-02, UK-NHS-03 (weaker)": uk(confidence_basis="consent"),
     "people us: 0, was 61000 (check: no longer bulk data for a category of 28 CFR 202.205)": held(us={"people_us": 0}),
     "people us: 60000, was 61000 (check)": held(us={"people_us": 60000}),

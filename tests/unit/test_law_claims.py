@@ -137,6 +137,11 @@ def approved(**changed: Any) -> dict[str, Any]:
     return {"duties": DUTIES | {"approvals": [{**DUTIES["approvals"][0], **changed}]}}
 
 
+def university(**changed: Any) -> dict[str, Any]:
+    parties = worked_terms()["parties"]
+    return {"parties": parties | {"uk": parties["uk"] | {"legal_form": "university"} | changed}}
+
+
 def support(**changed: Any) -> dict[str, Any]:
     return held(uk={"section_251": UK["section_251"] | changed, "opt_out_applied": False})
 
@@ -196,6 +201,7 @@ UNEVIDENCED: list[tuple[dict[str, Any], str, str]] = [
         (
             held(
                 us={
+                    "origins": ["cohort"],
                     "hipaa_path": path,
                     "hipaa_document": issued("a board"),
                     "identifiability": kind,
@@ -212,6 +218,28 @@ UNEVIDENCED: list[tuple[dict[str, Any], str, str]] = [
             ("not_phi", "identifiable"),
         )
     ),
+    # consent under data protection law, and conditions of single cases
+    (held(uk={"article_6": "6(1)(a)"}), "UK-LAW-01", "unknown"),
+    (held(uk={"article_9": "9(2)(a)", "schedule_1": "none"}), "UK-LAW-02", "unknown"),
+    (held(uk={"article_9": "9(2)(a)", "schedule_1": "none", "confidence_document": NO}), "UK-LAW-02", "fail"),
+    (held(uk={"article_9": "9(2)(e)", "schedule_1": "none"}), "UK-LAW-12", "fail"),
+    # another origin is not another duty: an NHS body's patients, and whom section 251 is about
+    (held(uk={"origins": ["cohort"], "confidence_basis": "not_confidential"}), "UK-NHS-01", "fail"),
+    (held(uk={"origins": ["cohort"], "ethics": UK["ethics"] | {"committee": "none"}}), "UK-NHS-07", "fail"),
+    (held(uk={"origins": ["nhs_england_dars"], "ethics": UK["ethics"] | {"committee": "none"}}), "UK-NHS-07", "fail"),
+    (held(uk={"origins": ["cohort"]}) | university(dspt=None), "UK-NHS-04", "unknown"),
+    (held(uk={"origins": ["cohort"], "categories": ["other"], "article_9": "none"}), "UK-LAW-02", "fail"),
+    # controlled access that no committee gave; a health plan's data that are called nobody's
+    (held(us={"origins": ["nih_cadr"]}), "US-NIH-03", "fail"),
+    (
+        held(us={"hipaa_path": "not_phi", "identifiability": "pseudonymised"})
+        | {"parties": worked_terms()["parties"] | {"us": worked_terms()["parties"]["us"] | {"hipaa": "none"}}},
+        "US-HIP-01",
+        "fail",
+    ),
+    # old approvals and waivers are looked at again, as old assessments are
+    (approved(document=issued("NHS Trust", date="2020-01-01")), "GOV-08", "fail"),
+    (held(us={"hipaa_document": issued("a board", date="2020-01-01")}), "GOV-08", "fail"),
     # every document of them is dated
     (approved(document=issued("NHS Trust", date="2099-01-01")), "GOV-10", "fail"),
     (held(uk={"ethics": UK["ethics"] | {"opinion": issued("London REC", date="2099-01-01")}}), "GOV-10", "fail"),
@@ -240,7 +268,13 @@ LAWFUL: list[dict[str, Any]] = [
     held(uk={"identifiability": "hipaa_lds", "hipaa_path": "lds_dua"}),
     held(uk={"article_9": "9(2)(i)", "schedule_1": "para 3"}),
     held(uk={"article_9": "9(2)(g)", "schedule_1": "para 8"}),
-    held(uk={"article_9": "9(2)(a)", "schedule_1": "none"}),
+    held(uk={"article_9": "9(2)(a)", "schedule_1": "none", "confidence_document": DOCUMENT}),
+    held(uk={"article_6": "6(1)(a)", "confidence_document": DOCUMENT}),
+    held(us={"origins": ["nih_cadr"]})
+    | {
+        "duties": DUTIES
+        | {"approvals": [DUTIES["approvals"][0], DUTIES["approvals"][0] | {"role": "dac", "document": issued("a DAC")}]}
+    },
     held(uk={"categories": ["health", "criminal"]}),
     more("aggregates", personal=True, mechanism="idta", test=DOCUMENT),
     held(us={"identifiability": "hipaa_lds", "hipaa_path": "lds_dua", "hipaa_document": issued("the holder")}),

@@ -19,6 +19,7 @@ from isthmus.federation.body import extension, names, shows_rows
 from isthmus.federation.question import Question
 from isthmus.federation.script import Ended, Script
 from isthmus.governance.agreement import Agreement, legal_entities
+from isthmus.governance.claims import origins
 from isthmus.model.canonical import plain
 from isthmus.model.rules import Rules
 from isthmus.statistics.contract import Estimate
@@ -93,7 +94,7 @@ def _shown(script: Script, result: Mapping[str, Any]) -> Iterator[tuple[str, Que
 def _shared(script: Script, terms: Terms) -> dict[str, Any]:
     """True of every output of a study: what a result can hold at all, and the rules that every cell was held to."""
     custody = terms.agreement.dataset(script.plan.study.dataset).custody
-    known = {"origins": sorted({o for c in custody for o in c.origins})} if custody else {}
+    known = {"origins": sorted({o for c in custody for o in origins(terms.agreement, c)})} if custody else {}
     held = {name: value for name, value in plain(terms.rules).items() if value is not None}
     return {
         **known,

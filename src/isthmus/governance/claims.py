@@ -14,7 +14,7 @@ from isthmus.governance.duties import Approval, Assessments, Category, Custody, 
 from isthmus.model.canonical import plain
 
 if TYPE_CHECKING:
-    from isthmus.governance.agreement import Agreement
+    from isthmus.governance.agreement import Agreement, DatasetEntry, Party
 
 # Called so, data are about nobody under UK law; rule XB-08 asks for the signed test.
 NOBODY = frozenset({"anonymous_ico", "synthetic"})
@@ -23,25 +23,47 @@ _OF_PATIENTS: frozenset[Origin] = frozenset({"nhs_confidential", "nhs_england_da
 
 
 def held_facts(agreement: Agreement, controller: str, stated: Custody | None) -> dict[str, Any]:
-    """Of what a controller holds: `uk` and `us`, whose law asks; `personal` under UK law; `hipaa`, what the controller is to it."""
-    party = next(p for p in agreement.parties if p.party == controller)
+    """Of what a controller holds: `uk` and `us`, whose law asks; `personal` under UK law; `hipaa`, what the controller is to it;
+    where the data come from and what they are about."""
+    party = _party(agreement, controller)
     hipaa = party.status.hipaa if party.status else None
     found: dict[str, Any] = {} if hipaa is None else {"hipaa": hipaa}
+    held_in = {party.country, *(_party(agreement, name).country for name in (stated and stated.processors) or ())}
     for name, country in (("uk", "GB"), ("us", "US")):
         about = stated is not None and country in stated.subjects
-        here = party.country == country and (stated is None or stated.identifiability != "synthetic")
+        here = country in held_in and (stated is None or stated.identifiability != "synthetic")
         if stated is not None or here:
             found[name] = about or here
     if stated is not None:
         found["personal"] = stated.identifiability not in NOBODY
-        found["categories"] = list(categories(stated))
+        found["origins"] = list(origins(agreement, stated))
+        found["categories"] = list(categories(agreement, stated))
     return found
 
 
-def categories(held: Custody) -> tuple[Category, ...]:
+def processors(agreement: Agreement, entry: DatasetEntry) -> set[str]:
+    """Parties that hold a dataset for others: those that are processors, and are named so by a controller."""
+    roles = {p.party: p.status.role for p in agreement.parties if p.status}
+    named = {name for held in entry.custody or () for name in held.processors or ()}
+    return {name for name in named if roles.get(name) == "processor"}
+
+
+def origins(agreement: Agreement, held: Custody) -> tuple[Origin, ...]:
+    """As stated; of people, what an NHS body holds and what section 251 opens are confidential records of NHS patients."""
+    party = _party(agreement, held.controller)
+    body = party.country == "GB" and party.status is not None and party.status.legal_form == "nhs_body"
+    patients = held.identifiability not in NOBODY and (body or held.confidence_basis == "s251")
+    return ("nhs_confidential", *held.origins) if patients and "nhs_confidential" not in held.origins else held.origins
+
+
+def categories(agreement: Agreement, held: Custody) -> tuple[Category, ...]:
     """As stated; what comes from patients' records is about health."""
-    patients = not _OF_PATIENTS.isdisjoint(held.origins) and "health" not in held.categories
+    patients = not _OF_PATIENTS.isdisjoint(origins(agreement, held)) and "health" not in held.categories
     return ("health", *held.categories) if patients else held.categories
+
+
+def _party(agreement: Agreement, name: str) -> Party:
+    return next(p for p in agreement.parties if p.party == name)
 
 
 def flow_facts(agreement: Agreement, flow: Flow) -> dict[str, bool]:
@@ -72,42 +94,42 @@ def approval_facts(agreement: Agreement, parties: Collection[str], stated: Itera
 
 
 def documents(agreement: Agreement, duties: Duties) -> Iterator[dict[str, str]]:
-    """Every document that the agreement points to, by what it is about: its day and outcome."""
+    """Every document in which people judged, by what it is about, but for those that end by a day of their own."""
     stated = {f.name: getattr(duties.assessments, f.name) for f in fields(Assessments)} if duties.assessments else {}
     for flow in duties.flows or ():
         stated[f"flow {flow.flow}"] = flow.identifiability_assessment
         stated[f"test of {flow.flow}"] = flow.test
-    for entry in agreement.datasets:
-        for held in entry.custody or ():
-            stated[f"{entry.dataset} of {held.controller}"] = held.anonymisation_test
+    for number, approval in enumerate(duties.approvals or (), 1):
+        stated[f"approval {number} by {approval.person}"] = approval.document
+    for whose, held in _custody(agreement):
+        support = held.section_251
+        stated[whose] = held.anonymisation_test
+        stated[f"HIPAA route of {whose}"] = held.hipaa_document
+        stated[f"opt-out exemption of {whose}"] = support.exemption if support else None
+        stated[f"expert report of {whose}"] = held.deidentification.expert_report if held.deidentification else None
     for what, document in stated.items():
         if document is not None:
             yield {"what": what, "date": document.date, "outcome": document.outcome}
 
 
-def approving(agreement: Agreement, duties: Duties) -> Iterator[tuple[str, Document | None]]:
-    """Every document by which a body or a person said yes, by what it is about. They end by days of their own."""
-    for approval in duties.approvals or ():
-        yield f"approval by {approval.person}", approval.document
+def _ending(agreement: Agreement) -> Iterator[tuple[str, Document | None]]:
+    """Documents that hold until a day that stands beside them, and consent, which holds until it is withdrawn."""
+    for whose, held in _custody(agreement):
+        yield f"consent or statute of {whose}", held.confidence_document
+        yield f"section 251 support of {whose}", held.section_251.letter if held.section_251 else None
+        yield f"ethics opinion of {whose}", held.ethics.opinion if held.ethics else None
+        yield f"ethics determination of {whose}", held.ethics.determination if held.ethics else None
+
+
+def _custody(agreement: Agreement) -> Iterator[tuple[str, Custody]]:
     for entry in agreement.datasets:
-        for held in entry.custody or ():
-            whose = f"{entry.dataset} of {held.controller}"
-            yield f"confidence of {whose}", held.confidence_document
-            yield f"HIPAA route of {whose}", held.hipaa_document
-            if held.section_251 is not None:
-                yield f"section 251 support of {whose}", held.section_251.letter
-                yield f"opt-out exemption of {whose}", held.section_251.exemption
-            if held.ethics is not None:
-                yield f"ethics opinion of {whose}", held.ethics.opinion
-                yield f"ethics determination of {whose}", held.ethics.determination
-            if held.deidentification is not None:
-                yield f"expert report of {whose}", held.deidentification.expert_report
+        yield from ((f"{entry.dataset} of {held.controller}", held) for held in entry.custody or ())
 
 
 def dated(agreement: Agreement, duties: Duties, pointed: Iterable[Mapping[str, str]]) -> Iterator[dict[str, str]]:
     """Everything that is said to have happened, and when: documents, approvals, judgements, attestations, look-ups."""
     said = [(document["what"], document["date"]) for document in pointed]
-    said += [(what, shown.date) for what, shown in approving(agreement, duties) if shown is not None]
+    said += [(what, shown.date) for what, shown in _ending(agreement) if shown is not None]
     said += [(f"approval by {approval.person}", approval.date) for approval in duties.approvals or ()]
     said += [(f"judgement on {judgement.rule}", judgement.date) for judgement in duties.judgements or ()]
     said += [(f"attestation of {f.facility}", f.nist_800_171) for f in duties.facilities or () if f.nist_800_171]

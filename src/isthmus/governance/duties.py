@@ -178,6 +178,7 @@ class Custody:
 
     Attributes:
         controller: a party whose site holds the dataset.
+        processors: parties whose sites hold it for the controller.
         subjects: countries whose people are in it; at least one.
         categories: at least one; `other` where it is none of the special ones.
         people_us: how many people of the United States, for the bulk thresholds of 28 CFR 202.205.
@@ -214,6 +215,7 @@ class Custody:
     ethics: Ethics | None = None
     duo: DataUse | None = None
     territory: tuple[str, ...] | None = None
+    processors: tuple[str, ...] | None = None
 
 
 @record

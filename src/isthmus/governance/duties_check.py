@@ -69,6 +69,8 @@ def _custody(agreement: Agreement) -> Problems:
         for custody in entry.custody or ():
             if custody.controller not in parties:
                 yield place, f"controller {custody.controller!r} is not among the parties"
+            where = f"{place}.processors"
+            yield from _known(custody.processors or (), parties, where, "is not among the parties")
             invented = custody.identifiability == "synthetic"  # about nobody
             for name in () if invented else ("subjects", "categories", "origins"):
                 if not getattr(custody, name):  # a rule about any of them would be about nothing

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.governance.admission import RunRequest, barred, without
 from isthmus.governance.agreement import Agreement, DatasetEntry, Person, agreement_digest
-from isthmus.governance.claims import approval_facts, categories, dated, documents, flow_facts, held_facts, people_facts
+from isthmus.governance.claims import (
+    approval_facts,
+    categories,
+    dated,
+    documents,
+    flow_facts,
+    held_facts,
+    people_facts,
+    processors,
+)
 from isthmus.governance.duties import AgreedPurpose, Custody, Duties, Facility
 from isthmus.governance.identifiers import Scan, scan
 from isthmus.governance.reviewers import checkers, country_of_person
@@ -241,10 +250,12 @@ def _purpose_fact(purpose: AgreedPurpose) -> dict[str, Any]:
 
 
 def _datasets(agreement: Agreement, entry: DatasetEntry, known: Known) -> Iterator[dict[str, Any]]:
-    """One fact for each controller; a party that holds the data and states nothing is there, and nothing of it is known."""
+    """One fact for each controller; a party that holds the data and states nothing is there, and nothing of it is known.
+
+    So is one that calls itself a processor, and whom no controller names as its own.
+    """
     stated: dict[str, Custody | None] = {c.controller: c for c in entry.custody or ()}
-    processors = {p.party for p in agreement.parties if p.status and p.status.role == "processor"}
-    holders = {agreement.site(site).party for site in entry.sites} - processors
+    holders = {agreement.site(site).party for site in entry.sites} - processors(agreement, entry)
     book = (known.codebooks or {}).get(entry.dataset)
     allowed = entry.variables
     if allowed is None and book is not None:
@@ -279,7 +290,9 @@ def _seen(stated: dict[str, Any], found: Scan) -> dict[str, Any]:
 def in_reach(agreement: Agreement, datasets: Collection[str]) -> Reached:
     """People of the United States in datasets: by agreement, dataset and controller, and category, as stated."""
     return {
-        f"{agreement.id} {entry.dataset} {custody.controller}": dict.fromkeys(categories(custody), custody.people_us)
+        f"{agreement.id} {entry.dataset} {custody.controller}": dict.fromkeys(
+            categories(agreement, custody), custody.people_us
+        )
         for entry in agreement.datasets
         if entry.dataset in datasets
         for custody in entry.custody or ()
