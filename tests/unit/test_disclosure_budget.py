@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from isthmus.disclosure.budget import Account, MemoryPurse, Purse
+from isthmus.disclosure.budget import Account, MemoryPurse, Purse, check_privacy
 from isthmus.federation.purse import SqlPurse
 from isthmus.federation.store import open_store
-from isthmus.model.errors import Refused
+from isthmus.model.errors import Invalid, Refused
 from isthmus.model.privacy import Privacy
 
 PRIVACY = Privacy(rho=1.0, delta=1e-6, per_person=0.6, per_project=0.5, colluders=1)
@@ -95,3 +96,28 @@ def test_two_processes_on_one_store_never_spend_more_than_there_is(tmp_path: Pat
     assert done == 5
     first.close()
     second.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "good"),
+    [
+        ("rho", 0.0, 0.6),
+        ("delta", 0.0, 1e-9),
+        ("delta", 1.0, 0.5),
+        ("per_person", 1.1, 1.0),
+        ("per_person", 0.0, 0.1),
+        ("per_project", 1.1, 1.0),
+        ("per_project", 0.0, 0.1),
+        ("minimum_survivors", 2, 3),
+        ("minimum_survivors", 6, 5),
+        ("colluders", 3, 2),
+        ("colluders", 0, 1),
+    ],
+)
+def test_a_budget_that_makes_no_sense_is_named(name: str, bad: float, good: float) -> None:
+    """Of five sites, three in each sum."""
+    check_privacy(replace(PRIVACY, **{name: good}), 3, 5)
+    with pytest.raises(Invalid) as caught:
+        check_privacy(replace(PRIVACY, **{name: bad}), 3, 5)
+    assert caught.value.code == "E-PRIVACY"
+    assert caught.value.where == f"privacy.{name}"

@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import secrets
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,23 @@ import pytest
 
 import isthmus
 from isthmus.disclosure import gate
-from isthmus.disclosure.gate import Clearance, Release, clear, refusal, refuse_round, release, release_vote
+from isthmus.disclosure.budget import Account, MemoryPurse
+from isthmus.disclosure.gate import (
+    Clearance,
+    Release,
+    Till,
+    clear,
+    refusal,
+    refuse_round,
+    release,
+    release_ballot,
+    release_vote,
+)
 from isthmus.disclosure.site import SITE_RULES, Considered, consider
 from isthmus.evidence import Evidence, Weights
 from isthmus.model.canonical import digest
 from isthmus.model.errors import Invalid, Refused, Untrusted
+from isthmus.model.privacy import Allowance, FieldNoise, Noise, Privacy
 from isthmus.model.rules import OPEN
 from isthmus.statistics.catalogue import CATALOGUE
 from isthmus.summary import AGREE, Blind, Field, Layout, Summary, closed
@@ -278,3 +291,62 @@ def test_the_gate_shows_only_what_is_needed():
         "could_apply",
         "release_ballot",
     }
+
+
+COUNTS = Layout(fields=(Field(name="n", shape=(3,), kind="count"),))
+COUNTED = Summary(COUNTS, {"n": np.asarray([12, 30, 41])})
+ALLOWED = Allowance(rho=(1, 10), honest=2)
+NOISE = Noise(fields={"n": FieldNoise(variance=16, sensitivity2=1, bits=0)}, honest=2, rho=(1, 10))
+
+
+def noisy(made: Noise = NOISE) -> Till:
+    budget = Privacy(rho=1.0, delta=1e-6, per_person=1.0, per_project=1.0, colluders=1)
+    return Till(made, MemoryPurse(budget, Account(person="p", project="")), "key", secrets.token_bytes)
+
+
+def private() -> Clearance:
+    return clear(QUESTION, consider(Evidence(rows=20), RULES), "count", ALLOWED)
+
+
+def test_a_release_with_a_budget_has_noise_and_is_paid_for_once():
+    wide = FieldNoise(variance=1 << 20, sensitivity2=1, bits=0)  # three draws of 0 have a chance of 1e-10
+    till = noisy(replace(NOISE, fields={"n": wide}))
+    first, again = (release(COUNTED, None, private(), RULES, till=till).summary["n"] for _ in range(2))
+    assert first.tolist() == again.tolist() != COUNTED["n"].tolist()
+    assert till.purse.left() == Fraction(9, 10)
+
+
+def test_noise_is_added_where_the_clearance_asks_for_it_and_only_there():
+    for clearance, till in ((private(), None), (cleared(), noisy())):
+        with pytest.raises(Untrusted) as caught:
+            release(COUNTED, None, clearance, RULES, till=till)
+        assert caught.value.code == "E-GATE"
+    with pytest.raises(Untrusted):
+        release_ballot(COUNTED, (), private(), RULES, secrets.token_bytes)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"fields": {}}, "count"),
+        ({"fields": {**NOISE.fields, "m": NOISE.fields["n"]}}, "count"),
+        ({"fields": {"n": replace(NOISE.fields["n"], variance=15)}}, "count"),
+        ({"fields": {"n": replace(NOISE.fields["n"], sensitivity2=100)}}, "count"),  # it costs more than it says
+        ({"honest": 3}, "count"),
+        ({"rho": (1, 9)}, "count"),
+        ({}, "sum"),
+    ],
+)
+def test_noise_that_is_not_what_the_agreement_asks_for_is_refused_and_costs_nothing(change, kind):
+    till = noisy(replace(NOISE, **change))
+    layout = Layout(fields=(replace(COUNTS.fields[0], kind=kind),))
+    with pytest.raises(Untrusted) as caught:
+        release(
+            Summary(layout, {"n": np.asarray([12, 30, 41], dtype=layout.fields[0].dtype)}),
+            None,
+            private(),
+            RULES,
+            till=till,
+        )
+    assert caught.value.code == "E-GATE"
+    assert till.purse.left() == 1

@@ -90,6 +90,11 @@ def test_the_tail_is_cut_where_few_are_at_risk_or_would_be_left():
     np.testing.assert_array_equal(shown, [[40, NAN, NAN], [15, NAN, NAN], [0, NAN, NAN]])
 
 
+def test_a_step_of_exactly_the_floor_is_shown_to_its_end():
+    whole = [[22, 11], [11, 11], [0, 0]]
+    np.testing.assert_array_equal(gated("survival", whole), whole)
+
+
 def test_a_curve_of_few_shows_nothing():
     assert np.isnan(gated("survival", [[9, 5], [4, 5], [0, 0]])).all()
 

@@ -51,7 +51,7 @@ def gate_counts(counts: Mapping[str, Counts], rules: Rules, kind: str = "") -> G
     suppressed = any(_lost(kept[name]) for name in counts)
     shown = {name: replace(c, values=round_counts(c, rules.round_to or 1)) for name, c in kept.items()}
     status: Status = "Passed after suppression" if suppressed else "Passed"
-    if any(_lost(c) and c.kind == "cells" and np.squeeze(c.values).ndim > 2 for c in kept.values()):
+    if any(_lost(c) and np.squeeze(c.values).ndim > 2 for c in kept.values()):
         status = "Look"  # more than two variables: lines were guarded one by one
     return Gated(shown, tuple(_findings(rules, status)))
 
