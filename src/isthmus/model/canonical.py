@@ -13,11 +13,14 @@ from isthmus.model.errors import Invalid
 from isthmus.model.names import Digest
 from isthmus.model.record import outside
 
+_LEAF = (str, int, float, type(None))  # most of any document: asked first, it is walked in half the time
 Json = Any  # str | int | float | bool | None | list[Json] | dict[str, Json]; outside data
 
 
 def plain(value: object) -> Json:
     """Records, mappings and tuples as dicts and lists; keys of records whose value is None are left out."""
+    if isinstance(value, _LEAF):
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
         return {outside(name): plain(item) for name, item in pairs if item is not None}
