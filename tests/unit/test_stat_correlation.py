@@ -57,3 +57,13 @@ def test_two_valued_numbers_are_a_fourfold_table() -> None:
     assert any(c.tolist() == [4, 86] for c in found.supports.values())
     assert any(sorted(c.tolist()) == [2, 2, 43, 43] for c in found.pairs.values())
     assert found.parameters == 3
+
+
+def test_two_rows_are_no_test_and_three_no_interval() -> None:
+    """`cor.test` takes three rows for a test, four for an interval."""
+    table = {"x": np.array([1.0, 2.0, 4.0]), "y": np.array([2.0, 1.0, 9.0])}
+    two = report("correlation", {"variables": ["x", "y"]}, {k: v[:2] for k, v in table.items()})["cells"][0]
+    assert (two["estimate"], two["p_value"], two["statistic"], two["conf_low"]) == (-1.0, None, None, None)
+    three = report("correlation", {"variables": ["x", "y"]}, table)["cells"][0]
+    assert three["p_value"] == pytest.approx(0.28548201005, rel=1e-10)
+    assert (three["conf_low"], three["conf_high"]) == (None, None)

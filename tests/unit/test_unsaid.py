@@ -154,3 +154,67 @@ def in_families(count: int) -> list[dict[str, Any]]:
     for table in found:
         table["FAMILY"] = np.array([f"f{at % count}" for at in range(len(table["AGE"]))])
     return found
+
+
+def test_small_tables_and_alike_markers_say_why_there_is_no_test() -> None:
+    draw = np.random.default_rng(4)
+    x = draw.normal(size=60)
+    table = {"x": x, "z": np.exp(x), "k": draw.normal(size=60), "one": (np.arange(60) == 7).astype(int)}
+    parts = [{k: v[i::2] for k, v in table.items()} for i in range(2)]
+    table["y"] = (x + draw.normal(size=60) > 0).astype(int)
+    alike = asked([{k: v[i::2] for k, v in table.items()} for i in range(2)], roc("y", "z")).to_dict()
+    assert (alike["fit"]["p_value"], alike["fit"]["difference_error"]) == (None, None)
+    assert alike["warnings"] == ["no test: both markers order the rows of either class alike"]
+    lone = asked(parts, roc("one", "k")).to_dict()
+    assert (lone["fit"]["std_error"], lone["fit"]["conf_low"]) == (None, None)
+    assert lone["warnings"] == ["no error, interval and test of an area: one of the classes has one person"]
+    pair = asked(
+        [{k: v[i : i + 1] for k, v in table.items()} for i in range(2)], {"correlation": {"variables": ["x", "k"]}}
+    )
+    assert pair.to_dict()["warnings"] == [
+        "no test of x and k: there are fewer than 3 rows",
+        "no interval of x and k: there are fewer than 4 rows",
+    ]
+
+
+def roc(outcome: str, other: str) -> dict[str, Any]:
+    return {"roc": {"marker": "x", "outcome": outcome, "compare": {"marker": other}}}
+
+
+def test_everybody_had_the_event() -> None:
+    """The incidence is 1, not what rounding makes of it; its transformation has no end there."""
+    draw = np.random.default_rng(5)
+    for n in (70, 82, 88):
+        table = {"t": np.round(draw.exponential(100, n) + 1), "cause": np.ones(n, int)}
+        parts = [{k: v[i::2] for k, v in table.items()} for i in range(2)]
+        stated = {"time": "t", "cause": "cause", "causes": {"1": "discharge"}}
+        body = asked(parts, {"cumulative_incidence": stated}).to_dict()
+        curve = body["curves"][0]
+        assert (curve["incidence"][-1], curve["conf_low"][-1], curve["conf_high"][-1]) == (1.0, None, None)
+        assert curve["std_error"][-1] > 0.0
+        (said,) = body["warnings"]
+        assert (
+            said
+            == f"no interval of discharge in all rows at {table['t'].max():g} and later: everybody has had the event"
+        )
+
+
+def test_a_test_on_wide_steps_says_that_it_says_nothing() -> None:
+    draw = np.random.default_rng(2)
+    n = 600
+    group = np.where(draw.random(n) < 0.4, "b", "a")
+    hidden, censored = draw.exponential(300 / (1 + 0.4 * (group == "b"))), draw.uniform(1, 720, n)
+    cause = np.where(hidden <= censored, 1 + (draw.random(n) < 0.3), 0)
+    table = {"t": np.round(np.minimum(hidden, censored) + 1), "cause": cause, "e": (cause > 0).astype(int), "g": group}
+    parts = [{k: v[i::2] for k, v in table.items()} for i in range(2)]
+    wide = {"edges": [360.0, 720.0]}
+    gray = {"time": "t", "cause": "cause", "causes": {"1": "r", "2": "d"}, "by": "g"}
+    rank = {"time": "t", "event": "e", "by": "g"}
+    body = asked(parts, {"cumulative_incidence": {**gray, "grid": wide}}).to_dict()
+    assert [w.partition(":")[0] for w in body["warnings"]] == ["Gray's test of r", "Gray's test of d"]
+    (said,) = asked(parts, {"log_rank": {**rank, "grid": wide}}).to_dict()["warnings"]
+    assert said.startswith("the test: ")
+    assert "a finer grid" in said
+    assert "warnings" not in asked(parts, {"log_rank": rank}).to_dict()
+    fine = asked(parts, {"cumulative_incidence": {**gray, "grid": {"every": 1, "to": 720}}}).to_dict()
+    assert all(0.0 < test["bound"] < 1.0 for test in fine["tests"].values())

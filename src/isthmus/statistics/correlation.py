@@ -127,7 +127,7 @@ def _report(question: Correlation, setting: Setting, estimate: Estimate) -> dict
 def pair_cell(
     found: float, n: float, conf_level: float, *, ranks: bool = False, rounding: float = ROUNDING
 ) -> Mapping[str, float | None]:
-    """A correlation with Fisher's interval (from 4 rows on) and Student's test, as `cor.test`.
+    """A correlation with Fisher's interval (from 4 rows on) and Student's test (from 3 on), as `cor.test`.
 
     Of `ranks` the variance of Fisher's z is Bonett and Wright's; what lies within `rounding` of 1 or -1 is that.
     """
@@ -136,9 +136,9 @@ def pair_cell(
     r = r if inside else math.copysign(1.0, r)
     wider = math.sqrt(1.0 + r * r / 2.0) if ranks else 1.0
     reach = quantile(conf_level) * wider / math.sqrt(n - 3.0) if n > 3.0 else math.nan
-    ends = [math.tanh(math.atanh(r) + side * reach) for side in (-1.0, 1.0)] if inside else [r, r]
+    ends = [math.tanh(math.atanh(r) + side * reach) for side in (-1.0, 1.0)] if inside else [r + 0.0 * reach] * 2
     statistic = r * math.sqrt((n - 2.0) / (1.0 - r * r)) if inside and n > 2.0 else math.nan
-    p_value = two_sided(statistic, n - 2.0) if math.isfinite(statistic) else 0.0 if not inside else math.nan
+    p_value = two_sided(statistic, n - 2.0) if math.isfinite(statistic) else 0.0 if n > 2.0 else math.nan
     shown = (r, *ends, statistic, n - 2.0, p_value)
     keys = ("estimate", "conf_low", "conf_high", "statistic", "df", "p_value")
     return dict(zip(keys, map(number, shown), strict=True))

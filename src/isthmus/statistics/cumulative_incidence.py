@@ -2,8 +2,10 @@
 
 `cause` is a variable of codes; `causes` names them ({1: relapse, 2: death}); code 0 is censored. Result keys: `curves`,
 one per group and cause: `group`, `cause`, `n`, `time`, `at_risk`, `events`, `censored`, `incidence`, `std_error`,
-`conf_low`, `conf_high` (of F ** exp(+-z se / (F log F))), and `incidence_at` where `at` asks; `tests` ({cause:
-statistic, df, p_value}) where `by` makes groups; `n`, `events` ({cause: count}); `grid` and `bound` as `kaplan_meier`.
+`conf_low`, `conf_high` (F ** exp(+-z se / (F log F)); null where F is 1), and `incidence_at` where `at` asks; `tests` ({cause:
+statistic, df, p_value}) where `by` makes groups; `n`, `events` ({cause: count}); `grid` as `kaplan_meier`. On a grid no order of
+what happens inside its steps moves an incidence by more than `bound`, nor Gray's statistic by more than the `bound` of its test
+(null where the steps are too wide to say).
 
 Estimates and errors are those of R's `cmprsk::cuminc`. Curves follow from gated counts; on a grid the step's censoring
 comes after its events.
@@ -26,6 +28,7 @@ from isthmus.model.record import record
 from isthmus.statistics import survival
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
 from isthmus.statistics.gray import gray, incidences
+from isthmus.statistics.gray_reach import Steps, gray_bound, incidence_reach
 from isthmus.statistics.inference import chi_square_p, quantile
 from isthmus.statistics.show import counts, head, number, numbers, size
 from isthmus.statistics.survival import GridWish
@@ -44,6 +47,15 @@ class CumulativeIncidence:
     by: str | None = None
     grid: GridWish | None = None
     at: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """Gray's test of one cause; `bound` on a grid."""
+
+    statistic: float
+    df: int
+    bound: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +166,7 @@ def _flow(question: CumulativeIncidence, setting: Setting) -> Flow:
     found |= {
         f"events:{k}": Counts("cells", np.array([int(events[k].sum())]), of=np.array([n])) for k in range(len(codes))
     }
-    values: dict[str, Any] = {"tests": _tests(question, risk, events)}
+    values: dict[str, Any] = {"tests": _tests(question, risk, events, None if grid.recorded else censored)}
     for i in range(len(risk)):
         shown = leaving[i] > 0.0 if grid.recorded else np.ones(len(grid.edges), dtype=bool)
         table = np.vstack([risk[i], *events[:, i], censored[i]])[:, shown]
@@ -165,15 +177,26 @@ def _flow(question: CumulativeIncidence, setting: Setting) -> Flow:
     return Estimate("cumulative_incidence", exactness, n, 1, counts=found, values=values)  # type: ignore[arg-type]
 
 
-def _tests(question: CumulativeIncidence, risk: FloatArray, events: FloatArray) -> list[tuple[float, int]]:
-    """Gray's test of each cause over the groups that have rows."""
+def _tests(
+    question: CumulativeIncidence, risk: FloatArray, events: FloatArray, censored: FloatArray | None
+) -> list[Test]:
+    """Gray's test of each cause over the groups that have rows; `censored` on a grid alone, for the bound."""
     there = risk[:, 0] > 0.0
     if question.by is None or int(there.sum()) < 2:
         return []
     whole = events.sum(axis=0)
     return [
-        gray(risk[there], one[there], (whole - one)[there]) if float(one.sum()) > 0.0 else (0.0, 0) for one in events
+        _test(risk[there], one[there], (whole - one)[there], None if censored is None else censored[there])
+        for one in events
     ]
+
+
+def _test(risk: FloatArray, events: FloatArray, others: FloatArray, censored: FloatArray | None) -> Test:
+    if not float(events.sum()) > 0.0:
+        return Test(0.0, 0, None)
+    found = gray(risk, events, others)
+    far = None if censored is None else gray_bound(Steps(risk, events, others, censored), found)
+    return Test(found.statistic(), found.df, far)
 
 
 def _summarise(question: CumulativeIncidence, setting: Setting, prepared: Rows, asked: Round) -> Answer:
@@ -183,8 +206,9 @@ def _summarise(question: CumulativeIncidence, setting: Setting, prepared: Rows, 
 def _report(question: CumulativeIncidence, setting: Setting, estimate: Estimate) -> dict[str, Any]:
     names, groups = list(question.causes.values()), range(len(_groups(question, setting)))
     tests = {
-        name: {"statistic": statistic, "df": df, "p_value": number(chi_square_p(statistic, df))}
-        for name, (statistic, df) in zip(names, estimate.values["tests"], strict=bool(estimate.values["tests"]))
+        name: {"statistic": test.statistic, "df": test.df, "p_value": number(chi_square_p(test.statistic, test.df))}
+        | ({"bound": test.bound} if estimate.exactness == "grid" else {})
+        for name, test in zip(names, estimate.values["tests"], strict=bool(estimate.values["tests"]))
     }
     body: dict[str, Any] = {
         **head(estimate),
@@ -236,12 +260,13 @@ def _placed(shown: Any, values: FloatArray) -> FloatArray:
 
 
 def _interval(found: FloatArray, error: FloatArray, z: float) -> tuple[FloatArray, FloatArray]:
-    """F ** exp(+-z se / (F log F)), Kalbfleisch & Prentice; F itself where F is 0 or 1."""
+    """F ** exp(+-z se / (F log F)), Kalbfleisch & Prentice; 0 where F is 0, none where it is 1."""
     inside = (found > 0.0) & (found < 1.0)
     f = np.where(inside, found, 0.5)
     turn = z * error / (f * np.log(f))
-    low, high = np.exp(np.log(f) * np.exp(-turn)), np.exp(np.log(f) * np.exp(turn))
-    return np.where(inside, low, found), np.where(inside, high, found)
+    ends = np.exp(np.log(f) * np.exp(-turn)), np.exp(np.log(f) * np.exp(turn))
+    low, high = (np.where(inside, end, np.where(found < 1.0, found, np.nan)) for end in ends)
+    return low, high
 
 
 def _at(time: FloatArray, spread: list[FloatArray], keys: tuple[str, ...], asked: float) -> dict[str, Any]:
@@ -256,13 +281,14 @@ def _at(time: FloatArray, spread: list[FloatArray], keys: tuple[str, ...], asked
 
 
 def bound(table: FloatArray) -> float:
-    """Largest difference to the curves with each step's censoring before its events."""
+    """Largest difference to the curves of the recorded times, whatever their order inside the steps."""
     shown = np.all(np.isfinite(table), axis=0) & (table[0] > 0.0)
     risk, events, censored = table[0, shown], table[1:-1, shown], table[-1, shown]
-    usual = incidences(risk, events)
-    early = incidences(np.maximum(risk - censored, events.sum(axis=0)), events)
-    gaps = [np.abs(a.incidence - b.incidence).max(initial=0.0) for a, b in zip(usual, early, strict=True)]
-    return float(max(gaps, default=0.0))
+    every, gaps = events.sum(axis=0), [0.0]
+    for one, usual in zip(events, incidences(risk, events), strict=True):
+        low, high = incidence_reach(Steps(risk, one, every - one, censored))
+        gaps.append(float(np.maximum(high - usual.incidence, usual.incidence - low).max(initial=0.0)))
+    return max(gaps)
 
 
 STATISTIC = Statistic(

@@ -14,6 +14,8 @@ from isthmus.model.errors import Invalid
 from isthmus.statistics import linear
 from isthmus.summary import FloatArray
 
+ROUNDING = 1e-12  # of an incidence of 1; the last of a billion people leaves more
+
 
 @dataclass(frozen=True, slots=True)
 class Incidence:
@@ -40,6 +42,7 @@ def _incidence(
     Each is a square of 1 + (F(j) - F(t)) / S(j), or of (F(j) - F(t)) / S(j): sums of 1, g and g**2 give every t.
     """
     found = np.add.accumulate(before * events / n)
+    found = np.where(found > 1.0 - ROUNDING, 1.0, found)
     others = every - events
     inverse = np.where(alive > 0.0, 1.0 / np.where(alive > 0.0, alive, 1.0), 0.0)
     share = found * inverse
@@ -74,16 +77,41 @@ class _Sums:
         return cls(np.zeros(groups), square.copy(), square.copy(), square.copy(), np.zeros(groups))
 
 
-def gray(risk: FloatArray, events: FloatArray, others: FloatArray) -> tuple[float, int]:
-    """(statistic, df) of equal incidence of one cause.
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """Gray's score (groups,), events less those expected, and its variance (groups, groups)."""
+
+    score: FloatArray
+    variance: FloatArray
+
+    @property
+    def df(self) -> int:
+        """Of the test."""
+        return len(self.score) - 1
+
+    def statistic(self) -> float:
+        """Chi-square of the score.
+
+        Raises:
+            Invalid: E-COLLINEAR, the groups cannot be told apart.
+        """
+        try:
+            lower = linear.cholesky(self.variance[: self.df, : self.df])
+        except linear.Dependent as error:
+            raise Invalid(
+                "E-COLLINEAR", "the groups cannot be told apart", "compare groups that overlap in time"
+            ) from error
+        half = linear.forward(lower, self.score[: self.df])
+        return linear.dot(half, half)
+
+
+def gray(risk: FloatArray, events: FloatArray, others: FloatArray) -> Contrast:
+    """Score of equal incidence of one cause.
 
     Args:
         risk: (groups, steps) at risk.
         events: (groups, steps) events of the cause.
         others: (groups, steps) events of all other causes.
-
-    Raises:
-        Invalid: E-COLLINEAR, the groups cannot be told apart.
     """
     groups = len(risk)
     sums = _Sums.zero(groups)
@@ -102,7 +130,7 @@ def gray(risk: FloatArray, events: FloatArray, others: FloatArray) -> tuple[floa
         rise = pooled + float(np.add.accumulate(d)[-1]) / whole
         _add(sums, _Step(n, d, o, there, alive, after, incidence, weight, whole, pooled, rise))
         alive, incidence, pooled = after, grown, rise
-    return _statistic(sums)
+    return _contrast(sums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +179,7 @@ def _spread(sums: _Sums, direct: FloatArray, factor: FloatArray, size: FloatArra
     sums.spread += factor**2 * size
 
 
-def _statistic(sums: _Sums) -> tuple[float, int]:
-    kept = len(sums.score) - 1
+def _contrast(sums: _Sums) -> Contrast:
     mixed = linear.product(sums.reach, sums.cross.T)
     variance = sums.within + linear.product(sums.reach * sums.spread, sums.reach.T) + mixed + mixed.T
-    try:
-        lower = linear.cholesky(variance[:kept, :kept])
-    except linear.Dependent as error:
-        raise Invalid(
-            "E-COLLINEAR", "the groups cannot be told apart", "compare groups that overlap in time"
-        ) from error
-    half = linear.forward(lower, sums.score[:kept])
-    return linear.dot(half, half), kept
+    return Contrast(sums.score, variance)

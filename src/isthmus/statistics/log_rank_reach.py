@@ -65,7 +65,7 @@ def reach(tables: Tables, gap: FloatArray, variance: FloatArray) -> Reach:
     tied = (stay + d[:, None, :])[:, 0, :]  # at risk if all censoring comes first
     factor = np.where(tied > 1.0, np.maximum(tied - d, 0.0) / np.maximum(tied - 1.0, 1.0), 0.0)  # all events at once
     small, large = _weights(d, n[:, 0, :], tied, tables.powers)
-    gaps = _gap_ends(events, (risk, left), (n - risk, others), (small, large))
+    gaps = gap_ends(events, (risk, left), (n - risk, others), (small, large))
     far, spreads = _spread((low, high), (small**2 * factor * d, large**2 * d), variance)
     return Reach(np.maximum(gaps[1] - gap, gap - gaps[0]), far, gaps, spreads)
 
@@ -82,7 +82,7 @@ def _weights(d: FloatArray, n: FloatArray, tied: FloatArray, powers: Powers) -> 
     return small, np.where((late < peak) & (peak < early), weights_at(np.array(peak), powers), large)
 
 
-def _gap_ends(
+def gap_ends(
     events: FloatArray,
     own: tuple[FloatArray, FloatArray],
     others: tuple[FloatArray, FloatArray],

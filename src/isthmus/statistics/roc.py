@@ -2,7 +2,8 @@
 
 Result keys: `fit`: `auc`, `std_error`, `conf_low`, `conf_high`, `n_pos`, `n_neg`; `partial_auc` where `partial` asks, and where
 `compare` does `other_auc`, `difference`, `difference_error`, `statistic`, `p_value`. `curve`: `threshold`, `sensitivity`,
-`specificity`; `bound` and `grid` where `exactness` is `grid`: no order of the rows inside the cells moves the AUC by more.
+`specificity`; `bound` and `grid` where `exactness` is `grid`: no order of the rows inside the cells moves the AUC by more, nor
+the others by more than `partial_bound`, `difference_bound` and `statistic_bound` (null where the error may be 0).
 
 Rows are counted per class on public cells of the marker: recorded values (open rules), a stated grid, or the finest cuts
 that every site's rules allow, found by ballots (`cutting.py`); where nothing restricts, down to single floating-point numbers. Each cell of each class is 0 or enough people at each site,
@@ -45,6 +46,7 @@ MANY, NARROW = (
 )  # cells of both classes, of all: the codebook's ladder ends at 2,000, restricted cuts at 2,048
 ANY = 64  # ballots, where nothing restricts: halvings from the range down to one number
 STAGES = 6  # ballots a marker; the stroke trial's score, floor 11: bound 0.0147, 0.0125, 0.0042 after 1, 3, 6
+ALIKE = 1e-12  # of both variances: what rounding leaves of that of a difference where both markers order all rows alike
 PAIRS = Layout(fields=(Field(name="products", shape=(2,), kind="sum"),))
 Direction = Literal["higher", "lower"]
 
@@ -145,7 +147,7 @@ def _flow(question: Roc, setting: Setting) -> Flow:
     finest = _open(question, setting)
     values: dict[str, Any] = {"area": _area(question.marker, question.direction, setting, first, finest)}
     if question.partial is not None:
-        values["partial"] = roc_area.partial(_ordered(first.counts, question.direction), *question.partial)
+        values |= _partial(question, setting, first)
     rounds = first.rounds
     if question.compare is not None:
         second = yield from _fine(_cut(question.compare.marker, question, setting), _start(question, setting), True)
@@ -201,9 +203,15 @@ def _area(name: str, direction: Direction, setting: Setting, at: Counted, finest
         raise cutting.uncut(name, "of both classes", "a marker of fewer values")
     if direction == "higher":
         return roc_area.area(at.counts, single)
-    found = roc_area.area(at.counts[:, ::-1], single[::-1])
-    turned = (found.positive[::-1], found.negative[::-1])
-    return Area(found.auc, found.variance, found.spread, *turned, found.bound)
+    return roc_area.area(at.counts[:, ::-1], single[::-1]).turned()
+
+
+def _partial(question: Roc, setting: Setting, at: Counted) -> dict[str, float]:
+    low, high = question.partial or (0.0, 1.0)
+    single = ranks.single(at.grid, grids.declared(question.marker, setting.dictionary).type == "integer")
+    counts = _ordered(at.counts, question.direction)
+    far = roc_area.partial_bound(counts, single if question.direction == "higher" else single[::-1], low, high)
+    return {"partial": roc_area.partial(counts, low, high), "partial bound": far}
 
 
 def _pairs(on: tuple[Grid, Grid], areas: tuple[Area, Area]) -> Round:
@@ -267,6 +275,8 @@ def _report(question: Roc, setting: Setting, estimate: Estimate) -> dict[str, An
     }
     if question.partial is not None:
         fit["partial_auc"] = estimate.values["partial"]
+        if estimate.exactness == "grid":
+            fit["partial_bound"] = estimate.values["partial bound"]
     body: dict[str, Any] = {
         **head(estimate),
         "conf_level": setting.conf_level,
@@ -285,16 +295,20 @@ def _compared(estimate: Estimate) -> dict[str, Any]:
     first, second = estimate.values["area"], estimate.values["other"]
     shared = roc_area.covariance(estimate.values["products"], first, second, estimate.values["sizes"])
     variance = first.variance + second.variance - 2.0 * shared
-    error = math.sqrt(variance) if variance > 0.0 else math.nan
+    error = math.sqrt(variance) if not variance <= ALIKE * (first.variance + second.variance) else math.nan
     difference = first.auc - second.auc
     statistic = difference / error
-    return {
+    found = {
         "other_auc": second.auc,
         "difference": difference,
         "difference_error": number(error),
         "statistic": number(statistic),
         "p_value": number(two_sided(statistic)),
     }
+    if estimate.exactness == "grid":
+        far = roc_area.difference_bound(error, first, second, estimate.values["sizes"])
+        found |= {"difference_bound": first.bound + second.bound, "statistic_bound": far}
+    return found
 
 
 def _curve(question: Roc, estimate: Estimate) -> dict[str, Any]:

@@ -9,7 +9,7 @@ Reference: DeLong, DeLong & Clarke-Pearson (1988), Biometrics 44:837.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ class Area:
         positive: (cells,) share of negative rows below a positive row of the cell, ties half.
         negative: (cells,) share of positive rows above a negative row of the cell.
         bound: no order of the rows inside cells moves the area by more.
+        shift: (2,) nor the placements of the positive and of the negative rows, root of the sum of squares over n - 1.
     """
 
     auc: float
@@ -37,6 +38,11 @@ class Area:
     positive: FloatArray
     negative: FloatArray
     bound: float
+    shift: tuple[float, float]
+
+    def turned(self) -> Area:
+        """Its placements by cell from the other end."""
+        return replace(self, positive=self.positive[::-1], negative=self.negative[::-1])
 
 
 def area(counts: IntArray, exact: NDArray[np.bool_]) -> Area:
@@ -50,7 +56,10 @@ def area(counts: IntArray, exact: NDArray[np.bool_]) -> Area:
     positive, negative = below / (2.0 * n_neg), above / (2.0 * n_pos)
     spread = (_variance(pos, positive, auc), _variance(neg, negative, auc))
     mixed = sum(int(a) * int(b) for a, b in zip(neg[~exact].tolist(), pos[~exact].tolist(), strict=True))
-    return Area(auc, spread[0] / n_pos + spread[1] / n_neg, spread, positive, negative, mixed / (2 * n_pos * n_neg))
+    variance, bound = spread[0] / n_pos + spread[1] / n_neg, mixed / (2 * n_pos * n_neg)
+    inside = np.where(exact, 0, counts).astype(np.float64)
+    shift = (_variance(pos, inside[0] / (2.0 * n_neg), 0.0), _variance(neg, inside[1] / (2.0 * n_pos), 0.0))
+    return Area(auc, variance, spread, positive, negative, bound, (math.sqrt(shift[0]), math.sqrt(shift[1])))
 
 
 def covariance(products: FloatArray, first: Area, second: Area, sizes: tuple[int, int]) -> float:
@@ -71,6 +80,31 @@ def partial(counts: IntArray, low: float, high: float) -> float:
     xs = np.concatenate([[1.0 - high], x[inside], [1.0 - low]])
     ys = np.concatenate([[start], y[inside], [stop]])
     return linear.dot(np.diff(xs), (ys[1:] + ys[:-1]) / 2.0)
+
+
+def partial_bound(counts: IntArray, exact: NDArray[np.bool_], low: float, high: float) -> float:
+    """No order of the rows inside cells moves the partial area by more: all positive rows of a cell first, or all negative."""
+    found, alone = partial(counts, low, high), np.zeros_like(counts)
+    orders = []
+    for first in (0, 1):
+        one, other = counts.copy(), alone.copy()
+        other[first, ~exact], one[first, ~exact] = counts[first, ~exact], 0
+        orders.append(np.stack([one, other], axis=2).reshape(2, -1))
+    return max(abs(partial(order, low, high) - found) for order in orders)
+
+
+def difference_bound(error: float, first: Area, second: Area, sizes: tuple[int, int]) -> float | None:
+    """How far the statistic of two areas may lie from that of the rows' own order; None where the error may be 0.
+
+    The error is the length of placements' differences, so it moves by no more than the length of what they move by.
+    `sizes`: negative and positive rows.
+    """
+    moved = [(a + b) ** 2 / n for a, b, n in zip(first.shift, second.shift, sizes[::-1], strict=True)]
+    step, reach, apart = math.sqrt(sum(moved)), first.bound + second.bound, first.auc - second.auc
+    if not error > step:
+        return None
+    ends = [(apart + a) / (error + e) for a in (-reach, reach) for e in (-step, step)]
+    return max(abs(end - apart / error) for end in ends)
 
 
 def _height(x: FloatArray, y: FloatArray, at: float, side: str) -> float:

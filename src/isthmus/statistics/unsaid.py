@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from isthmus.statistics.inference import chi_square_p, two_sided
+
 TERMS = {  # kind -> what an estimate that is null lacks
     "rate": "in one of its groups nobody has the event, or there is no person-time",
     "effect": "the curve of an arm ends before that time",
@@ -27,6 +29,9 @@ CELLS = {  # figure of a cell -> what people call it, and why it may be null
     "value": ("quantiles", "nobody is in it"),
 }
 WITHIN = "clusters are counted within sites: the same identifier at two sites is two clusters"
+SQUARES = ("log_rank", "kruskal_wallis")  # whose `bound` is of a chi-square
+SMALL = 0.05  # what readers take a p-value to be
+FINER = "state a finer grid (of times `coarser: true` finds the finest that all sites allow), or ask of more people"
 CURVES = ("survival", "incidence")
 SLACK = 1e-9  # of a mean of 0 and 1, by rounding
 LABELS = ("variable", "level", "prob", "test", "outcome")  # columns of cells that name no group
@@ -41,7 +46,33 @@ def words(body: Mapping[str, Any], *, suppressed: bool = False) -> list[str]:
     """
     said = [*_terms(body), *_cells(body), *_curves(body), *_tests(body), *_figures(body)]
     hidden = ", or a count behind it is not shown" if suppressed else ""
-    return [f"{what}: {why}{hidden}" for what, why in dict.fromkeys(said)]
+    return [*(f"{what}: {why}{hidden}" for what, why in dict.fromkeys(said)), *_loose(body)]
+
+
+def _loose(body: Mapping[str, Any]) -> Iterator[str]:
+    """Tests on a grid that leaves open what they say: no bound is known, or within it the p-value is small and is not."""
+    for name, statistic, df, bound in _bounded(body):
+        if bound is None:
+            yield f"{name}: the steps of the grid are too wide to say how far the statistic lies from that of the rows' own values; {FINER}"
+            continue
+        ends = max(abs(statistic) - bound, 0.0), abs(statistic) + bound
+        least, most = (chi_square_p(end, df) if df else two_sided(end) for end in reversed(ends))
+        if least < SMALL < most:
+            yield f"{name}: within the bound of its grid the p-value may be anything from {least:.2g} to {most:.2g}; {FINER}"
+
+
+def _bounded(body: Mapping[str, Any]) -> Iterator[tuple[str, float, int, float | None]]:
+    """(what, statistic, df, bound) of each test on a grid; df 0 of a z."""
+    fit, tests = body.get("fit", {}), body.get("tests")
+    if body.get("exactness") != "grid":
+        return
+    if body["kind"] in SQUARES and fit["statistic"] is not None:
+        yield "the test", fit["statistic"], fit["df"], body["bound"]
+    if fit.get("statistic") is not None and "statistic_bound" in fit:
+        yield "the test of two markers", fit["statistic"], 0, fit["statistic_bound"]
+    for name, test in tests.items() if isinstance(tests, Mapping) else ():
+        if "bound" in test and test["df"]:
+            yield f"Gray's test of {name}", test["statistic"], test["df"], test["bound"]
 
 
 def of_clusters(body: Mapping[str, Any], *, several: bool) -> list[str]:
@@ -82,10 +113,19 @@ def _cells(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if rows:
             groups = dict.fromkeys(_group(row, figure) for row in rows)
             yield f"no {called} of {'; '.join(groups)}", why
-    pairs = [row for row in body.get("cells", ()) if "second" in row and row.get("statistic", 0) is None]
-    if pairs:
-        named = "; ".join(f"{row['first']} and {row['second']}" for row in pairs)
-        yield f"no statistic of {named}", "they are the same up to their units"
+    yield from _pairs([row for row in body.get("cells", ()) if "second" in row])
+
+
+def _pairs(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Correlations without interval or test."""
+    for figure, called, why in (
+        ("p_value", "test", "there are fewer than 3 rows"),
+        ("conf_low", "interval", "there are fewer than 4 rows"),
+        ("statistic", "statistic", "they are the same up to their units"),
+    ):
+        named = [f"{r['first']} and {r['second']}" for r in rows if r.get(figure, 0) is None]
+        if named and not (figure == "statistic" and all(r["p_value"] is None for r in rows)):
+            yield f"no {called} of {'; '.join(named)}", why
 
 
 def _group(row: Mapping[str, Any], figure: str) -> str:
@@ -104,6 +144,9 @@ def _curves(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for curve in body.get("curves", ()):
         group = ", ".join(f"{key} {value}" for key, value in curve.get("group", {}).items()) or "all rows"
         steps = next((curve[name] for name in CURVES if name in curve), ())
+        if 1.0 in curve.get("incidence", ()):
+            whole = curve["time"][list(steps).index(1.0)]
+            yield f"no interval of {curve['cause']} in {group} at {whole:g} and later", "everybody has had the event"
         late = [f"{row['time']:g}" for name in CURVES for row in curve.get(f"{name}_at", ()) if row[name] is None]
         if not curve.get("time"):
             yield f"no curve of {group}", "nobody is in it"
@@ -115,14 +158,19 @@ def _curves(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _tests(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     fit = body.get("fit", {})
-    if "p_value" in fit and fit["p_value"] is None:
+    if body["kind"] == "roc" and fit["std_error"] is None:
+        yield "no error, interval and test of an area", "one of the classes has one person"
+    elif body["kind"] == "roc" and fit.get("p_value", 0) is None:
+        yield "no test", "both markers order the rows of either class alike"
+    elif "p_value" in fit and fit["p_value"] is None:
         yield "no test", "fewer than two groups have people, or nothing varies"
     own = fit.get("tests")
     named: Mapping[str, Any] = own if isinstance(own, Mapping) else body.get("tests") or {}
     lost = [name for name, test in named.items() if isinstance(test, Mapping) and test.get("p_value", 0) is None]
     if lost:
-        causes = "nobody has the event" if body["kind"] == "cumulative_incidence" else "nothing varies"
-        yield f"no test of {', '.join(lost)}", f"fewer than two groups have people, or {causes}"
+        gray = body["kind"] == "cumulative_incidence"
+        causes = "or nobody has the event" if gray else "one of them has one person, or nothing varies"
+        yield f"no test of {', '.join(lost)}", f"fewer than two groups have people, {causes}"
     smd = fit.get("smd")
     apart = [name for name, value in smd.items() if value is None] if isinstance(smd, Mapping) else []
     if apart:
