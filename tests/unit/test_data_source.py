@@ -225,3 +225,13 @@ def test_a_query_is_one_select() -> None:
     query = reading.query({'odd "name"': column("i", CODEBOOK).tree})
     assert isinstance(query, Query)
     assert source.fetch(query).column_names == ['odd "name"']
+
+
+@pytest.mark.parametrize("kind", ["number", "integer", "category", "boolean", "date"])
+def test_a_column_without_values_or_type_is_missing(kind: Any, tmp_path: Path) -> None:
+    """As pandas writes it to Parquet; the same column of a CSV file is text without values."""
+    parquet.write_table(pa.table({"v": pa.nulls(3), "w": [1, 2, 3]}), tmp_path / "rows.parquet")
+    source = open_source(tmp_path / "rows.parquet")
+    codebook = Codebook(name="t", variables={"v": Variable(type=kind, levels=("a",) if kind == "category" else None)})
+    reading = read_columns(["v"], codebook, source.schema(), "GB")
+    assert source.fetch(reading.query({"v": column("v", codebook).tree})).column("v").to_pylist() == [None] * 3

@@ -138,6 +138,7 @@ def test_uncentred_powers_and_tiny_columns(strata, ranges) -> None:
         ("Surv(t, e) ~ x", {"e": patients()["e"] + 1}, "E-EVENT", "'e'"),
         ("Surv(t, e) ~ x", {"t": patients()["t"] - 5}, "E-TIME", "'t'"),
         ("Surv(t, e) ~ x + flat", {"flat": np.full(90, 2.0)}, "E-COLLINEAR", "'flat' is constant"),
+        ("Surv(t, e) ~ x + flat", {"flat": np.full(90, 1e15)}, "E-COLLINEAR", "'flat' is constant"),
         ("Surv(t, e) ~ x + y", {"y": 3 * patients()["x"]}, "E-COLLINEAR", "'y' follows from 'x'"),
         ("Surv(t, e) ~ x + y", {"y": 1 - patients()["e"]}, "E-SEPARATED", "'y'"),
         ("Surv(t, e) ~ y", {"y": -patients()["t"]}, "E-SEPARATED", "'y'"),
@@ -182,7 +183,7 @@ WEIGHTED = {"variable": "w", "kind": "precision"}
         ({}, {"cluster": "site"}, "E-CLUSTER", "10 sites"),
         ({"k": np.zeros(90)}, {"formula": "Surv(t, e) ~ x + cluster(z)", "cluster": "k"}, "E-CLUSTER", "two cluster"),
         ({"s": np.maximum(patients()["t"] - 0.5, 0), "t": np.arange(90) + 1.0}, {"formula": LATE}, "E-TIME", "'s'"),
-        ({"s": np.arange(90) + 0.5, "t": np.arange(90) + 1.0}, {"formula": LATE}, "E-COLLINEAR", "'x'"),
+        ({"s": np.arange(90) + 0.5, "t": np.arange(90) + 1.0}, {"formula": LATE}, "E-NO-EVENTS", "beside"),
     ],
 )
 def test_weights_entries_and_clusters_that_cannot_be(strata, change, more, code, named) -> None:
@@ -378,3 +379,16 @@ def test_denominators_of_tied_events() -> None:
     assert efron.first_f.tolist() == pytest.approx([0, 1 / 24 + 2 / 18])
     assert breslow.first.tolist() == pytest.approx([1 / 4, 3 / 10])
     assert breslow.logs == pytest.approx(np.log(4) + 3 * np.log(10))
+
+
+@pytest.mark.parametrize("strata", [[], ["site"]])
+@pytest.mark.parametrize("weights", [None, {"variable": "w", "kind": "sampling"}])
+def test_an_event_of_one_who_is_alone_at_risk_says_nothing(strata, weights) -> None:
+    order = np.arange(30)
+    table = {"t": order + 1.0, "e": (order >= 27).astype(float), "x": np.sin(order), "w": 1.0 + order % 3}
+    table["e"] = table["e"] if strata else (order == 29).astype(float)
+    asked = {"formula": "Surv(t, e) ~ x", "strata": strata, "weights": weights}
+    with pytest.raises(Invalid) as caught:
+        report("cox", asked, table)
+    assert caught.value.code == "E-NO-EVENTS"
+    assert "happens beside another person at risk" in caught.value.message

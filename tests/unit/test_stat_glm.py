@@ -290,3 +290,18 @@ def test_an_outcome_far_from_0_without_an_intercept(robust, noise) -> None:
         run("glm", {**asked, "formula": "y ~ 0 + g + x"}, table)
     assert caught.value.code == "E-RANGE"
     assert len(report("glm", {**asked, "formula": "y ~ g + x"}, table)["terms"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [
+        ("glm", {"formula": "d ~ 0", "family": "binomial"}),
+        ("glm", {"formula": "d ~ -1 + offset(x)", "family": "poisson"}),
+        ("gee", {"formula": "d ~ 0", "family": "binomial", "cluster": "c"}),
+        ("mixed", {"formula": "x ~ 0", "group": "c"}),
+    ],
+)
+def test_a_model_without_anything_to_estimate_is_refused(kind, asked) -> None:
+    rows = np.arange(20.0)
+    with pytest.raises(Invalid, match="a model has an intercept or a term"):
+        report(kind, asked, {"d": (rows % 3 > 0) * 1.0, "x": rows, "c": rows % 5})

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 import isthmus
+from isthmus.model.errors import Invalid
 from isthmus.model.rules import OPEN
 from isthmus.statistics.unsaid import WITHIN, of_clusters
 
@@ -218,3 +219,18 @@ def test_a_test_on_wide_steps_says_that_it_says_nothing() -> None:
     assert "warnings" not in asked(parts, {"log_rank": rank}).to_dict()
     fine = asked(parts, {"cumulative_incidence": {**gray, "grid": {"every": 1, "to": 720}}}).to_dict()
     assert all(0.0 < test["bound"] < 1.0 for test in fine["tests"].values())
+
+
+@pytest.mark.parametrize(
+    ("stated", "code"),
+    [
+        ({"kaplan_meier": {"time": "t", "event": "y", "at": [-5.0]}}, "E-TIME"),
+        ({"cumulative_incidence": {"time": "t", "cause": "y", "causes": {"1": "a"}, "at": [-5.0]}}, "E-TIME"),
+        ({"effect": {"treatment": "y", "outcome": "y", "adjust": "t", "method": "iptw"}}, "E-OUTCOME"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(stated: dict[str, Any], code: str) -> None:
+    rows = np.arange(20)
+    with pytest.raises(Invalid) as caught:
+        asked([{"t": rows + 1.0, "y": rows % 2}, {"t": rows + 2.0, "y": rows % 2}], stated)
+    assert caught.value.code == code

@@ -40,6 +40,7 @@ _KINDS: dict[str, ColumnKind] = {
     **dict.fromkeys(("VARCHAR", "ENUM", "UUID"), "text"),
     **dict.fromkeys(("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "date"),
     "BOOLEAN": "boolean",
+    '"NULL"': "text",  # a column without a value that has no type (pandas writes one), as a CSV file has it
 }
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "no_site",
     "offset_reads",
     "parse",
+    "some_column",
     "variables",
 ]
 
@@ -51,4 +52,15 @@ def no_site(formula: Formula, hint: str) -> Formula:
     """
     if formula.site:
         raise Invalid("E-FORMULA", "`site` is not a term of this kind of question", hint)
+    return formula
+
+
+def some_column(formula: Formula) -> Formula:
+    """The formula of a model that has something to estimate.
+
+    Raises:
+        Invalid: E-FORMULA, it has neither intercept nor term.
+    """
+    if not (formula.intercept or formula.terms):
+        raise Invalid("E-FORMULA", "a model has an intercept or a term", "leave `0` or `- 1` out, or add a term")
     return formula

@@ -101,17 +101,15 @@ def response(
 
 
 def declared(design: Design, dictionary: Codebook) -> Coordinates:
-    """The first coordinates: middle and half width of what the codebook declares, else 0 and 1.
+    """The first coordinates: middle and half width of what the codebook declares (size of a single value), else 0 and 1.
 
     Without an intercept column the caller says what centring means: `uncentred` unless the model is free of it.
     """
     ranges = [column_range(column, dictionary.variables) for column in design.columns]
     centre, scale = np.zeros(len(ranges)), np.ones(len(ranges))
     for j, (column, found) in enumerate(zip(design.columns, ranges, strict=True)):
-        if found is None or column.indicator or not found[1] > found[0]:
-            continue
-        scale[j] = power_of_two((found[1] - found[0]) / 2.0)
-        centre[j] = coarse((found[0] + found[1]) / 2.0, scale[j])
+        if found is not None and not column.indicator:
+            centre[j], scale[j] = _middle(found)
     return Coordinates(centre, scale, design.intercept)
 
 
@@ -191,9 +189,14 @@ def power_of_two(value: float) -> float:
 def variable_scale(name: str, dictionary: Codebook) -> tuple[float, float]:
     """(centre, scale) of one number variable from its declared range, else (0, 1)."""
     variable = dictionary.variables.get(name)
-    if variable is None or variable.range is None or not variable.range[1] > variable.range[0]:
-        return 0.0, 1.0
-    low, high = variable.range
+    return (0.0, 1.0) if variable is None or variable.range is None else _middle(variable.range)
+
+
+def _middle(found: Range) -> tuple[float, float]:
+    """(centre, scale): middle and half width; of a single value itself and its size."""
+    low, high = found
+    if not high > low:
+        return high, power_of_two(abs(high)) if high else 1.0
     scale = power_of_two((high - low) / 2.0)
     return coarse((low + high) / 2.0, scale), scale
 
@@ -267,7 +270,7 @@ def unit_range(name: str, dictionary: Codebook) -> tuple[float, float]:
 
 
 def low_width(declared: Range | None) -> tuple[float, float]:
-    """Of a range; 0 and 1 where there is none."""
+    """Of a range; 0 and 1 where there is none, of a single value 0 and twice its size."""
     if declared is None or not declared[1] > declared[0]:
-        return 0.0, 1.0
+        return 0.0, max(1.0, 0.0 if declared is None else 2.0 * abs(declared[1]))
     return float(declared[0]), float(declared[1] - declared[0])

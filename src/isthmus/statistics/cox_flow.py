@@ -43,6 +43,8 @@ class Found:
     evaluations: int
 
 
+ALONE = 2.0**-40  # an event beside one other person adds log 2 to a log-likelihood
+SILENT = 2.0**-50  # an event's information below it is rounding
 FAINT = 2.0**-30  # squares an event below this keep fewer than 34 of the 64 fractional bits of a masked sum
 Evaluate = Generator[Round, Summary, Any]
 
@@ -245,12 +247,28 @@ def _first(model: Model, place: Coordinates, evaluate: Any) -> Evaluate:
     """(evaluation at 0, coordinates from its information, evaluations): scaled again where columns (nearly) vanished."""
     now = np.zeros(model.size)
     null: At = yield from evaluate(place, now)
+    _check_company(model, null)
     target = _rescaled(model, null)
     faint = bool(np.any(np.diag(null.information) < FAINT * null.deaths))
     if _definite(null.information) and not faint:
         return null, target, 1
     again = yield from evaluate(target, now)
     return again, _rescaled(model, again), 2
+
+
+def _check_company(model: Model, null: At) -> None:
+    """Whether events say anything: of one who is alone at risk the likelihood is 1 (with a weight it has no information).
+
+    Raises:
+        Invalid: E-NO-EVENTS.
+    """
+    alone = abs(null.loglik) < ALONE
+    if model.weighting is not None:
+        alone = bool(np.all(np.diag(null.information) < SILENT * null.deaths))
+    if alone:
+        differs = "" if model.weighting is None else " who differs"
+        message = f"no event {model.event!r} happens beside another person at risk{differs}"
+        raise Invalid("E-NO-EVENTS", message, "look at the times; strata of one person compare nothing")
 
 
 def _definite(information: FloatArray) -> bool:

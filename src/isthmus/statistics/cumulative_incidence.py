@@ -69,6 +69,7 @@ class Rows:
 
 def _needs(question: CumulativeIncidence) -> Needs:
     by = () if question.by is None else (question.by,)
+    survival.check_asked(question.at or ())
     return Needs(numbers=(question.time,), categories=(question.cause, *by), times=(question.time,))
 
 

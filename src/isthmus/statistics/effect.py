@@ -37,6 +37,14 @@ from isthmus.summary import FloatArray
 
 
 def _needs(question: Effect) -> Needs:
+    if question.treatment in {outcome_name(question), question.time}:
+        message = f"{question.treatment!r} is both treatment and outcome"
+        raise Invalid("E-OUTCOME", message, "treatment and outcome are different variables")
+    return needs_of(question)
+
+
+def needs_of(question: Effect) -> Needs:
+    """Of an effect whose outcome may be the treatment, as of a propensity model alone."""
     formula, times = adjustment(question), () if question.time is None else (question.time,)
     names = (question.treatment, outcome_name(question), *question.negative_controls, *times)
     return Needs(numbers=tuple(dict.fromkeys(names)), formula=formula, times=() if question.strata else times)

@@ -22,7 +22,7 @@ import numpy as np
 from isthmus.evidence import Evidence
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Formula, no_site, offset_reads, parse
+from isthmus.model.formula import Formula, no_site, offset_reads, parse, some_column
 from isthmus.model.record import record
 from isthmus.statistics import gee_flow, glm_kernel, mixed_guard, weighting
 from isthmus.statistics.contract import Answer, Estimate, Flow, Grid, Inputs, Needs, Round, Setting, Statistic
@@ -54,7 +54,7 @@ class Gee:
 
 
 def _formula(question: Gee) -> Formula:
-    formula = no_site(parse(question.formula), "fit a glm with `cluster` and the term `site`")
+    formula = no_site(some_column(parse(question.formula)), "fit a glm with `cluster` and the term `site`")
     if formula.response is None or formula.surv is not None or formula.strata or formula.cluster:
         raise Invalid("E-FORMULA", "gee has one outcome on the left and no strata() or cluster()", "state `cluster`")
     if question.cluster in {"site", "country"}:

@@ -36,7 +36,7 @@ import numpy as np
 from isthmus.evidence import SQUARED, Evidence, Weights, weights_of
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Formula, Surv, offset_reads, parse
+from isthmus.model.formula import Formula, Surv, offset_reads, parse, some_column
 from isthmus.model.record import record
 from isthmus.statistics import (
     glm_cluster,
@@ -98,7 +98,7 @@ class Glm:
 
 
 def _formula(question: Glm) -> Formula:
-    formula = parse(question.formula)
+    formula = some_column(parse(question.formula))
     if formula.response is None or formula.surv is not None:
         raise Invalid("E-FORMULA", "a glm has one outcome on the left", "write `outcome ~ terms`")
     strata = _strata(question, formula)

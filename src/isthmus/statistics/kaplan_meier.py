@@ -69,6 +69,7 @@ class Curve:
 
 def _needs(question: KaplanMeier) -> Needs:
     by = () if question.by is None else (question.by,)
+    survival.check_asked(question.at or ())
     return Needs(numbers=(question.time, question.event), categories=by, times=(question.time,))
 
 

@@ -234,9 +234,8 @@ def _body(question: Meta, setting: Setting, estimate: Estimate) -> dict[str, Any
         told = _model_studies(model, question, setting, estimate)
     if len(told.studies.labels) < 2:
         left = ", ".join(f"{level} ({why})" for level, why in told.without.items())
-        raise Invalid(
-            "E-META", "fewer than two levels can be pooled", f"left out: {left}; merge levels with few people"
-        )
+        hint = f"left out: {left}; merge levels with few people" if left else "there is one level alone"
+        raise Invalid("E-META", "fewer than two levels can be pooled", hint)
     made = body(told.studies, _how(question, setting, told.measure))
     for row in made["terms"]:
         row |= told.more[row["term"]] if row["type"] == "study" else {"n": None}

@@ -26,7 +26,7 @@ import numpy as np
 from isthmus.evidence import Evidence, weights_of
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid
-from isthmus.model.formula import Formula, no_site, offset_reads, parse
+from isthmus.model.formula import Formula, no_site, offset_reads, parse, some_column
 from isthmus.model.record import record
 from isthmus.statistics import (
     glm_kernel,
@@ -86,7 +86,7 @@ class Mixed:
 
 
 def _formula(question: Mixed) -> Formula:
-    formula = no_site(parse(question.formula), "write `group: site`, or fit a glm")
+    formula = no_site(some_column(parse(question.formula)), "write `group: site`, or fit a glm")
     if formula.response is None or formula.surv is not None:
         raise Invalid("E-FORMULA", "a mixed model has one outcome on the left", "write `outcome ~ terms`")
     if formula.strata or formula.cluster or (formula.offset and question.family == "gaussian"):

@@ -58,7 +58,7 @@ def _weighted(question: Propensity) -> Effect:
 
 
 def _needs(question: Propensity) -> Needs:
-    return effect.STATISTIC.needs(_weighted(question))
+    return effect.needs_of(_weighted(question))
 
 
 def _rungs(question: Propensity, dictionary: Codebook) -> tuple[Grid, ...]:

@@ -66,6 +66,16 @@ def rungs(time: str, wish: GridWish | None, dictionary: Codebook, *, cut: bool =
     return tuple(ladder)
 
 
+def check_asked(times: tuple[float, ...]) -> None:
+    """Times that a curve is asked at.
+
+    Raises:
+        Invalid: E-TIME, one is negative.
+    """
+    if not all(time >= 0.0 for time in times):
+        raise Invalid("E-TIME", "`at` holds times of 0 or above", "time starts at 0")
+
+
 def check_times(names: tuple[str, str], time: FloatArray, event: FloatArray) -> None:
     """Times are not negative; events are 0 or 1. The text names columns, never values.
 
