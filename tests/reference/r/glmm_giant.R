@@ -12,5 +12,5 @@ found <- lapply(split(rows, rows$name), function(d) {
   best <- each[[which.max(sapply(each, function(one) one$loglik))]]
   c(best, list(ended = sapply(each, function(one) one$loglik), none = as.numeric(logLik(glm(y ~ x, d$family[1], d)))))
 })
-versions <- list(R = as.character(getRversion()), lme4 = as.character(packageVersion("lme4")))
-write(toJSON(c(found, list(versions = versions)), digits = 17, auto_unbox = TRUE, pretty = TRUE), "glmm_giant.json")
+software <- list(R = as.character(getRversion()), lme4 = as.character(packageVersion("lme4")))
+write(toJSON(c(found, list(software = software)), digits = 17, auto_unbox = TRUE, pretty = TRUE), "glmm_giant.json")

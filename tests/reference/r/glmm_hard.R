@@ -11,5 +11,5 @@ found <- lapply(split(rows, rows$name), function(d) {
   each <- lapply(c("bobyqa", "Nelder_Mead"), function(optimizer) fitted(d, optimizer))
   each[[which.max(sapply(each, function(one) one$loglik))]]
 })
-versions <- list(R = as.character(getRversion()), lme4 = as.character(packageVersion("lme4")))
-write(toJSON(c(found, list(versions = versions)), digits = 17, auto_unbox = TRUE, pretty = TRUE), "glmm_hard.json")
+software <- list(R = as.character(getRversion()), lme4 = as.character(packageVersion("lme4")))
+write(toJSON(c(found, list(software = software)), digits = 17, auto_unbox = TRUE, pretty = TRUE), "glmm_hard.json")
