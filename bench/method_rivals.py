@@ -123,6 +123,9 @@ PYTHON = {
     "mixed": "statsmodels MixedLM",
     "gee": "statsmodels GEE",
     "weibull": "lifelines WeibullAFT",
+    "lognormal": "lifelines LogNormalAFT",
+    "conditional_logistic": "statsmodels ConditionalLogit",
+    "lasso": "scikit-learn LogisticRegression",
     "iptw": "statsmodels GLM and WLS",
 }
 
@@ -199,16 +202,43 @@ def _gee(rows: Cohort) -> Fit:
     return lambda: model().fit(), _slopes
 
 
-def _weibull(rows: Cohort) -> Fit:
-    import pandas as pd
-    from lifelines import WeibullAFTFitter
+def _accelerated(fitter: str, location: str) -> Callable[[Cohort], Fit]:
+    def fit(rows: Cohort) -> Fit:
+        import lifelines
+        import pandas as pd
 
-    frame = pd.DataFrame(rows.base.x, columns=list(rows.base.names))
-    frame["days"], frame["event"] = rows.base.days, rows.base.event
-    return (
-        lambda: WeibullAFTFitter().fit(frame, "days", "event"),
-        lambda fit: fit.params_["lambda_"].drop("Intercept").to_numpy(),
-    )
+        frame = pd.DataFrame(rows.base.x, columns=list(rows.base.names))
+        frame["days"], frame["event"] = rows.base.days, rows.base.event
+        return (
+            lambda: getattr(lifelines, fitter)().fit(frame, "days", "event"),
+            lambda fit: fit.params_[location].drop("Intercept").to_numpy(),
+        )
+
+    return fit
+
+
+def _conditional_logistic(rows: Cohort) -> Fit:
+    from statsmodels.discrete.conditional_models import ConditionalLogit
+
+    model = lambda: ConditionalLogit(rows.base.y, rows.base.x, groups=rows.columns["set"])  # noqa: E731
+    return lambda: model().fit(disp=0), lambda fit: np.asarray(fit.params)
+
+
+def _lasso(rows: Cohort) -> Fit:
+    """glmnet's 100 penalties on scaled columns, from the largest down, each from where the one before ended."""
+    from sklearn.linear_model import LogisticRegression
+
+    y, n, scale = rows.base.y, len(rows.base.y), rows.base.x.std(axis=0)
+    x = (rows.base.x - rows.base.x.mean(axis=0)) / scale
+    largest = float(np.abs(x.T @ (y - y.mean())).max()) / n
+
+    def fit() -> Any:
+        model = LogisticRegression(l1_ratio=1.0, solver="saga", warm_start=True, tol=1e-4, max_iter=1000)
+        for penalty in np.geomspace(largest, largest * 1e-4, 100):
+            model.set_params(C=1.0 / (penalty * n)).fit(x, y)
+        return model
+
+    return fit, lambda model: model.coef_[0] / scale
 
 
 def _iptw(rows: Cohort) -> Fit:
@@ -232,6 +262,9 @@ _FITS: dict[str, Callable[[Cohort], Fit]] = {
     "multinomial": _multinomial,
     "mixed": _mixed,
     "gee": _gee,
-    "weibull": _weibull,
+    "weibull": _accelerated("WeibullAFTFitter", "lambda_"),
+    "lognormal": _accelerated("LogNormalAFTFitter", "mu_"),
+    "conditional_logistic": _conditional_logistic,
+    "lasso": _lasso,
     "iptw": _iptw,
 }
