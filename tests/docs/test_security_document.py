@@ -8,6 +8,8 @@ import pytest
 from documents import ROOT, rows
 
 DOCUMENT = ROOT / "SECURITY.md"
+NODE = ROOT / "src" / "isthmus"
+CODE = re.compile(r"`([^`]+\.[a-z]+)`")
 TEST = re.compile(r"\[[^\]]*\]\((tests/[^)#]+\.py)\)")
 
 
@@ -28,6 +30,15 @@ def test_each_claim_names_a_test_that_attacks_it(claim: list[str]) -> None:
     assert files, f"no test for: {claim[0]}"
     for file in files:
         assert "def test_" in (ROOT / file).read_text()
+
+
+@pytest.mark.parametrize("claim", claims(), ids=lambda row: row[0][:60])
+def test_the_code_that_a_claim_names_is_there(claim: list[str]) -> None:
+    folder = NODE  # a bare name is beside the one before it
+    for name in CODE.findall(claim[1]):
+        folder = NODE if (NODE / name).exists() else folder
+        assert (folder / name).exists(), name
+        folder = (folder / name).parent
 
 
 def test_each_attack_belongs_to_a_claim() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from isthmus.cli.screen import Screen
+from isthmus.cli.screen import Screen, visible
 from isthmus.model.errors import Exit
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ class Board:
         """The board as a table."""
         from rich import box
         from rich.table import Table
+        from rich.text import Text
+
+        def shown(text: object) -> Text:  # a cell that is no Text would be read as markup
+            return Text(visible(str(text)))
 
         made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
         for heading in ("Site", "", "Step", "State"):
@@ -47,7 +51,7 @@ class Board:
         made.add_column("Sent", justify="right", no_wrap=True)
         for site, row in self._rows.items():
             sent = f"{row['bytes'] / 1000:.1f} kB" if row["bytes"] else ""
-            made.add_row(site, self._countries.get(site, ""), row["step"], row["state"], sent)
+            made.add_row(*map(shown, (site, self._countries.get(site, ""), row["step"], row["state"], sent)))
         return made
 
 

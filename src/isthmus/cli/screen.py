@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import sys
+import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
 
 WIDEST = 110
 UNBOUNDED = 1000
+_UNSEEN = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})  # controls, marks of direction, lone surrogates, line ends
+
+
+def visible(text: str) -> str:
+    """Text as it may be shown: what would move the cursor, hide or reorder is written out, and a further line is set in.
+
+    Titles, reasons and names come from others, and people sign what they read.
+    """
+    if text.isprintable():
+        return text
+    kept = (c if c in "\n\t" or unicodedata.category(c) not in _UNSEEN else f"\\u{ord(c):04x}" for c in text)
+    return "".join(kept).replace("\n", "\n  ")
 
 
 @dataclass
@@ -54,19 +67,19 @@ class Screen:
     def say(self, text: str = "", style: str = "") -> None:
         """A line for people; silent under `--json` and `--quiet`."""
         if not self.json and not self.quiet:
-            self.out.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+            self.out.print(visible(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """A line of progress, on stderr."""
         if not self.json and not self.quiet:
-            self.err.print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
+            self.err.print(visible(text), style="dim", markup=False, highlight=False, soft_wrap=True)
 
     def table(self, table: Table) -> None:
         """A table for people."""
         if not self.json and not self.quiet:
             from isthmus.cli.show import rich_table
 
-            self.out.print(table.title, style="bold", markup=False, highlight=False)
+            self.out.print(visible(table.title), style="bold", markup=False, highlight=False)
             shown = rich_table(table)
             # Numbers are never folded or cut: a table that is too wide for the terminal runs over.
             usual, wide = self.out.width, 0
@@ -76,7 +89,7 @@ class Screen:
             self.out.print(shown)
             self.out.width = usual
             for note in table.notes:
-                self.out.print(note, style="dim", markup=False, highlight=False)
+                self.out.print(visible(note), style="dim", markup=False, highlight=False)
             self.out.print()
 
     def error(self, error: IsthmusError) -> None:
@@ -84,13 +97,10 @@ class Screen:
         if self.json:
             self.document({"schema": "isthmus/error/1", "error": error.to_dict()})
             return
-        self.err.print(
-            f"{error.code}  {error.message}", style="bold red", markup=False, highlight=False, soft_wrap=True
-        )
-        if error.where:
-            self.err.print(f"  where: {error.where}", markup=False, highlight=False, soft_wrap=True)
-        if error.hint:
-            self.err.print(f"  hint:  {error.hint}", markup=False, highlight=False, soft_wrap=True)
+        said = [(f"{error.code}  {error.message}", "bold red")]
+        said += [(f"  {name} {told}", "") for name, told in (("where:", error.where), ("hint: ", error.hint)) if told]
+        for text, style in said:
+            self.err.print(visible(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _console(stream: Any) -> Console:

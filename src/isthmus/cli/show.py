@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from isthmus.charts import palette, terminal, terminal_forest
-from isthmus.cli.screen import Screen
+from isthmus.cli.screen import Screen, visible
 from isthmus.sdk import figures, tables
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ def rich_table(table: tables.Table) -> RichTable:
     for index, heading in enumerate(table.headings):
         names = index < table.labels
         made.add_column(
-            heading, justify="left" if names else "right", overflow="fold", no_wrap=table.labels < len(table.headings)
+            _plain(heading),
+            justify="left" if names else "right",
+            overflow="fold",
+            no_wrap=table.labels < len(table.headings),
         )
     for row in table.rows:
         made.add_row(*(_plain(cell) for cell in row))
@@ -40,7 +43,7 @@ def rich_table(table: tables.Table) -> RichTable:
 def _plain(text: str) -> Text:
     from rich.text import Text
 
-    return Text(text)
+    return Text(visible(text))
 
 
 def analysis(screen: Screen, name: str, body: Mapping[str, Any], context: Mapping[str, Any]) -> None:
@@ -57,7 +60,7 @@ def analysis(screen: Screen, name: str, body: Mapping[str, Any], context: Mappin
         return
     if body["kind"] == "meta" and "terms" in body:
         for line in terminal_forest.draw(figures.forest_figure(name, body, context), min(screen.out.width, 96)):
-            screen.out.print(line, markup=False, highlight=False)
+            screen.out.print(visible(line), markup=False, highlight=False)
         screen.say()
     for table in more:
         screen.table(table)
@@ -71,7 +74,7 @@ def curve(screen: Screen, name: str, body: Mapping[str, Any], context: Mapping[s
     for line in terminal.draw(figure, width=min(screen.out.width, 96)):
         text = Text(no_wrap=True)
         for piece in line:
-            text.append(piece.text, style=palette.pen(piece.series).terminal if piece.series >= 0 else "dim")
+            text.append(visible(piece.text), style=palette.pen(piece.series).terminal if piece.series >= 0 else "dim")
         screen.out.print(text)
     screen.say()
 
