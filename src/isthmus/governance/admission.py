@@ -16,12 +16,13 @@ from isthmus.crypto.keys import SigningKey
 from isthmus.disclosure.rules import Mode, check_at_least
 from isthmus.governance.agreement import (
     Agreement,
+    Person,
     agreement_digest,
     check_in_force,
     legal_entities,
     shared_rules,
 )
-from isthmus.governance.claimed import SKEW
+from isthmus.governance.claimed import SKEW, check_current
 from isthmus.model.canonical import canonical, digest
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Refused, Untrusted
@@ -106,7 +107,7 @@ def admit_at_hub(envelope: Mapping[str, Any], agreement: Agreement, mode: Mode, 
     Raises:
         Refused: E-UNSIGNED, E-SIGNER, E-MODE, E-NOT-YET, E-EXPIRED, E-CLOCK, E-DATASET, E-KIND, E-RELEASE,
             E-ROSTER, E-MIN-SITES.
-        Untrusted: E-SIGNATURE; E-AGREEMENT-VERSION, made under another agreement.
+        Untrusted: E-SIGNATURE; E-AGREEMENT-VERSION, made under another agreement; E-CLOCK, the asker's certificate ended.
         Invalid: E-ENVELOPE, E-REQUEST and those of `strict.parse`.
     """
     request = open_request(envelope, agreement)
@@ -118,6 +119,7 @@ def admit_at_hub(envelope: Mapping[str, Any], agreement: Agreement, mode: Mode, 
         )
     check_in_force(agreement, now)
     _check_clock(request, now)
+    check_current(_asker(envelope, agreement), now)
     _check_some(request.study, barred(request.study, agreement, None, None))
     _check_roster(request, agreement)
     return request
@@ -151,9 +153,13 @@ def open_request(envelope: Mapping[str, Any], agreement: Agreement) -> RunReques
 
 def asker(envelope: Mapping[str, Any], agreement: Agreement) -> str:
     """The researcher who signed an admitted request, by name; the first of several."""
-    names = {p.key: p.person for p in agreement.people if "researcher" in p.roles}
-    _, signers = open_envelope(envelope, PAYLOAD_TYPE, {key: bytes.fromhex(key) for key in names})
-    return names[signers[0]]
+    return _asker(envelope, agreement).person
+
+
+def _asker(envelope: Mapping[str, Any], agreement: Agreement) -> Person:
+    people = {p.key: p for p in agreement.people if "researcher" in p.roles}
+    _, signers = open_envelope(envelope, PAYLOAD_TYPE, {key: bytes.fromhex(key) for key in people})
+    return people[signers[0]]
 
 
 def created_at(request: RunRequest) -> datetime:

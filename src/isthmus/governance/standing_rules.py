@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any, Literal
 
 from isthmus.crypto.envelope import keyids, open_envelope, sign_envelope
@@ -15,7 +15,7 @@ from isthmus.crypto.keys import SigningKey
 from isthmus.governance.admission import EVERYWHERE, RunRequest
 from isthmus.governance.agreement import Agreement, Person, agreement_digest
 from isthmus.governance.approval import check_trained
-from isthmus.governance.claimed import check_claimed, time_of
+from isthmus.governance.claimed import check_claimed, check_current, time_of
 from isthmus.governance.duties_check import is_day
 from isthmus.model.canonical import canonical, digest, plain
 from isthmus.model.errors import Invalid, IsthmusError, Refused
@@ -209,6 +209,7 @@ def _public(told: Told, agreement: Agreement, request: RunRequest, asker: str, d
     }
     yield from (problem for problem, holds in problems.items() if holds)
     try:
+        check_current(told.person, datetime.combine(day, time.min, UTC))
         check_trained(told.person, day)
     except IsthmusError as error:
         yield error.message
