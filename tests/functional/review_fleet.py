@@ -76,8 +76,12 @@ def start_hub(fleet: Fleet, made: Alliance) -> None:
 
 
 def start_site(fleet: Fleet, made: Alliance, site: str) -> None:
-    fleet.start(site, "isthmus.federation.site_node:node", made.directory / site, {"config": str(made.config(site))})
+    start_node(fleet, made, site)
     fleet.await_event(site, "joined")
+
+
+def start_node(fleet: Fleet, made: Alliance, site: str) -> None:
+    fleet.start(site, "isthmus.federation.site_node:node", made.directory / site, {"config": str(made.config(site))})
 
 
 def stop(fleet: Fleet, *names: str) -> None:

@@ -24,6 +24,7 @@ from review_fleet import (
     standing_rule,
     start,
     start_hub,
+    start_node,
     start_site,
     status,
     stop,
@@ -450,15 +451,45 @@ def test_a_hub_that_drops_a_vote_is_noticed_without_another_run(fleet: Fleet, tm
     decide(made, "cleo", run, "reject", "a curve of few people", kind="result")
     stop(fleet)
     drop_last(made, "vote")
+    come_back(fleet, made)
+    stop(fleet)
+
+
+def come_back(fleet: Fleet, made: Alliance) -> None:
+    """Hub and sites start anew, and each site has refused the hub's ledger."""
     start_hub(fleet, made)
     for site in SITES:
-        fleet.start(
-            site, "isthmus.federation.site_node:node", made.directory / site, {"config": str(made.config(site))}
-        )
-        fleet.await_event(site, "joined")
+        start_node(fleet, made, site)
     for site in SITES:
         until(lambda site=site: "E-LEDGER" in codes(made, site), f"{site} did not notice: {logs(made.directory)}")
+
+
+def test_a_site_answers_nothing_to_a_hub_whose_ledger_it_calls_false(fleet: Fleet, tmp_path: Path) -> None:
+    """Not even a study under its standing rule, however often the hub comes back; status and the hub's ledger say why."""
+    made = reviewed(tmp_path)
+    for site in SITES:
+        standing_rule(made, site)
+    start(fleet, made)
+    run = ask(made)
+    settled(made, run, "egress")
+    decide(made, "cleo", run, "reject", "a curve of few people", kind="result")
     stop(fleet)
+    answered = {site: [e.facts for e in entries(made, site) if e.event == "approval"] for site in SITES}
+    drop_last(made, "vote")
+    come_back(fleet, made)
+    other = ask(made, number=2)
+    until(lambda: set(states(made, other)) == set(SITES), f"status does not say who left: {status(made, other)}")
+    assert set(states(made, other).values()) == {"left (E-LEDGER)"}
+    time.sleep(2.0)  # longer than a site's first pauses before it comes back
+    assert waits(made, other) == set(SITES)
+    stop(fleet)
+    assert answered == {site: [e.facts for e in entries(made, site) if e.event == "approval"] for site in SITES}
+    told = {e.facts["by"] for e in entries(made, "hub") if e.event == "refusal" and e.facts["code"] == "E-LEDGER"}
+    assert told == set(SITES)
+
+
+def states(made: Alliance, run: str) -> dict[str, str]:
+    return {site: told["state"] for site, told in status(made, run)["sites"].items()}
 
 
 def codes(made: Alliance, site: str) -> list[str]:

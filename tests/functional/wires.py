@@ -53,7 +53,7 @@ class Echo:
         self.links[site] = link
         return {"agreed": True}
 
-    async def welcomed(self, site: str, link: Any, hello: Any) -> None:
+    def welcomed(self, site: str, link: Any, hello: Any) -> None:
         return
 
     async def received(self, site: str, item: Any) -> None:

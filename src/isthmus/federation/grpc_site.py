@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import grpc
@@ -97,7 +98,7 @@ class SiteClient:
         try:
             link, welcome = await self._greeted(call)
             self._link = link
-            await self._branch.joined(link, welcome)
+            link.opened = partial(self._branch.joined, link, welcome)
             return await link.run()
         except BROKEN as error:
             return Ended("error", unreachable(error))

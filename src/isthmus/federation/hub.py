@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -58,7 +58,8 @@ class HubNode:
         self._server = HubServer(means.identity, parties, self, means.settings())
         self._links: dict[str, Link] = {}
         self._broken: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._accusers: set[tuple[str, str]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._standing = Standing(desk.desk, self.ledger, means.store, means.clock, self._log)
         self.review = HubReview(self, desk.desk.review) if desk.desk.review is not None else None
 
@@ -100,9 +101,8 @@ class HubNode:
         self._standing.check_stream()
         self.desk.desk.check_hello(body)
         await self._stand(self._standing.hear(site, body))
-        if self.review is not None:
-            self.review.witnesses.reported(site, body.get("hub"))
-        return {"ledger": remember_site(self.means.store, site, body.get("ledger")), **self._standing.news()}
+        offered = {} if self.review is None else {"checkpoint": await self.review.greeted(site, body.get("hub"))}
+        return {"ledger": remember_site(self.means.store, site, body.get("ledger")), **offered, **self._standing.news()}
 
     def welcomed(self, site: str, link: Link, hello: Control) -> None:
         """The welcome is out: tell the site of its runs."""
@@ -110,7 +110,10 @@ class HubNode:
         link.news = self._standing.news
         self.presence[site] = "joined"
         self._log.info("%s joined", site)
-        task = asyncio.create_task(greet(self, site, link, hello.body.get("open")))
+        self._later(greet(self, site, link, hello.body.get("open")))
+
+    def _later(self, what: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(what)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -152,7 +155,17 @@ class HubNode:
         if self._links.get(site) is link:
             del self._links[site]
             self.presence[site] = "left" if ended.how == "bye" else ended.how
+            if ended.error is not None and ended.how == "bye":
+                self._left_for(site, ended.error)
         self._log.info("%s: stream ended (%s)%s", site, ended.how, f" {ended.error}" if ended.error else "")
+
+    def _left_for(self, site: str, error: IsthmusError) -> None:
+        """Whoever asks sees why a site left; that it calls this ledger false is entered, once while this process lives."""
+        self.presence[site] = f"left ({error.code})"
+        if error.code in {"E-LEDGER", "E-ROLLBACK"} and (site, error.code) not in self._accusers:
+            self._accusers.add((site, error.code))
+            said = {"by": site, "what": "stream", **refusal_of(error)}
+            self._later(self.enter("refusal", said))  # the call of a stream that ended is cancelled, this is not
 
     def asked(self, person: Party, question: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         """A person's signed question."""

@@ -40,7 +40,7 @@ async def greet(hub: HubNode, site: str, link: Link, believed: Any) -> None:
 
 async def _greet(hub: HubNode, site: str, link: Link, believed: set[str]) -> None:
     if hub.review is not None:
-        await hub.review.greet(site)
+        hub.review.greet(site)
     for name in believed - set(hub.runs):
         row = hub.means.store.run(name)
         if row is None or row.state not in UNFINISHED:

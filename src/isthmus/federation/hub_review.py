@@ -110,12 +110,19 @@ class HubReview:
             else:
                 await (self._count(row) if row.state == "egress" else self._agree(row))
 
-    async def greet(self, site: str) -> None:
-        """Show a site that has come what waits for it, and the ledger's head; once it holds that, what people ended meanwhile."""
+    async def greeted(self, site: str, held: Any) -> dict[str, Any]:
+        """What the welcome shows a site: the ledger's head, which continues the one that its hello says it holds.
+
+        Once it has cosigned that, it is told what people ended meanwhile.
+        """
+        self.witnesses.reported(site, held)
+        return await self.witnesses.offer(site)
+
+    def greet(self, site: str) -> None:
+        """Show a site that has come what waits for it."""
         for row in self.cases.rows(("in_review",)):
             if site in sites_of(row):
                 self._tell(site, row)
-        await self.witnesses.show(site)
 
     async def heard(self, site: str, said: Control) -> None:
         """What a site says of a study or of the ledger's head. Invalid for what it cannot say."""

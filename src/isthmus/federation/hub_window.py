@@ -159,12 +159,18 @@ async def status(hub: HubNode, name: str) -> dict[str, Any]:
     row = hub.means.store.run(name)
     if row is None:
         raise Invalid("E-RUN", "no such run here", "give the run as `study submit` printed it")
-    kept = json.loads(row.note) if row.note else {"sites": {}, "error": None}
-    return (
-        {**kept, **head_of_row(row)}
-        if hub.review is None
-        else hub.review.cases.beside(row, {**kept, **head_of_row(row)})
-    )
+    kept = json.loads(row.note) if row.note else {"sites": _away(hub, row), "error": None}
+    seen = {**kept, **head_of_row(row)}
+    return seen if hub.review is None else hub.review.cases.beside(row, seen)
+
+
+def _away(hub: HubNode, row: RunRow) -> dict[str, Any]:
+    """The sites of a study in review that left with an error, and which: nobody would know for what it waits."""
+    if row.state != "in_review":
+        return {}
+    roster = [member["site"] for member in json.loads(row.charter)["roster"]]
+    gone = {site: hub.presence.get(site, "") for site in roster}
+    return {site: {"state": state} for site, state in gone.items() if state.startswith("left (")}
 
 
 async def status_of(hub: HubNode, held: HeldRun, row: RunRow, now: float) -> dict[str, Any]:

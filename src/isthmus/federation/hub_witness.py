@@ -69,7 +69,11 @@ class Witnesses:
         """Show a site the head, with the proof that it continues the one it holds."""
         link = self._hub.link(site)
         if link is not None:
-            link.say("checkpoint", await self._hub.worker.run("checkpoint", self._offer, self.held(site)))
+            link.say("checkpoint", await self.offer(site))
+
+    async def offer(self, site: str) -> dict[str, Any]:
+        """The ledger's head, with the proof that it continues the one which the site said it holds."""
+        return await self._hub.worker.run("checkpoint", self._offer, self.held(site))
 
     async def cosigned(self, site: str, body: Mapping[str, Any]) -> bool:
         """Take in a site's answer; whether it cosigned. One that has moved on meanwhile is shown the head anew.

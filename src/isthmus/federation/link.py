@@ -67,6 +67,7 @@ class Link:
     Attributes:
         early: items that came in the frame of the last opening document; set before `run`.
         half_close: says to the other end that no more will be written; set at the end that dialled.
+        opened: awaited before anything is taken; what it raises ends the stream with a bye that says so.
         news: the body of the next heartbeat; one that is not empty is taken at the other end like any document.
     """
 
@@ -84,6 +85,7 @@ class Link:
         self._outbox: deque[Item] = deque()
         self.early: list[Item] = []
         self.half_close: Callable[[], Awaitable[None]] | None = None
+        self.opened: Callable[[], Awaitable[None]] = _nothing
         self.news: Callable[[], dict[str, Any]] = dict
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
@@ -175,6 +177,7 @@ class Link:
                 await self._inbox.put(heard)
 
     async def _taking(self) -> Ended:
+        await self.opened()
         while True:
             item = await self._inbox.get()
             try:
@@ -212,3 +215,7 @@ class Link:
                 return Ended("silent")
             if not self._outbox:
                 self.say("heartbeat", self.news())
+
+
+async def _nothing() -> None:
+    pass

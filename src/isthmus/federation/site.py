@@ -104,8 +104,13 @@ class SiteNode:
         return {**own, "hub": self._witness.report(), **self._standing.news()}
 
     async def joined(self, link: Link, welcome: Control) -> None:
-        """The stream is open. Refuses to serve on a ledger older than what the hub remembers of it."""
+        """The stream is open. Refuses to serve on a ledger older than what the hub remembers of it, and, where people
+        decide, a hub whose ledger does not continue the one held here: nothing is answered before.
+        """
         self._memory.check_remembered(welcome.body.get("ledger"))
+        if self._review is not None:
+            offered = welcome.body.get("checkpoint")
+            link.say("cosigned", await self._worker.run("cosign", self._witness.continued, offered))
         self._link = link
         link.news = self._standing.news
         await self._watch.hear(welcome.body)

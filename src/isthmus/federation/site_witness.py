@@ -19,7 +19,7 @@ from isthmus.ledger.checkpoint import cosign, verify_checkpoint
 from isthmus.ledger.entries import encode_entry, entry_of
 from isthmus.ledger.merkle import HASH_SIZE, verify_inclusion
 from isthmus.model.canonical import plain
-from isthmus.model.errors import Untrusted
+from isthmus.model.errors import Unavailable, Untrusted
 from isthmus.model.record import record
 from isthmus.strict import parse
 
@@ -76,6 +76,23 @@ class SiteWitness:
         for size in list(self._heads)[:-RECENT]:
             del self._heads[size]
         return {"size": held.size, "root": held.root}
+
+    def continued(self, offered: Any) -> dict[str, Any]:
+        """The answer to the head in the hub's welcome, before which nothing is answered.
+
+        Raises:
+            Untrusted: E-LEDGER, the hub shows no head, or one that does not continue what this site holds; E-SIGNATURE.
+            Unavailable: E-UNREACHABLE, this site has moved on since its hello.
+            Invalid: E-CHECKPOINT and those of `strict.parse`.
+        """
+        if not isinstance(offered, Mapping):
+            raise Untrusted(
+                "E-LEDGER", "the hub's welcome shows no head of its ledger", "ask the hub for its whole ledger"
+            )
+        answer = self.cosigned(offered)
+        if "line" not in answer:
+            raise Unavailable("E-UNREACHABLE", "this site has moved on since its hello", "it joins again by itself")
+        return answer
 
     def cosigned(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to a shown head: what this site holds now, and its cosignature.
