@@ -103,6 +103,20 @@ def test_nor_where_the_outcome_has_levels(kind, light):
     assert answered(kind, question, tables)  # it was the light rows
 
 
+@pytest.mark.parametrize("kind", ["glm", "ordinal"])
+def test_one_row_without_weight_hides_in_no_weights_that_vary(kind):
+    """Beside the same weights with its own, its part of every sum would come out; the weights themselves look ordinary."""
+    tables = sites()
+    for i, table in enumerate(tables):
+        table["W"] = np.random.default_rng(i).uniform(0.5, 1.5, ROWS)
+        table["GRADE"] = np.array(["low", "middle", "high"])[np.digitize(table["CHOL"], [170, 230])].astype(object)
+    outcome = {"glm": {"formula": "CHOL ~ AGE", "family": "gaussian"}, "ordinal": {"formula": "GRADE ~ AGE"}}[kind]
+    question = {**outcome, "weights": {"variable": "W", "kind": "precision"}}
+    assert answered(kind, question, tables)
+    tables[0]["W"][TARGET] = 0.0
+    assert refused(kind, question, tables)
+
+
 SURVIVAL = [
     {"distribution": "weibull"},
     {"distribution": "lognormal"},

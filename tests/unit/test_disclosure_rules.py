@@ -105,6 +105,12 @@ def test_the_strictest_party_wins_rule_by_rule():
     }
 
 
+def test_rules_that_nobody_states_are_no_rules():
+    with pytest.raises(Invalid) as caught:
+        strictest({})
+    assert caught.value.code == "E-RULES"
+
+
 def test_dominance_is_combined_part_by_part():
     site = replace(FLOOR, dominance=Dominance(n=3, k=0.95, p=0.2))
     effective = strictest({"agreement": FLOOR, "site": site})

@@ -209,12 +209,9 @@ def evidence(model: Model, rows: Rows) -> Evidence:
     found, every, told = glm_evidence(model, rows), _every(rows), _telling(model, rows)
     fitted = model.size + max(every.count, 1)
     size = int(told.code.size)
-    supports, sides = dict(found.supports), dict(found.sides)
+    supports = dict(found.supports)
     supports[TOLD] = np.array([size], dtype=np.int64)
-    sides["rows of strata that say nothing"] = np.array([every.code.size - size], dtype=np.int64)
-    found = replace(
-        found, parameters=fitted, supports=supports, sides=sides, fits={TOLD: (size, model.size + told.count)}
-    )
+    found = replace(found, parameters=fitted, supports=supports, fits={TOLD: (size, model.size + told.count)})
     if not size:
         return found
     if "clusters" in supports:  # of those that say something
