@@ -283,7 +283,7 @@ def test_what_somebody_is_refused_is_entered_once_a_day(tmp_path: Path) -> None:
     hub, made, run, _ = in_egress(tmp_path)
     hub.review = made
     hub.store.bundle = lambda _run: b"a bundle"
-    ann: Any = SimpleNamespace(name="ann", roles=frozenset({"auditor"}))
+    ann: Any = SimpleNamespace(name="ann", roles=frozenset({"auditor"}), trained_until="2099-12-31")
     before = hub.ledger.log.head().size
 
     async def ask(question: Any) -> None:
@@ -295,10 +295,14 @@ def test_what_somebody_is_refused_is_entered_once_a_day(tmp_path: Path) -> None:
             asyncio.run(ask(question))
         assert caught.value.code == code
         assert "rule " in caught.value.hint
+    ann.trained_until = ""
+    with pytest.raises(Refused, match="E-TRAINING"):
+        asyncio.run(ask({"what": "bundle", "run": run}))
     entries = [hub.ledger.log.entry(at) for at in range(before, hub.ledger.log.head().size)]
     assert [in_words(entry).partition(", rule")[0] for entry in entries] == [
         "ann (auditor) was refused to submit a study: E-ROLE",
         f"ann (auditor) was refused the result of run {run[7:19]}: E-NOT-RELEASED",
+        f"ann (auditor) was refused the result of run {run[7:19]}: E-TRAINING",
     ]
     assert {entry.event for entry in entries} == {"refusal"}
     assert all(entry.facts["citation"] for entry in entries)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from governance_alliance import PARTIES, card_of, cards, draft, terms, trained
+from governance_alliance import NOW, PARTIES, card_of, cards, draft, terms, trained
 
 from isthmus.federation.grpc_hub import Party
-from isthmus.federation.hub_window import require_role
+from isthmus.federation.hub_window import require_role, require_trained
 from isthmus.federation.parties import parties_of
 from isthmus.governance.agreement import Agreement, Review, agreement_digest
 from isthmus.governance.consistency import check_agreement
@@ -94,6 +95,18 @@ def test_everyone_may_connect_and_ask_what_their_roles_allow() -> None:
     for what, people in allowed.items():
         for name in ("dr ada", "cleo", "ann", "custodian of leeds-nhs"):
             assert _may(parties[name], what) == (name in people or what == "status"), (name, what)
+
+
+def test_a_result_is_for_the_trained_in_every_role_on_the_day() -> None:
+    parties = parties_of(staffed(BOTH, UK, US, ("auditor", "ann", "leeds-nhs")))
+    last = datetime(2027, 10, 31, 23, tzinfo=UTC)
+    for name in ("cleo", "cora", "ann"):
+        require_trained(parties[name], last)
+        with pytest.raises(Refused, match=f"expired on 2027-10-31 of {name}") as caught:
+            require_trained(parties[name], last + timedelta(hours=1))
+        assert caught.value.code == "E-TRAINING"
+    with pytest.raises(Refused, match="no training is stated"):
+        require_trained(parties_of(draft())["dr ada"], NOW)
 
 
 def _may(person: Party, what: str) -> bool:

@@ -40,13 +40,17 @@ _OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Who may connect, from the agreement: name, Ed25519 key, transport certificate (PEM), a person's roles."""
+    """Who may connect, from the agreement: name, Ed25519 key, transport certificate (PEM), a person's roles.
+
+    `trained_until`: a person's last day of training, "" where the agreement states none; in a rehearsal nobody is asked.
+    """
 
     name: str
     role: Literal["site", "person"]
     key: bytes
     certificate: bytes
     roles: frozenset[str] = frozenset({"researcher"})
+    trained_until: str = "9999-12-31"
 
 
 class Office(Protocol):

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from isthmus.federation.border import border_lines
@@ -77,6 +78,7 @@ async def _permitted(hub: HubNode, person: Party, question: Mapping[str, Any]) -
     try:
         require_role(person, what)
         if what == "bundle":
+            require_trained(person, hub.means.clock())
             require_released(hub, person, str(question.get("run")))
     except (Refused, Waiting) as error:
         await hub.worker.run("ledger", _enter, hub, person, question, error)
@@ -105,6 +107,18 @@ def require_role(person: Party, what: str) -> None:
     """
     if what in NEEDS:
         permit(person.roles, NEEDS[what])
+
+
+def require_trained(person: Party, now: datetime) -> None:
+    """Refuse a result to somebody whose training has run out, in whatever role.
+
+    Raises:
+        Refused: E-TRAINING.
+    """
+    if person.trained_until < f"{now.date()}":
+        said = f"the training expired on {person.trained_until}" if person.trained_until else "no training is stated"
+        hint = "renew it, and state `training_expires` in the next version of the agreement"
+        raise Refused("E-TRAINING", f"{said} of {person.name}", hint, "people.standing")
 
 
 def require_released(hub: HubNode, person: Party, name: str) -> None:

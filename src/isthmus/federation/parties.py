@@ -11,7 +11,14 @@ def parties_of(agreement: Agreement) -> dict[str, Party]:
     """Who may connect: sites, and every person; what each may ask is the window's to decide."""
     sites = [Party(s.site, "site", bytes.fromhex(s.key), s.certificate.encode()) for s in agreement.sites]
     asking = [
-        Party(p.person, "person", bytes.fromhex(p.key), p.certificate.encode(), frozenset(p.roles))
+        Party(
+            name=p.person,
+            role="person",
+            key=bytes.fromhex(p.key),
+            certificate=p.certificate.encode(),
+            roles=frozenset(p.roles),
+            trained_until=(p.standing and p.standing.training_expires) or "",
+        )
         for p in agreement.people
     ]
     return {party.name: party for party in (*sites, *asking)}
