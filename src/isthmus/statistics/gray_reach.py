@@ -46,7 +46,7 @@ def incidence_reach(at: Steps) -> Ends:
 def gray_bound(at: Steps, found: Contrast) -> float | None:
     """Largest distance of Gray's statistic of two groups or more with rows; None where the steps are too wide to say."""
     weight, free = _weights(at), _free(at)
-    gaps = gap_ends(at.events[None], free, tuple(_rest(end)[None] for end in free), _ones(at))
+    gaps = gap_ends(at.events[None], free, (_rest(free[0])[None], _rest(free[1])[None]), _ones(at))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         low, high = _variance(at, weight)
     if not bool(np.isfinite(low).all() and np.isfinite(high).all()):
@@ -98,7 +98,8 @@ def _free(at: Steps) -> tuple[FloatArray, FloatArray]:
 def _rest(values: FloatArray) -> FloatArray:
     """Sum over all other groups; (1, groups, steps) or (groups, steps)."""
     flat = values.reshape(values.shape[-2:])
-    return flat.sum(axis=0, keepdims=True) - flat
+    total: FloatArray = flat.sum(axis=0, keepdims=True)
+    return total - flat
 
 
 def _variance(at: Steps, weight: Ends) -> Ends:
