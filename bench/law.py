@@ -82,7 +82,7 @@ def alliance() -> Any:
         parties=tuple(Party(party=n, name=n, country=countries[n], status=law["parties"][n]) for n in names),
         people=(Person(person="ada", party=names[1], roles=("researcher",), standing=law["people"]["ada"], **keys),),
         sites=tuple(SiteEntry(site=n, party=n, country=countries[n], facility=n, **keys) for n in names),
-        hub=HubEntry(hub="hub", party=names[0], country="GB", **keys),
+        hub=HubEntry(hub="hub", party=names[0], country="GB", facility="hub", **keys),
         datasets=tuple(
             DatasetEntry(
                 dataset=f"data-{d:02d}",

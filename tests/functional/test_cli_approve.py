@@ -62,7 +62,7 @@ def test_a_custodian_reads_the_case_and_approves(made: Alliance) -> None:
         "hub (GB) to boston (US, ",
         "): pooled sums and results; flow sums-and-results-abroad, idta",
         "Risk: low. 3 of 3 sites",
-        "every rule that applies passes",
+        "every rule on a run that applies passes",
         "at least 3 legal entities",
         "fewer than 11 people",
         "rules of law pass",

@@ -139,7 +139,7 @@ def worked_terms(**changed: Any) -> dict[str, Any]:
         "releases": [],
         "disclosure": plain(FLOOR) | {"minimum_sites": 2, "zeros": "barred"},
         "two_party": True,
-        "facilities": {"trust": "leeds-dc1", "center": "boston-dc1"},
+        "facilities": {"trust": "leeds-dc1", "center": "boston-dc1", "hub": "boston-dc1"},
         "names": {"uk": "NHS Trust", "us": "US Academic Medical Center"},
         "parties": {
             "uk": {
@@ -168,12 +168,20 @@ def worked_terms(**changed: Any) -> dict[str, Any]:
     return {**stated, **changed}
 
 
-def worked_cards() -> list[Any]:
-    uk = [("site", "trust"), ("custodian", "alice")]
-    us = [("site", "center"), ("hub", "hub"), ("custodian", "carol"), ("researcher", "erin"), ("engineer", "gil")]
-    british = [card_of(role, name, "uk", "GB") for role, name in uk]
-    return british + [card_of(role, name, "us", "US") for role, name in us]
+def worked_cards(**moved: str) -> list[Any]:
+    """Cards, of `moved` with another country; the custodians' come first, so that parties stay where they are."""
+    uk = [("custodian", "alice"), ("site", "trust")]
+    us = [("custodian", "carol"), ("site", "center"), ("hub", "hub"), ("researcher", "erin"), ("engineer", "gil")]
+    british = [card_of(role, name, "uk", moved.get(name, "GB")) for role, name in uk]
+    return british + [card_of(role, name, "us", moved.get(name, "US")) for role, name in us]
 
 
 def worked_agreement(**changed: Any) -> Agreement:
     return new_agreement(parse(Terms, worked_terms(**changed), "terms"), worked_cards())
+
+
+def trust_in(country: str, **stated: Any) -> Agreement:
+    """The British party's site stands in another country, and its facility says so."""
+    places = [facility("leeds-dc1", country) | {"abroad": True} | stated, facility("boston-dc1", "US")]
+    terms = worked_terms(duties={**DUTIES, "facilities": places})
+    return new_agreement(parse(Terms, terms, "terms"), worked_cards(trust=country))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from reviewed_alliance import AGREEMENT, ASKER, STUDY, request
+from reviewed_alliance import AGREEMENT, STUDY, request
 
 from isthmus.model.canonical import plain
 from isthmus.model.errors import Untrusted
@@ -101,5 +101,5 @@ def test_the_study_that_is_amended_is_held_against_its_digest() -> None:
 
 
 def test_the_risk_sentence_tells_where_pooled_sums_go() -> None:
-    said = risk(request(), ASKER, AGREEMENT, {}, None)["sentence"]
+    said = risk(request(), AGREEMENT, {}, None)["sentence"]
     assert "pooled at the hub in GB and go on to NO and US" in said

@@ -9,6 +9,9 @@ from governance_worked import UK, US, worked_agreement, worked_terms
 from isthmus.data.seen import seen
 from isthmus.data.source import open_source
 from isthmus.federation.deidentified import Rows, check_rows
+from isthmus.governance.facts import Known, agreement_facts
+from isthmus.governance.rulepack import own_pack
+from isthmus.governance.verdicts import verdicts
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.errors import Refused, Unavailable
 
@@ -99,6 +102,52 @@ def test_only_who_says_that_they_are_gone_is_held_to_it(held):
     looked(table(age=[40, 91, 999, None]), **held)
     with pytest.raises(Refused):
         looked(table(age=[40, 91, 999, None]), identifiability="anonymous_ico")
+
+
+LIMITED = {"identifiability": "hipaa_lds", "hipaa_path": "lds_dua"}
+ANONYMOUS = {"identifiability": "anonymous_ico", "hipaa_path": "not_phi"}
+
+
+@pytest.mark.parametrize(
+    ("value", "limited", "anonymous"),
+    [
+        ("943 476 5919", "US-HIP-07", "UK-LAW-15"),
+        ("ann@example.org", "US-HIP-07", "UK-LAW-15"),
+        ("LS2 9JT", "US-HIP-07", "UK-LAW-15"),
+        ("5f0c9a52-3a1f-4c55-9c39-0d3b1f6ae001", None, "UK-LAW-15"),  # a code that is nobody's number elsewhere
+        ("seen 2024-03-09", None, None),
+    ],
+)
+def test_limited_and_anonymous_data_are_held_to_what_they_are_called(value, limited, anonymous):
+    """A limited data set keeps dates and codes (164.514(e)(2)); anonymous data no number of anybody's."""
+    rows = table(ward_type=["a", value, "b", "c"])
+    for held, rule in ((LIMITED, limited), (ANONYMOUS, anonymous)):
+        if rule is None:
+            looked(rows, **held)
+            continue
+        with pytest.raises(Refused) as caught:
+            looked(rows, **held)
+        assert (caught.value.code, caught.value.where) == ("E-IDENTIFIERS", rule)
+        assert value not in str(caught.value)
+    looked(rows, identifiability="pseudonymised", hipaa_path="waiver")  # the twin: nothing is claimed
+
+
+def test_a_column_of_nhs_numbers_is_not_anonymous_by_its_codebook_either():
+    book = Codebook(name="statins", variables={"nhs_number": Variable(type="category"), "age": BOOK.variables["age"]})
+
+    def found(identifiability: str) -> dict[str, str]:
+        made = worked_agreement(
+            datasets=[worked_terms()["datasets"][0] | {"custody": [UK | {"identifiability": identifiability}, US]}]
+        )
+        known = Known(parties=frozenset({"uk", "us"}), codebooks={"statins": book})
+        rules = [r for r in own_pack().rules if r.id in {"UK-LAW-15", "US-HIP-07"}]
+        return {
+            v.rule.id: v.outcome for v in verdicts(own_pack(), rules, {"a": agreement_facts(made, own_pack(), known)})
+        }
+
+    assert found("anonymous_ico") == {"UK-LAW-15": "fail", "US-HIP-07": "n/a"}
+    assert found("hipaa_lds") == {"UK-LAW-15": "n/a", "US-HIP-07": "fail"}
+    assert found("pseudonymised") == {"UK-LAW-15": "n/a", "US-HIP-07": "n/a"}
 
 
 def test_a_site_is_held_to_what_its_own_party_says():

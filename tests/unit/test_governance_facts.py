@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from governance_alliance import FLOOR, draft
-from governance_worked import DOCUMENT, DUTIES, UK, US, worked_agreement, worked_terms
+from governance_worked import DOCUMENT, DUTIES, UK, US, facility, flow, trust_in, worked_agreement, worked_terms
 
 from isthmus.governance.admission import RunRequest
 from isthmus.governance.agreement import agreement_digest
@@ -16,12 +16,12 @@ from isthmus.governance.facts import (
     Asking,
     Known,
     agreement_facts,
-    route,
     signature_facts,
     site_facts,
     study_facts,
     today,
 )
+from isthmus.governance.route import flows, route
 from isthmus.governance.rulepack import own_pack, pack_digest
 from isthmus.governance.selfcheck import worked_case
 from isthmus.governance.verdicts import decide, verdicts, worst
@@ -163,9 +163,118 @@ def test_the_route_is_what_the_numbers_really_take():
 
 
 def test_a_facility_abroad_moves_the_border():
-    abroad = DUTIES | {"facilities": [DUTIES["facilities"][0] | {"country": "US"}, DUTIES["facilities"][1]]}
-    legs = route(worked_agreement(duties=abroad), "statins")
+    legs = route(trust_in("US"), "statins")
     assert {x["from_country"] for x in legs if x["sender"] == "uk"} == {"US"}
+
+
+def test_data_in_a_facility_abroad_are_under_its_law_too_and_only_where_their_owner_lets_them():
+    found, home = outcomes(facts(trust_in("US"))), outcomes(facts(WORKED))
+    held = agreement_facts(trust_in("US"), PACK, Known())["datasets"][0]
+    assert (held["uk"], held["us"], held["stored"]) == (True, True, ["US"])
+    assert (found["UK-NHS-05"], found["US-HIP-01"]) == ("fail", "unknown")
+    assert (home["UK-NHS-05"], home["US-HIP-01"]) == ("pass", "pass")
+    assert outcomes(facts(trust_in("IE")))["XB-11"] == "fail"
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        [facility("leeds-dc1", "US"), facility("boston-dc1", "US")],
+        [facility("leeds-dc1", "UK"), facility("boston-dc1", "US")],
+        [facility("leeds-dc1", "US") | {"abroad": True}, facility("boston-dc1", "US")],
+        [facility("leeds-dc1", "GB") | {"abroad": True}, facility("boston-dc1", "US")],
+        [facility("leeds-dc1", "GB"), facility("boston-dc1", "GB")],
+    ],
+)
+def test_a_facility_is_in_the_country_of_the_cards_of_what_runs_in_it(places):
+    with pytest.raises(IsthmusError) as caught:
+        worked_agreement(duties=DUTIES | {"facilities": places})
+    assert caught.value.code == "E-AGREEMENT"
+    assert caught.value.where.startswith("duties.facilities.")
+
+
+def test_a_card_abroad_is_not_enough_the_facility_says_so():
+    trust_in("US")
+    with pytest.raises(IsthmusError) as caught:
+        trust_in("US", abroad=False)
+    assert "abroad: true" in caught.value.message
+
+
+def test_the_place_of_the_hub_is_asked_as_a_sites_is():
+    apart = [*DUTIES["facilities"], facility("hub-dc", "US") | {"controls": {"mfa": False}}]
+    terms = worked_terms()["facilities"] | {"hub": "hub-dc"}
+    found = outcomes(facts(worked_agreement(duties=DUTIES | {"facilities": apart}, facilities=terms)))
+    assert found["GOV-05"] == "fail"
+    apart[2] = apart[1] | {"facility": "hub-dc", "iso27001_expires": "2026-01-01"}
+    found = outcomes(facts(worked_agreement(duties=DUTIES | {"facilities": apart}, facilities=terms)))
+    assert (found["GOV-05"], found["GOV-06"]) == ("pass", "fail")
+    with pytest.raises(IsthmusError):
+        worked_agreement(facilities=terms)  # a facility that nobody states
+
+
+def test_data_past_their_last_day_answer_nothing_whatever_the_agreements():
+    short = facts(worked_agreement(duties=DUTIES | {"retention": DUTIES["retention"] | {"data_until": "2026-11-22"}}))
+    assert outcomes(short)["GOV-07"] == "pass"
+    assert outcomes(short | {"now": "2026-11-23"})["GOV-07"] == "fail"
+    assert outcomes(facts(WORKED) | {"now": "2026-11-23"})["GOV-07"] == "pass"
+
+
+def held_by_uk(**stated: Any) -> Any:
+    cohort = {"origins": ["cohort"], "confidence_basis": "consent", **stated}
+    terms, status = worked_terms()["datasets"][0], worked_terms()["parties"]
+    parties = status | {"uk": status["uk"] | {"legal_form": "university"}}
+    return worked_agreement(datasets=[terms | {"custody": [UK | cohort, US]}], parties=parties)
+
+
+def test_an_ethics_opinion_that_has_lapsed_is_none_whoevers_patients_they_are():
+    late = outcomes(facts(held_by_uk(ethics=UK["ethics"] | {"expires": "2026-11-21"})))
+    assert (late["UK-LAW-13"], late["DUO-05"], late["UK-NHS-07"]) == ("fail", "fail", "n/a")
+    free = held_by_uk(ethics=UK["ethics"] | {"expires": "2026-11-21"}, duo=UK["duo"] | {"modifiers": []})
+    assert (outcomes(facts(free))["UK-LAW-13"], outcomes(facts(free))["DUO-05"]) == ("fail", "pass")
+    good = outcomes(facts(held_by_uk(ethics=UK["ethics"] | {"expires": "2026-11-22"})))
+    assert (good["UK-LAW-13"], good["UK-LAW-14"], good["DUO-05"]) == ("pass", "pass", "pass")
+    none = outcomes(facts(held_by_uk(ethics=UK["ethics"] | {"committee": "none"})))
+    assert (none["UK-LAW-13"], none["UK-LAW-14"]) == ("pass", "fail")
+
+
+def test_who_asks_for_a_company_says_whether_it_is_commercial():
+    none, status = {"modifiers": ["DUO:0000046"]}, worked_terms()["parties"]
+    entry = worked_terms()["datasets"][0] | {"custody": [UK | {"duo": UK["duo"] | none}, US]}
+
+    def found(form: str, **stated: bool) -> str:
+        made = worked_agreement(datasets=[entry], parties=status | {"us": status["us"] | {"legal_form": form}})
+        return outcomes(facts(made, STUDY | {"purpose": STUDY["purpose"] | stated}))["DUO-02"]
+
+    assert (found("nonprofit"), found("company")) == ("pass", "unknown")
+    assert (found("company", commercial=False), found("company", commercial=True)) == ("pass", "fail")
+
+
+@pytest.mark.parametrize("sha", ["0" * 64, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"])
+def test_a_digest_of_nothing_is_no_documents(sha):
+    dpia = DOCUMENT | {"sha256": f"sha256:{sha}"}
+    with pytest.raises(IsthmusError) as caught:
+        worked_agreement(duties=DUTIES | {"assessments": DUTIES["assessments"] | {"dpia": dpia}})
+    assert (caught.value.code, caught.value.where) == ("E-AGREEMENT", "duties.assessments.dpia.sha256")
+
+
+def test_records_that_are_passed_on_stay_their_owners():
+    """Of whoever sent them first: the sender has none of its own, or had them by another flow."""
+    given = flow("given", "uk", "us", "records") | {"personal": True, "mechanism": "idta", "test": DOCUMENT}
+    back = flow("on", "us", "uk", "records")
+    both = outcomes(facts(worked_agreement(duties=DUTIES | {"flows": [*DUTIES["flows"], given, back]})))
+    assert both["UK-NHS-05"] == "fail"
+    alone = worked_agreement(duties=DUTIES | {"flows": [*DUTIES["flows"], back]})
+    made = {f["flow"]: f["whose"] for f in flows(alone)}
+    assert made["on"] == {"statins": ["us"]}
+    status = worked_terms()["parties"]
+    processor = worked_agreement(
+        parties=status | {"us": status["us"] | {"role": "processor"}},
+        datasets=[worked_terms()["datasets"][0] | {"custody": [UK | {"processors": ["us"]}]}],
+        duties=DUTIES | {"flows": [*DUTIES["flows"], back]},
+    )
+    found = outcomes(facts(processor))
+    assert {f["flow"]: f["whose"] for f in flows(processor)}["on"] == {"statins": ["uk"]}
+    assert (found["UK-NHS-05"], found["UK-NHS-06"]) == ("fail", "fail")
 
 
 def test_a_processor_that_holds_data_needs_no_basis_of_its_own_but_a_contract():

@@ -55,7 +55,7 @@ def agreement_of(terms: dict):
     hub = next(r for f in stated.duties.flows for r in f.receivers if f.flow == "sums-to-hub")
     cards = [card_of("site", site, party, country[party]) for site, party in controllers.items()]
     cards += [card_of("custodian", f"custodian-{party}", party, country.get(party, "GB")) for party in {*custody, hub}]
-    cards += [card_of("hub", "hub", hub, "GB"), card_of("researcher", "ada", hub, "GB")]
+    cards += [card_of("hub", "our-hub", hub, "GB"), card_of("researcher", "ada", hub, "GB")]
     checkers = {name: s.country for name, s in stated.people.items() if name.startswith("checker")}
     of = {c: next((p for p in custody if country[p] == c), hub) for c in ("GB", "US")}
     cards += [card_of("output_checker", name, of[c], c) for name, c in checkers.items()]
@@ -362,7 +362,9 @@ ASKED = "no longer asked of statins of uk: "
 NO_PATIENTS = party("uk", legal_form="university")
 UNASKED = {  # a change that takes rules away, or may -> what is said of it
     "identifiability: synthetic, was pseudonymised (check)": uk(identifiability="synthetic"),
-    f"{ASKED}UK-LAW-01, UK-LAW-02, UK-LAW-03, UK-LAW-12, US-DSP-04 (weaker)": uk(identifiability="synthetic"),
+    f"{ASKED}UK-LAW-01, UK-LAW-02, UK-LAW-03, UK-LAW-12, UK-LAW-13, UK-LAW-14, UK-NHS-05, US-DSP-04 (weaker)": uk(
+        identifiability="synthetic"
+    ),
     "custody of us: subjects: US removed (check)": held(us={"subjects": ["GB"], "people_us": 0}),
     "no longer asked of statins of us: US-DSP-01, US-DSP-03 (weaker)": held(us={"subjects": ["GB"], "people_us": 0}),
     f"{ASKED}UK-LAW-02, UK-LAW-06, UK-NHS-01, UK-NHS-02, UK-NHS-03, UK-NHS-04, UK-NHS-06, UK-NHS-07 (weaker)": NO_PATIENTS

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from governance_worked import DUTIES, facility, worked_agreement
-from reviewed_alliance import AGREEMENT, ASKER, person
+import pytest
+from governance_worked import DUTIES, trust_in, worked_agreement
+from reviewed_alliance import AGREEMENT, person, with_roles
 
-from isthmus.governance.route import AT_HOME, legs, way_from_hub, way_out
+from isthmus.governance.agreement import Agreement
+from isthmus.governance.facts import agreement_facts, signed_by_all
+from isthmus.governance.route import AT_HOME, flows, legs, way_from_hub, way_out
+from isthmus.governance.rulepack import own_pack
+from isthmus.governance.verdicts import decide
 
 WORKED = worked_agreement()
+
+
+def facts_of(agreement: Agreement) -> dict[str, Any]:
+    return agreement_facts(agreement, own_pack(), signed_by_all(agreement))
 
 
 def test_each_leg_names_its_facilities_and_the_flow_that_permits_it() -> None:
@@ -38,25 +48,43 @@ def test_a_sites_way_out_is_its_leg_to_the_hub() -> None:
 
 
 def test_a_site_in_a_facility_abroad_starts_from_there() -> None:
-    abroad = {**DUTIES, "facilities": [facility("leeds-dc1", "IE"), facility("boston-dc1", "US")]}
-    assert way_out(worked_agreement(duties=abroad), "trust", "statins").from_country == "IE"
+    assert way_out(trust_in("IE"), "trust", "statins").from_country == "IE"
 
 
-def test_output_checkers_abroad_are_on_the_way_where_results_are_reviewed() -> None:
+@pytest.mark.parametrize("role", ["output_checker", "auditor", "researcher"])
+def test_whoever_may_see_results_is_on_the_way_whether_they_ask_or_not(role: str) -> None:
     cleo = person("cleo")
-    away = replace(cleo, standing=replace(cleo.standing, country="FR"))
+    away = replace(cleo, roles=(role,), standing=replace(cleo.standing, country="FR"))
     abroad = replace(AGREEMENT, people=tuple(away if p.person == "cleo" else p for p in AGREEMENT.people))
 
-    def ends(agreement) -> set[tuple[str, str]]:
-        found = legs(agreement, "trial", {ASKER})
-        return {(leg.receiver, leg.to_country) for leg in found if leg.what == "aggregates"}
+    def ends(agreement: Agreement) -> set[tuple[str, str]]:
+        return {(leg.receiver, leg.to_country) for leg in legs(agreement, "trial") if leg.what == "aggregates"}
 
     assert ("leeds-nhs", "FR") in ends(abroad)
-    assert ("leeds-nhs", "FR") not in ends(replace(abroad, review=None)) | ends(AGREEMENT)
+    assert ("leeds-nhs", "FR") in ends(replace(abroad, review=None))
+    assert ("leeds-nhs", "FR") not in ends(with_roles(abroad, "cleo", "engineer")) | ends(AGREEMENT)
     to_cleo = way_from_hub(abroad, "cleo", "trial")
     assert to_cleo is not None
     assert (to_cleo.to_country, to_cleo.flow) == ("FR", None)
     assert way_from_hub(abroad, "nobody", "trial") is None
+
+
+def test_a_flow_permits_a_leg_to_the_countries_that_its_rules_were_asked_of() -> None:
+    """Someone of a party that has a flow, who works in a third country: the rules ask about that country, or nothing goes there."""
+    erin = next(p for p in WORKED.people if p.person == "erin")
+    seer = replace(erin, person="eve", party="uk", roles=("auditor",), standing=replace(erin.standing, country="IN"))
+    abroad = replace(WORKED, people=(*WORKED.people, seer))
+    asked = {v.rule.id: v.outcome for v in decide(own_pack(), "agreement", {"a": facts_of(abroad)}).verdicts}
+    assert asked["XB-11"] == "fail"
+    assert "IN" in {f["to_country"] for f in flows(abroad)}
+    custodian = replace(seer, roles=("custodian",))
+    unseeing = replace(WORKED, people=(*WORKED.people, custodian))
+    assert "IN" not in {f["to_country"] for f in flows(unseeing)}
+    way = way_from_hub(unseeing, "eve", "statins")
+    assert way is not None
+    assert (way.flow, way.mechanism) == (None, None)
+    people = {v.rule.id: v.outcome for v in decide(own_pack(), "agreement", {"a": facts_of(unseeing)}).verdicts}
+    assert people["XB-11"] == "fail"
 
 
 def test_the_way_from_the_hub_to_a_site_and_to_people() -> None:

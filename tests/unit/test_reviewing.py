@@ -11,8 +11,10 @@ from governance_worked import worked_agreement
 from reviewed_alliance import AGREEMENT, ASKER, CHECKER, KEEPER, asked, person, request
 
 from isthmus.governance.route import legs
+from isthmus.governance.rulepack import own_pack
+from isthmus.model.codebook import Codebook, Variable
 from isthmus.model.errors import Refused
-from isthmus.sdk.reviewing import _leg, by_rule, require_checker
+from isthmus.sdk.reviewing import _identifiers, _leg, by_agreement, by_rule, require_checker
 
 
 def test_every_rule_is_shown_with_its_citation_and_what_each_site_said() -> None:
@@ -50,10 +52,26 @@ def test_who_may_not_decide_on_a_result_is_told_why(who: str, code: str | None, 
 
 def test_a_leg_names_facilities_flow_and_mechanism() -> None:
     there, back = (
-        next(leg for leg in legs(worked_agreement(), "statins", {"erin"}) if leg.what == what)
+        next(leg for leg in legs(worked_agreement(), "statins") if leg.what == what)
         for what in ("encrypted_shares", "aggregates")
     )
     assert _leg(there).startswith("uk (GB, leeds-dc1) to us (US): masked sums; flow ")
     assert _leg(there).endswith(", not_restricted")
     assert _leg(back).startswith("us (US) to uk (GB, leeds-dc1): pooled sums and results; flow ")
     assert "no flow of the agreement permits it" in _leg(replace(there, flow=None, mechanism=None))
+
+
+def test_rules_on_the_agreement_are_shown_beside_those_on_a_run() -> None:
+    shown = {line["rule"]: line for line in by_agreement(worked_agreement(), "2026-11-22")}
+    assert shown["UK-LAW-01"]["said"] == "pass on the agreement"
+    assert shown["XB-01"]["said"] == "n/a on the agreement"
+    assert shown["UK-LAW-01"]["citation"]
+    assert {rule.id for rule in own_pack().rules if rule.gate == "agreement"} == set(shown)
+
+
+def test_what_the_codebook_shows_is_named_whatever_is_claimed() -> None:
+    read = {"analyses": {"who": {"reads": ["nhs_number", "age"]}}, "population": []}
+    age = Variable(type="integer", unit="a", range=(18, 90))
+    book = Codebook(name="trial", variables={"nhs_number": Variable(type="category"), "phone": age, "age": age})
+    (said,) = _identifiers(read, book, "2027-01-01")
+    assert said == "by the codebook nhs_number is an identifier of 45 CFR 164.514(b)(2)(i)(H)"

@@ -1,4 +1,4 @@
-"""Whether a site's rows are what its party calls them: without HIPAA's 18 identifiers. Looked at beside the rows, before any is served.
+"""Whether a site's rows are what its party calls them: de-identified, limited or anonymous. Looked at beside the rows, before any is served.
 
 Only the site's own custodian is told what shows: to others it would be a fact of the rows, so the site is silent instead.
 """
@@ -13,15 +13,15 @@ from isthmus.data.source import Source
 from isthmus.federation.holdings import Holdings
 from isthmus.federation.node import Ledger
 from isthmus.governance.agreement import Agreement
+from isthmus.governance.anonymity import AGES_AND_ZIPS, Shown, claimed_by, says_gone, shown_against
 from isthmus.governance.citations import grounded
 from isthmus.governance.duties import Custody
-from isthmus.governance.identifiers import Scan, scan
+from isthmus.governance.identifiers import scan
 from isthmus.governance.rulepack import own_pack
 from isthmus.model.codebook import Codebook
 from isthmus.model.errors import Invalid, Refused, Unavailable
 
 CODE = "E-IDENTIFIERS"
-ANY, AGES_AND_ZIPS = "US-HIP-02", "US-HIP-03"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Rows:
 
 
 def check_rows(agreement: Agreement, site: str, dataset: str, source: Source, book: Codebook) -> None:
-    """Of a dataset whose party claims that there are none, rows show no identifier; of what the codebook shows the rules speak.
+    """Rows show no identifier that their party claims is not there; of what the codebook shows the rules speak.
 
     Raises:
         Refused: E-IDENTIFIERS, with the columns and the rule; `where` is the rule's id. For the custodian alone.
@@ -83,28 +83,24 @@ def check_rows(agreement: Agreement, site: str, dataset: str, source: Source, bo
     if not claims_none(agreement, site, dataset):
         return
     declared, shown = (scan(each, agreement.expires) for each in (book, seen(source, book)))
-    new = list(_new(declared, shown))
-    if not new:
-        return
-    worse = (declared.age90_ok and not shown.age90_ok) or (declared.zip3_ok and not shown.zip3_ok)
-    rule = next(r for r in own_pack().rules if r.id == (AGES_AND_ZIPS if worse else ANY))
-    raise Refused(
-        CODE,
-        f"the rows of {dataset!r} show identifiers that its codebook does not: {'; '.join(new)}",
-        f"mend the data, or state what they are and agree anew; rule {rule.id}: {rule.citation}",
-        rule.id,
-    )
+    for held in _held(agreement, site, dataset):
+        new = list(_new(shown_against(held, declared), shown_against(held, shown)))
+        if not new:
+            continue
+        worse = (declared.age90_ok and not shown.age90_ok) or (declared.zip3_ok and not shown.zip3_ok)
+        by = AGES_AND_ZIPS if worse and says_gone(held) else claimed_by(held)
+        rule = next(r for r in own_pack().rules if r.id == by)
+        raise Refused(
+            CODE,
+            f"the rows of {dataset!r} show identifiers that its codebook does not: {'; '.join(new)}",
+            f"mend the data, or state what they are and agree anew; rule {rule.id}: {rule.citation}",
+            rule.id,
+        )
 
 
 def claims_none(agreement: Agreement, site: str, dataset: str) -> bool:
-    """Whether the party of a site claims that its rows of a dataset show no identifier."""
-    return any(says_gone(held) for held in _held(agreement, site, dataset))
-
-
-def says_gone(held: Custody) -> bool:
-    """Whether a controller says that the identifiers are gone: as `applies` of the rules US-HIP-02 and US-HIP-03."""
-    named = held.identifiability != "hipaa_expert" and held.hipaa_path == "deidentified"
-    return held.identifiability == "hipaa_safe_harbor" or named
+    """Whether the party of a site claims that its rows of a dataset show no identifier, or none that is direct."""
+    return any(claimed_by(held) for held in _held(agreement, site, dataset))
 
 
 def _held(agreement: Agreement, site: str, dataset: str) -> Iterable[Custody]:
@@ -113,8 +109,8 @@ def _held(agreement: Agreement, site: str, dataset: str) -> Iterable[Custody]:
     return [held for held in stated if held.controller == party] or stated
 
 
-def _new(declared: Scan, shown: Scan) -> Iterator[str]:
-    for letter, names in shown.found.items():
-        more = [name for name in names if name not in declared.found.get(letter, ())]
+def _new(declared: Shown, shown: Shown) -> Iterator[str]:
+    for letter, names in shown.items():
+        more = [name for name in names if name not in declared.get(letter, ())]
         if more:
             yield f"({letter}) {', '.join(more)}"

@@ -80,6 +80,6 @@ def outlook(
         privacy=entry.privacy,
         releases=agreement.releases,
         barred=outside(study, agreement, known),
-        route=legs(agreement, study.dataset, {me.name}),
+        route=legs(agreement, study.dataset),
         refused=refused,
     )

@@ -77,11 +77,12 @@ class SiteEntry:
 
 @record
 class HubEntry:
-    """The hub: relays and adds up."""
+    """The hub: relays and adds up, in a facility that the parties name, for sums are opened there."""
 
     hub: str
     party: str
     country: str
+    facility: str
     key: str
     certificate: str
     tls: str
@@ -187,7 +188,11 @@ class Agreement:
 
     def keyed(self) -> tuple[SiteEntry | HubEntry | Person, ...]:
         """Every entry that has a key: sites, the hub, people."""
-        return (*self.sites, self.hub, *self.people)
+        return (*self.nodes(), *self.people)
+
+    def nodes(self) -> tuple[SiteEntry | HubEntry, ...]:
+        """Everything that runs somewhere: the sites and the hub."""
+        return (*self.sites, self.hub)
 
     def custodians(self, party: str) -> tuple[Person, ...]:
         """The people who sign agreements for a party."""

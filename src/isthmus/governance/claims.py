@@ -22,13 +22,22 @@ RECORDS = frozenset({"records", "remote_access_records"})
 _OF_PATIENTS: frozenset[Origin] = frozenset({"nhs_confidential", "nhs_england_dars", "cms"})
 
 
-def held_facts(agreement: Agreement, controller: str, stated: Custody | None) -> dict[str, Any]:
-    """Of what a controller holds: `uk` and `us`, whose law asks; `personal` under UK law; `hipaa`, what the controller is to it;
-    where the data come from and what they are about."""
+def controllers(agreement: Agreement, entry: DatasetEntry) -> set[str]:
+    """Who is answerable for a dataset: who says so, and every party with rows of it that holds them for nobody else."""
+    holders = {agreement.site(site).party for site in entry.sites} - processors(agreement, entry)
+    return {c.controller for c in entry.custody or ()} | holders
+
+
+def held_facts(agreement: Agreement, entry: DatasetEntry, controller: str, stated: Custody | None) -> dict[str, Any]:
+    """Of what a controller holds: `stored`, the countries its rows lie in; `uk` and `us`, whose law asks; `personal` under UK
+    law; `hipaa`, what the controller is to it; where the data come from and what they are about.
+    """
     party = _party(agreement, controller)
+    keepers = {controller, *((stated and stated.processors) or ())}
+    stored = {site.country for site in map(agreement.site, entry.sites) if site.party in keepers}
     hipaa = party.status.hipaa if party.status else None
-    found: dict[str, Any] = {} if hipaa is None else {"hipaa": hipaa}
-    held_in = {party.country, *(_party(agreement, name).country for name in (stated and stated.processors) or ())}
+    found: dict[str, Any] = {"stored": sorted(stored)} | ({} if hipaa is None else {"hipaa": hipaa})
+    held_in = {*stored, *(_party(agreement, name).country for name in keepers)}
     for name, country in (("uk", "GB"), ("us", "US")):
         about = stated is not None and country in stated.subjects
         here = country in held_in and (stated is None or stated.identifiability != "synthetic")

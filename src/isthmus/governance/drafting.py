@@ -65,7 +65,7 @@ def new_agreement(terms: Terms, cards: Iterable[Card], previous: Agreement | Non
     It names the rule pack that comes with this version where the terms name none.
 
     Args:
-        terms: `facilities`: site -> facility; `names`: party -> full name (its short name where left out);
+        terms: `facilities`: site or hub -> facility; `names`: party -> full name (its short name where left out);
             `site_rules`: site -> rules stricter than the floor.
         cards: checked cards of one hub, the sites and the people.
         previous: the version it replaces.
@@ -99,7 +99,7 @@ def new_agreement(terms: Terms, cards: Iterable[Card], previous: Agreement | Non
             for c in cards
             if c.role == "site"
         ),
-        hub=_hub(hubs[0]),
+        hub=_hub(hubs[0], terms),
         **decided,
     )
     check_agreement(made)
@@ -186,11 +186,12 @@ def _people(cards: Iterable[Card], terms: Terms) -> Iterator[Person]:
             )
 
 
-def _hub(card: Card) -> HubEntry:
+def _hub(card: Card, terms: Terms) -> HubEntry:
     return HubEntry(
         hub=card.name,
         party=card.party,
         country=card.country,
+        facility=terms.facilities.get(card.name, card.name),
         key=card.key,
         certificate=card.certificate,
         tls=card.tls,

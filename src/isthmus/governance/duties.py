@@ -278,10 +278,14 @@ class Controls:
 
 @record
 class Facility:
-    """A place that sites run in: country, certificates, controls. `nist_800_171` is the day of the attestation."""
+    """A place that sites or the hub run in: country, certificates, controls. `nist_800_171` is the day of the attestation.
+
+    `abroad`: it stands outside the country of a party whose node runs in it.
+    """
 
     facility: str
     country: str
+    abroad: bool = False
     controls: Controls | None = None
     iso27001_expires: str | None = None
     nist_800_171: str | None = None

@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from isthmus.governance.duties import Duties
+from isthmus.governance.duties import Duties, Facility
 
 if TYPE_CHECKING:
     from isthmus.governance.agreement import Agreement
@@ -17,7 +17,8 @@ Problems = Iterator[tuple[str, str]]  # (place, what is wrong)
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 _COUNTRY = re.compile(r"[A-Z]{2}\Z")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
+# not of zeros, and not of an empty file: neither is a document's
+_DIGEST = re.compile(r"sha256:(?!0{64}|e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855)[0-9a-f]{64}\Z")
 _DUO = re.compile(r"DUO:\d{7}\Z")
 _DAYS = ("date", "checked", "until", "publish_after", "nist_800_171", "data_until", "evidence_until")
 _COUNTRIES = ("country", "subjects", "territory", "regions")
@@ -35,7 +36,9 @@ _SHAPES = {
     **dict.fromkeys(_SAID, (_WORDS, "says nothing")),
     "committee": (_COMMITTEE, "is no reference of an opinion; write `none` where there is none"),
     "zip3_census": (_CENSUS, "is not the year of a Census, or none"),
-    **dict.fromkeys(("sha256", "rule_pack"), (_DIGEST, "is not a digest written sha256: and 64 hex digits")),
+    **dict.fromkeys(
+        ("sha256", "rule_pack"), (_DIGEST, "is not the digest of a document, written sha256: and 64 hex digits")
+    ),
 }
 
 
@@ -97,8 +100,24 @@ def _names(agreement: Agreement, duties: Duties) -> Problems:
         if len(set(names)) != len(names):
             yield f"duties.{where}", f"{where} names one twice"
     if duties.facilities is not None:
-        sites = (s.facility for s in agreement.sites)
-        yield from _known(sites, set(named["facilities"]), "duties.facilities", "is not among the facilities")
+        used = (node.facility for node in agreement.nodes())
+        yield from _known(used, set(named["facilities"]), "duties.facilities", "is not among the facilities")
+        yield from _countries(agreement, duties.facilities)
+
+
+def _countries(agreement: Agreement, facilities: Iterable[Facility]) -> Problems:
+    """A facility is where the cards of its nodes say, and says so where that is outside their party's country."""
+    homes = {p.party: p.country for p in agreement.parties}
+    for place in facilities:
+        nodes = [n for n in agreement.nodes() if n.facility == place.facility]
+        where = f"duties.facilities.{place.facility}"
+        if any(n.country != place.country for n in nodes):
+            yield where, "its country is not that of the card of what runs in it: make a new card where it moved"
+        if nodes and any(homes.get(n.party) != n.country for n in nodes) is not place.abroad:
+            yield (
+                where,
+                "`abroad: true` says that a facility stands outside the country of a party that runs in it, and no other",
+            )
 
 
 def _known(names: Iterable[str], known: set[str], place: str, problem: str) -> Problems:

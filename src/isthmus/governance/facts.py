@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.governance.admission import RunRequest, barred, without
 from isthmus.governance.agreement import Agreement, DatasetEntry, Person, agreement_digest
+from isthmus.governance.anonymity import shown_against
 from isthmus.governance.claims import (
     approval_facts,
     categories,
+    controllers,
     dated,
     documents,
-    flow_facts,
     held_facts,
     people_facts,
-    processors,
 )
-from isthmus.governance.duties import AgreedPurpose, Custody, Duties, Facility
+from isthmus.governance.duties import AgreedPurpose, Custody, Duties
 from isthmus.governance.identifiers import Scan, scan
-from isthmus.governance.reviewers import checkers, country_of_person
+from isthmus.governance.route import flows, route
 from isthmus.governance.rulepack import Pack
 from isthmus.model.canonical import plain
 from isthmus.model.codebook import Codebook
@@ -91,6 +91,7 @@ def agreement_facts(agreement: Agreement, pack: Pack, known: Known) -> dict[str,
         "parties": [
             {"party": p.party, "country": p.country, **(plain(p.status) if p.status else {})} for p in agreement.parties
         ],
+        "hub": _facility(agreement, agreement.hub.facility),
         "datasets": datasets,
         "bulk": list(_bulk(agreement, known.reached or {})),
         "analyses": [
@@ -132,10 +133,18 @@ def study_facts(request: RunRequest, asking: Asking, agreement: Agreement, site:
         "approvers": approvers(agreement, site),
         "purpose": {
             **purpose_facts(study.purpose.duo, study.purpose.disease or ANY, agreement.duties),
-            "commercial": study.purpose.commercial,
+            **_commercial(study, person, agreement),
         },
-        "route": route(agreement, study.dataset, frozenset({person.person})),
+        "route": route(agreement, study.dataset),
     }
+
+
+def _commercial(study: Study, person: Person, agreement: Agreement) -> dict[str, bool]:
+    """As the request states it; where it does not, nobody's but a company's is not commercial."""
+    if study.purpose.commercial is not None:
+        return {"commercial": study.purpose.commercial}
+    status = next(p.status for p in agreement.parties if p.party == person.party)
+    return {"commercial": False} if status is not None and status.legal_form != "company" else {}
 
 
 def requester_facts(person: Person) -> dict[str, Any]:
@@ -151,11 +160,8 @@ def approvers(agreement: Agreement, site: str) -> list[str]:
 
 def site_facts(agreement: Agreement, site: str, rules: Rules) -> dict[str, Any]:
     """The facts `site`. Three controls are Isthmus's own: one key stands for one person, TLS 1.3 alone, a ledger."""
-    place = _facility(agreement, site)
-    stated: dict[str, Any] = plain(place) if place else {}
-    own = {"unique_ids": True, "encrypt_transit": True, "audit_chain": True}
     limits = {"minimum_count": rules.minimum_count, "minimum_count_site": rules.minimum_count_site}
-    return {**stated, **limits, "controls": {**stated.get("controls", {}), **own}}
+    return {**_facility(agreement, agreement.site(site).facility), **limits}
 
 
 def signature_facts(parties: Collection[str]) -> dict[str, Any]:
@@ -186,43 +192,12 @@ def today(now: datetime) -> str:
     return now.date().isoformat()
 
 
-def route(agreement: Agreement, dataset: str, askers: Collection[str] | None = None) -> list[dict[str, str]]:
-    """Every way that numbers of a study on a dataset take between parties or countries.
-
-    Each site's masked sums go to the hub; pooled sums go from the hub to every site, results to who asks and, where the
-    agreement has results reviewed, to the output checkers who may look at them first.
-
-    Args:
-        agreement: its sites, hub and people.
-        dataset: by name.
-        askers: researchers by name; all of them when not given.
-    """
-    hub = (agreement.hub.party, agreement.hub.country)
-    sites = {(agreement.site(s).party, country_of(agreement, s)) for s in agreement.dataset(dataset).sites}
-    people = [p for p in agreement.people if "researcher" in p.roles and (askers is None or p.person in askers)]
-    if agreement.review is not None and agreement.review.egress:
-        people += checkers(agreement, askers or ())
-    asking = {(p.party, country_of_person(agreement, p)) for p in people}
-    legs = [(site, hub, "encrypted_shares") for site in sites]
-    legs += [(hub, other, "aggregates") for other in sites | asking]
-    found = sorted({(*a, *b, what) for a, b, what in legs if a != b})
-    names = ("sender", "from_country", "receiver", "to_country", "what")
-    return [dict(zip(names, leg, strict=True)) for leg in found]
-
-
-def country_of(agreement: Agreement, site: str) -> str:
-    """The country of a site's facility where the agreement states it, else of the site's card."""
-    place = _facility(agreement, site)
-    return place.country if place else agreement.site(site).country
-
-
-def _home(agreement: Agreement, party: str) -> str:
-    return next(p.country for p in agreement.parties if p.party == party)
-
-
-def _facility(agreement: Agreement, site: str) -> Facility | None:
+def _facility(agreement: Agreement, name: str) -> dict[str, Any]:
+    """What is stated of a place, and what Isthmus itself controls there."""
     places = (agreement.duties or EMPTY).facilities or ()
-    return next((f for f in places if f.facility == agreement.site(site).facility), None)
+    stated: dict[str, Any] = next((plain(f) for f in places if f.facility == name), {})
+    own = {"unique_ids": True, "encrypt_transit": True, "audit_chain": True}
+    return {**stated, "controls": {**stated.get("controls", {}), **own}}
 
 
 def _constant(pack: Pack, name: str) -> Any:
@@ -238,7 +213,7 @@ def _stated(agreement: Agreement, duties: Duties) -> dict[str, Any]:
     if duties.purposes is not None:
         found["purposes"] = [_purpose_fact(p) for p in duties.purposes]
     if duties.flows is not None:
-        found["flows"] = list(_flows(agreement, duties))
+        found["flows"] = list(flows(agreement))
     for name in ("retention", "assessments", "rule_pack"):
         if getattr(duties, name) is not None:
             found[name] = plain(getattr(duties, name))
@@ -255,7 +230,6 @@ def _datasets(agreement: Agreement, entry: DatasetEntry, known: Known) -> Iterat
     So is one that calls itself a processor, and whom no controller names as its own.
     """
     stated: dict[str, Custody | None] = {c.controller: c for c in entry.custody or ()}
-    holders = {agreement.site(site).party for site in entry.sites} - processors(agreement, entry)
     book = (known.codebooks or {}).get(entry.dataset)
     allowed = entry.variables
     if allowed is None and book is not None:
@@ -265,11 +239,17 @@ def _datasets(agreement: Agreement, entry: DatasetEntry, known: Known) -> Iterat
         shared["columns"] = sorted(allowed)
     if entry.privacy is not None:
         shared["rho_each"] = float(min(entry.privacy.per_person, entry.privacy.per_project))
-    for party in sorted({*stated, *holders}):
-        held = plain(stated.get(party) or {})
-        if book is not None and "deidentification" in held:
-            held["deidentification"] = _seen(held["deidentification"], scan(book, agreement.expires))
-        yield {"controller": party, **shared, **held, **held_facts(agreement, party, stated.get(party))}
+    for party in sorted(controllers(agreement, entry)):
+        held = plain(stated.get(party) or {}) | {"shown": []}
+        if book is not None:
+            held |= _looked_at(held, stated.get(party), scan(book, agreement.expires))
+        yield {"controller": party, **shared, **held, **held_facts(agreement, entry, party, stated.get(party))}
+
+
+def _looked_at(held: dict[str, Any], stated: Custody | None, found: Scan) -> dict[str, Any]:
+    """What a codebook shows against a controller's claim: nothing speaks for it."""
+    gone = {"deidentification": _seen(held["deidentification"], found)} if "deidentification" in held else {}
+    return gone | {"shown": sorted(shown_against(stated, found)) if stated is not None else []}
 
 
 def _seen(stated: dict[str, Any], found: Scan) -> dict[str, Any]:
@@ -313,29 +293,6 @@ def _bulk(agreement: Agreement, reached: Reached) -> Iterator[dict[str, Any]]:
             yield {"category": category}
         else:
             yield {"category": category, "people": sum(max(n for n in stated if n is not None) for stated in numbers)}
-
-
-def _flows(agreement: Agreement, duties: Duties) -> Iterator[dict[str, Any]]:
-    places = _places(agreement)
-    for flow in duties.flows or ():
-        shared = {k: v for k, v in plain(flow).items() if k not in {"senders", "receivers", "personal"}}
-        shared |= flow_facts(agreement, flow)
-        ends = ((a, c, b, d) for a in flow.senders for c in places[a] for b in flow.receivers for d in places[b])
-        for sender, left, receiver, entered in ends:
-            if (sender, left) != (receiver, entered):
-                yield shared | {"sender": sender, "receiver": receiver, "from_country": left, "to_country": entered}
-
-
-def _places(agreement: Agreement) -> dict[str, list[str]]:
-    """Party -> countries in which it has a site, the hub or a researcher; else its own."""
-    found: dict[str, set[str]] = {p.party: set() for p in agreement.parties}
-    for site in agreement.sites:
-        found[site.party].add(country_of(agreement, site.site))
-    found[agreement.hub.party].add(agreement.hub.country)
-    for person in agreement.people:
-        if "researcher" in person.roles and person.standing is not None:
-            found[person.party].add(person.standing.country)
-    return {party: sorted(countries or {_home(agreement, party)}) for party, countries in found.items()}
 
 
 def _rho(study: Study) -> float:

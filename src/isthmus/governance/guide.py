@@ -40,8 +40,10 @@ def questions(template: str) -> Iterator[Asked]:
     yield Asked("text", "The purpose in words that a patient can read")
     yield Asked("duo", "The purpose as a DUO term", str(found["duties"]["purposes"][0]["duo"]))
     yield Asked("minimum_count", "The smallest count that may be shown", str(found["disclosure"]["minimum_count"]))
+    sites = found["datasets"][0]["sites"]
     for what, names in (
-        ("site", found["datasets"][0]["sites"]),
+        ("site", sites),
+        ("hub", [name for name in found["facilities"] if name not in sites]),
         ("party", found["parties"]),
         ("person", found["people"]),
     ):

@@ -21,8 +21,10 @@ from isthmus.governance.identifying_values import (
     tells_age,
     tells_birth,
     three_digits,
+    whole_postcodes,
 )
 from isthmus.governance.identifying_words import (
+    ADDRESSES,
     AGES,
     BIRTH_YEARS,
     BORN,
@@ -71,9 +73,11 @@ class Scan:
         zips: whether there is a ZIP code.
         zip3_ok: no ZIP code but three digits, with small areas as 000.
         age90_ok: no age, and no year of birth, tells more of someone over 89 than that they are 90 or older.
+        addresses: variables of a place as exact as an address: a whole postcode, a ZIP+4, a coordinate.
     """
 
     found: dict[str, tuple[str, ...]]
+    addresses: tuple[str, ...]
     zips: bool
     zip3_ok: bool
     age90_ok: bool
@@ -95,6 +99,7 @@ def scan(codebook: Codebook, day: str) -> Scan:
     zips = [seen for seen in every if _is_zip(seen)]
     return Scan(
         found={letter: tuple(names) for letter, names in sorted(found.items())},
+        addresses=tuple(seen.name for seen in every if _is_address(seen)),
         zips=bool(zips),
         zip3_ok=all(_is_zip3(seen) for seen in zips),
         age90_ok=not any(_tells_old_age(seen) for seen in every),
@@ -153,6 +158,11 @@ def _by_words(seen: _Seen) -> set[str]:
     found = {letter for letter, phrases in WORDS.items() if seen.any(phrases)}
     found |= {letter for letter, phrases in EXACT.items() if any(tuple(text) in phrases for text in seen.texts)}
     return found & {"B"} if seen.is_flag else found
+
+
+def _is_address(seen: _Seen) -> bool:
+    named = not seen.is_flag and (seen.any(ADDRESSES) or any(tuple(text) in EXACT["B"] for text in seen.texts))
+    return named or whole_postcodes(seen.levels)
 
 
 def _is_zip(seen: _Seen) -> bool:

@@ -242,6 +242,11 @@ def five_digits(values: Collection[str]) -> bool:
     return len(values) > 1 and _all(_ZIP, values) and any(int(v) % 100 for v in values)
 
 
+def whole_postcodes(values: Collection[str]) -> bool:
+    """Whether a value is a whole postcode or a ZIP+4: a few houses."""
+    return any(_ENTIRE["B"].fullmatch(v.strip()) for v in values)
+
+
 def three_digits(values: Collection[str]) -> bool:
     """Whether all values are three digits, as ZIP codes are in a set that is de-identified."""
     return bool(values) and all(re.fullmatch(r"\d{3}", v) for v in values)

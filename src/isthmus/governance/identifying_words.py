@@ -49,6 +49,7 @@ WORDS: dict[str, Phrases] = {
         + _each("patient pt person subject participant record encounter accession pseudo", _NUMBER),
     }.items()
 }
+ADDRESSES = phrases("postcode postal address street latitude longitude geocode uprn easting northing gps")
 EXACT: dict[str, Phrases] = {"A": phrases("name nm"), "B": phrases("lat lon lng"), "H": phrases("chi")}
 # Phrases in which such words name something else. What is left of the text is looked at all the same.
 HARMLESS = phrases(

@@ -21,11 +21,11 @@ from isthmus.governance.facts import (
     approvers,
     purpose_facts,
     requester_facts,
-    route,
     signature_facts,
     site_facts,
 )
 from isthmus.governance.once import Judge, Question
+from isthmus.governance.route import route
 from isthmus.governance.rulepack import Pack, Rule
 from isthmus.governance.verdicts import Final, Verdict, worst
 from isthmus.model.record import record

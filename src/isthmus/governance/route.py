@@ -1,17 +1,23 @@
-"""The way a study's numbers take, leg by leg, and the flow of the agreement that permits each leg."""
+"""The way a study's numbers take, leg by leg, and the flow of the agreement that permits each leg.
+
+The countries of both follow from where nodes stand and where people work who may see results: looking from abroad counts.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from isthmus.governance.facts import country_of, route
+from isthmus.governance.claims import RECORDS, controllers, flow_facts
 from isthmus.governance.reviewers import country_of_person
+from isthmus.governance.roles import may
+from isthmus.model.canonical import plain
 from isthmus.model.record import record
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Iterator, Mapping
 
     from isthmus.governance.agreement import Agreement
+    from isthmus.governance.duties import Flow
 
 AT_HOME = "within one party and country"
 RULE = "XB-10"  # of the rule pack: nothing moves between parties unless the agreement names that flow
@@ -39,14 +45,26 @@ class Leg:
     mechanism: str | None
 
 
-def legs(agreement: Agreement, dataset: str, askers: Collection[str] | None = None) -> tuple[Leg, ...]:
-    """Every leg of the route of a study on a dataset; `askers` are researchers, all of them when not given."""
+def route(agreement: Agreement, dataset: str) -> list[dict[str, str]]:
+    """Every way that numbers of a study on a dataset take between parties or countries.
+
+    Each site's masked sums go to the hub; pooled sums go from the hub to every site, results to everybody who may see them.
+    """
+    hub = (agreement.hub.party, agreement.hub.country)
+    sites = {(s.party, s.country) for s in map(agreement.site, agreement.dataset(dataset).sites)}
+    legs = [(*site, *hub, "encrypted_shares") for site in sites]
+    legs += [(*hub, *other, "aggregates") for other in sites | _seeing(agreement)]
+    return [dict(zip((*_ENDS, "what"), leg, strict=True)) for leg in sorted(set(legs)) if leg[:2] != leg[2:4]]
+
+
+def legs(agreement: Agreement, dataset: str) -> tuple[Leg, ...]:
+    """Every leg of the route of a study on a dataset."""
     found = []
-    for way in route(agreement, dataset, askers):
+    for way in route(agreement, dataset):
         ends = ("sender", "from_country") if way["what"] == "encrypted_shares" else ("receiver", "to_country")
         place = tuple(way[end] for end in ends)
         sites = [agreement.site(name) for name in agreement.dataset(dataset).sites]
-        there = {s.facility for s in sites if s.facility and (s.party, country_of(agreement, s.site)) == place}
+        there = {s.facility for s in sites if s.facility and (s.party, s.country) == place}
         found.append(_leg(agreement, dataset, way, tuple(sorted(there))))
     return tuple(found)
 
@@ -54,7 +72,7 @@ def legs(agreement: Agreement, dataset: str, askers: Collection[str] | None = No
 def way_out(agreement: Agreement, site: str, dataset: str) -> Leg:
     """The leg from a site to the hub; where both are one party in one country no flow is needed."""
     entry, hub = agreement.site(site), agreement.hub
-    ends = (entry.party, country_of(agreement, site), hub.party, hub.country)
+    ends = (entry.party, entry.country, hub.party, hub.country)
     return _one(agreement, dataset, ends, "encrypted_shares", entry.facility)
 
 
@@ -66,13 +84,62 @@ def way_from_hub(agreement: Agreement, whom: str, dataset: str) -> Leg | None:
     site = next((s for s in agreement.sites if s.site == whom), None)
     person = next((p for p in agreement.people if p.person == whom), None)
     if site is not None:
-        there, facility = (site.party, country_of(agreement, whom)), site.facility
+        there, facility = (site.party, site.country), site.facility
     elif person is not None:
         there, facility = (person.party, country_of_person(agreement, person)), None
     else:
         return None
     ends = (agreement.hub.party, agreement.hub.country, *there)
     return _one(agreement, dataset, ends, "aggregates", facility)
+
+
+def flows(agreement: Agreement) -> Iterator[dict[str, Any]]:
+    """The facts of each flow, from each place of a sender to each place of a receiver.
+
+    `whose`: of each dataset, the controllers whose records the sender can hold: its own, and those that other flows bring it.
+    """
+    stated = agreement.duties.flows or () if agreement.duties else ()
+    stands = {(s.party, s.country) for s in agreement.nodes()}
+    sees, held = stands | _seeing(agreement), _records(agreement, stated)
+    for flow in stated:
+        shared = {k: v for k, v in plain(flow).items() if k not in {"senders", "receivers", "personal"}}
+        shared |= flow_facts(agreement, flow)
+        ways = [(*a, *b) for a in _of(agreement, flow.senders, stands) for b in _of(agreement, flow.receivers, sees)]
+        for way in ways:
+            whose = {name: sorted(held[way[0], name]) for name in flow.datasets}
+            if way[:2] != way[2:]:
+                yield shared | dict(zip(_ENDS, way, strict=True)) | {"whose": whose}
+
+
+def _seeing(agreement: Agreement) -> set[tuple[str, str]]:
+    """Party and country of everybody who may see results."""
+    people = [p for p in agreement.people if may(p.roles, "see_results")]
+    return {(p.party, country_of_person(agreement, p)) for p in people}
+
+
+def _of(agreement: Agreement, named: tuple[str, ...], places: set[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The places of each party in turn; of one that has none, its own country."""
+    homes = {p.party: p.country for p in agreement.parties}
+    for party in named:
+        yield from sorted(place for place in places if place[0] == party) or [(party, homes[party])]
+
+
+def _records(agreement: Agreement, stated: tuple[Flow, ...]) -> Mapping[tuple[str, str], set[str]]:
+    """Party and dataset -> controllers whose records it can hold; of a party with no source that is stated, all of them."""
+    held, moves = {}, [f for f in stated if f.what in RECORDS]
+    for entry in agreement.datasets:
+        all_of_it = controllers(agreement, entry)
+        given = {party for f in moves if entry.dataset in f.datasets for party in f.receivers}
+        for party in (p.party for p in agreement.parties):
+            own = {party} & all_of_it
+            held[party, entry.dataset] = own if own or party in given else set(all_of_it)
+    for _ in agreement.parties:  # no chain of parties is longer
+        for flow in moves:
+            for name in flow.datasets:
+                brought = set().union(*(held[sender, name] for sender in flow.senders))
+                for receiver in flow.receivers:
+                    held[receiver, name] |= brought
+    return held
 
 
 def _one(agreement: Agreement, dataset: str, ends: tuple[str, str, str, str], what: str, facility: str | None) -> Leg:
@@ -84,9 +151,8 @@ def _one(agreement: Agreement, dataset: str, ends: tuple[str, str, str, str], wh
 
 
 def _leg(agreement: Agreement, dataset: str, way: dict[str, str], places: tuple[str, ...]) -> Leg:
-    flows = agreement.duties.flows or () if agreement.duties else ()
-    for flow in flows:
-        parties = way["sender"] in flow.senders and way["receiver"] in flow.receivers
-        if parties and dataset in flow.datasets and flow.what == way["what"]:
-            return Leg(**way, facilities=places, flow=flow.flow, mechanism=flow.mechanism)
+    """With the flow that has these ends, countries too, as rule XB-10 finds it."""
+    for flow in flows(agreement):
+        if dataset in flow["datasets"] and all(flow[name] == way[name] for name in (*_ENDS, "what")):
+            return Leg(**way, facilities=places, flow=flow["flow"], mechanism=flow["mechanism"])
     return Leg(**way, facilities=places, flow=None, mechanism=None)

@@ -12,12 +12,12 @@ from isthmus.model.record import record
 
 @record
 class Purpose:
-    """Why: GA4GH DUO term, disease, plain text, commercial or not."""
+    """Why: GA4GH DUO term, disease, plain text, commercial or not; for who asks for a company that is not left out."""
 
     duo: str
     text: str
     disease: str | None = None
-    commercial: bool = False
+    commercial: bool | None = None
 
 
 @record

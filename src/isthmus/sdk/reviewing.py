@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from isthmus.governance.agreement import Agreement
     from isthmus.governance.approval import Case, Choice, Kind
     from isthmus.governance.route import Leg
+    from isthmus.model.codebook import Codebook
     from isthmus.model.study import Study
 
 
@@ -102,7 +103,7 @@ def explained(me: Researcher, shown: Mapping[str, Any], codebooks: Mapping[str, 
         "population": "everyone",
         **stated(study),
         "reads": _columns(leaving),
-        "route": [_leg(leg) for leg in legs(agreement, study.dataset, {case.asker})],
+        "route": [_leg(leg) for leg in legs(agreement, study.dataset)],
         "amends": f"{study.amends}: {study.reason}" if study.amends else None,
         "changes": _changes(study, shown.get("amended")),
     }
@@ -114,8 +115,8 @@ def explained(me: Researcher, shown: Mapping[str, Any], codebooks: Mapping[str, 
         "about": {name: said for name, said in lines.items() if said},
         "review": shown["review"],
         "answers": shown["answers"],
-        "rules": by_rule(shown["answers"]),
-        "risk": risk(request, case.asker, agreement, shown["answers"], {} if shown["result"] else leaving),
+        "rules": [*by_rule(shown["answers"]), *by_agreement(agreement, request.created[:10])],
+        "risk": risk(request, agreement, shown["answers"], {} if shown["result"] else leaving),
         "mine": shown["mine"],
     }
 
@@ -141,6 +142,26 @@ def by_rule(answers: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def by_agreement(agreement: Agreement, day: str) -> list[dict[str, str]]:
+    """The rules on the agreement itself, which sites held it against when they took it: judged again here, on a day."""
+    from isthmus.governance.facts import agreement_facts, signed_by_all
+    from isthmus.governance.rulepack import own_pack
+    from isthmus.governance.verdicts import decide
+
+    pack, judged = own_pack(), agreement.judged()
+    made = decide(pack, "agreement", {"a": agreement_facts(agreement, pack, signed_by_all(agreement)), "now": day})
+    found = sorted(made.verdicts, key=lambda v: (_OUTCOMES.index(v.outcome), v.rule.id))
+    return [
+        {
+            "rule": v.rule.id,
+            "said": f"{v.outcome} on the agreement"
+            + (f", decided by {judged[v.rule.id]}" if v.rule.id in judged else ""),
+            "citation": v.rule.citation,
+        }
+        for v in found
+    ]
+
+
 def _leg(leg: Leg) -> str:
     places = f", {', '.join(leg.facilities)}" if leg.facilities else ""
     ours, theirs = (places, "") if leg.what == "encrypted_shares" else ("", places)
@@ -150,7 +171,6 @@ def _leg(leg: Leg) -> str:
 
 def risk(
     request: RunRequest,
-    asker: str,
     agreement: Agreement,
     answers: Mapping[str, Any],
     leaving: Mapping[str, Any] | None,
@@ -159,7 +179,6 @@ def risk(
 
     Args:
         request: what was asked.
-        asker: by whom.
         agreement: under which.
         answers: what each site said of it.
         leaving: the preview; None where there is none, empty where it is past, for the result is there to be looked at.
@@ -169,7 +188,7 @@ def risk(
 
     rules = shared_rules(agreement, request.study.dataset).rules
     looks = list(_looks(request, agreement, answers, leaving))
-    ways = [leg for leg in legs(agreement, request.study.dataset, {asker}) if leg.what == "aggregates"]
+    ways = [leg for leg in legs(agreement, request.study.dataset) if leg.what == "aggregates"]
     abroad = sorted({leg.to_country for leg in ways} - {agreement.hub.country})
     onward = f" and go on to {' and '.join(abroad)}, to sites and to who receives the result" if abroad else ""
     kept = (
@@ -179,7 +198,7 @@ def risk(
     asked = f"{len(answers)} of {len(request.roster)} sites have held it against the rules of law"
     if looks:
         return {"level": "look", "sentence": f"Risk: look at this first: {'; '.join(looks)}. {asked}. {kept}"}
-    return {"level": "low", "sentence": f"Risk: low. {asked}, and every rule that applies passes. {kept}"}
+    return {"level": "low", "sentence": f"Risk: low. {asked}, and every rule on a run that applies passes. {kept}"}
 
 
 def checked(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,6 +234,7 @@ def _looks(
         yield "what would leave was not looked at, for this machine has no codebook of the dataset"
     elif "problem" in leaving:
         yield f"it does not fit the codebook: {leaving['problem']}"
+    yield from (leaving or {}).get("identifiers", ())
     if "site_results" in releases(request.study):
         yield "numbers of single sites are asked for"
     yield from (f"{name} is refused: the agreement does not allow it" for name in (leaving or {}).get("refused", ()))
@@ -240,9 +260,21 @@ def _leaving(request: RunRequest, agreement: Agreement, codebook: Path | None) -
         if digest(book) != agreement.dataset(study.dataset).codebook:
             return {"problem": "this machine has another codebook than the agreed one"}
         rules, barred = shared_rules(agreement, study.dataset), outside(study, agreement, book)
-        return preview(study, book, Party(rules, countries, privacy, entities, agreement.releases, barred))
+        found = preview(study, book, Party(rules, countries, privacy, entities, agreement.releases, barred))
+        return found | {"identifiers": list(_identifiers(found, book, agreement.expires))}
     except IsthmusError as error:
         return {"problem": error.message}
+
+
+def _identifiers(preview: Mapping[str, Any], book: Codebook, day: str) -> Iterator[str]:
+    """What the codebook calls an identifier of what a study reads, whatever its controllers claim."""
+    from isthmus.governance.identifiers import scan
+
+    read = {name for analysis in preview["analyses"].values() for name in analysis["reads"]} | {*preview["population"]}
+    for letter, names in scan(book, day).found.items():
+        asked = [name for name in names if name in read]
+        if asked:
+            yield f"by the codebook {', '.join(asked)} is an identifier of 45 CFR 164.514(b)(2)(i)({letter})"
 
 
 def _changes(study: Study, before: Any) -> list[str]:

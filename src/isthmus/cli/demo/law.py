@@ -8,6 +8,7 @@ below is a placeholder.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from isthmus.model.record import record
@@ -15,7 +16,11 @@ from isthmus.model.record import record
 if TYPE_CHECKING:
     from isthmus.governance.duties import Custody, Duties, PartyStatus, Standing
 
-INVENTED = {"ref": "placeholder of a demonstration", "sha256": "sha256:" + "0" * 64, "outcome": "ok"}
+INVENTED = {
+    "ref": "placeholder of a demonstration",
+    "sha256": f"sha256:{sha256(b'placeholder').hexdigest()}",
+    "outcome": "ok",
+}
 
 _JUDGED = ("dpia", "necessity", "harm", "processing_record", "privacy_notice", "public_involvement")
 
@@ -27,7 +32,7 @@ class Cast:
     Attributes:
         sites: site -> party.
         countries: site -> country.
-        office: the party of the hub.
+        office: the party of the hub, which is called `hub` and stands in the United Kingdom.
         researcher: name, party and country.
         custodian: name of someone who approves for information governance.
         others: everyone else whom the agreement names -> where they work.
@@ -153,7 +158,7 @@ def _duties(cast: Cast) -> dict[str, Any]:
             *([_flow(cast, "sums-and-results", ([cast.office], home), "aggregates")] if home else []),
             *([_transfer(cast, "sums-and-results-abroad", ([cast.office], abroad))] if abroad else []),
         ],
-        "facilities": [_facility(site, cast.countries[site], cast.expires) for site in cast.sites],
+        "facilities": [_facility(n, at, cast.expires) for n, at in {**cast.countries, "hub": "GB"}.items()],
         "retention": {"data_until": cast.expires, "data_action": "destroy", "evidence_until": until},
         "assessments": dict.fromkeys(_JUDGED, _document(cast)),
         "approvals": [

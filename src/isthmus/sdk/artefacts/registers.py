@@ -100,7 +100,7 @@ def releases(told: Told) -> Iterator[Part]:
 
 def transfers(told: Told) -> Iterator[Part]:
     """What crosses a border: ways that were agreed on, and what the ledger entered as having left."""
-    from isthmus.governance.facts import route
+    from isthmus.governance.route import route
 
     flows = (told.agreement.duties.flows if told.agreement.duties else None) or ()
     legs = [(entry.dataset, leg) for entry in told.agreement.datasets for leg in route(told.agreement, entry.dataset)]
