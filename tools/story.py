@@ -165,7 +165,7 @@ def agreement(story: Story) -> None:
     for party in PARTIES:
         story.run("sign", f"keeper-{party}", "agreement", "sign", file, "--key", f"keys/keeper-{party}")
     story.run("agreement", ".", "agreement", "show", file)
-    story.run("check", ".", "agreement", "check", file, "--quiet")
+    story.run("check", ".", "agreement", "check", file)
     for name, _, _ in everyone:
         shutil.copy(file, story.folder / name / "agreement.json")
     for seed, site in enumerate(SITES):
@@ -324,13 +324,25 @@ def checked(story: Story, run: str) -> None:
 
 
 def evidence(story: Story, run: str) -> None:
-    """The crate verifies; after an edit of any one file in it, it does not."""
+    """The crate verifies; after an edit of a file in it, without one, or with one more, it does not."""
     story.tell("Evidence")
     crate = story.folder / "crate"
     story.run("crate", "ada", "results", "export", run, "--crate", crate)
     story.run("verified", "ada", "verify", crate)
     for name in EDITED:
         edited(story, crate, crate / name)
+    taken, more = crate / EDITED[0], crate / "data" / "more.txt"
+    raw = taken.read_bytes()
+    taken.unlink()
+    print(f"\n({EDITED[0]} is taken away)", flush=True)
+    story.run("taken away", "ada", "verify", crate, "--quiet", code=Exit.UNVERIFIED)
+    taken.write_bytes(raw)
+    more.write_text("more")
+    print("\n(data/more.txt is added)", flush=True)
+    story.run("added", "ada", "verify", crate, "--quiet", code=Exit.UNVERIFIED)
+    more.unlink()
+    print("\n(all is as it was)", flush=True)
+    story.run("whole again", "ada", "verify", crate, "--quiet")
 
 
 def edited(story: Story, crate: Path, file: Path) -> None:
@@ -338,6 +350,7 @@ def edited(story: Story, crate: Path, file: Path) -> None:
     raw = file.read_bytes()
     at = len(raw) // 2
     file.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
+    print(f"\n(one byte of {file.relative_to(crate)} is another)", flush=True)
     story.run(f"edited {file.relative_to(crate)}", "ada", "verify", crate, "--quiet", code=Exit.UNVERIFIED)
     file.write_bytes(raw)
 
@@ -351,6 +364,7 @@ def ledgers(story: Story, run: str, study: str) -> None:
         story.run("export", name, "audit", "export", "--out", files[-1])
     story.run("ledgers", ".", "audit", "verify", *files, "--agreement", story.folder / "agreement.json")
     sources = [word for file in files for word in ("--from", file)]
+    story.run("agreed", ".", "audit", "search", *sources, "--person", f"keeper-{OFFICE}")
     story.run("first told", ".", "audit", "search", *sources, "--study", study)
     story.run("told", ".", "audit", "search", *sources, "--run", run)
 
@@ -364,6 +378,8 @@ def auditor(story: Story, run: str) -> None:
         story.run("register", site, "audit", "export", "--border", "--out", exports / f"{site}.border")
     story.run("verdicts", "ann", "audit", "search", "--from", "exports", "--run", run, "--event", "decision")
     story.run("border", "ann", "audit", "border", "--from", "exports")
+    story.run("signatures", "ann", "audit", "evidence", "agreement", "--from", "exports")
+    print("\n(without the exports nothing is known, and it says so)", flush=True)
     story.run("unknown", "ann", "audit", "evidence", "incidents")
 
 

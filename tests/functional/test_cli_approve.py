@@ -90,7 +90,7 @@ def test_a_custodian_reads_the_case_and_approves(made: Alliance) -> None:
     assert f"entry {said.split()[1]} (approval)" in held.stdout
     assert "cosigned by" in held.stdout
     status = cli(made, "ada", "study", "status", run)
-    assert "keeper-boston (boston): return: say how age enters" in status.stdout
+    assert "keeper-boston (boston) returned the study: say how age enters" in status.stdout
     short = cli(made, "ada", "study", "status", run.removeprefix("sha256:")[:12])
     assert (short.returncode, short.stdout) == (status.returncode, status.stdout)
     watched = cli(made, "ada", "watch", run[:16], "--json").stdout.splitlines()

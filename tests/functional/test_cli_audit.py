@@ -231,9 +231,9 @@ def test_the_way_of_a_study_is_shown_before_it_runs(audited: tuple[Alliance, dic
 
 def test_one_entry_is_proved_offline(audited: tuple[Alliance, dict[str, Any]]) -> None:
     made, _ = audited
-    assert audit(made, "hub", "prove", "0", "--out", "../proof.json").returncode == 0
+    assert audit(made, "hub", "prove", "1", "--out", "../proof.json").returncode == 0
     done = audit(made, "ada", "verify", "../proof.json", "--agreement", "agreement.json")
     assert done.returncode == 0, done.stderr
-    assert "entry 0 (study) is in its" in done.stdout
+    assert "entry 1 (study) is in its" in done.stdout
     assert "cosigned by boston, leeds, oxford" in done.stdout
     assert audit(made, "hub", "prove", "999", "--out", "../none.json").returncode == 2

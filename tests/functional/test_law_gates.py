@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 from identity_tokens import BROKER, GRANTS, jwks, key_of, passport, seconds, visa
 from test_processes_agreed import SITES, Alliance, alliance, follow, logs, now, study
 
-from isthmus.federation.agreed import connect, request_for, site_setup, unsigned_request
+from isthmus.federation.agreed import connect, hub_setup, request_for, site_setup, unsigned_request
 from isthmus.federation.border import read_register
 from isthmus.federation.identity import load_identity
 from isthmus.federation.launch import Fleet
@@ -30,6 +31,7 @@ from isthmus.governance.admission import sign_request
 from isthmus.governance.duties import Judgement
 from isthmus.governance.identities import Login, PassportIssuer
 from isthmus.governance.rulepack import own_pack, pack_digest
+from isthmus.governance.signing import claims, read_signed
 from isthmus.governance.verdicts import RuleRefused
 from isthmus.ledger.entries import decode_entry
 from isthmus.model.canonical import canonical, plain
@@ -58,7 +60,7 @@ def changed(tmp_path: Path) -> Callable[[str, Change], Alliance]:
 
 
 def taken(made: Alliance) -> Any:
-    return site_setup(made.config("leeds"), {}, now, os.urandom)
+    return site_setup_of(made, now)
 
 
 # ---- the agreement gate
@@ -121,6 +123,34 @@ def test_a_custodians_judgement_stands_in_the_ledger(changed: Any) -> None:
     (entry,) = decisions(made, "leeds")
     assert entry["verdict"] == "admitted"
     assert entry["judged"] == {"XB-07": "keeper-leeds, 2026-11-01: one transfer, once"}
+
+
+def test_the_signatures_stand_in_the_ledgers_of_hub_and_site(tmp_path: Path) -> None:
+    """Each with the time it claims; a time in the future, beyond what two clocks may differ by, is not taken."""
+    made = alliance(tmp_path)
+    setups = {"hub": hub_setup(made.config("hub"), {}, now), "site/leeds": taken(made)}
+    signed = read_signed((made.directory / "hub" / "agreement.json").read_text())
+    for log, setup in setups.items():
+        leaves = setup.means.store.leaves(log)
+        (entry,) = (decode_entry(leaf) for leaf in leaves.read(0, leaves.size()) if b"signatures" in leaf)
+        setup.means.store.close()
+        assert [(s["by"], s["time"], s["envelope"]) for s in entry.facts["signatures"]] == [
+            (c.person, c.time, c.envelope) for c in claims(signed)
+        ]
+        assert len(entry.facts["signatures"]) == len(signed.agreement.parties)
+    for setup_of in (lambda clock: hub_setup(made.config("hub"), {}, clock), partial(site_setup_of, made)):
+        with pytest.raises(Untrusted) as caught:
+            setup_of(lambda: now() - timedelta(hours=1))
+        assert caught.value.code == "E-CLOCK"
+        assert "in the future" in caught.value.message
+    hub_setup(made.config("hub"), {}, now).means.store.close()
+    store = open_store(made.directory / "hub" / "state.db")
+    assert store.leaves("hub").size() == 1  # a restart enters nothing again
+    store.close()
+
+
+def site_setup_of(made: Alliance, clock: Callable[[], Any]) -> Any:
+    return site_setup(made.config("leeds"), {}, clock, os.urandom)
 
 
 def test_the_pack_that_the_agreement_names_is_the_pack_that_is_used(changed: Any) -> None:

@@ -205,12 +205,12 @@ def check_forged(made: Alliance, run: str, released: bytes, unreleased: bytes) -
         "E-APPROVAL": ([*study, cleo, other], [*study, cleo, {"payload": "", "payloadType": "", "signatures": []}]),
     }
     assert (
-        verify(resealed(unreleased, [*study, cleo, cora], signed, hub))["run"] == run
+        verify(remade(unreleased, [*study, cleo, cora], signed, hub))["run"] == run
     )  # the order and the hub's own seal are no matter
     for code, cases in forgeries.items():
         for number, approvals in enumerate(cases):
             with pytest.raises(Untrusted) as refused:
-                verify(resealed(released, approvals, signed, hub))
+                verify(remade(released, approvals, signed, hub))
             assert refused.value.code == code, (code, number, refused.value)
     again = other_vote(made, "cora", {**said["cora"][0], "reason": "signed anew"})
     of_sites = {
@@ -222,8 +222,12 @@ def check_forged(made: Alliance, run: str, released: bytes, unreleased: bytes) -
     }
     for name, (code, votes, sites) in of_sites.items():
         with pytest.raises(Untrusted) as refused:
-            verify(resealed(unreleased, [*study, *votes], sites, hub))
+            verify(remade(unreleased, [*study, *votes], sites, hub))
         assert refused.value.code == code, (name, refused.value)
+
+
+def remade(raw: bytes, approvals: list[Any], released: dict[str, str], hub: SigningKey) -> bytes:
+    return resealed(read_bundle(raw), {"approvals": approvals, "released": released}, hub)
 
 
 REJECTS = MEANINGS["result", "reject"][0]

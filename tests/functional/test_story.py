@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def test_from_the_agreement_to_the_evidence(tmp_path: Path) -> None:
     """The tool itself stops at the first command that does not end as the story says, edits of the crate included."""
     told = story().main(tmp_path / "story").said
     assert "Signed by every party." in told["agreement"]
-    assert "keeper-boston (boston): return: arms differ in age: adjust for it" in told["returned"]
+    assert "keeper-boston (boston) returned the study: arms differ in age: adjust for it" in told["returned"]
     assert "result was released by cleo and cora" in told["verified"]
     for keeper in ("keeper-oxford", "keeper-chicago"):  # in the order in which their sites answered
         assert f"a standing rule of {keeper}" in told["verified"]
@@ -41,7 +42,19 @@ def test_from_the_agreement_to_the_evidence(tmp_path: Path) -> None:
         assert f"{site} tells its verdicts: agreement admitted" in told["verdicts"]
         assert f"What left site/{site}" in told["border"]
     assert "What left hub" in told["border"]
+    register = re.findall(r"(\d+) of (\d+) messages are sealed", told["border"])
+    assert len(register) == 5
+    assert all(sealed == messages for sealed, messages in register)
+    assert "NOT ENTERED" not in told["signatures"]
+    for site in story().SITES:  # the crate holds what every site told, the last one too
+        assert site in told["verified"].partition("verdicts of every gate at")[2]
+    assert "the release, at " in told["verified"]
     assert "Not known here: what the ledger holds" in " ".join(told["unknown"].split())
+    agreed = [line for line in told["agreed"].splitlines() if "agreement" in line and ": admitted; signed by" in line]
+    assert {line.split()[1] for line in agreed} == {"hub", *(f"site/{site}" for site in story().SITES)}
+    for party in story().PARTIES:
+        assert all(f"signed by keeper-{party} ({party}), who says on " in line for line in agreed)
+    assert told["ledgers"].count("5 of 5 signatures on the agreement were entered by") == 5
     for heading, lines in LEDGERS.items():
         at = -1
         for line in lines:

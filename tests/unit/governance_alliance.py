@@ -114,10 +114,10 @@ def draft(**changed: object) -> Agreement:
     return new_agreement(terms(**changed), cards())
 
 
-def signed_by_all(agreement: Agreement) -> SignedAgreement:
+def signed_by_all(agreement: Agreement, when: datetime = NOW) -> SignedAgreement:
     signed = unsigned(agreement)
     for party in PARTIES:
-        signed = sign_agreement(signed, key_of(f"custodian of {party}"), NOW)
+        signed = sign_agreement(signed, key_of(f"custodian of {party}"), when)
     return signed
 
 

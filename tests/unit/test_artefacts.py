@@ -14,9 +14,10 @@ from governance_worked import worked_agreement
 from made_bundle import made_bundle, request
 
 from isthmus.federation.grounds import by_text, grounds
+from isthmus.federation.law import taken
 from isthmus.governance.agreement import Agreement, Questions, Review, agreement_digest
 from isthmus.governance.rulepack import own_pack, pack_digest
-from isthmus.governance.signing import sign_agreement, unsigned
+from isthmus.governance.signing import claims, sign_agreement, unsigned
 from isthmus.governance.verdicts import decide, recorded
 from isthmus.ledger.bundle import read_bundle
 from isthmus.ledger.entries import Entry, timestamp
@@ -27,6 +28,7 @@ from isthmus.sdk.artefacts.pages import BLANK, WIDTH, Document, Lines, to_html, 
 from isthmus.sdk.artefacts.people import endings, ics
 from isthmus.sdk.artefacts.satre import LEFT, PART, STATED, UNMET, WHOLE, answers
 from isthmus.sdk.artefacts.told import Asked, Book, Told
+from isthmus.sdk.artefacts.words import moment
 from isthmus.sdk.tables import Table
 
 RUN = "sha256:" + "d" * 64
@@ -325,6 +327,23 @@ def test_the_ledger_report_says_what_is_broken() -> None:
     assert "ran backward 1 times" in text
     assert "BROKEN" in " ".join(row[2] for row in rows("ledger", "Checkpoints", told(book=bad)))
     assert "a person keeps none" in to_text(document("ledger", told(book=None)))
+
+
+def test_signatures_are_told_with_the_entry_that_holds_them() -> None:
+    """One custodian signed again after this node took the agreement: that signature stands in no ledger."""
+    signed, again = signed_by_all(draft()), signed_by_all(draft(), NOW + timedelta(hours=1))
+    held = replace(signed, signatures=signed.signatures[:-1])
+    took = entry("decision", 3, **taken(held, "admitted"))
+    of = told(signed=replace(again, signatures=(*held.signatures, again.signatures[-1])), entries=(took,))
+    there = {row[0]: row[3] for row in rows("agreement", "Signatures", of)}
+    *entered, late = (claim.person for claim in claims(of.signed))
+    assert {there[person] for person in entered} == {f"{moment(took.time)}, entry 3"}
+    assert there[late] == "NOT ENTERED"
+    assert [row[4] for row in rows("keys", "Who stands", of)] == list(there.values())
+    acted = {row[0]: row[6] for row in rows("access", "People", replace(of, asked=()))}
+    assert {acted[person] for person in entered} == {moment(took.time)}
+    away = replace(of, entries=(), absent=frozenset({"ledger"}))
+    assert {row[3] for row in rows("agreement", "Signatures", away)} == {"not known here"}
 
 
 def test_access_shows_training_and_last_use() -> None:

@@ -25,6 +25,7 @@ from isthmus.governance.approval import Case, make_approval, sign_approval
 from isthmus.governance.standing_rules import PAYLOAD_TYPE as STANDING
 from isthmus.ledger.bundle import read_bundle
 from isthmus.ledger.checkpoint import sign_checkpoint
+from isthmus.ledger.entries import Entry
 from isthmus.ledger.log import Log, MemoryStore
 from isthmus.ledger.proved import proof_of
 from isthmus.model.canonical import canonical, plain
@@ -32,12 +33,16 @@ from isthmus.model.errors import Invalid, IsthmusError, Untrusted
 from isthmus.sdk.bundle import verified, verify
 from isthmus.sdk.crate.bag import bagged, check_bag, read_bag, write_folder, write_zip, zipped
 from isthmus.sdk.crate.contents import contents, story
-from isthmus.sdk.crate.make import SIGNATURE, check_crate, make_crate
+from isthmus.sdk.crate.make import SIGNATURE, check_crate, crate_of
 from isthmus.sdk.crate.metadata import DONE, Made, metadata_of
 from isthmus.sdk.sbom import components
 
 BUNDLE = made_bundle()
 PHASES = ("CheckValue", "ValidationCheck", "SignOff", "DisclosureCheck", "GenerateCheckValue")
+
+
+def make_crate(raw: bytes, identity: Identity | None = None, excerpt: bytes = b"") -> dict[str, bytes]:
+    return crate_of(verified(raw, []), raw, NOW, identity, excerpt=excerpt)
 
 
 def signed_by(name: str = "dr ada") -> Identity:
@@ -46,7 +51,7 @@ def signed_by(name: str = "dr ada") -> Identity:
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
-    return make_crate(BUNDLE, NOW, signed_by())
+    return make_crate(BUNDLE, signed_by())
 
 
 @pytest.fixture
@@ -77,7 +82,7 @@ def test_a_crate_holds_as_a_folder_and_as_a_zip_file(files: dict[str, bytes], fo
 
 
 def test_the_same_bundle_at_the_same_time_is_the_same_crate(files: dict[str, bytes]) -> None:
-    assert make_crate(BUNDLE, NOW, signed_by()) == files
+    assert make_crate(BUNDLE, signed_by()) == files
 
 
 def test_it_is_a_bag_that_others_can_check(files: dict[str, bytes]) -> None:
@@ -164,8 +169,8 @@ def test_a_forger_who_writes_the_manifests_anew_is_found_out(
 
 def test_the_sbom_rests_on_the_exporters_signature(files: dict[str, bytes], tmp_path: Path) -> None:
     """It is of the exporter's machine, so no bundle gives it: unsigned, verify says so; signed, an edit is found."""
-    write_folder(make_crate(BUNDLE, NOW), tmp_path / "unsigned")
-    assert any("nobody signed the export" in line for line in verify(tmp_path / "unsigned")["look"])
+    write_folder(make_crate(BUNDLE), tmp_path / "unsigned")
+    assert any("nobody signed the export" in line for line in verify(tmp_path / "unsigned", exporter="anyone")["look"])
     made = forged(files, "sbom.cdx.json", lambda raw: raw.replace(b'"sha256:', b'"sha256:0', 1))
     payload, info = parts(made)
     write_folder(bagged(payload, info, {SIGNATURE: files[SIGNATURE]}), tmp_path / "signed")
@@ -179,13 +184,13 @@ def of_another_version(patch: pytest.MonkeyPatch, identity: Identity | None, hea
         earlier.setattr("isthmus.sdk.sbom.code_digest", lambda: "sha256:" + "0" * 64)
         if head is not None:
             earlier.setattr("isthmus.sdk.crate.contents._HEAD", head)
-        return make_crate(BUNDLE, NOW, identity)
+        return make_crate(BUNDLE, identity)
 
 
 def test_a_crate_of_another_version_stays_verifiable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What this version makes again to the byte needs nobody's word; what it writes otherwise is named, and needs the exporter's."""
     write_folder(of_another_version(monkeypatch, None, None), tmp_path / "alike")
-    assert verify(tmp_path / "alike")["crate"]["remade"] is True
+    assert verify(tmp_path / "alike", exporter="anyone")["crate"]["remade"] is True
     write_folder(of_another_version(monkeypatch, signed_by(), "Of an earlier version.\n"), tmp_path / "older")
     told = verify(tmp_path / "older")
     assert told["crate"]["remade"] is False
@@ -219,11 +224,11 @@ def test_a_forger_who_names_another_version_is_no_better_off(files: dict[str, by
 
 def test_a_signature_of_a_stranger_counts_for_nothing(tmp_path: Path) -> None:
     with pytest.raises(Untrusted, match="E-SIGNER"):
-        make_crate(BUNDLE, NOW, signed_by("a stranger"))
+        make_crate(BUNDLE, signed_by("a stranger"))
 
 
 def test_a_signature_moved_from_another_crate_does_not_hold(files: dict[str, bytes], tmp_path: Path) -> None:
-    other = make_crate(made_bundle(results={"n": RESULTS["rare"]}), NOW, signed_by())
+    other = make_crate(made_bundle(results={"n": RESULTS["rare"]}), signed_by())
     write_folder(bagged(*parts(files), {SIGNATURE: other[SIGNATURE]}), tmp_path / "moved")
     with pytest.raises(Untrusted, match="another crate"):
         check_crate(tmp_path / "moved", [])
@@ -254,6 +259,27 @@ def test_a_rehearsal_and_an_auditors_form_are_no_evidence() -> None:
 
 
 # ---- what it says
+
+
+def test_a_reviewed_result_is_released_when_the_ledger_says_so(files: dict[str, bytes]) -> None:
+    """Its disclosure check ends when sites conclude; people release it later."""
+    held = verified(BUNDLE, [])
+    released = {"boston": "", "leeds": "", "oslo": ""}
+    facts = {"run": held.run, "step": "release", "sites": sorted(released)}
+    entry = Entry(event="approval", facts=facts, time="2026-12-24T10:00:00.000Z", sequence=9)
+    reviewed = replace(held, entries=(*held.entries, entry), bundle={**held.bundle, "released": released})
+    inside = contents(story(reviewed), BUNDLE, files["data/sbom.cdx.json"], {})
+    made = metadata_of(story(reviewed), inside, Made("0.1.0", "sha256:0", NOW.isoformat()))
+    ends = {
+        e["name"].rpartition(": ")[2]: e["endTime"]
+        for e in made["@graph"]
+        if "disclosure" in e["@id"] or "release" in e["@id"]
+        if "endTime" in e
+    }
+    concluded = next(e.time for e in held.entries if e.event == "release")
+    assert ends == {"passed on to output checkers": concluded, "released": entry.time}
+    plain_ends = [e["endTime"] for e in actions(files) if e["name"].endswith(": released")]
+    assert plain_ends == [concluded]  # nobody was asked
 
 
 def test_every_phase_of_the_profile_is_an_action(files: dict[str, bytes]) -> None:
@@ -387,7 +413,7 @@ def excerpt(
 
 
 def test_the_exporting_nodes_entries_go_with_the_crate_and_the_rest_is_said_to_be_absent(tmp_path: Path) -> None:
-    made = make_crate(BUNDLE, NOW, signed_by(), excerpt=excerpt())
+    made = make_crate(BUNDLE, signed_by(), excerpt=excerpt())
     told = json.loads(made["data/decisions.json"])
     assert [entry["facts"]["step"] for entry in told["ledgers"]["ledgers/hub.jsonl"]] == ["ask", "approve"]
     assert list(told["absent"]) == ["boston", "leeds", "oslo"]
@@ -396,20 +422,20 @@ def test_the_exporting_nodes_entries_go_with_the_crate_and_the_rest_is_said_to_b
     shown = verify(tmp_path / "crate")
     assert any("in their owners' ledgers: hub.jsonl" in line for line in shown["checked"])
     assert any("nothing of the ledgers of boston, leeds, oslo" in line for line in shown["look"])
-    assert next(iter(json.loads(make_crate(BUNDLE, NOW)["data/decisions.json"])["absent"])) == "hub"
+    assert next(iter(json.loads(make_crate(BUNDLE)["data/decisions.json"])["absent"])) == "hub"
 
 
 def test_entries_of_another_run_or_under_another_key_go_into_no_crate() -> None:
     with pytest.raises(Untrusted, match="not about this run"):
-        make_crate(BUNDLE, NOW, excerpt=excerpt(change=lambda facts: facts.update(run="sha256:" + "0" * 64)))
+        make_crate(BUNDLE, excerpt=excerpt(change=lambda facts: facts.update(run="sha256:" + "0" * 64)))
     with pytest.raises(Untrusted, match="its keys are not those"):
-        make_crate(BUNDLE, NOW, excerpt=excerpt("a stranger"))
+        make_crate(BUNDLE, excerpt=excerpt("a stranger"))
     with pytest.raises(Untrusted, match="stands twice"):
-        make_crate(BUNDLE, NOW, excerpt=excerpt() * 2)
-    own = [make_crate(BUNDLE, NOW, excerpt=excerpt("leeds", origin="site/leeds"))["data/ledgers/leeds.jsonl"]]
+        make_crate(BUNDLE, excerpt=excerpt() * 2)
+    own = [make_crate(BUNDLE, excerpt=excerpt("leeds", origin="site/leeds"))["data/ledgers/leeds.jsonl"]]
     assert own == [excerpt("leeds", origin="site/leeds")]
     with pytest.raises(Untrusted, match="of another ledger"):  # what a site shows to nobody
-        make_crate(BUNDLE, NOW, excerpt=excerpt("leeds", origin="site/leeds/private"))
+        make_crate(BUNDLE, excerpt=excerpt("leeds", origin="site/leeds/private"))
 
 
 # ---- on the command line
@@ -427,14 +453,15 @@ def test_exported_and_verified_on_the_command_line(tmp_path: Path, capsys: pytes
     assert run("results", "export", source, "--crate", str(out)) == 0
     assert run("results", "export", source, "--crate", str(out)) == 2  # never over something
     capsys.readouterr()
-    assert run("verify", str(out)) == 0
+    assert run("verify", str(out)) == 8  # there is no isthmus.toml here, so nobody signed it
+    assert run("verify", str(out), "--unsigned") == 0
     assert "made again from the signed bundle" in capsys.readouterr().out
     assert run("results", "export", source, "--crate", str(tmp_path / "crate"), "--json") == 0
-    assert run("verify", str(tmp_path / "crate"), "--quiet") == 0
+    assert run("verify", str(tmp_path / "crate"), "--unsigned", "--quiet") == 0
     table = tmp_path / "crate" / "data" / "outputs" / "death.csv"
     table.write_text(table.read_text().replace("0.5", "0.6", 1))
     capsys.readouterr()
-    assert run("verify", str(tmp_path / "crate")) == 8
+    assert run("verify", str(tmp_path / "crate"), "--unsigned") == 8
     assert "data/outputs/death.csv" in capsys.readouterr().err
     shutil.rmtree(tmp_path / "crate")
     assert run("verify", str(tmp_path / "crate")) == 3

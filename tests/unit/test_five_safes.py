@@ -27,8 +27,9 @@ import pytest
 from governance_alliance import NOW
 from test_crate import BUNDLE, signed_by
 
+from isthmus.sdk.bundle import verified
 from isthmus.sdk.crate.bag import zipped
-from isthmus.sdk.crate.make import make_crate
+from isthmus.sdk.crate.make import crate_of
 
 Crate = dict[str, Any]  # `files`, `graph` (a list), `context`
 META = "data/ro-crate-metadata.json"
@@ -39,7 +40,7 @@ ASSESSED = ("CheckValue", "ValidationCheck", "SignOff", "DisclosureCheck")
 
 @pytest.fixture(scope="module")
 def crate() -> Crate:
-    files = make_crate(BUNDLE, NOW, signed_by())
+    files = crate_of(verified(BUNDLE, []), BUNDLE, NOW, signed_by())
     document = json.loads(files[META])
     return {"files": {n: r.decode("utf-8", "replace") for n, r in files.items()}, "graph": document["@graph"]} | {
         "context": document["@context"]

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from isthmus.federation.hub_runs import new_row
 from isthmus.federation.hub_window import answer
 from isthmus.federation.node import Ledger
 from isthmus.federation.parties import parties_of
+from isthmus.federation.refusals import Refusals
 from isthmus.federation.request import charter_of
 from isthmus.federation.store import open_store
 from isthmus.governance.agreement import Agreement, agreement_digest
@@ -27,6 +29,8 @@ from isthmus.governance.approval import make_approval, sign_approval
 from isthmus.governance.citations import grounded
 from isthmus.governance.rulepack import own_pack
 from isthmus.ledger.bundle import SCHEMA, release_statement
+from isthmus.ledger.checkpoint import sign_checkpoint
+from isthmus.ledger.log import Log, MemoryStore
 from isthmus.ledger.words import in_words
 from isthmus.model.canonical import canonical, digest, plain
 from isthmus.model.errors import IsthmusError, Refused, Untrusted
@@ -46,14 +50,18 @@ class Hub:
 
     def __init__(self, folder: Path) -> None:
         self.store, self.started, self.told = open_store(folder / "state.db"), list[str](), list[str]()
-        self.ledger = Ledger(self.store, "hub", lambda: NOW)
+        self.ledger = Ledger(self.store, "hub", self.clock)
+        self.refusals, self.day = Refusals(self.store, self.ledger, self.clock), 0
         self.worker = SimpleNamespace(run=self.later)
         self.means: Any = SimpleNamespace(
-            store=self.store, identity=SimpleNamespace(name="hub", key=key_of("hub")), clock=lambda: NOW
+            store=self.store, identity=SimpleNamespace(name="hub", key=key_of("hub")), clock=self.clock
         )
         self.runs: dict[str, Any] = {}
         own = agreement_digest(AGREEMENT)
         self.desk = SimpleNamespace(desk=SimpleNamespace(in_force=lambda _now: None, agreement=own))
+
+    def clock(self) -> datetime:
+        return NOW + timedelta(days=self.day)
 
     async def later(self, _job: str, work: Callable[..., Any], *arguments: Any) -> Any:
         await asyncio.sleep(0)
@@ -167,7 +175,8 @@ RESULT: dict[str, Any] = {"analyses": {}}
 PARTS: dict[str, Any] = {
     **{key: {} for key in ("charter", "study", "signatures")},
     **{key: [] for key in ("agreement", "entries", "inclusion")},
-    **dict.fromkeys(("transcript_digest", "checkpoint", "seal"), ""),
+    **dict.fromkeys(("transcript_digest", "seal"), ""),
+    "checkpoint": sign_checkpoint("hub", Log(MemoryStore(), "hub", lambda: NOW).head(), key_of("hub")),
     "schema": SCHEMA,
     "mode": "federated",
     "result": RESULT,
@@ -205,7 +214,10 @@ def test_a_result_is_released_by_as_many_sites_as_sign_one(tmp_path: Path) -> No
     assert {w["whom"] for w in made.cases.told(made.cases.row(run))["waiting"]} == {"the site oslo"}
     asyncio.run(made.answered("oslo", signed("oslo", run, votes)))
     assert state() == "released"
-    assert set(json.loads(hub.store.bundle(run) or b"{}")["released"]) == set(SITES)
+    bundle = json.loads(hub.store.bundle(run) or b"{}")
+    assert set(bundle["released"]) == set(SITES)
+    (entry,) = bundle["later"]["entries"]  # with the time of the release, in the ledger that goes on
+    assert (entry["facts"]["step"], entry["facts"]["sites"]) == ("release", list(SITES))
     assert steps(hub) == ["vote", "vote", "release"]
 
 
@@ -276,6 +288,26 @@ def test_sites_that_find_no_votes_stop_a_release_that_cannot_come_any_more(tmp_p
         grounded({"by": "oslo", "what": "release", "code": "E-NOT-CHECKED", "about": run}),
         grounded({"run": run, "code": "E-NOT-CHECKED"}),
     ]
+
+
+def test_nobody_fills_the_ledger_with_what_is_not_taken(tmp_path: Path) -> None:
+    """Ten approvals of a changed result, ten votes before the study, ten amended studies, on each of two days."""
+    hub, made, run, _ = in_egress(tmp_path)
+    changed = envelope("cora", case(REQUEST, digest("another result")), "accept", "result")
+    old = approval_at("cora", digest(RESULT), "2001-01-01T00:00:00+00:00")
+    amends = request(replace(STUDY, amends="sha256:" + "0" * 64, reason="clearer"))
+    checker: Any = SimpleNamespace(name="cora", roles=("output_checker",))
+    for hub.day in (0, 1):
+        for _ in range(10):
+            for vote in (changed, old):
+                with pytest.raises(IsthmusError):
+                    asyncio.run(made.decided(checker, vote))
+            with pytest.raises(Refused):
+                asyncio.run(made.submitted(charter_of(amends, AGREEMENT), asked(amends)))
+            asyncio.run(made.releases.withheld("oslo", made.cases.row(run), Refused("E-NOT-CHECKED", "no votes")))
+    said = [hub.ledger.log.entry(at).facts for at in range(hub.ledger.log.head().size)]
+    codes = [facts["code"] for facts in said if "code" in facts]
+    assert sorted(codes) == sorted(["E-APPROVAL", "E-CLOCK", "E-AMENDS"] * 2 + ["E-NOT-CHECKED"])
 
 
 def test_what_somebody_is_refused_is_entered_once_a_day(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from isthmus.ledger.exported import (
     Cover,
     Exported,
     Signer,
+    check_agreed,
     check_decisions,
     check_envelopes,
     check_exports,
@@ -242,6 +243,37 @@ def test_a_refused_decision_is_told_with_its_rule() -> None:
         "an approval from ada was not taken: E-SELF, rule GOV-02",
         "a revocation from oslo was not taken: E-SIGNER",
     ]
+
+
+def signature(by: str, time: str, envelope: str = "e1") -> dict[str, Any]:
+    return {"by": by, "party": "uk", "key": "aa", "meaning": "is bound", "time": time, "envelope": envelope}
+
+
+def agreed(*signatures: dict[str, Any]) -> dict[str, Any]:
+    return {"event": "decision", "agreement": "sha256:cc33", "verdict": "admitted", "signatures": list(signatures)}
+
+
+def test_who_signed_the_agreement_is_told_with_what_is_odd_about_the_time_they_claim() -> None:
+    times = ("2026-01-31T13:59:00+02:00", "2026-01-31T12:03:00+00:00", "2025-12-17T11:00:00Z")
+    _, log = grown("hub", [agreed(*(signature(f"bo{i}", time) for i, time in enumerate(times)))])
+    assert in_words(log.entry(0)).split("; ") == [
+        "agreement cc33: admitted",
+        "signed by bo0 (uk), who says on 2026-01-31 at 11:59:00",
+        "signed by bo1 (uk), who says on 2026-01-31 at 12:03:00, by a clock ahead of this ledger's",
+        "signed by bo2 (uk), who says on 2025-12-17 at 11:00:00, 45 days before it was entered",
+    ]
+    assert list(found(log.entries(), Search(person="bo1"), frozenset()))
+
+
+def test_a_signature_on_the_agreement_is_the_one_that_was_entered(tmp_path: Path) -> None:
+    one, two, again = (signature(by, "2026-01-31T12:00:00Z", e) for by, e in [("bo", "e1"), ("al", "e2"), ("bo", "e3")])
+    ledger = exported(tmp_path / "hub.ledger", "hub", grown("hub", [agreed(one, two), agreed(again, two)]))
+    said = "hub: 2 of 2 signatures on the agreement were entered by 2026-01-31T12:00:00.000Z, entry 0"
+    assert check_agreed(ledger, "sha256:cc33", {"e1": "bo", "e2": "al"}) == [said]
+    assert "2 of 3" in check_agreed(ledger, "sha256:cc33", {"e2": "al", "e3": "bo", "e4": "who signed later"})[0]
+    assert check_agreed(ledger, "sha256:other", {"e1": "bo"}) == []
+    with pytest.raises(Untrusted, match="another signature of bo"):  # made afterwards, whatever time it claims
+        check_agreed(ledger, "sha256:cc33", {"e9": "bo", "e2": "al"})
 
 
 @pytest.mark.parametrize(

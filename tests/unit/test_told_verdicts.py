@@ -44,7 +44,7 @@ def test_a_sites_verdicts_are_entered_as_it_signed_them() -> None:
     assert "read" not in shown(EGRESS)
     told = Entry(event="decision", facts=facts, time="2026-11-26T10:00:00.000Z", sequence=0)
     assert in_words(told).endswith("leeds tells its verdicts: run admitted (1 pass); egress signed (1 pass)")
-    assert told_by([{"event": "decision", "facts": facts}, {"event": "study", "facts": {}}]) == ["leeds"]
+    assert told_by([told, replace(told, event="study", facts={})]) == ["leeds"]
 
 
 @pytest.mark.parametrize(

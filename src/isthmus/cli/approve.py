@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.cli.live import waiting
+from isthmus.cli.live import decided, waiting
 from isthmus.cli.run import Json, Quiet, show_result
 from isthmus.cli.screen import Screen
 from isthmus.model.errors import Invalid
@@ -155,8 +155,7 @@ def _say(screen: Screen, shown: Mapping[str, Any]) -> None:
     for rule in shown["rules"]:
         screen.say(f"{rule['rule']:<12} {rule['said']}: {rule['citation']}", style="dim")
     for decision in shown["review"]["decisions"]:
-        reason = f": {decision['reason']}" if decision["reason"] else ""
-        screen.say(f"{decision['by']} ({decision['party']}), {decision['time']}: {decision['decision']}{reason}")
+        screen.say(f"{decision['time'][:16].replace('T', ' ')} {decided(decision)}")
     screen.say(f"{shown['review']['state']}. {_asks(shown)}")
     screen.say(f"study {shown['study']}", style="dim")
     if shown["result"]:

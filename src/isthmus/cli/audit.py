@@ -166,7 +166,7 @@ def verify(
     """Check exported ledgers offline, and hold them against each other; exit code 8 when anything does not hold.
 
     Every tree is computed again; heads and checkpoints are signed, and cosigned; two exports of one ledger are one story;
-    and what one party remembers of another's ledger is in it. With the agreement, people's signatures in entries too; with a
+    and what one party remembers of another's ledger is in it. With the agreement, people's signatures on it and in entries too; with a
     bundle, what people signed of its run, against the entries that name it.
     """
     screen = Screen.of(json=json, quiet=quiet)
@@ -258,17 +258,8 @@ def _checked(
     files: list[Path], agreement: Path | None, most: int | None
 ) -> tuple[list[str], tuple[str, ...], dict[str, str]]:
     from isthmus.crypto.keys import fingerprint
-    from isthmus.federation.ledgers import signer_of
     from isthmus.federation.named import read_agreed
-    from isthmus.ledger.exported import (
-        beside_of,
-        beside_of_proof,
-        check_envelopes,
-        check_exports,
-        check_keys,
-        open_exported,
-        uncosigned,
-    )
+    from isthmus.ledger.exported import beside_of_proof, besides, check_exports, open_exported, uncosigned
     from isthmus.ledger.proved import check_proof
     from isthmus.sdk.bundle import SUFFIX, under, verified
     from isthmus.sdk.files import read_bytes
@@ -280,18 +271,34 @@ def _checked(
     bundles = [verified(read_bytes(file), checks) for file in files if file.suffix == SUFFIX]
     exports = [open_exported(file) for file in files if file not in proofs and file.suffix != SUFFIX]
     shown = [beside_of_proof(*proof[:3]) for proof in proofs.values()]
-    shown += [beside_of(held) for held in bundles]
+    shown += [each for held in bundles for each in besides(held)]
     found = [*(_proof(proof, agreed) for proof in proofs.values()), *check_exports(exports, shown)]
     found += [_bundle(held, exports) for held in bundles]
-    if agreed is not None:
-        people = {person.key: bytes.fromhex(person.key) for person in agreed.people}
-        for exported in exports:
-            keys_in = (exported.cover.key, exported.cover.witnesses)
-            check_keys(exported.origin, keys_in, signer_of(agreed, exported.origin))
-            held, of = check_envelopes(exported, people, most)
-            found += [f"{exported.origin}: {held} of {of} signatures by people of the agreement"] if of else []
+    if agreement is not None:
+        found += _signed(exports, agreement, most)
     keys = {exported.cover.owner: fingerprint(bytes.fromhex(exported.cover.key)) for exported in exports}
     return found, uncosigned(exports, shown), keys
+
+
+def _signed(exports: list[Exported], file: Path, most: int | None) -> list[str]:
+    """Ledgers are their owners' by the agreement, and signatures on it and in entries are what they are said to be."""
+    from isthmus.federation.ledgers import signer_of
+    from isthmus.federation.named import read_signed_file
+    from isthmus.governance.agreement import agreement_digest
+    from isthmus.governance.signing import claims
+    from isthmus.ledger.exported import check_agreed, check_envelopes, check_keys
+
+    signed = read_signed_file(file)
+    agreed, whose = signed.agreement, {str(claim.envelope): claim.person for claim in claims(signed)}
+    people = {person.key: bytes.fromhex(person.key) for person in agreed.people}
+    found = []
+    for exported in exports:
+        keys_in = (exported.cover.key, exported.cover.witnesses)
+        check_keys(exported.origin, keys_in, signer_of(agreed, exported.origin))
+        found += check_agreed(exported, agreement_digest(agreed), whose)
+        held, of = check_envelopes(exported, people, most)
+        found += [f"{exported.origin}: {held} of {of} signatures by people of the agreement"] if of else []
+    return found
 
 
 def _bundle(held: Verified, exports: list[Exported]) -> str:

@@ -20,19 +20,24 @@ def verify(
         Path | None,
         typer.Option(help="The signed agreement as you trust it; the file must stand under it."),
     ] = None,
+    unsigned: Annotated[
+        bool,
+        typer.Option("--unsigned", help="Take a crate that nobody signed: its SBOM and time rest on nothing."),
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Check a signed bundle or an evidence crate offline.
 
-    Every signature, the ledger's proof and every byte, of a crate every file; exit code 8 when anything does not hold. The keys are those of
-    the agreement in the file: give --agreement, or compare the custodians' fingerprints with the parties.
+    Every signature, the ledger's proof and every byte, of a crate every file and its exporter's signature; exit code 8 when
+    anything does not hold. The keys are those of the agreement in the file: give --agreement, or compare the custodians'
+    fingerprints with the parties.
     """
     from isthmus.sdk.bundle import verify as check
 
     screen = Screen.of(json=json, quiet=quiet)
     try:
-        facts = check(file, agreement=agreement)
+        facts = check(file, agreement=agreement, exporter="anyone" if unsigned else "signed")
     except Invalid as damaged:  # a file that is no longer a bundle does not hold either
         raise Untrusted(damaged.code, damaged.message, damaged.hint, damaged.where) from damaged
     if screen.json:

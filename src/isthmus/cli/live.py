@@ -105,11 +105,21 @@ def say_end(screen: Screen, error: Mapping[str, Any] | None) -> None:
 def say_review(screen: Screen, review: Mapping[str, Any]) -> None:
     """Where a run stands among people: the state in words, who decided and why, for whom it waits since when."""
     screen.say(str(review["state"]), style="bold")
+    for site, by in review.get("standing", {}).items():
+        screen.say(f"{site}: approved by a standing rule of {' and '.join(by)}")
     for said in review["decisions"]:
-        reason = f": {said['reason']}" if said["reason"] else ""
-        screen.say(f"{said['by']} ({said['party']}): {said['decision']}{reason}")
+        screen.say(decided(said))
     if review["waiting"]:
         screen.say(f"Waiting for {waiting(review)}")
+
+
+def decided(said: Mapping[str, Any]) -> str:
+    """What a person decided, on what, and why."""
+    reason = f": {said['reason']}" if said["reason"] else ""
+    return f"{said['by']} ({said['party']}) {_DECIDED[said['decision']]} the {said['kind']}{reason}"
+
+
+_DECIDED = {"accept": "accepted", "return": "returned", "reject": "rejected", "withdraw": "withdrew"}
 
 
 def waiting(review: Mapping[str, Any]) -> str:

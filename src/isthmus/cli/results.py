@@ -140,7 +140,9 @@ def export(  # noqa: PLR0913 - one per option
     for file in files:
         screen.say(str(file))
     if nobody:
-        screen.say(f"Nobody signed it: {nobody}. --key FOLDER signs it.", style="yellow")
+        screen.say(
+            f"Nobody signed it: {nobody}. --key FOLDER signs it; `isthmus verify` asks for that.", style="yellow"
+        )
     if absent:
         said = f"Nothing of the ledgers of {', '.join(absent)} is in it, and with them decisions, or the facts they rest on. To add one: "
         screen.say(said + next(iter(absent.values())), style="yellow")

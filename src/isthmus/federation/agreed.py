@@ -26,7 +26,7 @@ from isthmus.federation.holdings import Holdings
 from isthmus.federation.hub_node import HubSetup
 from isthmus.federation.hub_work import HubWork as OurHubWork
 from isthmus.federation.identity import Ask, Identity, load_identity
-from isthmus.federation.law import Asked, Law, law_of
+from isthmus.federation.law import Asked, Law, enter_once, law_of, taken
 from isthmus.federation.named import read_agreement, store_of
 from isthmus.federation.node import Ledger, Means
 from isthmus.federation.outputs import outputs
@@ -257,6 +257,7 @@ def hub_setup(path: Path, environ: Mapping[str, str], clock: Clock) -> HubSetup:
         for name, entry in config.tables.dataset.items()
         if entry.codebook is not None
     }
+    enter_once(means.store, Ledger(means.store, "hub", clock), taken(signed, "admitted"))
     revocations = Revocations(agreement, means.store, _beside(config, hub.agreement))
     return HubSetup(means, parties_of(agreement), AgreedHub(signed, books, revocations), hub.listen)
 
@@ -276,11 +277,12 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
     means = _means(config, site.key, environ, clock)
     ledger = Ledger(means.store, f"site/{means.identity.name}", clock)
     try:
-        agreement, law = _accepted(config, means, _key(site.custodian), clock())
+        signed = read_agreement(config, site.agreement)
+        agreement, law = _accepted(config, means, signed, _key(site.custodian), clock())
     except IsthmusError as error:
         ledger.append("refusal", {"what": "agreement", **refusal_of(error)})
         raise cited(error) from error
-    law.take(means.store, ledger, clock())
+    law.take(means.store, ledger, clock(), signed)
     means.store.set_fact(HELD, canonical(agreement).decode())
     review = site_review(config, agreement, site.name, means.store)
     desk = AgreedSite(agreement, site.name, config, environ, randomness, means.store, law, review)
@@ -289,9 +291,10 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
     return SiteSetup(means, hub_address(agreement, site.hub), desk, reviewer)
 
 
-def _accepted(config: Config, means: Means, custodian: bytes, now: datetime) -> tuple[Agreement, Law]:
+def _accepted(
+    config: Config, means: Means, signed: SignedAgreement, custodian: bytes, now: datetime
+) -> tuple[Agreement, Law]:
     site = config.site()
-    signed = read_agreement(config, site.agreement)
     agreement = verify_agreement(signed, custodian, held_agreement(means.store), now)
     check_own_site(agreement, site.name, means.identity.key.public, custodian)
     with_own(agreement.disclosure, site.rules)  # out of range: said now, not when a study comes

@@ -166,6 +166,9 @@ def _check_release(verified: Verified, votes: Sequence[Digest]) -> None:
         if site not in roll.keys:
             raise Untrusted("E-SIGNATURE", "a site outside the roster signed the release")
         verify(roll.keys[site], hex_bytes(signature), statement)
+    told = [e.facts.get("sites") for e in verified.entries if e.facts.get("step") == "release"]
+    if any(sites != sorted(signed) for sites in told):
+        raise Untrusted("E-BUNDLE", "the ledger's release names other sites than those whose signatures are here")
     if len(signed) < roll.threshold:
         raise Untrusted("E-NOT-CHECKED", "fewer sites than the threshold signed the release of the result")
 

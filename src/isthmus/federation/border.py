@@ -111,17 +111,14 @@ class Border:
         with self._lock:
             self._enter([{"run": run, "study": crossing.study, **what, **_told(crossing.way)}])
 
-    def answered(
-        self, run: str, way: tuple[str, Leg | None] | None, kind: str, said: Mapping[str, Any], *, new: bool
-    ) -> None:
-        """Write down what a site says of a study besides its sums; the ledger takes it at once where it is `new`.
+    def answered(self, run: str, way: tuple[str, Leg | None] | None, kind: str, said: Mapping[str, Any]) -> None:
+        """Write down what a site says of a study besides its sums; `seal` is the caller's.
 
         Args:
             run: whose.
             way: its study and way; None in a rehearsal, which has no border.
-            kind: of control document: `reviewed`, `decline`.
+            kind: of control document: `reviewed`, `decline`, `verdicts`.
             said: its body.
-            new: whether it says something new.
 
         Raises:
             Unavailable: E-DISK; then it may not leave.
@@ -131,8 +128,6 @@ class Border:
         crossing = Crossing(study=way[0], way=way[1], step=None)
         what = {"message": kind, "question": "", "kind": "review", "statistics": [DECISION]}
         self.give(run, crossing, {**what, "bytes": len(canonical(said))})
-        if new:
-            self.seal({"run": run})
 
     def _enter(self, found: Sequence[Mapping[str, Any]]) -> None:
         number, total, head, rows = self._number, self._total, self._head, []

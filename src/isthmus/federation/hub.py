@@ -18,6 +18,7 @@ from isthmus.federation.desk import HubDesk
 from isthmus.federation.grpc_hub import HubServer, Party
 from isthmus.federation.hub_border import HubBorder
 from isthmus.federation.hub_greeting import greet
+from isthmus.federation.hub_release import keep_end
 from isthmus.federation.hub_review import HubReview
 from isthmus.federation.hub_runs import Deadlines, HeldRun, held_run, new_row, open_run
 from isthmus.federation.hub_witness import remember_site
@@ -28,6 +29,7 @@ from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.protocol.hub import Gathering
 from isthmus.federation.protocol.hub_rounds import Outgoing
 from isthmus.federation.reasons import error_of, facts
+from isthmus.federation.refusals import Refusals
 from isthmus.federation.spool import discard
 from isthmus.federation.standing import Standing
 from isthmus.federation.store import RUNS, UNFINISHED, RunRow, RunState
@@ -45,6 +47,7 @@ class HubNode:
         self, means: Means, parties: Mapping[str, Party], desk: HubDesk, tell: Tell, deadlines: Deadlines | None = None
     ) -> None:
         self.ledger = Ledger(means.store, "hub", means.clock)
+        self.refusals = Refusals(means.store, self.ledger, means.clock)
         self.means = means
         self.desk = desk
         self.border = HubBorder(means.store, self.ledger, means.clock, desk.desk.way)
@@ -235,7 +238,8 @@ class HubNode:
             admitted = await self.worker.run("admit", self.desk.admit, request, self.means.clock())
         except IsthmusError as error:
             self._log.info("a request of %s is not admitted: %s", researcher, error)
-            await self.enter("refusal", {"by": researcher, **refusal_of(error)})
+            entry = {"by": researcher, **refusal_of(error)}
+            await self.worker.run("ledger", self.refusals.enter, "study", entry)
             raise cited(error) from error
         name = admitted[0].run
         if self.means.store.run(name) is None:
@@ -304,8 +308,7 @@ class HubNode:
     async def _tick(self) -> None:
         for name in list(self._broken):
             self._broken.discard(name)
-            row = self.means.store.run(name)
-            if row is not None:
+            if (row := self.means.store.run(name)) is not None:
                 await self._resume(row)
         for held in list(self.runs.values()):
             try:
@@ -391,7 +394,7 @@ class HubNode:
         await self.worker.run("border", self.border.over, held.name)
         if self.review is not None:
             now = self.review.over(now, held.error)
-        self.means.store.set_state(held.name, now, note)
+        await self.worker.run("keep", keep_end, self.means, self.ledger.log, (held.name, now, note))
         await self.worker.run("forget", held.run.forget)
         self.runs.pop(held.name, None)
         self.means.forget(held.name)

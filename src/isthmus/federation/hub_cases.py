@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
@@ -140,13 +140,20 @@ class HubCases:
         return {**seen, "state": state, "review": self.told(row)}
 
     def told(self, row: RunRow) -> dict[str, Any]:
-        """The review part of a status: the state in words, for whom it waits since when, who decided what and why."""
+        """The review part of a status: the state in words, for whom it waits since when, who decided what and why.
+
+        `standing`: site -> whose standing rule approved the study there.
+        """
         decided = [read_approval(envelope, self.agreement) for envelope in self.signed(row.run)]
         return {
             "state": WORDS[row.state],
             "waiting": self._waiting(row),
             "decisions": [_decision(d) for d in decided],
+            "standing": {site: answer["by"] for site, answer in self._answers(row.run) if answer.get("standing")},
         }
+
+    def _answers(self, run: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        return ((site, kept["answer"]) for site, kept in sorted(self.kept.of(run, ANSWER).items()))
 
     def shown(self, run: str, person: Party) -> dict[str, Any]:
         """All that a person needs to decide: request, answers of the sites, decisions, the result's digest."""
@@ -157,7 +164,7 @@ class HubCases:
             "request": json.loads(row.request),
             "result": self.case(row).result,
             "review": self.told(row),
-            "answers": {site: kept["answer"] for site, kept in self.kept.of(row.run, ANSWER).items()},
+            "answers": dict(self._answers(row.run)),
             "mine": self._mine(row, person),
             "amended": self._amended(row),
         }

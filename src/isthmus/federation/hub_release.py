@@ -8,20 +8,27 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from isthmus.crypto.keys import verify
 from isthmus.federation.hub_cases import RELEASED, WITHHELD, sites_of
-from isthmus.federation.store import RunRow
+from isthmus.federation.store import RunRow, RunState, Store
+from isthmus.federation.told_verdicts import tells
 from isthmus.federation.wire import unhex
 from isthmus.governance.approval import Decided
-from isthmus.ledger.bundle import release_statement, resealed
+from isthmus.ledger.bundle import read_bundle, release_statement, resealed
+from isthmus.ledger.later import later
 from isthmus.model.errors import Invalid, IsthmusError, Refused
 from isthmus.model.names import Digest
 
 if TYPE_CHECKING:
+    from isthmus.crypto.keys import SigningKey
     from isthmus.federation.hub import HubNode
     from isthmus.federation.hub_review import HubReview
+    from isthmus.federation.node import Means
+    from isthmus.ledger.entries import Entry
+    from isthmus.ledger.log import Log
 
 SIGNATURE = 64  # bytes
 PATIENCE = 5.0  # seconds that the last voter waits for the sites
@@ -56,9 +63,10 @@ class Releases:
 
     async def withheld(self, site: str, row: RunRow, cause: IsthmusError) -> bool:
         """A site finds that the votes do not hold; whether too few are left that might sign."""
-        self._kept.put(row.run, WITHHELD, site, cause.code)
-        said = {"by": site, "what": "release", "code": cause.code, "about": row.run}
-        await self._hub.enter("refusal", said)
+        if self._kept.get(row.run, WITHHELD, site) != cause.code:
+            self._kept.put(row.run, WITHHELD, site, cause.code)
+            said = {"by": site, "what": "release", "code": cause.code, "about": row.run}
+            await self._hub.enter("refusal", said)
         return len(sites_of(row)) - len(self._kept.of(row.run, WITHHELD)) < _threshold(row)
 
     async def conclude(self, row: RunRow) -> None:
@@ -69,9 +77,9 @@ class Releases:
         votes = votes_of(self._cases.opened(row))
         await self._review.write("release", row, {"votes": votes, "sites": sorted(signed)})
         store, key = self._hub.means.store, self._hub.means.identity.key
-        forms = [form for form in (store.bundle(row.run), store.audit(row.run)) if form is not None]
-        raw, audit = (resealed(form, self._cases.approvals(row.run), signed, key) for form in forms)
-        store.finish(row.run, (raw, audit), row.note, "released")
+        parts = {"approvals": self._cases.approvals(row.run), "released": signed}
+        parts |= _since(store, row.run, self._hub.ledger.log, key)
+        store.finish(row.run, _resealed(store, row.run, parts, key), row.note, "released")
         self._hub.said(row.run, "released")
 
     async def patiently(self, run: str) -> None:
@@ -90,6 +98,35 @@ class Releases:
         except Refused:
             return False
         return True
+
+
+def keep_end(means: Means, log: Log, end: tuple[str, RunState, str]) -> None:
+    """Keep what a run came to: its state and note, and its bundle with the verdicts that came after its checkpoint."""
+    (run, state, note), store, key = end, means.store, means.identity.key
+    since = _since(store, run, log, key)
+    if since:
+        store.finish(run, _resealed(store, run, since, key), note, state)
+    else:
+        store.set_state(run, state, note)
+
+
+def _since(store: Store, run: str, log: Log, key: SigningKey) -> dict[str, Any]:
+    """The part of a run's bundle with what the ledger took of the run since: verdicts, the release."""
+    raw = store.bundle(run)
+    if raw is None:
+        return {}
+    size = int(read_bundle(raw)["checkpoint"].split("\n")[1])
+    found = later(log, size, partial(_belongs, run), key)
+    return {"later": found} if found else {}
+
+
+def _resealed(store: Store, run: str, parts: Mapping[str, Any], key: SigningKey) -> tuple[bytes, bytes]:
+    raw, audit = (resealed(read_bundle(form or b""), parts, key) for form in (store.bundle(run), store.audit(run)))
+    return raw, audit
+
+
+def _belongs(run: str, entry: Entry) -> bool:
+    return entry.facts.get("run") == run and (tells(entry) or entry.facts.get("step") == "release")
 
 
 def votes_of(votes: Sequence[Decided]) -> list[dict[str, str]]:

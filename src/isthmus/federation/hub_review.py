@@ -333,7 +333,7 @@ class HubReview:
 
     async def _refused(self, who: str, what: str, error: IsthmusError) -> None:
         said = {"by": who, "what": what, **refusal_of(error)}  # no run: what is refused moves none on
-        await self._hub.enter("refusal", said)
+        await self._hub.worker.run("ledger", self._hub.refusals.enter, what, said)
 
     async def write(self, step: str, row: RunRow, more: Mapping[str, Any]) -> int:
         """One ledger entry of a step, and not a second one when the hub stopped right after it; the sites are shown it.

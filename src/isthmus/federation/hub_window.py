@@ -39,7 +39,6 @@ NEEDS: Mapping[str, Action] = {
 }
 ENDED = frozenset({"concluded", "released", "returned", "rejected", "withdrawn", "refused", "failed"})
 PART = 256 * 1024  # bytes of a bundle in one answer
-REFUSED = "refused today"  # in the store: person, what they asked for, code
 FEW = 10  # runs that are told of where the first digits are those of several
 GLANCE = 0.1  # seconds between two looks of a watcher
 
@@ -133,15 +132,11 @@ def require_released(hub: HubNode, person: Party, name: str) -> None:
 
 
 def _enter(hub: HubNode, person: Party, question: Mapping[str, Any], error: IsthmusError) -> None:
-    """Write down what somebody was not given: the first time each day, so that nobody can fill the ledger."""
+    """Write down what somebody was not given."""
     what, row = str(question.get("what")), hub.means.store.run(str(question.get("run")))
     about = {} if row is None else {"about": row.run}
     entry = {"by": person.name, "roles": sorted(person.roles), "asked": what, **about, **refusal_of(error)}
-    day, told = f"{hub.means.clock():%Y-%m-%d}", [person.name, what, error.code]
-    kept = json.loads(hub.means.store.fact(REFUSED) or "{}").get(day, [])
-    if told not in kept:
-        hub.ledger.append("refusal", entry)
-        hub.means.store.set_fact(REFUSED, json.dumps({day: [*kept, told]}))
+    hub.refusals.enter(what, entry)
 
 
 async def _reviewed(hub: HubNode, person: Party, question: Mapping[str, Any]) -> dict[str, Any]:

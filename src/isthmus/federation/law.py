@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from isthmus.crypto.keys import fingerprint
 from isthmus.federation.config import Config
 from isthmus.federation.grounds import by_text, entered, grounds, of_output
 from isthmus.federation.named import text_of
@@ -26,6 +27,7 @@ from isthmus.governance.facts import Asking, Known, agreement_facts, signature_f
 from isthmus.governance.passport import read_passport
 from isthmus.governance.rulepack import Pack, own_pack, pack_digest, read_pack
 from isthmus.governance.selfcheck import proven
+from isthmus.governance.signing import SignedAgreement, claims
 from isthmus.governance.verdicts import Decision, RuleRefused, check_decision, decide, facts_digest, recorded
 from isthmus.model.canonical import canonical
 from isthmus.model.codebook import Codebook
@@ -60,8 +62,8 @@ class Law:
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", by_text(self.agreement, self.pack))
 
-    def take(self, store: Store, ledger: Ledger, now: datetime) -> None:
-        """Decide on the agreement, write that down, and refuse what the rules refuse.
+    def take(self, store: Store, ledger: Ledger, now: datetime, signed: SignedAgreement) -> None:
+        """Decide on the agreement, write that down with its signatures, and refuse what the rules refuse.
 
         Raises:
             RuleRefused: E-RULE, E-HUMAN. Invalid: E-PACK. Unavailable: E-DISK.
@@ -71,12 +73,8 @@ class Law:
         decision = decide(self.pack, "agreement", facts, self.cache)
         judged = self.agreement.judged()
         refused = _refusal(decision, judged)
-        entry = {"agreement": agreement_digest(self.agreement), "verdict": "declined" if refused else "admitted"}
-        entry |= self._told(decision, facts) | _why(refused)
-        said = canonical(entry).decode()
-        if store.fact(DECIDED) != said:
-            ledger.append("decision", entry)
-            store.set_fact(DECIDED, said)
+        entry = taken(signed, "declined" if refused else "admitted") | self._told(decision, facts) | _why(refused)
+        enter_once(store, ledger, entry)
         if refused is not None:
             raise refused
 
@@ -237,6 +235,34 @@ class Asked:
     reads: Collection[str]
     codebook: Codebook
     rules: Rules
+
+
+def taken(signed: SignedAgreement, verdict: str) -> dict[str, Any]:
+    """What an entry holds of an agreement that a hub or site looked at: by this entry's time each signature was there."""
+    signatures = [
+        {
+            "by": claim.person,
+            "party": claim.party,
+            "key": fingerprint(bytes.fromhex(claim.key)),
+            "meaning": claim.meaning,
+            "time": claim.time,
+            "envelope": claim.envelope,
+        }
+        for claim in claims(signed)
+    ]
+    return {"agreement": agreement_digest(signed.agreement), "verdict": verdict, "signatures": signatures}
+
+
+def enter_once(store: Store, ledger: Ledger, entry: Mapping[str, Any]) -> None:
+    """Write a decision on an agreement down; the same one again, after a restart, adds no entry.
+
+    Raises:
+        Unavailable: E-DISK.
+    """
+    said = canonical(entry).decode()
+    if store.fact(DECIDED) != said:
+        ledger.append("decision", entry)
+        store.set_fact(DECIDED, said)
 
 
 def law_of(config: Config, agreement: Agreement, revocations: Revocations, reach: Reach) -> Law:

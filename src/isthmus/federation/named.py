@@ -48,7 +48,16 @@ def read_agreed(path: Path) -> Agreement:
     Raises:
         Invalid, Untrusted: it is none, or is not signed by every party. Unavailable: E-FILE.
     """
-    return check_signatures(read_signed(text_of(path, "the agreement"), str(path)))
+    return check_signatures(read_signed_file(path))
+
+
+def read_signed_file(path: Path) -> SignedAgreement:
+    """The agreement in a file with its signatures, which nobody looked at yet.
+
+    Raises:
+        Invalid: it is none. Unavailable: E-FILE.
+    """
+    return read_signed(text_of(path, "the agreement"), str(path))
 
 
 def store_of(config: Config, environ: Mapping[str, str]) -> Store:

@@ -30,7 +30,8 @@ from isthmus.federation.node import Ledger, Means, Tell, job_name, log_to_stderr
 from isthmus.federation.protocol.local import Local
 from isthmus.federation.protocol.site import Concluded, Left, SiteRun
 from isthmus.federation.reasons import error_of, facts, text
-from isthmus.federation.site_review import Reviewer, Shown
+from isthmus.federation.site_cases import SiteCases
+from isthmus.federation.site_review import Reviewer
 from isthmus.federation.site_watch import SiteWatch
 from isthmus.federation.site_witness import SiteWitness
 from isthmus.federation.spool import discard
@@ -39,7 +40,7 @@ from isthmus.federation.store import RUNS, Mark, RunRow
 from isthmus.federation.worker import Worker
 from isthmus.governance.route import Leg
 from isthmus.governance.verdicts import RuleRefused
-from isthmus.model.canonical import canonical, digest, plain
+from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import DEFECTS, Invalid, IsthmusError, Unavailable, Untrusted, coded
 
 VEIL = "snapshot-secret"  # in the store: keys the snapshot id that leaves
@@ -75,9 +76,13 @@ class SiteNode:
         self._link: Link | None = None
         self._said = ""
         self._standing = Standing(desk.desk, self.ledger, means.store, means.clock, self._log)
+        self._cases = SiteCases(
+            review, self._standing, self._witness, self.ledger, self._worker, means.clock, means.identity.key,
+            self._tell_hub, self._declined,
+        )  # fmt: skip
         self._watch = SiteWatch(
             self._standing, self.ledger, self._worker, means.clock, self._runs,
-            self._left_by_watch, self._lost, self._news, self._log,
+            self._left_by_watch, self._lost, self._news, self._cases.early, self._log,
         )  # fmt: skip
         self._client = SiteClient(means.identity, hub, self, means.settings())
 
@@ -112,6 +117,7 @@ class SiteNode:
             offered = welcome.body.get("checkpoint")
             link.say("cosigned", await self._worker.run("cosign", self._witness.continued, offered))
         self._link = link
+        self._cases.said.clear()
         link.news = self._standing.news
         await self._watch.hear(welcome.body)
         self._say("joined the hub")
@@ -129,7 +135,7 @@ class SiteNode:
         elif item.kind == "invite":
             await self._invited(item.body)
         elif item.kind == "review":
-            await self._reviewed(item.body)
+            await self._cases.shown(item.body)
         elif item.kind == "checkpoint":
             self._say_cosigned(await self._worker.run("cosign", self._witness.cosigned, item.body))
         elif item.kind == "done":
@@ -163,31 +169,6 @@ class SiteNode:
         self._runs[name] = run
         self._send(run, run.connected())
         self._after(name, run)
-
-    async def _reviewed(self, body: Mapping[str, Any]) -> None:
-        """Say what this site's custodians, or a standing rule of theirs, say of a study."""
-        name, request, approvals = body.get("run"), body.get("request"), body.get("approvals")
-        if self._review is None or not (isinstance(request, dict) and isinstance(approvals, list)):
-            raise Invalid("E-WIRE", "a study to be reviewed names its run and carries its request and approvals")
-        try:
-            self._standing.check()
-            asked = Shown(str(name), request, tuple(approvals), self._witness.voted(body.get("votes"), str(name)))
-            heard = await self._worker.run(f"{name} review", self._review.consider, asked, self._means.clock())
-        except Unavailable:
-            raise
-        except (IsthmusError, *DEFECTS) as error:
-            self._declined(str(name), coded(error), request)
-            return
-        for code in heard.forged:
-            self.ledger.append("refusal", {"by": "hub", "what": "approval", "code": code, "about": asked.run})
-        if heard.new:
-            self.ledger.append("approval", {"run": asked.run, **plain(heard.answer)})
-            self._review.remember(asked.run, heard.answer)
-        if self._link is not None:
-            said = {"run": asked.run, "answer": plain(heard.answer), "rule": heard.rule}
-            signed = {"signature": self._means.identity.key.sign(heard.release).hex()} if heard.release else {}
-            self._border.answered(asked.run, self._desk.desk.out(request), "reviewed", said | signed, new=heard.new)
-            self._link.say("reviewed", said | signed)
 
     def _seated(self, name: str, request: dict[str, Any]) -> SiteRun:
         """Admit a run and take it up where its journal ends; in the worker thread."""
@@ -268,14 +249,17 @@ class SiteNode:
 
     def _declined(self, name: str, error: IsthmusError, request: Mapping[str, Any]) -> None:
         self._log.warning("run %s declined: %s", name[:19], error)
-        new = name not in self._refused
         self._refused.add(name)
         entry = {"run": name[:80], "verdict": "declined", **refusal_of(error)}
         self.ledger.append("decision", {**entry, **(error.record if isinstance(error, RuleRefused) else {})})
+        self._tell_hub(name[:80], request, "decline", {"run": name, "error": facts(error), **rules_of(error)})
+
+    def _tell_hub(self, run: str, request: Mapping[str, Any], kind: str, said: Mapping[str, Any]) -> None:
+        """Say something of a study besides its sums, once the border register and the ledger hold it."""
         if self._link is not None:
-            said = {"run": name, "error": facts(error), **rules_of(error)}
-            self._border.answered(name[:80], self._desk.desk.out(request), "decline", said, new=new)
-            self._link.say("decline", said)
+            self._border.answered(run, self._desk.desk.out(request), kind, said)
+            self._border.seal({"run": run})
+            self._link.say(kind, dict(said))
 
     async def _message(self, message: Message) -> None:
         run = self._runs.get(message.run)
@@ -384,7 +368,7 @@ class SiteNode:
         if self._link is not None:
             way, verdicts = self._ways.get(run.charter.run), self._verdicts.get(run.charter.run, ())
             for told in verdicts if any(message.kind == "result" for message in messages) else ():
-                self._border.answered(run.charter.run, (run.charter.study, way), "verdicts", told, new=False)
+                self._border.answered(run.charter.run, (run.charter.study, way), "verdicts", told)
                 self._link.say("verdicts", told)
             self._border.cross(messages, Crossing(study=run.charter.study, way=way, step=run.step))
             self._link.send(messages)

@@ -6,7 +6,7 @@ The hub brings approvals and is believed in nothing: each is verified here by th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -19,7 +19,8 @@ from isthmus.federation.review_store import SqlReviews
 from isthmus.federation.store import Store
 from isthmus.governance.admission import RunRequest, asker, created_at, open_request
 from isthmus.governance.agreement import Agreement
-from isthmus.governance.approval import Case, Decided, check_approval, read_approval
+from isthmus.governance.approval import Case, Decided, check_approval, read_approval, signed_at
+from isthmus.governance.claimed import SKEW
 from isthmus.governance.reviewed import Reviewed, roster_parties, unreleased
 from isthmus.governance.standing_rules import Proposal, Told, questions, read_rule, refusals, uncovered
 from isthmus.ledger.bundle import release_statement
@@ -116,6 +117,10 @@ class Reviewer(Protocol):
         """
         ...
 
+    def ahead(self, approvals: Iterable[Any], now: datetime) -> datetime | None:
+        """When the first decision that was signed ahead of this clock can be looked at again; None where none was."""
+        ...
+
     def remember(self, run: str, answer: Answer) -> None:
         """Keep an answer that the ledger has taken."""
         ...
@@ -144,6 +149,16 @@ class SiteReviewer:
             raise Refused("E-NOT-CHECKED", f"the votes do not release the result{said}", "ask the output checkers")
         found = found or self.review.answer(self.admitted(shown.request, now), now)
         return replace(found, forged=forged)
+
+    def ahead(self, approvals: Iterable[Any], now: datetime) -> datetime | None:
+        """When the first decision that was signed ahead of this clock can be looked at again; None where none was."""
+        found = []
+        for envelope in approvals:
+            try:
+                found.append(signed_at(read_approval(envelope, self.review.agreement).approval) - SKEW)
+            except IsthmusError:  # `consider` names it
+                continue
+        return min((due for due in found if due > now), default=None)
 
     def remember(self, run: str, answer: Answer) -> None:
         """Keep an answer that the ledger has taken."""
@@ -177,7 +192,7 @@ class SiteReview:
         """Keep the approvals that hold; gives the codes of those that do not and were not seen before.
 
         A vote that accepts a result counts from its entry in the hub's ledger on, and by the training of that day. What is
-        signed at a time that this clock has not reached is looked at again whenever it is shown.
+        signed at a time that this clock has not reached is looked at again whenever it is shown, and once it has.
 
         Raises:
             Refused, Untrusted, Invalid: the request itself is not a researcher's.

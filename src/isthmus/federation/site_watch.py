@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -36,6 +36,7 @@ class SiteWatch:
         ended: takes a run that has just left, with what it still says to the hub.
         lost: takes why nothing may go on, for runs that were not taken up since this process started.
         news: passes on what is new of revocations.
+        early: looks again at decisions whose time has come.
         log: of the node.
     """
 
@@ -47,6 +48,7 @@ class SiteWatch:
     ended: Callable[[str, SiteRun, tuple[Message, ...]], None]
     lost: Callable[[IsthmusError], None]
     news: Callable[[], None]
+    early: Callable[[], Awaitable[None]]
     log: logging.Logger
     still: dict[str, Still] = field(default_factory=dict)
     _hour: str = ""
@@ -59,6 +61,7 @@ class SiteWatch:
             try:
                 await self.stand(self.standing.look())
                 await self._hourly()
+                await self.early()
             except (
                 IsthmusError,
                 *DEFECTS,

@@ -13,6 +13,7 @@ from typing import Any, Final
 from isthmus.crypto.keys import SigningKey, verify
 from isthmus.federation.grounds import parted
 from isthmus.ledger.document import hex_bytes
+from isthmus.ledger.entries import Entry
 from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import Invalid
 from isthmus.model.record import record
@@ -92,10 +93,14 @@ def check(facts: Mapping[str, Any], run: str, keys: Mapping[str, bytes]) -> str:
     return site
 
 
-def told_by(entries: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The sites whose verdicts stand among entries (as JSON) of the hub's ledger."""
-    facts = (each["facts"] for each in entries if each["event"] == "decision")
-    return sorted({str(f["site"]) for f in facts if f.get("decision") == TOLD})
+def told_by(entries: Iterable[Entry]) -> list[str]:
+    """The sites whose verdicts stand among entries of the hub's ledger."""
+    return sorted({str(each.facts["site"]) for each in entries if tells(each)})
+
+
+def tells(entry: Entry) -> bool:
+    """Whether an entry holds the verdicts of a site."""
+    return entry.event == "decision" and entry.facts.get("decision") == TOLD
 
 
 def _check(decision: Any) -> None:

@@ -21,8 +21,9 @@ from isthmus.data.yaml_text import load_yaml
 from isthmus.governance.agreement import Agreement, Person, agreement_digest
 from isthmus.governance.claimed import check_claimed, time_of
 from isthmus.governance.consistency import check_agreement
-from isthmus.model.canonical import canonical
+from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import Invalid, Refused, Untrusted
+from isthmus.model.names import Digest
 from isthmus.model.record import record
 from isthmus.strict import parse
 
@@ -47,13 +48,17 @@ class SignedAgreement:
 
 @record
 class Claim:
-    """One custodian's signature as the envelope says it: who, for which party, with which meaning, when they say."""
+    """One custodian's signature as the envelope says it: who, for which party, with which meaning, when they say.
+
+    `envelope` is the digest of the envelope that says so.
+    """
 
     person: str
     party: str
     key: str
     meaning: str
     time: str
+    envelope: Digest
 
 
 def unsigned(agreement: Agreement, before: Agreement | None = None) -> SignedAgreement:
@@ -101,7 +106,7 @@ def claims(signed: SignedAgreement) -> tuple[Claim, ...]:
         try:
             said = json.loads(base64.b64decode(envelope["payload"]))["predicate"]
             facts = {name: str(said[name]) for name in ("party", "meaning", "time")}
-            found.append(Claim(person=str(said["name"]), key=_keyid(envelope), **facts))
+            found.append(Claim(person=str(said["name"]), key=_keyid(envelope), envelope=digest(envelope), **facts))
         except (ValueError, RecursionError, KeyError, TypeError) as error:
             raise _no_statement() from error
     return tuple(found)

@@ -40,7 +40,7 @@ _SHAPE: dict[str, type] = {
     "inclusion": list,
     "seal": str,
 }
-_OPTIONAL: dict[str, type] = {"transcript": object, "approvals": list, "released": dict}
+_OPTIONAL: dict[str, type] = {"transcript": object, "approvals": list, "released": dict, "later": dict}
 
 
 @record
@@ -139,15 +139,9 @@ def make_bundle(
     return _sealed(body, hub_key)
 
 
-def resealed(raw: bytes, approvals: Sequence[Any], released: Mapping[str, str], hub_key: SigningKey) -> bytes:
-    """A bundle with these approvals, and these sites' signatures of the release, in place of those it held; else as it was.
-
-    Raises:
-        Invalid: E-CANONICAL, E-BUNDLE.
-    """
-    body = read_bundle(raw)
-    body.pop("seal")
-    return _sealed({**body, "approvals": list(approvals), "released": dict(released)}, hub_key)
+def resealed(bundle: Mapping[str, Any], changes: Mapping[str, Any], hub_key: SigningKey) -> bytes:
+    """A parsed bundle with these parts in place of those it held (`approvals`, `released`, `later`); else as it was."""
+    return _sealed({**{name: part for name, part in bundle.items() if name != "seal"}, **changes}, hub_key)
 
 
 def _sealed(body: Mapping[str, Any], hub_key: SigningKey) -> bytes:

@@ -141,11 +141,13 @@ class Beside:
     key: str
 
 
-def beside_of(held: Verified) -> Beside:
-    """The checkpoint of a bundle, to hold the hub's ledger to."""
-    return Beside(
-        what=f"the bundle of run {held.run[7:19]}", checkpoint=held.checkpoint, key=held.bundle["charter"]["hub_key"]
-    )
+def besides(held: Verified) -> list[Beside]:
+    """The checkpoint of a bundle, and of its later entries, to hold the hub's ledger to."""
+    what, key = f"the bundle of run {held.run[7:19]}", held.bundle["charter"]["hub_key"]
+    found = [Beside(what=what, checkpoint=held.checkpoint, key=key)]
+    if held.later is not None:
+        found.append(Beside(what=f"{what}, later", checkpoint=held.later, key=key))
+    return found
 
 
 def beside_of_proof(entry: Entry, checkpoint: Checkpoint, key: str) -> Beside:
@@ -232,6 +234,35 @@ def check_decisions(exported: Exported, run: str, signed: Collection[str]) -> in
     if votes - set(signed):
         raise _broken(f"{exported.origin}: a vote in the ledger is not in the bundle")
     return len(set(signed))
+
+
+def check_agreed(exported: Exported, agreement: str, signed: Mapping[str, str]) -> list[str]:
+    """Signatures on an agreement, held against the log's entries of it: by when how many were entered, in words.
+
+    Args:
+        exported: the ledger; its tree was checked.
+        agreement: its digest.
+        signed: digest of each envelope that came with it -> who signed.
+
+    Raises:
+        Untrusted: E-LEDGER, the log took the agreement with another signature of the same person, and never with this one.
+    """
+    entered: dict[str, Entry] = {}
+    people: set[str] = set()
+    for entry in exported.entries():
+        if entry.facts.get("agreement") == agreement:
+            for said in entry.facts.get("signatures", ()):
+                entered.setdefault(said["envelope"], entry)
+                people.add(said["by"])
+    found = [entered[envelope] for envelope in signed if envelope in entered]
+    for envelope, person in signed.items():
+        if envelope not in entered and person in people:
+            raise _broken(f"{exported.origin}: it took the agreement with another signature of {person}")
+    if not found:
+        return []
+    last = max(found, key=lambda entry: entry.sequence)
+    count = f"{len(found)} of {len(signed)} signatures on the agreement"
+    return [f"{exported.origin}: {count} were entered by {last.time}, entry {last.sequence}"]
 
 
 @record

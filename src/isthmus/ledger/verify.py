@@ -20,6 +20,7 @@ from isthmus.ledger.bundle import (
 )
 from isthmus.ledger.checkpoint import Checkpoint, verify_checkpoint
 from isthmus.ledger.entries import Entry, encode_entry, entry_of
+from isthmus.ledger.later import check_later
 from isthmus.ledger.merkle import HASH_SIZE, verify_inclusion
 from isthmus.model.canonical import digest
 from isthmus.model.errors import Untrusted
@@ -37,7 +38,7 @@ _HEX = re.compile(r"([0-9a-f]{2})*", re.ASCII)
 class Verified:
     """What holds of a bundle; `bundle` is its parsed JSON.
 
-    `fingerprints` are of the keys the bundle itself names: whoever pinned no keys compares them with the parties'.
+    `entries` end with those that came after the checkpoint, up to `later`, if there are any. `fingerprints` are of the keys the bundle itself names: whoever pinned no keys compares them with the parties'.
     """
 
     mode: str
@@ -50,6 +51,7 @@ class Verified:
     entries: tuple[Entry, ...]
     fingerprints: Mapping[str, str]
     bundle: Mapping[str, Any]
+    later: Checkpoint | None = None
 
 
 Check: TypeAlias = "Callable[[Verified], None]"
@@ -78,6 +80,7 @@ def verify_bundle(raw: bytes, checks: Sequence[Check]) -> Verified:
     )
     if len(checkpoint.cosigners) < roll.threshold:
         raise Untrusted("E-SIGNATURE", "fewer sites than the threshold cosigned the checkpoint")
+    later, since = _check_later(bundle, roll, checkpoint)
     verified = Verified(
         mode=roll.mode,
         run=roll.run,
@@ -86,10 +89,11 @@ def verify_bundle(raw: bytes, checks: Sequence[Check]) -> Verified:
         result=digest(bundle["result"]),
         signers=signers,
         checkpoint=checkpoint,
-        entries=_check_entries(bundle, roll, checkpoint),
+        entries=_check_entries(bundle, roll, checkpoint) + since,
         fingerprints={RESERVED: fingerprint(roll.hub_key)}
         | {site: fingerprint(key) for site, key in roll.keys.items()},
         bundle=bundle,
+        later=later,
     )
     for check in checks:
         check(verified)
@@ -138,6 +142,14 @@ def _check_entries(bundle: Mapping[str, Any], roll: Roll, checkpoint: Checkpoint
         if not any(entry.event == event and _holds(facts, entry.facts) for entry in entries):
             raise Untrusted("E-LEDGER", f"the ledger has no {event} entry of this run and result")
     return entries
+
+
+def _check_later(
+    bundle: Mapping[str, Any], roll: Roll, checkpoint: Checkpoint
+) -> tuple[Checkpoint | None, tuple[Entry, ...]]:
+    if "later" not in bundle:
+        return None, ()
+    return check_later(bundle["later"], roll.run, checkpoint, roll.hub_key)
 
 
 def _holds(facts: Mapping[str, Any], found: Mapping[str, Any]) -> bool:

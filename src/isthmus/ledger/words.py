@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from isthmus.ledger.entries import EVENTS
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from isthmus.ledger.entries import Entry
 
 _SHORT = 12  # digits of a digest that people compare
+_EARLY = timedelta(days=30)  # from here on the time that a signature claims is far before its entry
 
 
 @record
@@ -52,7 +54,8 @@ def found(entries: Iterable[Entry], asked: Search, runs: frozenset[str]) -> Iter
 def in_words(entry: Entry) -> str:
     """An entry in plain words."""
     try:
-        return _WORDS[entry.event](entry.facts)
+        said = _WORDS[entry.event](entry.facts)
+        return said + "".join(f"; {_signature(one, entry.time)}" for one in entry.facts.get("signatures", ()))
     except DEFECTS:  # facts of another form than this version writes: as they are
         return f"{EVENTS[entry.event].partition(':')[0]}: {_rest(entry.facts)}"
 
@@ -115,6 +118,15 @@ def _decision(facts: Mapping[str, Any]) -> str:
     return f"{about}{gate}: {facts.get('verdict', 'decided')}{why}{kept}{judged}"
 
 
+def _signature(signed: Mapping[str, Any], entered: str) -> str:
+    """Who signed an agreement, when they say, and whether that can be so of what was entered at that time."""
+    claimed = datetime.fromisoformat(signed["time"]).astimezone(UTC)
+    early = datetime.fromisoformat(entered) - claimed
+    odd = ", by a clock ahead of this ledger's" if early < timedelta(0) else ""
+    odd = f", {early.days} days before it was entered" if early >= _EARLY else odd
+    return f"signed by {signed['by']} ({signed['party']}), who says on {claimed:%Y-%m-%d at %H:%M:%S}{odd}"
+
+
 def _verdicts(facts: Mapping[str, Any]) -> str:
     """Of each gate at a site, how many rules came out how."""
     gates: dict[str, str] = {}
@@ -136,7 +148,8 @@ def _revocation(facts: Mapping[str, Any]) -> str:
 
 def _border(facts: Mapping[str, Any]) -> str:
     when = f"run {short(facts['run'])}" if "run" in facts else "the site's start"
-    return f"{when}: the border register is sealed at {facts.get('messages')} messages, {facts.get('bytes')} bytes"
+    many = "" if facts.get("messages") == 1 else "s"
+    return f"{when}: the border register is sealed at {facts.get('messages')} message{many}, {facts.get('bytes')} bytes"
 
 
 def _history(facts: Mapping[str, Any]) -> str:

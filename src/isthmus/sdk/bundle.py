@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from isthmus.model.errors import Invalid, Unavailable, Untrusted
 from isthmus.sdk.files import read_bytes
@@ -19,7 +19,10 @@ SUFFIX = ".isthmus"
 
 
 def verify(
-    source: str | Path | bytes, keys: Mapping[str, str] | None = None, agreement: str | Path | None = None
+    source: str | Path | bytes,
+    keys: Mapping[str, str] | None = None,
+    agreement: str | Path | None = None,
+    exporter: Literal["signed", "anyone"] = "signed",
 ) -> dict[str, Any]:
     """Check a bundle or an evidence crate offline: every signature, the ledger's proof, every byte.
 
@@ -29,13 +32,15 @@ def verify(
             `fingerprints` with the parties.
         agreement: file of the signed agreement as you trust it; the bundle must stand under it. Without it the agreement is
             the bundle's own, and whoever made one up could have signed it: compare `custodians` with the parties.
+        exporter: of a crate; `anyone` takes one that nobody signed: its SBOM and time of export rest on nothing.
 
     Returns:
         `mode`, `run`, `study`, `signers`, `fingerprints`, `custodians` (name -> fingerprint), `checked`: what was checked, in
         words, and `look`: what was not; of a crate also `crate`.
 
     Raises:
-        Untrusted: a signature, proof or file of a crate that does not hold; E-AGREEMENT-OTHER, it stands under another agreement.
+        Untrusted: a signature, proof or file of a crate that does not hold; E-AGREEMENT-OTHER, it stands under another
+            agreement; E-CRATE-UNSIGNED, nobody signed the export of a crate, or the signature was taken away.
         Invalid: not a bundle.
         Unavailable: E-FILE.
     """
@@ -44,10 +49,12 @@ def verify(
     checks = [pinned_keys(keys)] if keys is not None else []
     checks += [under(agreement)] if agreement is not None else []
     if not isinstance(source, bytes) and _is_crate(Path(source)):
-        from isthmus.sdk.crate.make import check_crate
+        from isthmus.sdk.crate.make import check_crate, check_exporter
         from isthmus.sdk.crate.make import in_words as of_crate
 
         crate = check_crate(Path(source), checks)
+        if exporter == "signed":
+            check_exporter(crate)
         told = of_crate(crate)
         return _facts(crate.held) | told | _trusted(crate.held, agreement, told)
     held = verified(read_bytes(source), checks)
@@ -236,8 +243,13 @@ def in_words(held: Verified) -> list[str]:
 def _told(held: Verified) -> list[str]:
     from isthmus.federation.told_verdicts import told_by
 
-    sites = told_by(held.bundle["entries"])
-    return [f"so are the verdicts of every gate at {', '.join(sites)}, each signed by its site"] if sites else []
+    size = held.checkpoint.head.size
+    since = [entry for entry in held.entries if entry.sequence >= size]
+    told, late = told_by(entry for entry in held.entries if entry.sequence < size), told_by(since)
+    found = [f"so are the verdicts of every gate at {', '.join(told)}, each signed by its site"] if told else []
+    more = [f"the verdicts of every gate at {', '.join(late)}, each signed by its site"] if late else []
+    more += [f"the release, at {entry.time}" for entry in since if entry.facts.get("step") == "release"]
+    return [*found, f"the ledger goes on from there, as the hub signs, with {' and '.join(more)}"] if more else found
 
 
 def _approved_by(held: Verified) -> list[str]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from isthmus.federation.border import SUFFIX as BORDER
 from isthmus.federation.border import read_border, register_of
-from isthmus.ledger.exported import Beside, beside_of, beside_of_proof, check_exports, check_keys, open_exported
+from isthmus.ledger.exported import Beside, beside_of_proof, besides, check_exports, check_keys, open_exported
 from isthmus.ledger.proved import check_proof, is_proof
 from isthmus.model.errors import Invalid, Untrusted
 from isthmus.sdk.bundle import SUFFIX as BUNDLE
@@ -155,7 +155,7 @@ def _ledger(path: Path, found: Sources) -> None:
 
 def _bundle(held: Verified, found: Sources) -> None:
     found.bundles[held.run] = held
-    found.beside.append(beside_of(held))
+    found.beside += besides(held)
     found.keys.setdefault("hub", []).append((held.bundle["charter"]["hub_key"], {}))
     found.parts.setdefault("hub", {}).update({entry.sequence: entry for entry in held.entries})
 

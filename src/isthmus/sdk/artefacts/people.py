@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from isthmus.governance.agreement import HubEntry, Person, SiteEntry
 from isthmus.ledger.entries import Entry
@@ -45,13 +45,20 @@ def agreement(told: Told) -> Iterator[Part]:
         ("state", state),
         ("meaning of each signature", MEANING),
     )
-    names = {p.party: p.name for p in stated.parties}
+    names, there = {p.party: p.name for p in stated.parties}, _entered(told)
     rows = (
-        (claim.person, names.get(claim.party, claim.party), moment(claim.time), fingerprint(bytes.fromhex(claim.key)))
+        (
+            claim.person,
+            names.get(claim.party, claim.party),
+            moment(claim.time),
+            there(claim.envelope),
+            fingerprint(bytes.fromhex(claim.key)),
+        )
         for claim in claims(told.signed)
     )
-    note = "The time is the signer's claim; the time that counts is that of the ledger's entry at each site."
-    yield listed("Signatures", ("Signed by", "For", "Time claimed (UTC)", "Key, as read aloud"), rows, note)
+    note = "The time claimed is the signer's; the time that counts is that of the ledger's entry, at the hub and each site."
+    headings = ("Signed by", "For", "Time claimed (UTC)", "Entered here (UTC)", "Key, as read aloud")
+    yield listed("Signatures", headings, rows, note)
     if told.previous is None:
         said = "No earlier version was given: --previous FILE." if stated.previous else "This is the first version."
         yield Lines(title="What changed", lines=(said,))
@@ -59,6 +66,20 @@ def agreement(told: Told) -> Iterator[Part]:
         changes = tuple(differences(told.previous, stated))
         yield Lines(title=f"What changed since version {told.previous.version}", lines=changes or ("Nothing.",))
     yield _events(told, "Revocations", "revocation")
+
+
+def _signatures(told: Told) -> Iterator[tuple[Entry, Mapping[str, str]]]:
+    """Each signature on an agreement that the ledger holds, with its entry."""
+    return ((e, said) for e in told.of("decision") for said in e.facts.get("signatures", ()))
+
+
+def _entered(told: Told) -> Callable[[str], str]:
+    """When and where an envelope on the agreement was entered first."""
+    first: dict[str, str] = {}
+    for e, said in _signatures(told):
+        first.setdefault(said["envelope"], f"{moment(e.time)}, entry {e.sequence}")
+    missing = "not known here" if told.unknown("ledger", "part") else "NOT ENTERED"
+    return lambda envelope: first.get(envelope, missing)
 
 
 def _revoked(told: Told) -> Entry | None:
@@ -74,6 +95,7 @@ def access(told: Told) -> Iterator[Part]:
     last: dict[str, str] = {}
     acts = [(run.person, run.created) for run in told.asked]
     acts += [(str(e.facts.get("by")), e.time) for e in told.of("approval", "revocation")]
+    acts += [(said["by"], e.time) for e, said in _signatures(told)]
     for person, time in acts:
         last[person] = max(time, last.get(person, ""), key=lambda text: text[:19])  # both are in UTC
     never = "not known here" if told.unknown("ledger", "part") else "never, at this node"
@@ -133,10 +155,19 @@ def keys(told: Told) -> Iterator[Part]:
     )
     headings = ("Name", "Role", "Party", "Read aloud", "Ed25519 key", "TLS pin, first digits", "Certificate")
     yield listed("Keys", headings, rows, "Each came in a card that the key itself signed; `isthmus init` made it.")
+    there = _entered(told)
     signed = (
-        (c.person, c.party, fingerprint(bytes.fromhex(c.key)), moment(c.time), BLANK) for c in claims(told.signed)
+        (c.person, c.party, fingerprint(bytes.fromhex(c.key)), moment(c.time), there(c.envelope), BLANK)
+        for c in claims(told.signed)
     )
-    named = ("Custodian", "Party", "Read aloud", "Signed (claimed)", "Compared by voice, by whom and when")
+    named = (
+        "Custodian",
+        "Party",
+        "Read aloud",
+        "Signed (claimed)",
+        "Entered here (UTC)",
+        "Compared by voice, by whom and when",
+    )
     yield listed("Who stands for these keys", named, signed)
     digest = agreement_digest(told.agreement)
     taken = (

@@ -6,10 +6,12 @@ import base64
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from isthmus.federation.told_verdicts import told_by
 from isthmus.governance.admission import created_at
+from isthmus.model.canonical import plain
 from isthmus.model.errors import Invalid
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ DESCRIBED: Mapping[str, str] = {
     LEDGERS: "entries on the run in the ledger of whoever exported this, with proofs (.jsonl); whole ledgers where they were given",
     OUTPUTS: "the result: JSON, a table for each analysis, figures",
 }
+PROOF = ("checkpoint", "entries", "inclusion", "later", "signatures")
 _HEAD = """The evidence of one run of Isthmus: a Five Safes RO-Crate 0.4 in a BagIt bag.
 
 isthmus verify FILE               checks everything, offline; FILE is this folder, or the ZIP file it came in
@@ -73,6 +76,13 @@ class Story:
         for entry in self.held.entries:
             found.setdefault(entry.event, entry.time)
         return found
+
+    @property
+    def released(self) -> str | None:
+        """When output checkers had released the result, by the hub's ledger, else by the last of their votes; None where nobody was asked."""
+        entered = [entry.time for entry in self.held.entries if entry.facts.get("step") == "release"]
+        votes = [str(said["time"]) for said in approvals(self) if said.get("kind") == "result"]
+        return next(iter(entered), max(votes, key=datetime.fromisoformat, default=None))
 
 
 def story(held: Verified) -> Story:
@@ -125,7 +135,7 @@ def copied(run: Story) -> dict[str, bytes]:
         "agreement.json": plain(run.signed),
         "request.json": bundle["study"],
         STUDY: plain(run.request.study),
-        "proof.json": {name: bundle[name] for name in ("checkpoint", "entries", "inclusion", "signatures")},
+        "proof.json": {name: bundle[name] for name in PROOF if name in bundle},
     }
     if "approvals" in bundle:
         said[APPROVALS] = bundle["approvals"]
@@ -176,7 +186,7 @@ def decision_record(run: Story, ledgers: Mapping[str, bytes]) -> dict[str, Any]:
     from isthmus.governance.rulepack import own_pack, pack_digest
     from isthmus.governance.verdicts import decide, recorded
 
-    entries = [e for e in run.held.bundle["entries"] if e["event"] in DECIDING]
+    entries = [plain(e) for e in run.held.entries if e.event in DECIDING]
     told: dict[str, Any] = {"schema": "isthmus/decision-record/1", **_package(run), "ledger": entries}
     told["ledgers"] = {path: list(_decisions(run, path, raw)) for path, raw in ledgers.items()}
     told["without_facts"] = dict.fromkeys(without_facts(run, ledgers), _HOW)
@@ -198,13 +208,13 @@ def decision_record(run: Story, ledgers: Mapping[str, bytes]) -> dict[str, Any]:
 def absent(run: Story, ledgers: Mapping[str, bytes]) -> list[str]:
     """The hub, and the sites of the run, of whose decisions nothing is in the crate."""
     nodes = [run.agreement.hub.hub, *sorted(member["site"] for member in run.held.bundle["charter"]["roster"])]
-    told = {*_owners(ledgers), *told_by(run.held.bundle["entries"])}
+    told = {*_owners(ledgers), *told_by(run.held.entries)}
     return [name for name in nodes if name not in told]
 
 
 def without_facts(run: Story, ledgers: Mapping[str, bytes]) -> list[str]:
     """The sites whose verdicts the bundle holds, and of whose own ledger, with the facts, nothing is among these."""
-    return [site for site in told_by(run.held.bundle["entries"]) if site not in _owners(ledgers)]
+    return [site for site in told_by(run.held.entries) if site not in _owners(ledgers)]
 
 
 def _owners(ledgers: Mapping[str, bytes]) -> set[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from isthmus.federation.ledgers import concerns, signer_of
-from isthmus.ledger.exported import beside_of, check_exports, check_keys, open_exported
+from isthmus.ledger.exported import besides, check_exports, check_keys, open_exported
 from isthmus.ledger.proved import check_proof
 from isthmus.model.errors import Invalid, IsthmusError
 from isthmus.sdk.crate.bag import broken
@@ -60,7 +60,7 @@ def check_ledgers(run: Story, ledgers: Mapping[str, bytes]) -> None:
                 exported = open_exported(_written(Path(folder) / f"{number}.ledger", raw))
                 keys = (exported.cover.key, exported.cover.witnesses)
                 check_keys(exported.origin, keys, signer_of(run.agreement, exported.origin))
-                check_exports([exported], [beside_of(run.held)])
+                check_exports([exported], besides(run.held))
             except IsthmusError as error:
                 raise broken(path, error.message) from error
             if exported.origin.endswith(_PRIVATE):

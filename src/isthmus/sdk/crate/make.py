@@ -76,30 +76,6 @@ class Checked:
         return not self.unmade
 
 
-def make_crate(
-    raw: bytes,
-    now: datetime,
-    identity: Identity | None = None,
-    ledgers: Sequence[bytes] = (),
-    excerpt: bytes = b"",
-) -> dict[str, bytes]:
-    """Every file of the crate of a bundle, which is verified first.
-
-    Args:
-        raw: the bundle, in the researcher's form.
-        now: when it is exported.
-        identity: signs the export, when given; someone of the agreement.
-        ledgers: exported ledgers of nodes of the agreement, to go with it.
-        excerpt: the exporting node's own entries on the run, as `Ledgers.excerpt` gives them; not beside its whole ledger.
-
-    Raises:
-        Untrusted, Invalid: the bundle or a ledger does not hold. Invalid: E-CRATE.
-    """
-    from isthmus.sdk.bundle import verified
-
-    return crate_of(verified(raw, []), raw, now, identity, ledgers, excerpt)
-
-
 def crate_of(
     held: Verified,
     raw: bytes,
@@ -108,7 +84,19 @@ def crate_of(
     ledgers: Sequence[bytes] = (),
     excerpt: bytes = b"",
 ) -> dict[str, bytes]:
-    """As `make_crate`, of a bundle `raw` that was verified: `held` is what holds of it."""
+    """Every file of the crate of a bundle.
+
+    Args:
+        held: what holds of the bundle, which was verified.
+        raw: the bundle, in the researcher's form.
+        now: when it is exported.
+        identity: signs the export, when given; someone of the agreement.
+        ledgers: exported ledgers of nodes of the agreement, to go with it.
+        excerpt: the exporting node's own entries on the run, as `Ledgers.excerpt` gives them; not beside its whole ledger.
+
+    Raises:
+        Untrusted, Invalid: a ledger does not hold. Invalid: E-CRATE.
+    """
     from isthmus.sdk.sbom import bill
 
     run, time = story(held), now.isoformat(timespec="seconds")
@@ -168,6 +156,18 @@ def check_crate(place: Path, checks: list[Any]) -> Checked:
         without_facts=tuple(without_facts(run, ledgers)),
         held=run.held,
     )
+
+
+def check_exporter(crate: Checked) -> None:
+    """Refuse a crate that nobody signed. Of one that was signed, whoever takes the signature away could write the SBOM anew.
+
+    Raises:
+        Untrusted: E-CRATE-UNSIGNED.
+    """
+    if crate.signer is None:
+        message = f"nobody signed the export: its SBOM and time are what anybody wrote; data/{BUNDLE} holds"
+        hint = "ask who exported it for a signed one; `isthmus verify --unsigned` takes it as it is"
+        raise Untrusted("E-CRATE-UNSIGNED", message, hint, SIGNATURE)
 
 
 def in_words(crate: Checked) -> dict[str, Any]:

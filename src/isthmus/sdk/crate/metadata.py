@@ -156,13 +156,16 @@ def _execution(run: Story, files: Mapping[str, bytes]) -> Entity:
 def _after(run: Story, files: Mapping[str, bytes], made: Made) -> Iterator[Entity]:
     """Disclosure, Publishing and Receiving."""
     outputs = [{"@id": path} for path in files if path.startswith(OUTPUTS)]
-    released = run.moments["release"]
-    name = "Disclosure control by every site's gate and the output gate, signed by the sites: released"
-    yield _assessed(run, "disclosure", "DisclosureCheck", name, released, {"@id": "#hub"}) | {
-        "object": [_ROOT, *outputs],
-        "instrument": {"@id": DISCLOSURE},
-    }
+    about = {"object": [_ROOT, *outputs], "instrument": {"@id": DISCLOSURE}}
+    asked = run.released is not None
+    name = "Disclosure control by every site's gate and the output gate, signed by the sites: "
+    name += "passed on to output checkers" if asked else "released"
+    yield _assessed(run, "disclosure", "DisclosureCheck", name, run.moments["release"], {"@id": "#hub"}) | about
     yield from _approved(run, "result", "DisclosureCheck")
+    if run.released is not None:
+        sites = ", ".join(sorted(run.held.bundle.get("released", ())))
+        name = f"Output checkers' votes hold, signed by {sites}: released"
+        yield _assessed(run, "release", "DisclosureCheck", name, run.released, {"@id": "#hub"}) | about
     yield {
         "@id": _id(run, "publishing"),
         "@type": "UpdateAction",
