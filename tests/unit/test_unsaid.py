@@ -217,7 +217,9 @@ def test_a_test_on_wide_steps_says_that_it_says_nothing() -> None:
     assert said.startswith("the test: ")
     assert "a finer grid" in said
     assert "warnings" not in asked(parts, {"log_rank": rank}).to_dict()
-    fine = asked(parts, {"cumulative_incidence": {**gray, "grid": {"every": 1, "to": 720}}}).to_dict()
+    shown = asked(parts, {"cumulative_incidence": {**gray, "grid": {"every": 1, "to": 720}}})
+    assert "Test Chi-square Bound df p" in " ".join(shown.summary().split())
+    fine = shown.to_dict()
     assert all(0.0 < test["bound"] < 1.0 for test in fine["tests"].values())
 
 

@@ -116,14 +116,14 @@ def _zph(name: str, body: Mapping[str, Any]) -> Table:
 
 
 def _chi_squares(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Statistic, degrees of freedom (of F two) and p."""
-    two = any(row.get("df_residual") is not None for row in rows)
-    keys = ("statistic", "df", *(("df_residual",) if two else ()))
+    """Statistic, on a grid its bound, degrees of freedom (of F two) and p."""
+    two, grid = (any(row.get(key) is not None for row in rows) for key in ("df_residual", "bound"))
+    keys = ("statistic", *(("bound",) if grid else ()), "df", *(("df_residual",) if two else ()))
     made = tuple(
         (str(row["term"]), *(significant(row.get(key)) for key in keys), p_value(row.get("p_value"))) for row in rows
     )
-    headings = ("Test", "F" if two else "Chi-square", "df", *(("Residual df",) if two else ()), "p")
-    return Table(title=title, headings=headings, rows=made)
+    numbers = ("F" if two else "Chi-square", *(("Bound",) if grid else ()), "df", *(("Residual df",) if two else ()))
+    return Table(title=title, headings=("Test", *numbers, "p"), rows=made)
 
 
 def _net_benefit(name: str, body: Mapping[str, Any]) -> Table:
