@@ -36,6 +36,7 @@ from isthmus.sdk.connect import Client, connect
 from isthmus.sdk.study import Study
 
 COUNTRIES = {"north": "GB", "south": "GB", "west": "US"}
+MANY = 10**8  # people whom no bench has more of
 NAMES = {"glm": GLM, "cox_site": COX_SITE, "cox_one": COX_ONE}
 FLOOR = Rules(
     minimum_count=11,
@@ -136,7 +137,8 @@ def _agree(folder: Path, book: Codebook, kinds: tuple[str, ...], address: str) -
         expires=expires,
         others={f"custodian-{party}": country for party, country in parties.items()},
     )
-    held, law = invented_custody(cast), invented_terms(cast)
+    held = tuple(replace(each, people_us=MANY) if "US" in each.subjects else each for each in invented_custody(cast))
+    law = invented_terms(cast)
     said = Judgement(rule="OUT-10", person=cast.custodian, reason="timing on invented rows", date=starts)
     law["duties"] = replace(law["duties"], judgements=(said,))
     terms = Terms(

@@ -8,7 +8,7 @@ from governance_worked import UK, US, worked_agreement, worked_terms
 
 from isthmus.data.seen import seen
 from isthmus.data.source import open_source
-from isthmus.federation.deidentified import Rows, check_rows
+from isthmus.federation.deidentified import Rows, check_rows, most_people
 from isthmus.governance.facts import Known, agreement_facts
 from isthmus.governance.rulepack import own_pack
 from isthmus.governance.verdicts import verdicts
@@ -157,9 +157,33 @@ def test_a_site_is_held_to_what_its_own_party_says():
 def test_each_snapshot_is_looked_at_once_and_a_study_is_met_with_silence():
     rows = Rows(agreement(), "center")
     good, bad = table(), table(age=[40, 97, 999, None])
-    rows.before_use("statins", good, BOOK)
+    rows.before_use("statins", good, BOOK, "pid")
     assert rows.clean == {"statins": good.fingerprint()}
     with pytest.raises(Unavailable) as caught:
-        rows.before_use("statins", bad, BOOK)
+        rows.before_use("statins", bad, BOOK, "pid")
     assert caught.value.code == "E-IDENTIFIERS"
     assert rows.clean == {"statins": good.fingerprint()}
+
+
+@pytest.mark.parametrize(
+    ("stated", "person", "refused"), [(3, "pid", False), (2, "pid", True), (4, None, False), (3, None, True)]
+)
+def test_rows_are_about_no_more_people_of_the_united_states_than_is_stated(stated, person, refused):
+    """The twin of each refusal states one more; the row without a person is one, and no number is told."""
+    source = table(pid=[1, 1, 2, None])
+    rows = Rows(agreement(people_us=stated), "center")
+    if not refused:
+        rows.before_use("statins", source, BOOK, person)
+        return
+    with pytest.raises(Unavailable) as caught:
+        rows.before_use("statins", source, BOOK, person)
+    assert (caught.value.code, caught.value.where) == ("E-PEOPLE", "US-DSP-04")
+    assert "28 CFR 202.205" in caught.value.hint
+    assert not [c for c in caught.value.message if c.isdigit()]
+
+
+def test_rows_of_people_of_several_countries_are_not_counted():
+    mixed = agreement(people_us=1, subjects=["GB", "US"])
+    assert most_people(mixed, "center", "statins") is None
+    assert most_people(agreement(people_us=7), "center", "statins") == 7
+    assert most_people(agreement(), "trust", "statins") is None

@@ -161,9 +161,11 @@ def test_rows_of_which_nobody_claims_anything_are_not_hashed() -> None:
     def hashed() -> str:
         raise AssertionError("a file of gigabytes was read")
 
-    held: Any = SimpleNamespace(controller="p", identifiability="identifiable", hipaa_path=None)
+    held: Any = SimpleNamespace(
+        controller="p", identifiability="identifiable", hipaa_path=None, subjects=("GB",), people_us=None
+    )
     agreement: Any = SimpleNamespace(
         dataset=lambda _name: SimpleNamespace(custody=[held]), site=lambda _name: SimpleNamespace(party="p")
     )
     source: Any = SimpleNamespace(fingerprint=hashed)
-    Rows(agreement, "leeds").before_use("d", source, Codebook(name="d", variables={}))
+    Rows(agreement, "leeds").before_use("d", source, Codebook(name="d", variables={}), None)

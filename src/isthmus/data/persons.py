@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sqlglot import exp
 
 from isthmus.data.dictionary import base_codebook, population
-from isthmus.data.query import Reading, read_columns
+from isthmus.data.query import Query, Reading, count, read_columns
 from isthmus.model.errors import Invalid, Unavailable
 
 if TYPE_CHECKING:
@@ -50,6 +50,20 @@ def check_person(source: Source, person: str | None) -> None:
     """
     if person is not None and person not in source.schema():
         raise Invalid("E-COLUMN-MISSING", f"the data have no person column {person!r}", "mend `person` in isthmus.toml")
+
+
+def people(source: Source, person: str | None) -> int:
+    """How many people rows are about: without a person column, or where it is empty, a row is a person. For a site's own eyes.
+
+    Raises:
+        Unavailable: E-SOURCE.
+    """
+    who = exp.Null() if person is None else exp.column(person, quoted=True)
+    name = exp.column("who", quoted=True)
+    unnamed = count(exp.Is(this=name, expression=exp.Null()))
+    asked = {"named": exp.Count(this=exp.Distinct(expressions=[name])), "unnamed": unnamed}
+    table = source.fetch(Query({"who": who}, asked))
+    return sum(int(column[0].as_py()) for column in table.columns)
 
 
 NOBODY: KeyArray = np.zeros(0, dtype=np.uint64)

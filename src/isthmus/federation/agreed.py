@@ -142,7 +142,7 @@ class AgreedSite:
         folder = self.config.base / "snapshots"
         lineage = Lineage(self.store, folder, asked.study.dataset, book, person, rules.minimum_count or 1)
         source = lineage.served(source)
-        self.rows.before_use(asked.study.dataset, source, book)
+        self.rows.before_use(asked.study.dataset, source, book, person)
         work = OurSiteWork(
             plan=plan_of(charter, asked, agreement, book),
             site=self.name,

@@ -31,6 +31,7 @@ BEHIND: Mapping[str, str] = {
     "E-RULES-FLOOR": "OUT-02",
     "E-FLOW": "XB-10",
     "E-IDENTIFIERS": "US-HIP-02",
+    "E-PEOPLE": "US-DSP-04",
 }
 
 

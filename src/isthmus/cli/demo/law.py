@@ -122,7 +122,7 @@ def _american(cast: Cast) -> dict[str, Any]:
         "subjects": ["US"],
         "identifiability": "hipaa_safe_harbor",
         "origins": ["cohort"],
-        "people_us": 1000,
+        "people_us": 3000,
         "article_6": "none",
         "article_9": "none",
         "schedule_1": "none",
