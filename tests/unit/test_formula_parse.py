@@ -87,6 +87,19 @@ def test_arithmetic_reads_back_as_itself(written: str) -> None:
     assert parse(f"w ~ {label}").terms[0][0] == parse(f"w ~ {written}").terms[0][0]
 
 
+@pytest.mark.parametrize(
+    ("written", "number"), [("-2^2", -4), ("(-2)^3", -8), ("(-2)^2", 4), ("2^-1", 0.5), ("-3^1", -3)]
+)
+def test_a_power_binds_closer_than_a_sign_as_in_r(written: str, number: float) -> None:
+    assert parse(f"y ~ I({written} * x)") == parse(f"y ~ I({number} * x)")
+
+
+@pytest.mark.parametrize("written", ["0^-1", "(-2)^0.5", "1e300^2"])
+def test_a_number_without_that_power_is_refused(written: str) -> None:
+    with pytest.raises(Invalid, match="no number has that power"):
+        parse(f"y ~ I({written} * x)")
+
+
 def test_site_is_a_term_apart() -> None:
     formula = parse("y ~ a + site + b")
     assert formula.site

@@ -338,6 +338,7 @@ class _Parser:
         return node
 
     def _raised(self) -> Operand:
+        negative = self._now().text == "-"
         node = self._operand()
         if self._take("^") is None:
             return node
@@ -345,6 +346,9 @@ class _Parser:
         exponent = self._literal()
         if abs(exponent) > MAX_EXPONENT:
             fail(place, f"exponents lie between -{MAX_EXPONENT} and {MAX_EXPONENT}")
+        if isinstance(node, float):
+            sign = -1.0 if negative else 1.0  # R's -2^2 is -(2^2)
+            return sign * _raised_number(place, sign * node, exponent)
         return Arithmetic(operator="^", left=node, right=exponent)
 
     def _operand(self) -> Operand:
@@ -355,6 +359,13 @@ class _Parser:
         if self._now().kind == "number" or self._now().text == "-":
             return self._literal()
         return self._variable()
+
+
+def _raised_number(place: int, base: float, exponent: float) -> float:
+    try:
+        return math.pow(base, exponent)
+    except (ValueError, OverflowError):
+        fail(place, "no number has that power", "write the number itself")
 
 
 def _union(left: list[int], right: list[int]) -> list[int]:
