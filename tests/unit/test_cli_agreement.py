@@ -410,3 +410,23 @@ def test_each_item_s_command_prints_what_the_item_claims(tmp_path, capsys):
     assert set(named) == set(CLAIMED)
     missing = {item: word for item, words in CLAIMED.items() for word in words if word not in printed[named[item]]}
     assert missing == {}
+
+
+def test_show_says_that_nothing_is_in_force_where_a_signature_is_refused_or_a_party_revoked(tmp_path, capsys):
+    """Its twin, signed in time, is in force."""
+    good, ahead = signed_file(tmp_path / "good.yaml"), tmp_path / "ahead.yaml"
+    late = unsigned(worked_agreement())
+    for name in ("alice", "carol"):
+        late = sign_agreement(late, key_of(name), NOW.replace(year=NOW.year + 1))
+    ahead.write_text(write_text(late))
+    assert run("agreement", "show", good) == 0
+    assert "Signed by every party." in capsys.readouterr().out
+    assert run("agreement", "show", ahead) == 0
+    said = capsys.readouterr().out
+    assert "Not in force: " in said
+    assert "Signed by every party." not in said
+    beside(good).write_text(json.dumps(revoke(worked_agreement(), key_of("alice"), "it ended", NOW)))
+    assert run("agreement", "show", good) == 0
+    said = capsys.readouterr().out
+    assert "Not in force. Revoked by uk (alice): it ended" in said
+    assert "Signed by every party." not in said
