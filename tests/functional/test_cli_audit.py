@@ -155,12 +155,14 @@ def test_the_hubs_register_holds_what_went_to_each_site_and_to_the_researcher(
     (given,) = [row for row in told["rows"] if row["message"] == "result"]
     assert (given["to"], given["bytes"], given["run"]) == ("ada", last["fetched"], last["run"])
     assert (given["receiver"], given["to_country"]) == ("leeds", "GB")
-    assert (given["question"], given["kind"], given["statistics"], given["rule"]) == (
+    assert (given["question"], given["kind"], given["statistics"], given["rules"]) == (
         "death",
         "glm",
         ["estimate"],
-        "XB-10",
+        ["XB-10"],
     )
+    abroad = {tuple(row["rules"]) for row in told["rows"] if row["to_country"] == "US"}
+    assert abroad == {("XB-01", "XB-06", "XB-10")}
     pooled = [row for row in told["rows"] if row["receiver"] == "boston" and "death" in row.get("pooled", ())]
     assert all("score" in row["statistics"] for row in pooled)
     assert pooled

@@ -129,10 +129,10 @@ def stranger(made: Alliance) -> Callable[[dict[str, Any]], None]:
         (forged, "E-SIGNATURE", "GOV-01"),
         (another_meaning, "E-SIGNATURE", "GOV-01"),
         (another_character, "E-SIGNATURE", "GOV-01"),
-        (stranger, "E-SIGNER", "GOV-04"),
+        (stranger, "E-SIGNER", "GOV-13"),
         (no_time, "E-SIGNATURE", "GOV-01"),
-        (before_the_key, "E-CLOCK", "US-FDA-01"),
-        (after_the_key, "E-CLOCK", "US-FDA-01"),
+        (before_the_key, "E-CLOCK", "GOV-14"),
+        (after_the_key, "E-CLOCK", "GOV-14"),
     ],
     ids=["missing", "forged", "meaning", "character", "stranger", "no time", "too early", "expired"],
 )
@@ -258,7 +258,7 @@ def test_a_clock_that_disagrees_keeps_a_site_out_and_its_ledger_says_so(fleet: F
     for name in NODES:
         begin(fleet, made, name)
         fleet.await_event(name, "port" if name == "hub" else "started" if name == "leeds" else "joined")
-    clocks = {"by": "hub", "code": "E-CLOCK", "rule": "US-FDA-01", "citation": RULES["US-FDA-01"].citation}
+    clocks = {"by": "hub", "code": "E-CLOCK", "rule": "GOV-14", "citation": RULES["GOV-14"].citation}
     until(lambda: clocks in [e.facts for e in entries(made, "leeds")])
     ada = connect(made.config("ada"), os.environ, now)
     run = ada.submit(study(), 1, now())
@@ -278,7 +278,7 @@ def test_a_second_hub_with_copied_keys_is_not_believed(fleet: Fleet, tmp_path: P
     last = one_study(fleet, made, "second", 2)
     assert last["state"] != "concluded", logs(tmp_path)
     assert last["error"]["code"] in {"E-LEDGER", "E-ROLLBACK"}
-    assert RULES["US-FDA-01"].citation in last["error"]["hint"]
+    assert RULES["GOV-14"].citation in last["error"]["hint"]
     accused = [facts for site in SITES for facts in recorded(made, site) if "verdict" not in facts]
     assert {"E-LEDGER", "E-ROLLBACK"} & {facts["code"] for facts in accused}
     for site in SITES:

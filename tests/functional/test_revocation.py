@@ -160,8 +160,8 @@ def test_a_forged_file_stops_nothing_and_is_written_down(fleet: Fleet, tmp_path:
         fleet.stop(name)
         assert "revocation" not in [e.event for e in entries(made, name)]
     (entry,) = [e for e in entries(made, "leeds") if e.event == "refusal"]
-    told = {"by": "a file", "what": "revocation", "code": "E-SIGNER", "rule": "GOV-04"}
-    assert entry.facts == told | {"citation": next(r.citation for r in own_pack().rules if r.id == "GOV-04")}
+    told = {"by": "a file", "what": "revocation", "code": "E-SIGNER", "rule": "GOV-13"}
+    assert entry.facts == told | {"citation": next(r.citation for r in own_pack().rules if r.id == "GOV-13")}
 
 
 def taken(made: Alliance, site: str) -> Any:

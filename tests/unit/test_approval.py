@@ -74,6 +74,8 @@ def test_each_decision_is_read_back_with_its_meaning(kind: Any, decision: Any) -
         (approved("result", who=KEEPER), KEEPER, "E-ROLE"),
         (approved("study", "return", reason=None), KEEPER, "E-REASON"),
         (approved("study", "return", reason="  "), KEEPER, "E-REASON"),
+        (approved("study", "return", reason="."), KEEPER, "E-REASON"),
+        (approved("study", "reject", reason="n/a"), KEEPER, "E-REASON"),
         (approved("study", "return", reason="x" * 1001), KEEPER, "E-REASON"),
         (approved("study", "return", reason="\x1b[2J"), KEEPER, "E-REASON"),  # nothing that moves a reader's terminal
         (approved(subject=digest("amended")), KEEPER, "E-APPROVAL"),

@@ -371,7 +371,7 @@ def test_transfers_show_what_left_by_day() -> None:
         "to_country": "US",
         "flow": "sums-to-hub",
         "mechanism": "not_restricted",
-        "rule": "XB-10",
+        "rules": ("XB-10",),
         "statistics": ["sum"],
     }
     (left,) = rows("transfers", "Left this site", replace(worked(), crossed=({**line, "messages": 7, "bytes": 12345},)))

@@ -33,6 +33,7 @@ LEG = Leg(
     facilities=("leeds-dc",),
     flow="sums",
     mechanism="idta",
+    rules=("XB-01", "XB-06", "XB-10"),
 )
 LAYOUT = Layout(fields=(Field(name="x", shape=(3,), kind="score"), Field(name="n", shape=(2,), kind="count")))
 STEP = Step(question="death", kind="cox", round=1, layout=LAYOUT, transcript="start")
@@ -66,10 +67,12 @@ def test_a_row_says_what_left_and_what_permits_it(store: Store) -> None:
     assert (first["question"], first["kind"], first["statistics"]) == ("death", "cox", ["count", "score"])
     assert (first["to_country"], first["receiver"], first["facilities"]) == ("US", "office", ["leeds-dc"])
     assert (first["flow"], first["mechanism"], first["study"]) == ("sums", "idta", "sha256:study")
+    assert first["rules"] == ["XB-01", "XB-06", "XB-10"]
     assert second["statistics"] == []
     assert [row["bytes"] for row in register.rows] == [weight(message()), weight(message("agree", 0))]
     (day,) = register.by_day()
     assert (day["day"], day["messages"], day["statistics"]) == ("2026-01-31", 2, ["count", "score"])
+    assert day["rules"] == ("XB-01", "XB-06", "XB-10")
     assert day["bytes"] == sum(row["bytes"] for row in register.rows)
     (entry,) = ledger.log.entries()
     assert (entry.event, entry.facts["messages"], entry.facts["bytes"]) == ("border", 2, day["bytes"])
@@ -144,6 +147,49 @@ def test_a_site_whose_register_lacks_what_was_sealed_does_not_start(store: Store
         opened(store)
 
 
+@pytest.mark.parametrize("change", ["edited", "head", "added"])
+def test_a_node_whose_rows_were_edited_does_not_start(store: Store, change: str) -> None:
+    border, _ = opened(store)
+    border.cross([message(size=size) for size in (10, 20, 30)], CROSSING)
+    border.seal({})
+    opened(store)
+    (row,) = store.rows(sa.select(ROWS).where(ROWS.c.number == 2))
+    other = bytes(row[2]).replace(b'"to_country":"US"', b'"to_country":"GB"')
+    match change:
+        case "edited":
+            store.write(sa.update(ROWS).where(ROWS.c.number == 2).values(row=other))
+        case "head":
+            store.write(sa.update(ROWS).where(ROWS.c.number == 2).values(head="0" * 64))
+        case "added":
+            store.write(sa.insert(ROWS).values(number=4, total=row[1], row=other, head=row[3]))
+    with pytest.raises(Untrusted, match="E-ROLLBACK"):
+        opened(store)
+
+
+def test_a_long_register_is_looked_at_where_it_is_newest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isthmus.federation.border._PAGE", 2)
+    border, ledger = opened(store)
+    border.cross([message(size=size) for size in range(1, 8)], CROSSING)
+    border.seal({})
+    monkeypatch.setattr("isthmus.federation.border.LOOKED_AT", 3)
+    opened(store)
+    for number, starts in ((4, True), (5, False)):  # the newest three are 5, 6 and 7
+        store.write(sa.update(ROWS).where(ROWS.c.number == number).values(row=b"{}"))
+        if starts:
+            opened(store)
+        else:
+            with pytest.raises(Untrusted, match="E-ROLLBACK"):
+                opened(store)
+    with pytest.raises(Untrusted, match="E-LEDGER"):
+        read_register(store, ledger.log.entries())
+
+
+def test_a_register_of_before_rows_had_several_rules_is_read(store: Store) -> None:
+    border, ledger = opened(store)
+    border.give("sha256:run", Crossing(study="s", way=None, step=None), {"statistics": [], "bytes": 1, "rule": "XB-10"})
+    assert read_register(store, ledger.log.entries()).by_day()[0]["rules"] == ("XB-10",)
+
+
 def test_no_result_goes_where_no_flow_lets_it(store: Store) -> None:
     study = {"dataset": "trial", "analyses": {"death": {"cox": {}}, "risk": {"glm": {}}, "arms": {"cox": {}}}}
     payload = base64.b64encode(json.dumps({"study": study}).encode()).decode()
@@ -157,7 +203,11 @@ def test_no_result_goes_where_no_flow_lets_it(store: Store) -> None:
         request=json.dumps({"payload": payload}).encode(),
         charter=b"",
     )
-    ways = {"ada": LEG, "eve": replace(LEG, to_country="FR", flow=None, mechanism=None), "kim": replace(LEG, flow=None)}
+    ways = {
+        "ada": LEG,
+        "eve": replace(LEG, to_country="FR", flow=None, mechanism=None),
+        "kim": replace(LEG, flow=None, rules=()),
+    }
     ledger = Ledger(store, "hub", lambda: NOW)
     border = HubBorder(store, ledger, lambda: NOW, lambda dataset, whom: ways[whom] if dataset == "trial" else None)
     with pytest.raises(Refused) as refused:
@@ -173,7 +223,7 @@ def test_no_result_goes_where_no_flow_lets_it(store: Store) -> None:
     assert found.sealed == 2
     first, second = found.rows
     assert (first["question"], first["kind"], first["statistics"]) == ("death, risk, arms", "cox, glm", ["estimate"])
-    assert (first["rule"], second["rule"]) == ("XB-10", None)
+    assert (first["rules"], second["rules"]) == (list(LEG.rules), [])
 
 
 def test_a_message_with_pooled_sums_says_of_what(store: Store) -> None:
@@ -200,7 +250,7 @@ def test_an_answer_in_review_is_a_row_that_the_ledger_takes(store: Store) -> Non
     found = read_register(store, ledger.log.entries())
     (row,) = found.rows
     assert (row["message"], row["kind"], row["statistics"]) == ("reviewed", "review", ["decision"])
-    assert (row["bytes"], row["rule"], row["to_country"], found.sealed) == (32, "XB-10", "US", 1)
+    assert (row["bytes"], row["rules"], row["to_country"], found.sealed) == (32, list(LEG.rules), "US", 1)
     border.answered("sha256:run", ("", None), "decline", {"error": {}})  # of a request that is nobody's
     border.answered("sha256:run", None, "decline", {"error": {}})  # a rehearsal has no border
     rows = read_register(store, ledger.log.entries()).rows

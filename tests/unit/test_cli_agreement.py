@@ -22,6 +22,7 @@ from isthmus.governance.revocation import revoke
 from isthmus.governance.rulepack import own_pack, pack_digest, packed
 from isthmus.governance.signing import sign_agreement, unsigned
 from isthmus.model.canonical import digest, plain
+from isthmus.model.errors import IsthmusError
 from isthmus.sdk.artefacts.satre import coverage
 from isthmus.sdk.artefacts.words import day, plainly
 from stated_rules import STRICT
@@ -430,3 +431,9 @@ def test_show_says_that_nothing_is_in_force_where_a_signature_is_refused_or_a_pa
     said = capsys.readouterr().out
     assert "Not in force. Revoked by uk (alice): it ended" in said
     assert "Signed by every party." not in said
+
+
+@pytest.mark.parametrize("reason", [".", "none", "--", "x"])
+def test_a_revocation_says_why_in_words(reason: str) -> None:
+    with pytest.raises(IsthmusError, match="E-REASON"):
+        revoke(worked_agreement(), key_of("alice"), reason, NOW)

@@ -11,7 +11,7 @@ from reviewed_alliance import AGREEMENT, person, with_roles
 
 from isthmus.governance.agreement import Agreement
 from isthmus.governance.facts import agreement_facts, signed_by_all
-from isthmus.governance.route import AT_HOME, flows, legs, way_from_hub, way_out
+from isthmus.governance.route import AT_HOME, deciding, flows, legs, way_from_hub, way_out
 from isthmus.governance.rulepack import own_pack
 from isthmus.governance.verdicts import decide
 
@@ -93,3 +93,22 @@ def test_the_way_from_the_hub_to_a_site_and_to_people() -> None:
     assert home is not None
     assert (site.receiver, site.flow, site.facilities) == ("uk", "results-to-uk", ("leeds-dc1",))
     assert (home.receiver, home.flow, home.mechanism) == ("us", None, AT_HOME)
+
+
+@pytest.mark.parametrize(
+    ("ends", "what", "mechanism", "personal", "rules"),
+    [
+        ("GB GB", "encrypted_shares", "not_restricted", True, {"XB-10"}),
+        ("GB US", "aggregates", "not_restricted", False, {"XB-08", "XB-10"}),
+        ("GB US", "encrypted_shares", "idta", True, {"XB-01", "XB-06", "XB-09", "XB-10"}),
+        ("GB US", "aggregates", "uk_us_data_bridge", True, {"XB-01", "XB-02", "XB-03", "XB-10"}),
+        ("GB US", "aggregates", "art49", True, {"XB-01", "XB-07", "XB-10"}),
+        ("US GB", "encrypted_shares", "not_restricted", False, {"US-DSP-02", "XB-09", "XB-10"}),
+    ],
+)
+def test_a_leg_names_the_rules_that_decided_on_its_flow(
+    ends: str, what: str, mechanism: str, personal: bool, rules: set[str]
+) -> None:
+    left, entered = ends.split()
+    flow = {"from_country": left, "to_country": entered, "what": what, "mechanism": mechanism, "personal": personal}
+    assert set(deciding(flow)) == rules

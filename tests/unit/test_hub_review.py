@@ -229,7 +229,7 @@ def test_a_decision_that_is_refused_is_told_and_written_down_with_its_rule(tmp_p
     own = envelope("dr ada", case(REQUEST, digest(RESULT)), "accept", "result")
     for who, vote, code, rule in (
         ("cora", votes[1], "E-DECIDED", "OUT-13"),
-        ("cora", old, "E-CLOCK", "US-FDA-01"),
+        ("cora", old, "E-CLOCK", "GOV-14"),
         ("cora", changed, "E-APPROVAL", "GOV-04"),
         ("dr ada", own, "E-ROLE", "GOV-02"),
     ):

@@ -242,14 +242,14 @@ def _border_table(log: str, register: Register) -> Table:
             f"{line['sender'] or 'here'} {line['from_country']} -> {line['receiver'] or 'hub'} {line['to_country']}",
             line["flow"] or "none",
             line["mechanism"] or "none stated",
-            line["rule"] or "none needed",
+            ", ".join(line["rules"]) or "none needed",
             ", ".join(line["statistics"]) or "none",
             str(line["messages"]),
             str(line["bytes"]),
         )
         for line in lines
     )
-    headings = ("Day", "Study", "Direction", "Flow", "Mechanism", "Rule", "Statistics", "Messages", "Bytes")
+    headings = ("Day", "Study", "Direction", "Flow", "Mechanism", "Rules", "Statistics", "Messages", "Bytes")
     note = f"{register.sealed} of {len(register.rows)} messages are sealed in the {node}'s ledger, and hold"
     return Table(title=f"What left {log}", headings=headings, rows=rows, labels=7, notes=(note,))
 

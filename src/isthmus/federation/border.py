@@ -27,7 +27,7 @@ from isthmus.federation.node import Ledger
 from isthmus.federation.protocol.charter import Step
 from isthmus.federation.store import Store
 from isthmus.federation.tables import METADATA, NAMES, ORDER
-from isthmus.governance.route import RULE, Leg
+from isthmus.governance.route import Leg
 from isthmus.ledger.entries import Entry, timestamp
 from isthmus.model.canonical import canonical, plain
 from isthmus.model.errors import Invalid, Untrusted
@@ -35,6 +35,8 @@ from isthmus.model.errors import Invalid, Untrusted
 EVENT = "border"
 SCHEMA = "isthmus/border-rows/1"
 SUFFIX = ".border"
+LOOKED_AT = 100_000  # newest rows whose chain a start computes again, in half a second; `audit border` does so with all
+_PAGE = 4096
 DECISION = "decision"  # what an answer in review holds: a verdict, who gave it, why, and rules by outcome
 ROWS = sa.Table(
     "border",
@@ -149,13 +151,16 @@ class Border:
                 self._sealed = self._head
 
     def _checked(self, seal: Mapping[str, Any] | None) -> str:
-        """The head that the ledger sealed last; the register holds it."""
+        """The head that the ledger sealed last; the register holds it, and its newest rows are those of its heads."""
         if seal is None:
             return ""
-        held = self._store.rows(sa.select(ROWS.c.head).where(ROWS.c.number == seal["messages"]))
-        if not held or held[0][0] != seal["head"]:
-            message = "the border register does not hold what this node's ledger sealed"
-            raise Untrusted("E-ROLLBACK", message, "restore the newest state; isthmus audit border tells more")
+        start, before, heads = max(0, self._number - LOOKED_AT), "", dict[int, str]()
+        for number, _, row, head in _stored(self._store, start):
+            if number > start and head != _next(before, row):
+                raise _rolled_back()
+            before = heads[number] = head
+        if heads.get(seal["messages"]) != seal["head"]:
+            raise _rolled_back()
         return str(seal["head"])
 
 
@@ -168,9 +173,10 @@ class Register:
 
     def by_day(self) -> list[dict[str, Any]]:
         """Messages and bytes by day, study and direction, with the kinds of statistic and what permits them."""
-        found: dict[tuple[str, ...], dict[str, Any]] = {}
+        found: dict[tuple[Any, ...], dict[str, Any]] = {}
         for row in self.rows:
             shown = {"day": row["time"][:10], **{name: row.get(name) or "" for name in _SHOWN}}
+            shown["rules"] = tuple(_rules(row))
             line = found.setdefault(tuple(shown.values()), {**shown, "statistics": set(), "messages": 0, "bytes": 0})
             line["statistics"] |= set(row["statistics"])
             line["messages"] += 1
@@ -178,7 +184,7 @@ class Register:
         return [{**line, "statistics": sorted(line["statistics"])} for line in found.values()]
 
 
-_SHOWN = ("study", "sender", "from_country", "receiver", "to_country", "flow", "mechanism", "rule")
+_SHOWN = ("study", "sender", "from_country", "receiver", "to_country", "flow", "mechanism")
 
 
 def read_register(store: Store, ledger: Iterable[Entry]) -> Register:
@@ -218,7 +224,7 @@ def _read(raw: bytes, number: int) -> dict[str, Any]:
     """A row in its place. Untrusted (E-LEDGER) for anything else."""
     try:
         row = json.loads(raw)
-        texts = [row["time"], *row["statistics"], *(row.get(name) or "" for name in _SHOWN)]
+        texts = [row["time"], *row["statistics"], *_rules(row), *(row.get(name) or "" for name in _SHOWN)]
         whole = row["number"] == number and type(row["bytes"]) is int and all(isinstance(text, str) for text in texts)
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         raise _broken() from error
@@ -260,9 +266,14 @@ def read_border(raw: bytes) -> tuple[str, tuple[bytes, ...]]:
         ) from error
 
 
-def _stored(store: Store) -> Iterator[tuple[int, int, bytes, str]]:
-    for number, total, row, head in store.rows(sa.select(ROWS).order_by(ROWS.c.number)):
-        yield number, total, bytes(row), head
+def _stored(store: Store, start: int = 0) -> Iterator[tuple[int, int, bytes, str]]:
+    while True:
+        page = store.rows(sa.select(ROWS).where(ROWS.c.number >= start).order_by(ROWS.c.number).limit(_PAGE))
+        for number, total, row, head in page:
+            yield number, total, bytes(row), head
+        if len(page) < _PAGE:
+            return
+        start = page[-1][0] + 1
 
 
 def _row(message: Message, crossing: Crossing) -> dict[str, Any]:
@@ -292,13 +303,23 @@ def _pooled(message: Message, opened: Mapping[str, Step]) -> list[Step]:
     return [opened[each["context"]] for each in told if each["context"] in opened]
 
 
+def _rules(row: Mapping[str, Any]) -> Sequence[str]:
+    """The rules of law that decided on a row's way; registers had one rule for all of them before they had this."""
+    return list(row["rules"]) if "rules" in row else [row["rule"]] if row.get("rule") else []
+
+
 @lru_cache(maxsize=64)  # of every message of a run the same
 def _told(way: Leg | None) -> Mapping[str, Any]:
-    return {**plain(way), "rule": RULE if way.flow is not None else None} if way else {}
+    return plain(way) if way else {}
 
 
 def _next(head: str, row: bytes) -> str:
     return hashlib.sha256(head.encode() + b"\n" + row).hexdigest()
+
+
+def _rolled_back() -> Untrusted:
+    message = "the border register does not hold what this node's ledger sealed"
+    return Untrusted("E-ROLLBACK", message, "restore the newest state; isthmus audit border tells more")
 
 
 def _broken() -> Untrusted:

@@ -15,6 +15,7 @@ from isthmus.crypto.envelope import keyids, open_envelope, sign_envelope
 from isthmus.crypto.keys import SigningKey
 from isthmus.governance.agreement import Agreement, Person, PersonRole
 from isthmus.governance.claimed import check_claimed, check_current, time_of
+from isthmus.governance.duties_check import says_something
 from isthmus.model.canonical import canonical, digest, plain
 from isthmus.model.errors import Invalid, Refused, Untrusted
 from isthmus.model.names import Digest
@@ -213,8 +214,8 @@ def _signer(envelope: Mapping[str, Any], agreement: Agreement) -> Person:
 
 def _check_reason(approval: Approval) -> None:
     reason = approval.reason
-    if approval.decision in {"return", "reject"} and not (reason or "").strip():
-        raise Invalid("E-REASON", f"a {approval.decision} states its reason", "--reason '...'", "reason")
+    if approval.decision in {"return", "reject"} and not says_something(reason or ""):
+        raise Invalid("E-REASON", f"a {approval.decision} states its reason in words", "--reason '...'", "reason")
     if reason is not None and (len(reason) > LONGEST or not reason.isprintable()):
         raise Invalid("E-REASON", f"a reason is one line of at most {LONGEST} characters", "shorten it", "reason")
 

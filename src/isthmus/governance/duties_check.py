@@ -146,3 +146,8 @@ def _shape(name: str, stated: Any, place: str) -> Problems:
             continue
         if not pattern.match(text) or (pattern is _DAY and not is_day(text)):
             yield place, f"{text[:40]!r} {problem}"
+
+
+def says_something(text: str) -> bool:
+    """Whether a text has words, and not such as `none` or `pending` alone."""
+    return _WORDS.match(text) is not None

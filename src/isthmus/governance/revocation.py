@@ -15,6 +15,7 @@ from typing import Any, Literal
 from isthmus.crypto.envelope import keyids, open_envelope, sign_envelope
 from isthmus.crypto.keys import SigningKey
 from isthmus.governance.agreement import Agreement, Person, agreement_digest
+from isthmus.governance.duties_check import says_something
 from isthmus.model.canonical import canonical
 from isthmus.model.errors import Invalid, Refused, Untrusted
 from isthmus.model.names import Digest
@@ -51,6 +52,8 @@ def revoke(agreement: Agreement, key: SigningKey, reason: str, now: datetime) ->
     person = _custodian(agreement, key.public.hex())
     if person is None:
         raise Refused("E-SIGNER", "this key is no custodian's in the agreement", "use the custodian's key of a party")
+    if not says_something(reason):  # one that was signed holds whatever it says: what ends an agreement is not refused
+        raise Invalid("E-REASON", "a revocation states its reason in words", "say why in a sentence", "reason")
     stated = _statement(agreement, person, reason, now.isoformat(timespec="seconds"))
     return sign_envelope(PAYLOAD_TYPE, canonical(stated), [(person.key, key)])
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from isthmus.governance.claims import RECORDS, controllers, flow_facts
 from isthmus.governance.reviewers import country_of_person
 from isthmus.governance.roles import may
+from isthmus.governance.rulepack import own_pack
+from isthmus.governance.verdicts import verdicts
 from isthmus.model.canonical import plain
 from isthmus.model.record import record
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 AT_HOME = "within one party and country"
 RULE = "XB-10"  # of the rule pack: nothing moves between parties unless the agreement names that flow
+_FLOWS = "a.flows.exists"  # in the condition of a rule that is about some flows
 _ENDS = ("sender", "from_country", "receiver", "to_country")
 
 
@@ -33,6 +36,7 @@ class Leg:
         what: the sites' masked sums are `encrypted_shares`; pooled sums and results are `aggregates`.
         flow: of the agreement, by name; `None` where none permits the leg, and then no site admits the study.
         mechanism: by which the flow is lawful, as the agreement states it.
+        rules: of the pack, that are about this flow: by them it was decided that it may be.
     """
 
     sender: str
@@ -43,6 +47,7 @@ class Leg:
     facilities: tuple[str, ...]
     flow: str | None
     mechanism: str | None
+    rules: tuple[str, ...]
 
 
 def route(agreement: Agreement, dataset: str) -> list[dict[str, str]]:
@@ -146,7 +151,7 @@ def _one(agreement: Agreement, dataset: str, ends: tuple[str, str, str, str], wh
     way = dict(zip(_ENDS, ends, strict=True)) | {"what": what}
     places = (facility,) if facility else ()
     if ends[:2] == ends[2:]:
-        return Leg(**way, facilities=places, flow=None, mechanism=AT_HOME)
+        return Leg(**way, facilities=places, flow=None, mechanism=AT_HOME, rules=())
     return _leg(agreement, dataset, way, places)
 
 
@@ -154,5 +159,13 @@ def _leg(agreement: Agreement, dataset: str, way: dict[str, str], places: tuple[
     """With the flow that has these ends, countries too, as rule XB-10 finds it."""
     for flow in flows(agreement):
         if dataset in flow["datasets"] and all(flow[name] == way[name] for name in (*_ENDS, "what")):
-            return Leg(**way, facilities=places, flow=flow["flow"], mechanism=flow["mechanism"])
-    return Leg(**way, facilities=places, flow=None, mechanism=None)
+            return Leg(**way, facilities=places, flow=flow["flow"], mechanism=flow["mechanism"], rules=deciding(flow))
+    return Leg(**way, facilities=places, flow=None, mechanism=None, rules=())
+
+
+def deciding(flow: Mapping[str, Any]) -> tuple[str, ...]:
+    """The rules of this build's pack that are about a flow with these facts, as each says itself."""
+    pack = own_pack()
+    about = [rule for rule in pack.rules if _FLOWS in rule.applies]
+    found = verdicts(pack, about, {"a": {"flows": [flow], "datasets": []}})
+    return tuple(sorted({RULE, *(verdict.rule.id for verdict in found if verdict.outcome != "n/a")}))

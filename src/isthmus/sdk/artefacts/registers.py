@@ -125,7 +125,7 @@ def transfers(told: Told) -> Iterator[Part]:
         yield Lines(title=left, lines=(said,))
     else:
         lines = (_crossing(line) for line in told.crossed)
-        named = ("Day", "Study", "From", "To", "Statistics", "Flow", "Mechanism", "Rule", "Messages", "Bytes")
+        named = ("Day", "Study", "From", "To", "Statistics", "Flow", "Mechanism", "Rules", "Messages", "Bytes")
         note = "Every message of a study, written down before it left and held to the ledger: `isthmus audit border`."
         yield listed(left, named, lines, note, unknown=told.unknown("border"))
 
@@ -268,7 +268,11 @@ def _crossing(line: Mapping[str, Any]) -> tuple[str, ...]:
 
     ways = (f"{line['sender']} ({line['from_country']})", f"{line['receiver']} ({line['to_country']})")
     kinds = ", ".join(plainly(kind) for kind in line["statistics"]) or "signatures and shares"
-    permits = (line["flow"] or UNSTATED, plainly(line["mechanism"] or UNSTATED), line["rule"] or "none needed")
+    permits = (
+        line["flow"] or UNSTATED,
+        plainly(line["mechanism"] or UNSTATED),
+        ", ".join(line["rules"]) or "none needed",
+    )
     return day(line["day"]), short(line["study"]), *ways, kinds, *permits, str(line["messages"]), f"{line['bytes']:,}"
 
 
