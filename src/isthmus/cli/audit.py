@@ -167,21 +167,24 @@ def verify(
 
     Every tree is computed again; heads and checkpoints are signed, and cosigned; two exports of one ledger are one story;
     and what one party remembers of another's ledger is in it. With the agreement, people's signatures on it and in entries too; with a
-    bundle, what people signed of its run, against the entries that name it.
+    bundle, what people signed of its run, against the entries that name it. A node whose ledger is not given is named, and a
+    file that is named for a node and is another's does not hold.
     """
     screen = Screen.of(json=json, quiet=quiet)
     try:
-        checked, alone, fingerprints = _checked(files, agreement, None if every_signature else SAMPLE)
+        checked, alone, fingerprints, absent = _checked(files, agreement, None if every_signature else SAMPLE)
     except Invalid as damaged:  # a file that is no longer an export does not hold either
         raise Untrusted(damaged.code, damaged.message, damaged.hint, damaged.where) from damaged
     if screen.json:
-        named = {"uncosigned": alone, "fingerprints": fingerprints}
+        named = {"uncosigned": alone, "fingerprints": fingerprints, "missing": absent}
         screen.document({"schema": "isthmus/audit-verified/1", "checked": checked, **named})
         return
     for line in checked:
         screen.say(f"ok  {line}", style="green")
     for log in alone:
         screen.say(f"look  {log}: cosigned by nobody: its owner can have written it anew", style="yellow")
+    for log in absent:
+        screen.say(f"look  {log}: its ledger is not here: what it alone would show is not known", style="yellow")
     for owner, fingerprint in fingerprints.items() if agreement is None else ():
         screen.say(f"key of {owner}: {fingerprint}; compare it, or give --agreement", style="dim")
 
@@ -190,22 +193,29 @@ def border(from_: From = None, config: ConfigFile = None, json: Json = False, qu
     """What left this site or hub, by day, study and direction; exit code 8 when the register is not what the ledger sealed.
 
     At a hub: its messages to sites, and the results that people fetched. Elsewhere, with --from: of each node whose ledger
-    and border register were exported.
+    and border register were exported; of the others that it is not known here, with exit code 8 where one of the two is there.
     """
     screen = Screen.of(json=json, quiet=quiet)
     with ExitStack() as stack:
-        registers = _registers(stack, from_, config)
+        registers, unknown, half = _registers(stack, from_, config)
     told = [{"log": log, **_as_data(register)} for log, register in registers.items()]
     if screen.json:
         one = {name: value for name, value in told[0].items() if name != "log"} if not from_ else {"registers": told}
-        screen.document({"schema": "isthmus/border/1", **one})
-        return
-    for log, register in registers.items():
-        screen.table(_border_table(log, register))
+        screen.document({"schema": "isthmus/border/1", **one, **({"not_known": unknown} if from_ else {})})
+    else:
+        for log, register in registers.items():
+            screen.table(_border_table(log, register))
+        for log, why in unknown.items():
+            screen.say(f"Not known here: what left {log}: {why}", style="yellow")
+    if half:
+        said = "; ".join(f"{log}: {unknown[log]}" for log in half)
+        raise Untrusted("E-LEDGER", said, "ask the node for both: `isthmus audit export`, and the same with --border")
 
 
-def _registers(stack: ExitStack, given: list[Path] | None, config: Path | None) -> dict[str, Register]:
-    """Log -> register.
+def _registers(
+    stack: ExitStack, given: list[Path] | None, config: Path | None
+) -> tuple[dict[str, Register], dict[str, str], tuple[str, ...]]:
+    """Log -> register; of the others why it is not known, and which of them gave one file of two.
 
     Raises:
         Invalid: E-USAGE, no node's ledger and register are both there.
@@ -215,13 +225,13 @@ def _registers(stack: ExitStack, given: list[Path] | None, config: Path | None) 
 
     if not given:
         ledgers = stack.enter_context(open_ledgers(locate(config), os.environ))
-        return {ledgers.own: ledgers.register()}
+        return {ledgers.own: ledgers.register()}, {}, ()
     sources = read_sources(given, stack)
     found = {log: register for log in sorted(sources.borders) if (register := sources.register(log)) is not None}
     if not found:
         hint = "`isthmus audit export --border` at the node writes its register, `isthmus audit export` the ledger that seals it"
         raise Invalid("E-USAGE", "not known here: no node's border register is there beside its ledger", hint)
-    return found
+    return found, *sources.unknown()
 
 
 def _as_data(register: Register) -> dict[str, Any]:
@@ -256,11 +266,12 @@ def _border_table(log: str, register: Register) -> Table:
 
 def _checked(
     files: list[Path], agreement: Path | None, most: int | None
-) -> tuple[list[str], tuple[str, ...], dict[str, str]]:
+) -> tuple[list[str], tuple[str, ...], dict[str, str], tuple[str, ...]]:
     from isthmus.crypto.keys import fingerprint
     from isthmus.federation.named import read_agreed
     from isthmus.ledger.exported import beside_of_proof, besides, check_exports, open_exported, uncosigned
     from isthmus.ledger.proved import check_proof
+    from isthmus.ledger.whole import check_places, missing, nodes
     from isthmus.sdk.bundle import SUFFIX, under, verified
     from isthmus.sdk.files import read_bytes
     from isthmus.sdk.sources import proof_in
@@ -270,6 +281,8 @@ def _checked(
     checks = [] if agreement is None else [under(agreement)]
     bundles = [verified(read_bytes(file), checks) for file in files if file.suffix == SUFFIX]
     exports = [open_exported(file) for file in files if file not in proofs and file.suffix != SUFFIX]
+    known = nodes(exports, (site.site for site in agreed.sites) if agreed is not None else ())
+    check_places([(exported.path, exported.origin) for exported in exports], known)
     shown = [beside_of_proof(*proof[:3]) for proof in proofs.values()]
     shown += [each for held in bundles for each in besides(held)]
     found = [*(_proof(proof, agreed) for proof in proofs.values()), *check_exports(exports, shown)]
@@ -277,7 +290,7 @@ def _checked(
     if agreement is not None:
         found += _signed(exports, agreement, most)
     keys = {exported.cover.owner: fingerprint(bytes.fromhex(exported.cover.key)) for exported in exports}
-    return found, uncosigned(exports, shown), keys
+    return found, uncosigned(exports, shown), keys, missing(exports, known) if exports else ()
 
 
 def _signed(exports: list[Exported], file: Path, most: int | None) -> list[str]:

@@ -16,10 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from isthmus.federation.border import EVENT as SEAL
 from isthmus.federation.border import SUFFIX as BORDER
 from isthmus.federation.border import read_border, register_of
 from isthmus.ledger.exported import Beside, beside_of_proof, besides, check_exports, check_keys, open_exported
 from isthmus.ledger.proved import check_proof, is_proof
+from isthmus.ledger.whole import check_places, nodes
 from isthmus.model.errors import Invalid, Untrusted
 from isthmus.sdk.bundle import SUFFIX as BUNDLE
 from isthmus.sdk.bundle import verified
@@ -49,6 +51,7 @@ class Sources:
         borders: log -> rows of its register, as they were stored.
         keys: log -> its owner's key and its witnesses' keys, as each file names them.
         beside: the checkpoints of bundles and proofs.
+        places: files of ledgers and registers, each with the log it is of.
     """
 
     exports: list[Exported] = field(default_factory=list)
@@ -57,11 +60,13 @@ class Sources:
     borders: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
     keys: dict[str, list[Keys]] = field(default_factory=dict)
     beside: list[Beside] = field(default_factory=list)
+    places: list[tuple[Path, str]] = field(default_factory=list)
 
     def hold_to(self, agreement: Agreement) -> None:
-        """Return when every ledger is under the keys that an agreement has for it. Untrusted: E-LEDGER."""
+        """Return when every ledger is under the keys that an agreement has for it, and in its place. Untrusted: E-LEDGER."""
         from isthmus.federation.ledgers import signer_of
 
+        check_places(self.places, nodes(self.exports, (site.site for site in agreement.sites)))
         for log, named in self.keys.items():
             for keys in named:
                 check_keys(log, keys, signer_of(agreement, log))
@@ -95,6 +100,19 @@ class Sources:
         rows, exported = self.borders.get(log), self.whole(log)
         return None if rows is None or exported is None else register_of(rows, exported.entries())
 
+    def unknown(self) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Of which nodes the border register cannot be told, and why; and those of them that gave the half of it."""
+        found, half = dict[str, str](), list[str]()
+        for log in dict.fromkeys((*nodes(self.exports), *(e.origin for e in self.exports), *self.borders)):
+            exported, given = self.whole(log), log in self.borders
+            if exported is None:
+                found[log] = "its ledger is not here" if given else "neither its ledger nor its border register is here"
+            elif not given and any(entry.event == SEAL for entry in exported.entries()):
+                found[log] = "its ledger seals a border register that is not here"
+            if log in found and (given or exported is not None):
+                half.append(log)
+        return found, tuple(half)
+
 
 def read_sources(paths: Iterable[Path], stack: ExitStack) -> Sources:
     """Everything in these files and folders that is an export, checked.
@@ -115,6 +133,7 @@ def read_sources(paths: Iterable[Path], stack: ExitStack) -> Sources:
     for log, named in found.keys.items():
         if len({key for key, _ in named}) > 1:
             raise _two_stories(f"{log}: two files of one name are signed by two keys")
+    check_places(found.places, nodes(found.exports))
     check_exports(found.exports, found.beside)
     return found
 
@@ -131,6 +150,7 @@ def _read(path: Path, found: Sources, stack: ExitStack) -> None:
     elif path.suffix == BORDER:
         log, rows = read_border(read_bytes(path))
         found.borders[log] = rows
+        found.places.append((path, log))
     elif path.suffix == EXCERPT:
         _excerpt(read_bytes(path), found)
     else:
@@ -150,6 +170,7 @@ def _ledger(path: Path, found: Sources) -> None:
         return
     exported = open_exported(path)
     found.exports.append(exported)
+    found.places.append((path, exported.origin))
     found.keys.setdefault(exported.origin, []).append((exported.cover.key, exported.cover.witnesses))
 
 
