@@ -25,7 +25,7 @@ from test_revocation import NODES, entries, until
 from toy_fleet import follow, free_port, open_fleet
 
 from isthmus.crypto.envelope import sign_envelope
-from isthmus.federation.agreed import connect, request_for, site_setup
+from isthmus.federation.agreed import connect, hub_setup, request_for, site_setup
 from isthmus.federation.control import Clock
 from isthmus.federation.identity import Owner, load_identity, make_identity
 from isthmus.federation.launch import Fleet
@@ -229,6 +229,52 @@ def test_a_new_column_in_a_sites_codebook(tmp_path: Path) -> None:
     error = declined(made)
     assert error.code == "E-CODEBOOK"
     assert recorded(made)[-1]["rule"] == "US-HIP-08"
+
+
+def test_a_site_says_at_its_start_that_its_codebook_is_not_the_agreed_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = alliance(tmp_path)
+    site_setup(made.config("leeds"), {}, now, os.urandom).means.store.close()
+    assert recorded(made) == []
+    wider = {**CODEBOOK, "variables": {**CODEBOOK["variables"], "postcode": {"type": "category", "levels": ["LS1"]}}}  # type: ignore[dict-item]
+    (tmp_path / "trial.yaml").write_text(yaml.safe_dump(wider))
+    for _ in range(2):  # once a day
+        site_setup(made.config("leeds"), {}, now, os.urandom).means.store.close()
+    (entry,) = recorded(made)
+    assert (entry["what"], entry["about"], entry["code"], entry["rule"]) == (
+        "codebook",
+        "trial",
+        "E-CODEBOOK",
+        "US-HIP-08",
+    )
+    assert "is not the agreed one" in caplog.text
+
+
+def test_a_column_that_the_codebook_does_not_have_is_said_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = alliance(tmp_path)
+    file = made.directory / "leeds" / "trial.parquet"
+    rows = pq.read_table(file)
+    pq.write_table(rows.append_column("postcode", pa.array(["LS1"] * rows.num_rows)), file)
+    site_setup(made.config("leeds"), {}, now, os.urandom).means.store.close()
+    assert "no study reads: postcode" in caplog.text
+
+
+def test_a_second_hub_that_claims_the_agreement(tmp_path: Path) -> None:
+    made = alliance(tmp_path)
+    other = made.directory / "hub" / "other"
+    make_identity(other, Owner(role="hub", name="hub", party="hub", country="GB"), now())
+    shutil.rmtree(made.directory / "hub" / "keys")
+    other.rename(made.directory / "hub" / "keys")
+    for _ in range(2):  # entered once a day
+        with pytest.raises(IsthmusError) as caught:
+            hub_setup(made.config("hub"), {}, now)
+        assert caught.value.code == "E-KEY-PINNED"
+        told(caught.value, "GOV-01")
+    (entry,) = recorded(made, "hub")
+    assert (entry["what"], entry["by"], entry["rule"]) == ("agreement", "hub", "GOV-01")
 
 
 def test_a_study_after_the_last_day(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from isthmus.data.dictionary import read_codebook
 from isthmus.data.source import Source
 from isthmus.disclosure.budget import Account
 from isthmus.disclosure.rules import with_own
+from isthmus.federation import unagreed
 from isthmus.federation.book import Known, SqlBook
 from isthmus.federation.by_law import refusal_of
 from isthmus.federation.config import Config, read_config
@@ -28,7 +29,7 @@ from isthmus.federation.hub_work import HubWork as OurHubWork
 from isthmus.federation.identity import Ask, Identity, load_identity
 from isthmus.federation.law import Asked, Law, enter_once, law_of, taken
 from isthmus.federation.named import read_agreement, store_of
-from isthmus.federation.node import Ledger, Means
+from isthmus.federation.node import Ledger, Means, log_to_stderr
 from isthmus.federation.outputs import outputs
 from isthmus.federation.parties import hub_address, parties_of
 from isthmus.federation.plan import study_reads
@@ -36,6 +37,7 @@ from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.purse import SqlPurse, budget_of
 from isthmus.federation.reach import Reach
 from isthmus.federation.recall import Enrolled
+from isthmus.federation.refusals import Refusals
 from isthmus.federation.request import charter_of, dataset_of, outside, plan_of, way_of
 from isthmus.federation.revocations import Revocations, beside
 from isthmus.federation.site_node import SiteSetup
@@ -250,14 +252,20 @@ def hub_setup(path: Path, environ: Mapping[str, str], clock: Clock) -> HubSetup:
     signed = read_agreement(config, hub.agreement)
     agreement = check_signatures(signed, now=clock())
     means = _means(config, hub.key, environ, clock)
+    ledger = Ledger(means.store, "hub", clock)
     if means.identity.key.public.hex() != agreement.hub.key:
-        raise Invalid("E-KEY-PINNED", "the agreement has another key for the hub", "put this hub's card into it")
+        error = cited(
+            Invalid("E-KEY-PINNED", "the agreement has another key for the hub", "put this hub's card into it")
+        )
+        refused = {"by": means.identity.name, "what": "agreement", **refusal_of(error)}
+        Refusals(means.store, ledger, clock).enter("agreement", refused)
+        raise error
     books = {
         name: read_codebook(config.path(entry.codebook))
         for name, entry in config.tables.dataset.items()
         if entry.codebook is not None
     }
-    enter_once(means.store, Ledger(means.store, "hub", clock), taken(signed, "admitted"))
+    enter_once(means.store, ledger, taken(signed, "admitted"))
     revocations = Revocations(agreement, means.store, _beside(config, hub.agreement))
     return HubSetup(means, parties_of(agreement), AgreedHub(signed, books, revocations), hub.listen)
 
@@ -286,6 +294,8 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
     means.store.set_fact(HELD, canonical(agreement).decode())
     review = site_review(config, agreement, site.name, means.store)
     desk = AgreedSite(agreement, site.name, config, environ, randomness, means.store, law, review)
+    refusals = Refusals(means.store, ledger, clock)
+    unagreed.say(site.name, agreement.datasets, desk.holdings, refusals, log_to_stderr(site.name))
     desk.rows.at_start(desk.holdings, Ledger(means.store, f"site/{means.identity.name}/private", clock))
     reviewer = SiteReviewer(review, desk.admitted) if review is not None else None
     return SiteSetup(means, hub_address(agreement, site.hub), desk, reviewer)
