@@ -61,7 +61,10 @@ FORGED: Mapping[str, tuple[Callable[[], Any], str]] = {
     "another custodian in Leeds' name": (lambda: signed("custodian of oslo-health"), "E-SIGNATURE"),
     "another reason after signing": (edited, "E-SIGNATURE"),
     "another meaning": (lambda: signed("custodian of leeds-nhs", meaning="has read this"), "E-SIGNATURE"),
-    "of another version": (lambda: revoke(replace(AGREEMENT, version=2), LEEDS, "we withdraw from it", NOW), "E-SIGNATURE"),
+    "of another version": (
+        lambda: revoke(replace(AGREEMENT, version=2), LEEDS, "we withdraw from it", NOW),
+        "E-SIGNATURE",
+    ),
     "not an envelope": (lambda: {"revoked": True}, "E-SIGNER"),
     "nothing at all": (lambda: None, "E-SIGNER"),
 }

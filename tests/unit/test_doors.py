@@ -307,7 +307,7 @@ def test_a_bundle_of_any_form_is_read_or_refused() -> None:
 
 def test_a_crate_whose_exporter_writes_anything_is_read_or_refused(tmp_path: Path) -> None:
     """An unsigned crate: its SBOM is whatever whoever exported it says."""
-    files = make.make_crate(made_bundle(), NOW)
+    files = make.crate_of(verified(made_bundle(), []), made_bundle(), NOW)
     body = json.loads(files["data/sbom.cdx.json"])
     body = {"metadata": body["metadata"], "components": body["components"][:1]}
     hold(lambda made: (make._made(raw(made)), make._maker(raw(made))), body)

@@ -88,7 +88,11 @@ def test_a_watch_looks_again_whatever_it_met(monkeypatch: pytest.MonkeyPatch) ->
     log = logging.Logger("watch")
     log.addHandler(SimpleNamespace(level=0, handle=lambda record: errors.append(record.getMessage())))  # type: ignore[arg-type]
     clock: Any = lambda: SimpleNamespace(strftime=lambda _form: "now")  # noqa: E731
-    fakes: Any = (None, Worker(), clock, {}, None, ended.append, lambda: None, log)
+
+    async def early() -> None:
+        return
+
+    fakes: Any = (None, Worker(), clock, {}, None, ended.append, lambda: None, early, log)
     watch = SiteWatch(standing, *fakes)
 
     async def play() -> None:
