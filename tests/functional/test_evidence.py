@@ -230,5 +230,5 @@ def test_an_artefact_that_fails_is_named_and_the_others_are_written(
     assert run("audit", "evidence", "all", "--out", str(out), "--config", str(ran.config("hub"))) == 1
     assert {file.stem for file in out.iterdir()} == set(ARTEFACTS) - {"incidents"}
     shown = capsys.readouterr()
-    assert "incidents was not written: unforeseen ValueError" in shown.err
+    assert "incidents: unforeseen ValueError" in shown.err
     assert "a value of a row" not in shown.err + shown.out
