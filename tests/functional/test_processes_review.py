@@ -189,7 +189,9 @@ def check_forged(made: Alliance, run: str, released: bytes, unreleased: bytes) -
         PAYLOAD_TYPE, canonical(said["cora"][0]), [(said["cora"][1]["signatures"][0]["keyid"], stranger)]
     )
     carl = other_vote(made, "carl", said["cleo"][0])
-    rejected = other_vote(made, "cora", {**said["cora"][0], "decision": "reject", "reason": "too few people", "meaning": REJECTS})
+    rejected = other_vote(
+        made, "cora", {**said["cora"][0], "decision": "reject", "reason": "too few people", "meaning": REJECTS}
+    )
     other = other_vote(made, "cora", {**said["cora"][0], "subject": "sha256:" + "0" * 64})
     by_rule = [e for e in study if told_of(e)["isthmus"] == "standing-rule/1"]
     forgeries = {
