@@ -148,7 +148,10 @@ def test_a_site_whose_register_lacks_what_was_sealed_does_not_start(store: Store
 
 
 @pytest.mark.parametrize("change", ["edited", "head", "added"])
-def test_a_node_whose_rows_were_edited_does_not_start(store: Store, change: str) -> None:
+def test_a_node_whose_rows_were_edited_does_not_start(
+    store: Store, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """The twin that does not look starts, and goes on from what was edited."""
     border, _ = opened(store)
     border.cross([message(size=size) for size in (10, 20, 30)], CROSSING)
     border.seal({})
@@ -164,6 +167,26 @@ def test_a_node_whose_rows_were_edited_does_not_start(store: Store, change: str)
             store.write(sa.insert(ROWS).values(number=4, total=row[1], row=other, head=row[3]))
     with pytest.raises(Untrusted, match="E-ROLLBACK"):
         opened(store)
+    monkeypatch.setattr(Border, "_checked", lambda _self, seal: seal["head"])
+    opened(store)[0].cross([message()], CROSSING)
+
+
+def test_a_register_that_was_long_not_sealed_is_looked_at_from_its_seal_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that stopped in a long run starts; what it wrote down since the seal is looked at as a whole."""
+    monkeypatch.setattr("isthmus.federation.border.LOOKED_AT", 3)
+    border, ledger = opened(store)
+    border.cross([message(size=size) for size in (1, 2)], CROSSING)
+    border.seal({})
+    border.cross([message(size=size) for size in range(3, 10)], CROSSING)
+    (row,) = store.rows(sa.select(ROWS.c.row).where(ROWS.c.number == 4))
+    store.write(sa.update(ROWS).where(ROWS.c.number == 4).values(row=b"{}"))
+    with pytest.raises(Untrusted, match="E-ROLLBACK"):
+        Border(store, ledger, lambda: NOW)
+    store.write(sa.update(ROWS).where(ROWS.c.number == 4).values(row=bytes(row[0])))
+    _, after = opened(store)
+    assert read_register(store, after.log.entries()).sealed == 9
 
 
 def test_a_long_register_is_looked_at_where_it_is_newest(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

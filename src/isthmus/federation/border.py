@@ -154,12 +154,14 @@ class Border:
         """The head that the ledger sealed last; the register holds it, and its newest rows are those of its heads."""
         if seal is None:
             return ""
-        start, before, heads = max(0, self._number - LOOKED_AT), "", dict[int, str]()
+        start, before, held = min(seal["messages"], max(0, self._number - LOOKED_AT)), "", ""
         for number, _, row, head in _stored(self._store, start):
             if number > start and head != _next(before, row):
                 raise _rolled_back()
-            before = heads[number] = head
-        if heads.get(seal["messages"]) != seal["head"]:
+            if number == seal["messages"]:
+                held = head
+            before = head
+        if held != seal["head"]:
             raise _rolled_back()
         return str(seal["head"])
 
