@@ -153,12 +153,16 @@ def refused_at_start(made: Alliance, code: str, rule: str) -> None:
     assert entry == {"what": "agreement", "code": code, "rule": rule, "citation": RULES[rule].citation}
 
 
+def rekeyed(made: Alliance, owner: Owner) -> None:
+    """A node of that name with other keys than its agreement names."""
+    keys = made.directory / owner.name / "keys"
+    shutil.rmtree(keys)
+    make_identity(keys, owner, now())
+
+
 def test_a_site_whose_key_is_not_in_the_roster(tmp_path: Path) -> None:
     made = alliance(tmp_path)
-    other = made.directory / "leeds" / "other"
-    make_identity(other, Owner(role="site", name="leeds", party="leeds", country="GB"), now())
-    shutil.rmtree(made.directory / "leeds" / "keys")
-    other.rename(made.directory / "leeds" / "keys")
+    rekeyed(made, Owner(role="site", name="leeds", party="leeds", country="GB"))
     refused_at_start(made, "E-KEY-PINNED", "GOV-01")
 
 
@@ -264,10 +268,7 @@ def test_a_column_that_the_codebook_does_not_have_is_said_at_the_start(
 
 def test_a_second_hub_that_claims_the_agreement(tmp_path: Path) -> None:
     made = alliance(tmp_path)
-    other = made.directory / "hub" / "other"
-    make_identity(other, Owner(role="hub", name="hub", party="hub", country="GB"), now())
-    shutil.rmtree(made.directory / "hub" / "keys")
-    other.rename(made.directory / "hub" / "keys")
+    rekeyed(made, Owner(role="hub", name="hub", party="hub", country="GB"))
     for _ in range(2):  # entered once a day
         with pytest.raises(IsthmusError) as caught:
             hub_setup(made.config("hub"), {}, now)

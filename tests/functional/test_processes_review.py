@@ -90,6 +90,17 @@ def settled(made: Alliance, run: str, state: str) -> dict[str, Any]:
     return status(made, run)
 
 
+def in_egress(fleet: Fleet, directory: Path) -> tuple[Alliance, str]:
+    """A study that standing rules approved, whose result waits for output checkers."""
+    made = reviewed(directory)
+    for site in SITES:
+        standing_rule(made, site)
+    start(fleet, made)
+    run = ask(made)
+    settled(made, run, "egress")
+    return made, run
+
+
 def test_custodians_approve_output_checkers_release(fleet: Fleet, tmp_path: Path) -> None:
     made = reviewed(tmp_path)
     standing_rule(made, "oxford")
@@ -390,12 +401,7 @@ def test_output_checkers_alone(fleet: Fleet, tmp_path: Path) -> None:
 
 
 def test_a_result_that_is_returned_is_not_given_out(fleet: Fleet, tmp_path: Path) -> None:
-    made = reviewed(tmp_path)
-    for site in SITES:
-        standing_rule(made, site)
-    start(fleet, made)
-    run = ask(made)
-    settled(made, run, "egress")
+    made, run = in_egress(fleet, tmp_path)
     decide(made, "cora", run, "return", "round the estimate", kind="result")
     decide(made, "cleo", run, kind="result")
     last = settled(made, run, "returned")
@@ -472,12 +478,7 @@ def come_back(fleet: Fleet, made: Alliance) -> None:
 
 def test_a_site_answers_nothing_to_a_hub_whose_ledger_it_calls_false(fleet: Fleet, tmp_path: Path) -> None:
     """Not even a study under its standing rule, however often the hub comes back; status and the hub's ledger say why."""
-    made = reviewed(tmp_path)
-    for site in SITES:
-        standing_rule(made, site)
-    start(fleet, made)
-    run = ask(made)
-    settled(made, run, "egress")
+    made, run = in_egress(fleet, tmp_path)
     decide(made, "cleo", run, "reject", "a curve of few people", kind="result")
     stop(fleet)
     answered = {site: [e.facts for e in entries(made, site) if e.event == "approval"] for site in SITES}
@@ -490,8 +491,8 @@ def test_a_site_answers_nothing_to_a_hub_whose_ledger_it_calls_false(fleet: Flee
     assert waits(made, other) == set(SITES)
     stop(fleet)
     assert answered == {site: [e.facts for e in entries(made, site) if e.event == "approval"] for site in SITES}
-    told = {e.facts["by"] for e in entries(made, "hub") if e.event == "refusal" and e.facts["code"] == "E-LEDGER"}
-    assert told == set(SITES)
+    told = [e.facts["by"] for e in entries(made, "hub") if e.event == "refusal" and e.facts["code"] == "E-LEDGER"]
+    assert sorted(told) == sorted(SITES)  # once each, however often it came back
 
 
 def states(made: Alliance, run: str) -> dict[str, str]:

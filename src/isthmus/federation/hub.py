@@ -61,7 +61,6 @@ class HubNode:
         self._server = HubServer(means.identity, parties, self, means.settings())
         self._links: dict[str, Link] = {}
         self._broken: set[str] = set()
-        self._accusers: set[tuple[str, str]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._standing = Standing(desk.desk, self.ledger, means.store, means.clock, self._log)
         self.review = HubReview(self, desk.desk.review) if desk.desk.review is not None else None
@@ -163,12 +162,12 @@ class HubNode:
         self._log.info("%s: stream ended (%s)%s", site, ended.how, f" {ended.error}" if ended.error else "")
 
     def _left_for(self, site: str, error: IsthmusError) -> None:
-        """Whoever asks sees why a site left; that it calls this ledger false is entered, once while this process lives."""
+        """Whoever asks sees why a site left; that it calls this ledger false is entered."""
         self.presence[site] = f"left ({error.code})"
-        if error.code in {"E-LEDGER", "E-ROLLBACK"} and (site, error.code) not in self._accusers:
-            self._accusers.add((site, error.code))
+        if error.code in {"E-LEDGER", "E-ROLLBACK"}:
             said = {"by": site, "what": "stream", **refusal_of(error)}
-            self._later(self.enter("refusal", said))  # the call of a stream that ended is cancelled, this is not
+            # later: the call of a stream that ended is cancelled
+            self._later(self.worker.run("ledger", self.refusals.enter, "stream", said))
 
     def asked(self, person: Party, question: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         """A person's signed question."""

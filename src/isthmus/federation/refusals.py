@@ -1,4 +1,4 @@
-"""What the hub refuses to people: written down the first time each day, so that nobody can fill its ledger."""
+"""What a node refuses: written down the first time each day, so that nobody can fill its ledger."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from isthmus.federation.control import Clock
 from isthmus.federation.node import Ledger
 from isthmus.federation.store import Store
 
-TODAY = "refused today"  # in the store: person, what they asked for, code
+TODAY = "refused today"  # in the store: who, what they asked for, code
 
 
 class Refusals:
-    """A day's refusals; called from the worker thread and while the hub starts."""
+    """A day's refusals; called from the worker thread, and from the loop."""
 
     def __init__(self, store: Store, ledger: Ledger, clock: Clock) -> None:
         self._store = store
@@ -24,7 +24,7 @@ class Refusals:
         self._lock = threading.Lock()
 
     def enter(self, what: str, entry: Mapping[str, Any]) -> None:
-        """Write a refusal down, unless the same person was refused the same thing with the same code today.
+        """Write a refusal down, unless the same one was refused the same thing with the same code today.
 
         Args:
             what: they asked for, or handed in.

@@ -13,6 +13,7 @@ from isthmus.federation.by_law import refusal_of
 from isthmus.federation.control import Clock
 from isthmus.federation.desk import Desk
 from isthmus.federation.node import Ledger
+from isthmus.federation.refusals import Refusals
 from isthmus.federation.store import Store
 from isthmus.governance.revocation import Envelope
 from isthmus.model.canonical import canonical
@@ -32,7 +33,7 @@ class Standing:
         self._clock = clock
         self._log = log
         self._forgers: set[str] = set()
-        self._distrusted: set[str] = set()
+        self._refusals = Refusals(store, ledger, clock)
         self._ruled: Refused | None = None
 
     def lapsed(self) -> Refused | None:
@@ -96,10 +97,9 @@ class Standing:
         return held is not None and self._take("a file", held.laid())
 
     def ended(self, error: IsthmusError) -> None:
-        """A stream ended because an end of it is not to be trusted: written down once each, for it is tried every second."""
-        if isinstance(error, Untrusted) and error.code not in self._distrusted:
-            self._distrusted.add(error.code)
-            self._ledger.append("refusal", {"by": "hub", **refusal_of(error)})
+        """A stream ended because an end of it is not to be trusted: written down once a day, for it is tried again and again."""
+        if isinstance(error, Untrusted):
+            self._refusals.enter("stream", {"by": "hub", **refusal_of(error)})
 
     def _take(self, sender: str, envelopes: Iterable[Envelope]) -> bool:
         found = [self._taken(sender, envelope) for envelope in envelopes]  # every one, not the first alone
