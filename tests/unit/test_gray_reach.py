@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from stat_help import report
 
+from isthmus.model.errors import Invalid
 from isthmus.statistics.cumulative_incidence import bound
 from isthmus.statistics.gray import gray, incidences
 from isthmus.statistics.gray_reach import Steps, gray_bound
@@ -67,3 +69,15 @@ def test_no_order_inside_the_steps_leaves_the_bounds(width: float, seed: int) ->
                 for k in range(2):
                     gap = np.abs(usual[k].incidence - pooled[k].incidence[at])[risk[g] > 0].max(initial=0.0)
                     assert gap <= spread[g] + 1e-12
+
+
+@pytest.mark.parametrize("width", [1.0, 10.0])
+def test_groups_that_cannot_be_told_apart_are_named_on_a_grid_too(width: float) -> None:
+    """All of the first group are gone before anybody has an event; of three groups the bound needs the variance's root."""
+    draw = np.random.default_rng(1)
+    time, cause = draw.uniform(11.0, 60.0, 150), draw.choice([0, 1, 2], 150)
+    time[:30], cause[:30] = 5.0, 0
+    asked = {"time": "t", "cause": "c", "causes": {"1": "r", "2": "d"}, "by": "g", "grid": {"every": width, "to": 60.0}}
+    with pytest.raises(Invalid) as caught:
+        report("cumulative_incidence", asked, {"t": time, "c": cause, "g": np.repeat(["a", "b", "c"], [30, 60, 60])})
+    assert caught.value.code == "E-COLLINEAR"

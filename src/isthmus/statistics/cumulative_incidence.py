@@ -196,8 +196,9 @@ def _test(risk: FloatArray, events: FloatArray, others: FloatArray, censored: Fl
     if not float(events.sum()) > 0.0:
         return Test(0.0, 0, None)
     found = gray(risk, events, others)
+    statistic = found.statistic()
     far = None if censored is None else gray_bound(Steps(risk, events, others, censored), found)
-    return Test(found.statistic(), found.df, far)
+    return Test(statistic, found.df, far)
 
 
 def _summarise(question: CumulativeIncidence, setting: Setting, prepared: Rows, asked: Round) -> Answer:

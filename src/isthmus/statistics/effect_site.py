@@ -12,7 +12,7 @@ from scipy import special
 from isthmus.evidence import Evidence, Weights, of_squares, weights_of, worst
 from isthmus.statistics import unusual
 from isthmus.statistics.effect_local import Local
-from isthmus.summary import FloatArray
+from isthmus.summary import FloatArray, IntArray
 
 Estimand = Literal["ATE", "ATT", "ATO"]
 Params = Mapping[str, Any]
@@ -97,17 +97,30 @@ def cut_off(rows: Rows, estimand: Estimand, params: Params) -> Evidence:
     that is shared out least evenly where the other is without end. Beside unweighted sums it is what they fall short. The
     other of two cuts evens these gaps out (they are cut as well), so each is looked at as if it were alone.
     """
+    ends = [end for end in CUTS if end in params]
+    uncut = arms_uncut(rows, estimand, params) if ends else {}
+    sides = {
+        f"{name} the cut at {end}": side for end in ends for name, side in beside_cut(uncut, float(params[end])).items()
+    }
+    return Evidence(rows=rows.treated.size, sides=sides)
+
+
+def arms_uncut(rows: Rows, estimand: Estimand, params: Params) -> dict[str, FloatArray]:
+    """Weights that a cut may be of, by arm, as they are without any."""
     cut = _cut_arms(estimand)
     whole = scored(rows, estimand, {key: value for key, value in params.items() if key not in CUTS}).weights
-    sides = {}
-    for arm, weights, inside in zip(ARMS[cut], whole[cut], arms(rows)[cut] > 0.0, strict=True):
-        for end in (end for end in CUTS if end in params):
-            gap = weights[inside] - float(params[end])
-            for name, part in (("above", np.maximum(gap, 0.0)), ("below", np.maximum(-gap, 0.0))):
-                part = part[part > 0.0]
-                made = unusual.effective(part) if part.size else 0
-                sides[f"{arm}weights {name} the cut at {end}"] = np.array([part.size, made])
-    return Evidence(rows=rows.treated.size, sides=sides)
+    inside = arms(rows)[cut] > 0.0
+    return {arm: w[kept] for arm, w, kept in zip(ARMS[cut], whole[cut], inside, strict=True)}
+
+
+def beside_cut(uncut: Mapping[str, FloatArray], cut: float) -> dict[str, IntArray]:
+    """Of each arm those above a cut, and below: their number, and effective people of what lies between."""
+    found = {}
+    for arm, weights in uncut.items():
+        for name, gap in (("above", weights - cut), ("below", cut - weights)):
+            part = gap[gap > 0.0]
+            found[f"{arm}weights {name}"] = np.array([part.size, unusual.effective(part)], dtype=np.int64)
+    return found
 
 
 def columns_of(rows: Rows, params: Params) -> FloatArray:

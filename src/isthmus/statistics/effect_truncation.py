@@ -56,7 +56,7 @@ def weight(odds: float, estimand: str) -> float:
 
 def asked(probs: Probs) -> dict[str, float]:
     """The percentiles at which something is cut."""
-    return {end: p for end, p in zip(("least", "most"), probs, strict=True) if 0.0 < p < 1.0}
+    return {end: p for end, p in zip(effect_site.CUTS, probs, strict=True) if 0.0 < p < 1.0}
 
 
 def found(probs: Probs, estimand: str, start: Counted) -> Generator[Round, Summary, Truncated]:
@@ -70,7 +70,7 @@ def found(probs: Probs, estimand: str, start: Counted) -> Generator[Round, Summa
 
     at = yield from cutting.refined(what, begin, lambda counts: _cells(counts, wanted.values()), STAGES)
     near = {end: _nearest(at.counts.sum(axis=0), p) for end, p in wanted.items()}
-    offered = np.unique(np.concatenate([*near.values(), np.zeros(0, dtype=np.intp)])).astype(np.intp)
+    offered = np.unique(np.concatenate(list(near.values())))
     if not offered.size:
         raise _uncut()
     edges = np.array(at.grid.edges)[offered]
@@ -203,7 +203,8 @@ def summarised(rows: Rows, estimand: Estimand, told: Round) -> Answer:
     params = told.params
     if "offered" in params:
         cuts = [weight(odds, estimand) for odds in np.asarray(params["offered"]).tolist()]
-        words = [_word(rows, estimand, {**params, "most": cut}) for cut in cuts]
+        uncut = effect_site.arms_uncut(rows, estimand, params)
+        words = [[int(side.min()) for side in effect_site.beside_cut(uncut, cut).values()] for cut in cuts]
         blank = np.zeros(len(words), dtype=np.uint64)
         return Answer(Summary(told.layout, {"cuts": blank}), choices=(np.array(words, dtype=np.int64),))
     what = _what(estimand)
@@ -212,9 +213,3 @@ def summarised(rows: Rows, estimand: Estimand, told: Round) -> Answer:
     kept = np.ones_like(treated) if len(what.groups) > 1 else ~treated
     odds, arm = np.where(treated, -at, at)[kept], treated[kept].astype(np.intp)
     return cutting.summarised(what, cutting.grouped(odds, arm, len(what.groups)), False, told)
-
-
-def _word(rows: Rows, estimand: Estimand, params: Mapping[str, Any]) -> list[int]:
-    """Effective people whom a cut takes weight from, and who keep less than it, in each arm."""
-    sides = effect_site.cut_off(rows, estimand, params).sides
-    return [int(side.min()) for side in sides.values()]

@@ -40,10 +40,8 @@ from isthmus.statistics.show import head, number, numbers, size
 from isthmus.statistics.survival import GridWish
 from isthmus.summary import Field, FloatArray, IntArray, Layout, Summary
 
-MANY, NARROW = (
-    1_024,
-    4_096,
-)  # cells of both classes, of all: the codebook's ladder ends at 2,000, restricted cuts at 2,048
+MANY = 1_024  # cells of both classes
+NARROW = 4_096  # cells of all: the codebook's ladder ends at 2,000, restricted cuts at 2,048
 ANY = 64  # ballots, where nothing restricts: halvings from the range down to one number
 STAGES = 6  # ballots a marker; the stroke trial's score, floor 11: bound 0.0147, 0.0125, 0.0042 after 1, 3, 6
 ALIKE = 1e-12  # of both variances: what rounding leaves of that of a difference where both markers order all rows alike
