@@ -126,6 +126,15 @@ def test_cox_through_files_gate_and_masks(survived) -> None:
         same_path(found[name], expected("penalised")[f"cox {name}"])
 
 
+def test_large_times_tied_with_censoring_are_the_same_here_and_others_in_glmnet(survived) -> None:
+    r = expected("glmnet_ties")
+    asked_of = {"formula": "Surv(time, event) ~ x + age + arm", "family": "cox", "alpha": 1.0, "lambdas": r["lambda"]}
+    for times in (1.0, 100.0):
+        found = run("penalised", asked_of, {**survived, "time": times * survived["time"]}).report
+        assert np.max(np.abs(coefficients(found) - np.array(r["days"]))) < GLMNET
+    assert np.max(np.abs(np.array(r["hundredths"]) - np.array(r["days"]))) > 1e-3
+
+
 def test_a_path_begins_where_glmnets_does() -> None:
     body = run("penalised", {"formula": "ill" + FORMULA, "family": "binomial", "points": 5}, cohort()).report
     path = body["fit"]["path"]

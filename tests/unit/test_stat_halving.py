@@ -128,3 +128,10 @@ def test_a_ballot_has_a_most_of_words(cells: int) -> None:
     edges = np.arange(1.0, cells) * 2.0**20 / cells
     made = halving.trees(edges, np.arange(cells), wide, 10)
     assert 0 < sum(one.words for one in made) <= halving.MOST_WORDS
+
+
+def test_a_cell_of_one_floating_point_number_is_not_cut() -> None:
+    edges = np.array([5.0, np.nextafter(5.0, 6.0), 5.0 + 2.0**-48])
+    (made,) = halving.trees(edges, np.array([1, 2]), NUMBER, 1, halving.ONE_NUMBER)
+    assert made.cells.tolist() == [2]
+    assert edges[1] < made.cuts[0, 0] < edges[2]

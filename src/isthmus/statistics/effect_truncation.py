@@ -169,12 +169,14 @@ def _bound(estimate: Estimate, probs: Probs) -> float | None:
         spot, (low, high) = _ends(estimate, prob)
         here, place = cut.cuts[end], cut.places[end]
         apart = max(high - here, here - low)
+        if not math.isfinite(apart):
+            return None
         people = _beyond(_counts(estimate), end, (place, spot))
         moved += apart * people
         far = people * np.maximum(means, 1.0 - means) if found["binary"] else np.sqrt(people * found["spread"])
         pulled += apart * far
     left = found["weights"] - moved
-    if not bool(np.all(np.isfinite(moved)) and np.all(left > 0.0)):
+    if not bool(np.all(left > 0.0)):
         return None
     return _rounded_up(float((pulled / left).sum()))
 

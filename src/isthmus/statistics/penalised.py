@@ -19,8 +19,9 @@ partial likelihood per event). The fold of a row follows from `seed` and what th
 The objective is glmnet's: loss / n + lambda ((1 - alpha) / 2 sum b**2 + alpha sum |b|), b the coefficients of columns
 scaled by their population standard deviation, the intercept free; loss is minus the log-likelihood (Cox: partial), of a gaussian
 half the sum of squares, whose ridge part is divided by the standard deviation of the outcome (glmnet scales the outcome).
-`glmnet` stops its descent at `thresh`; here each point meets the KKT conditions to rounding. Of Cox models with tied event times
-`glmnet` (4.1) weighs the ties otherwise and misses Breslow's optimum, whatever its `thresh` (by up to 2e-4 in a coefficient of pbc).
+`glmnet` stops its descent at `thresh`; here each point meets the KKT conditions to rounding. For a Cox model
+`glmnet` (4.1) adds 2.2e-14 to the times of the censored, so that they come after an event of the same time; a time of 256 or
+more loses that, and the path then depends on the order of the rows: divide such times.
 Reference: Friedman, Hastie & Tibshirani (2010), J Stat Softw 33(1).
 """
 
