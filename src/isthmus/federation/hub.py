@@ -393,7 +393,7 @@ class HubNode:
         await self.worker.run("border", self.border.over, held.name)
         if self.review is not None:
             now = self.review.over(now, held.error)
-        await self.worker.run("keep", keep_end, self.means, self.ledger.log, (held.name, now, note))
+        await self.worker.run("keep", keep_end, self.means, self.ledger.log, (held.name, now, note), {})
         await self.worker.run("forget", held.run.forget)
         self.runs.pop(held.name, None)
         self.means.forget(held.name)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.crypto.keys import verify
 from isthmus.federation.hub_cases import RELEASED, WITHHELD, sites_of
-from isthmus.federation.store import RunRow, RunState, Store
+from isthmus.federation.store import RunRow, RunState
 from isthmus.federation.told_verdicts import tells
 from isthmus.federation.wire import unhex
 from isthmus.governance.approval import Decided
@@ -76,10 +76,9 @@ class Releases:
             return
         votes = votes_of(self._cases.opened(row))
         await self._review.write("release", row, {"votes": votes, "sites": sorted(signed)})
-        store, key = self._hub.means.store, self._hub.means.identity.key
         parts = {"approvals": self._cases.approvals(row.run), "released": signed}
-        parts |= _since(store, row.run, self._hub.ledger.log, key)
-        store.finish(row.run, _resealed(store, row.run, parts, key), row.note, "released")
+        means, log = self._hub.means, self._hub.ledger.log
+        await self._hub.worker.run("keep", keep_end, means, log, (row.run, "released", row.note), parts)
         self._hub.said(row.run, "released")
 
     async def patiently(self, run: str) -> None:
@@ -100,29 +99,30 @@ class Releases:
         return True
 
 
-def keep_end(means: Means, log: Log, end: tuple[str, RunState, str]) -> None:
-    """Keep what a run came to: its state and note, and its bundle with the verdicts that came after its checkpoint."""
+def keep_end(means: Means, log: Log, end: tuple[str, RunState, str], released: Mapping[str, Any]) -> None:
+    """Keep what a run came to: its state and note, and its bundle with what came after its checkpoint.
+
+    Args:
+        means: the hub's.
+        log: the hub's; it took verdicts and the release of the run since.
+        end: run, state, note.
+        released: parts of its bundle that people and sites have signed since.
+    """
     (run, state, note), store, key = end, means.store, means.identity.key
-    since = _since(store, run, log, key)
-    if since:
-        store.finish(run, _resealed(store, run, since, key), note, state)
-    else:
-        store.set_state(run, state, note)
-
-
-def _since(store: Store, run: str, log: Log, key: SigningKey) -> dict[str, Any]:
-    """The part of a run's bundle with what the ledger took of the run since: verdicts, the release."""
     raw = store.bundle(run)
-    if raw is None:
-        return {}
-    size = int(read_bundle(raw)["checkpoint"].split("\n")[1])
+    bundle = read_bundle(raw) if raw is not None else None
+    changes = {**released, **_since(bundle, run, log, key)} if bundle is not None else {}
+    if bundle is None or not changes:
+        store.set_state(run, state, note)
+        return
+    audit = read_bundle(store.audit(run) or b"")
+    store.finish(run, (resealed(bundle, changes, key), resealed(audit, changes, key)), note, state)
+
+
+def _since(bundle: Mapping[str, Any], run: str, log: Log, key: SigningKey) -> dict[str, Any]:
+    size = int(bundle["checkpoint"].split("\n")[1])
     found = later(log, size, partial(_belongs, run), key)
     return {"later": found} if found else {}
-
-
-def _resealed(store: Store, run: str, parts: Mapping[str, Any], key: SigningKey) -> tuple[bytes, bytes]:
-    raw, audit = (resealed(read_bundle(form or b""), parts, key) for form in (store.bundle(run), store.audit(run)))
-    return raw, audit
 
 
 def _belongs(run: str, entry: Entry) -> bool:
