@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from isthmus.cli import app
 from isthmus.data.dictionary import read_codebook
 from isthmus.data.yaml_text import load_yaml
+from isthmus.federation.identity import Owner, make_identity
 from isthmus.federation.revocations import beside
 from isthmus.governance.drafting import write_text
 from isthmus.governance.guide import questions
@@ -98,6 +99,22 @@ def test_an_agreement_that_is_over_is_said_to_be_taken_by_no_site(tmp_path, caps
     beside(file).write_text(json.dumps(revoke(worked_agreement(), key_of("alice"), "it ended", NOW)))
     assert run("agreement", "check", file) == 5
     assert "revoked the agreement (alice): it ended" in capsys.readouterr().out
+
+
+def test_a_second_revocation_leaves_the_first_and_says_what_to_do(tmp_path, capsys):
+    file = signed_file(tmp_path / "a.yaml")
+    beside(file).write_text("the first")
+    owner = Owner(role="custodian", name="alice", party="uk", country="GB")
+    make_identity(tmp_path / "keys", owner, NOW)
+    terms = worked_agreement()
+    card = (tmp_path / "keys" / "card.json").read_text()
+    people = [replace(p, key=json.loads(card)["key"]) if p.person == "alice" else p for p in terms.people]
+    file.write_text(write_text(unsigned(replace(terms, people=tuple(people)))))
+    assert run("agreement", "revoke", file, "--key", tmp_path / "keys", "--reason", "it ended for us") == 2
+    said = capsys.readouterr().err
+    assert "E-EXISTS" in said
+    assert "move it away and revoke again" in said
+    assert beside(file).read_text() == "the first"
 
 
 def test_a_signature_that_does_not_count_is_refused_with_its_rule(tmp_path, capsys):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from isthmus.federation.border import Register
     from isthmus.governance.agreement import Agreement
+    from isthmus.governance.signing import SignedAgreement
     from isthmus.ledger.checkpoint import Checkpoint
     from isthmus.ledger.entries import Entry
     from isthmus.ledger.exported import Exported
@@ -268,7 +269,8 @@ def _checked(
     files: list[Path], agreement: Path | None, most: int | None
 ) -> tuple[list[str], tuple[str, ...], dict[str, str], tuple[str, ...]]:
     from isthmus.crypto.keys import fingerprint
-    from isthmus.federation.named import read_agreed
+    from isthmus.federation.named import read_signed_file
+    from isthmus.governance.signing import check_signatures
     from isthmus.ledger.exported import beside_of_proof, besides, check_exports, open_exported, uncosigned
     from isthmus.ledger.proved import check_proof
     from isthmus.ledger.whole import check_places, missing, nodes
@@ -276,7 +278,8 @@ def _checked(
     from isthmus.sdk.files import read_bytes
     from isthmus.sdk.sources import proof_in
 
-    agreed = read_agreed(agreement) if agreement is not None else None
+    signed = read_signed_file(agreement) if agreement is not None else None
+    agreed = check_signatures(signed) if signed is not None else None
     proofs = {file: check_proof(raw) for file in files if file.suffix != SUFFIX and (raw := proof_in(file)) is not None}
     checks = [] if agreement is None else [under(agreement)]
     bundles = [verified(read_bytes(file), checks) for file in files if file.suffix == SUFFIX]
@@ -287,21 +290,19 @@ def _checked(
     shown += [each for held in bundles for each in besides(held)]
     found = [*(_proof(proof, agreed) for proof in proofs.values()), *check_exports(exports, shown)]
     found += [_bundle(held, exports) for held in bundles]
-    if agreement is not None:
-        found += _signed(exports, agreement, most)
+    if signed is not None:
+        found += _signed(exports, signed, most)
     keys = {exported.cover.owner: fingerprint(bytes.fromhex(exported.cover.key)) for exported in exports}
     return found, uncosigned(exports, shown), keys, missing(exports, known) if exports else ()
 
 
-def _signed(exports: list[Exported], file: Path, most: int | None) -> list[str]:
+def _signed(exports: list[Exported], signed: SignedAgreement, most: int | None) -> list[str]:
     """Ledgers are their owners' by the agreement, and signatures on it and in entries are what they are said to be."""
     from isthmus.federation.ledgers import signer_of
-    from isthmus.federation.named import read_signed_file
     from isthmus.governance.agreement import agreement_digest
     from isthmus.governance.signing import claims
     from isthmus.ledger.exported import check_agreed, check_envelopes, check_keys
 
-    signed = read_signed_file(file)
     agreed, whose = signed.agreement, {str(claim.envelope): claim.person for claim in claims(signed)}
     people = {person.key: bytes.fromhex(person.key) for person in agreed.people}
     found = []

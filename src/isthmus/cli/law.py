@@ -51,14 +51,11 @@ def law_document(found: Law) -> dict[str, Any]:
 
 def taken(agreement: Agreement, day: str) -> RuleRefused | None:
     """Why no site takes the agreement today, with the rules that come with Isthmus; None when sites do."""
-    from isthmus.governance.facts import agreement_facts, signed_by_all
-    from isthmus.governance.rulepack import own_pack
-    from isthmus.governance.verdicts import RuleRefused, check_decision, decide
+    from isthmus.governance.asked import on_agreement
+    from isthmus.governance.verdicts import RuleRefused, check_decision
 
-    known = signed_by_all(agreement)
-    decision = decide(own_pack(), "agreement", {"a": agreement_facts(agreement, own_pack(), known), "now": day})
     try:
-        check_decision(decision, agreement.judged())
+        check_decision(on_agreement(agreement, day), agreement.judged())
     except RuleRefused as refused:
         return refused
     return None

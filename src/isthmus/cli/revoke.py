@@ -39,12 +39,13 @@ def revoke(
     identity = load_identity(key, partial(passphrase, os.environ))
     envelope = signed_revocation(agreement, identity.key, reason, datetime.now(UTC))  # noqa: TID251 - an entry point
     path = beside(file)
-    try:
-        with writing(path), path.open("x", encoding="utf-8") as opened:
-            json.dump(envelope, opened)
-    except FileExistsError as error:
-        hint = "if it is of an earlier version, move it away and revoke again"
-        raise Invalid("E-EXISTS", "a revocation lies there already", hint, str(path)) from error
+    with writing(path):
+        try:
+            with path.open("x", encoding="utf-8") as opened:
+                json.dump(envelope, opened)
+        except FileExistsError as error:
+            hint = "if it is of an earlier version, move it away and revoke again"
+            raise Invalid("E-EXISTS", "a revocation lies there already", hint, str(path)) from error
     screen = Screen.of(json=False, quiet=quiet)
     screen.say(f"Revoked by {identity.name}: {agreement.title} ({agreement.id}, version {agreement.version})")
     screen.say(f"Written: {path}. The site whose agreement this is stops every study now and tells the others.")

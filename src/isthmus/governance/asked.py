@@ -1,4 +1,6 @@
-"""Which rules of law an agreement comes under, piece by piece: what is no longer asked once the agreement says other things."""
+"""Which rules of law an agreement comes under: what they say of it on a day, and, piece by piece, what another version is no
+longer asked.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,19 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from isthmus.governance.facts import agreement_facts, signed_by_all
-from isthmus.governance.rulepack import Pack
-from isthmus.governance.verdicts import verdicts
+from isthmus.governance.rulepack import Pack, own_pack
+from isthmus.governance.verdicts import Decision, decide, verdicts
 
 if TYPE_CHECKING:
     from isthmus.governance.agreement import Agreement
 
 Pieces = dict[str, dict[str, Any]]  # what it is -> the facts `a` with nothing else of its sort
+
+
+def on_agreement(agreement: Agreement, day: str) -> Decision:
+    """What the rules on agreements that come with Isthmus say of one, on a day, once every party has signed it."""
+    pack = own_pack()
+    return decide(pack, "agreement", {"a": agreement_facts(agreement, pack, signed_by_all(agreement)), "now": day})
 
 
 def no_longer_asked(old: Agreement, new: Agreement, pack: Pack) -> Iterator[tuple[str, tuple[str, ...]]]:

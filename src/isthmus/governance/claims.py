@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from isthmus.governance.duties import Approval, Assessments, Category, Custody, Document, Duties, Flow, Origin
+from isthmus.governance.reviewers import country_of_person
 from isthmus.model.canonical import plain
 
 if TYPE_CHECKING:
@@ -89,10 +90,9 @@ def flow_facts(agreement: Agreement, flow: Flow) -> dict[str, bool]:
 
 def people_facts(agreement: Agreement) -> Iterator[dict[str, Any]]:
     """Everyone of the agreement: for whom they act and how, where they work, their training and screening as stated."""
-    homes = {p.party: p.country for p in agreement.parties}
     for person in agreement.people:
-        standing = plain(person.standing) if person.standing else {"country": homes[person.party]}
-        yield {"person": person.person, "party": person.party, "roles": sorted(person.roles), **standing}
+        named = {"person": person.person, "party": person.party, "roles": sorted(person.roles)}
+        yield named | plain(person.standing or {}) | {"country": country_of_person(agreement, person)}
 
 
 def approval_facts(agreement: Agreement, parties: Collection[str], stated: Iterable[Approval]) -> list[dict[str, Any]]:

@@ -144,12 +144,9 @@ def by_rule(answers: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def by_agreement(agreement: Agreement, day: str) -> list[dict[str, str]]:
     """The rules on the agreement itself, which sites held it against when they took it: judged again here, on a day."""
-    from isthmus.governance.facts import agreement_facts, signed_by_all
-    from isthmus.governance.rulepack import own_pack
-    from isthmus.governance.verdicts import decide
+    from isthmus.governance.asked import on_agreement
 
-    pack, judged = own_pack(), agreement.judged()
-    made = decide(pack, "agreement", {"a": agreement_facts(agreement, pack, signed_by_all(agreement)), "now": day})
+    judged, made = agreement.judged(), on_agreement(agreement, day)
     found = sorted(made.verdicts, key=lambda v: (_OUTCOMES.index(v.outcome), v.rule.id))
     return [
         {

@@ -105,14 +105,11 @@ def _trained(told: Told) -> bool:
 
 
 def _kept(told: Told) -> bool:
-    from isthmus.governance.facts import agreement_facts, signed_by_all, today
-    from isthmus.governance.rulepack import own_pack
-    from isthmus.governance.verdicts import decide, worst
+    from isthmus.governance.asked import on_agreement
+    from isthmus.governance.facts import today
+    from isthmus.governance.verdicts import worst
 
-    known = signed_by_all(told.agreement)
-    pack = own_pack()
-    decision = decide(pack, "agreement", {"a": agreement_facts(told.agreement, pack, known), "now": today(told.now)})
-    return worst(decision.verdicts) != "stops"
+    return worst(on_agreement(told.agreement, today(told.now)).verdicts) != "stops"
 
 
 def _duty(name: str) -> Callable[[Told], bool]:

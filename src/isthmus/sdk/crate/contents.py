@@ -182,22 +182,20 @@ def decision_record(run: Story, ledgers: Mapping[str, bytes]) -> dict[str, Any]:
     The verdicts on the study and on its outputs stand in each site's own ledger, with the facts. `without_facts`: sites that
     told the hub their verdicts, which stand among `ledger`. `absent`: those of whom nothing is in the crate.
     """
-    from isthmus.governance.facts import agreement_facts, signed_by_all, today
+    from isthmus.governance.asked import on_agreement
+    from isthmus.governance.facts import today
     from isthmus.governance.rulepack import own_pack, pack_digest
-    from isthmus.governance.verdicts import decide, recorded
+    from isthmus.governance.verdicts import recorded
 
     entries = [plain(e) for e in run.held.entries if e.event in DECIDING]
     told: dict[str, Any] = {"schema": "isthmus/decision-record/1", **_package(run), "ledger": entries}
     told["ledgers"] = {path: list(_decisions(run, path, raw)) for path, raw in ledgers.items()}
     told["without_facts"] = dict.fromkeys(without_facts(run, ledgers), _HOW)
     told["absent"] = dict.fromkeys(absent(run, ledgers), _HOW)
-    pack = own_pack()
     agreed = run.agreement.rule_pack
-    if agreed not in {None, pack_digest(pack)}:
+    if agreed not in {None, pack_digest(own_pack())}:
         return told | {"pack": agreed, "law": "the parties agreed on another rule pack than this installation has"}
-    known = signed_by_all(run.agreement)
-    seen = {"a": agreement_facts(run.agreement, pack, known), "now": today(created_at(run.request))}
-    decision = decide(pack, "agreement", seen)
+    decision = on_agreement(run.agreement, today(created_at(run.request)))
     verdicts = [
         {"rule": v.rule.id, "verdict": v.outcome, "severity": v.rule.severity, "citation": v.rule.citation}
         for v in decision.verdicts
