@@ -131,6 +131,7 @@ def test_a_fault_is_found_by_its_rule(changed: dict[str, Any], rule: str) -> Non
 
 
 NO = issued("a board", outcome="not_ok")
+PAPERS = ((None, "unknown"), (DOCUMENT, "unknown"), (NO, "fail"))  # none, issued by nobody, one that says no
 
 
 def approved(**changed: Any) -> dict[str, Any]:
@@ -162,18 +163,29 @@ UNEVIDENCED: list[tuple[dict[str, Any], str, str]] = [
     (held(uk={"ethics": UK["ethics"] | {"opinion": DOCUMENT}}), "UK-NHS-07", "unknown"),
     (held(uk={"ethics": UK["ethics"] | {"opinion": NO}}), "UK-NHS-07", "fail"),
     (held(us={"ethics": US["ethics"] | {"determination": None}}), "US-CR-01", "unknown"),
+    (held(us={"ethics": US["ethics"] | {"determination": DOCUMENT}}), "US-CR-01", "unknown"),
     (held(us={"ethics": US["ethics"] | {"determination": NO}}), "US-CR-01", "fail"),
     (held(uk={"section_251": UK["section_251"] | {"letter": None}}), "UK-NHS-02", "unknown"),
+    (held(uk={"section_251": UK["section_251"] | {"letter": DOCUMENT}}), "UK-NHS-02", "unknown"),
     (held(uk={"section_251": UK["section_251"] | {"letter": NO}}), "UK-NHS-02", "fail"),
     # a HIPAA route without the paper that it is
     *(
-        (held(us={"hipaa_path": path, "identifiability": kind}), "US-HIP-01", "unknown")
+        (held(us={"hipaa_path": path, "identifiability": kind, "hipaa_document": paper}), "US-HIP-01", outcome)
         for path, kind in (("waiver", "identifiable"), ("authorization", "identifiable"), ("lds_dua", "hipaa_lds"))
+        for paper, outcome in PAPERS
     ),
-    (
-        held(us={"identifiability": "hipaa_expert", "deidentification": GONE | {"expert_expires": "2027-12-31"}}),
-        "US-HIP-06",
-        "unknown",
+    *(
+        (
+            held(
+                us={
+                    "identifiability": "hipaa_expert",
+                    "deidentification": GONE | {"expert_expires": "2027-12-31", "expert_report": paper},
+                }
+            ),
+            "US-HIP-06",
+            outcome,
+        )
+        for paper, outcome in PAPERS
     ),
     # an exemption from the opt-out that nobody gave
     (support(opt_out_exempt=True), "UK-NHS-03", "unknown"),
@@ -222,6 +234,7 @@ UNEVIDENCED: list[tuple[dict[str, Any], str, str]] = [
     (held(uk={"article_6": "6(1)(a)"}), "UK-LAW-01", "unknown"),
     (held(uk={"article_9": "9(2)(a)", "schedule_1": "none"}), "UK-LAW-02", "unknown"),
     (held(uk={"article_9": "9(2)(a)", "schedule_1": "none", "confidence_document": NO}), "UK-LAW-02", "fail"),
+    (held(uk={"schedule_1": "para 8"}), "UK-LAW-02", "fail"),  # of public interest, which research does not rest on
     (held(uk={"article_9": "9(2)(e)", "schedule_1": "none"}), "UK-LAW-12", "fail"),
     # another origin is not another duty: an NHS body's patients, and whom section 251 is about
     (held(uk={"origins": ["cohort"], "confidence_basis": "not_confidential"}), "UK-NHS-01", "fail"),
@@ -231,6 +244,8 @@ UNEVIDENCED: list[tuple[dict[str, Any], str, str]] = [
     (held(uk={"origins": ["cohort"], "categories": ["other"], "article_9": "none"}), "UK-LAW-02", "fail"),
     # controlled access that no committee gave; a health plan's data that are called nobody's
     (held(us={"origins": ["nih_cadr"]}), "US-NIH-03", "fail"),
+    (held(us={"origins": ["nih_cadr"]}) | approved(role="dac", document=DOCUMENT), "US-NIH-03", "unknown"),
+    (held(us={"origins": ["nih_cadr"]}) | approved(role="dac", document=NO), "US-NIH-03", "fail"),
     (
         held(us={"hipaa_path": "not_phi", "identifiability": "pseudonymised"})
         | {"parties": worked_terms()["parties"] | {"us": worked_terms()["parties"]["us"] | {"hipaa": "none"}}},
@@ -286,6 +301,51 @@ LAWFUL: list[dict[str, Any]] = [
 @pytest.mark.parametrize("changed", LAWFUL)
 def test_what_keeps_the_rules_passes(changed: dict[str, Any]) -> None:
     assert not {rule for rule, outcome in outcomes(**changed).items() if outcome in {"fail", "unknown"}}
+
+
+PARTS: list[tuple[dict[str, Any], str]] = [
+    # every control of the site's place, and of the hub's, where sums are opened
+    *(
+        ({f"{place}.controls.{control}": False}, "GOV-05")
+        for place in ("site", "a.hub")
+        for control in worked_case()["site"]["controls"]
+    ),
+    *(
+        ({f"{place}.{fact}": value}, "GOV-06")
+        for place in ("site", "a.hub")
+        for fact, value in (
+            ("satre.mandatory_met", False),
+            ("satre.federation_met", False),
+            ("iso27001_expires", "2026-10-01"),
+        )
+    ),
+    # another country, wherever it is named
+    *(
+        ({fact: "FR"}, "XB-11")
+        for fact in ("a.parties.0.country", "a.people.0.country", "a.flows.0.from_country", "a.flows.0.to_country")
+    ),
+    ({"a.datasets.0.stored": ["GB", "FR"]}, "XB-11"),
+    ({"a.datasets.0.subjects": ["GB", "FR"]}, "XB-11"),
+    ({"a.datasets.0.subjects": []}, "XB-11"),
+    # by the route alone, whatever the data are called
+    ({"a.datasets.1.hipaa_path": "lds_dua", "a.datasets.1.shown": ["A"]}, "US-HIP-07"),
+    ({"a.datasets.0.origins": ["nhs_england_dars"], "a.flows.0.what": "records"}, "UK-NHS-06"),
+    ({"a.datasets.0.origins": ["nhs_england_dars"], "a.datasets.0.confidence_basis": "not_confidential"}, "UK-NHS-01"),
+    ({"a.datasets.0.section_251.reference": ""}, "UK-NHS-02"),
+    # bans of the owner's, one by one
+    ({"a.datasets.0.duo.modifiers": ["DUO:0000015"], "s.purpose.methods_only": True}, "DUO-05"),
+    ({"a.datasets.0.duo.modifiers": ["DUO:0000044"], "s.purpose.ancestry": True}, "DUO-05"),
+    ({"a.datasets.0.duo.modifiers": ["DUO:0000016"], "s.purpose.genetic": False}, "DUO-05"),
+    ({"o.checks.machine": "fail"}, "OUT-13"),
+    ({"o.checks.people": []}, "OUT-13"),
+]
+
+
+@pytest.mark.parametrize(("changes", "rule"), PARTS)
+def test_each_part_of_a_rule_stops_by_itself(changes: dict[str, Any], rule: str) -> None:
+    (asked,) = (r for r in PACK.rules if r.id == rule)
+    (verdict,) = verdicts(PACK, (asked,), planted(worked_case(), changes))
+    assert verdict.outcome == "fail"
 
 
 def test_records_of_nobody_are_not_personal_where_a_test_says_so() -> None:
