@@ -5,6 +5,7 @@ The countries of both follow from where nodes stand and where people work who ma
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from isthmus.governance.claims import RECORDS, controllers, flow_facts
@@ -109,11 +110,17 @@ def flows(agreement: Agreement) -> Iterator[dict[str, Any]]:
     for flow in stated:
         shared = {k: v for k, v in plain(flow).items() if k not in {"senders", "receivers", "personal"}}
         shared |= flow_facts(agreement, flow)
+        whose = {party: {name: sorted(held[party, name]) for name in flow.datasets} for party in flow.senders}
         ways = [(*a, *b) for a in _of(agreement, flow.senders, stands) for b in _of(agreement, flow.receivers, sees)]
         for way in ways:
-            whose = {name: sorted(held[way[0], name]) for name in flow.datasets}
             if way[:2] != way[2:]:
-                yield shared | dict(zip(_ENDS, way, strict=True)) | {"whose": whose}
+                yield shared | dict(zip(_ENDS, way, strict=True)) | {"whose": whose[way[0]]}
+
+
+@lru_cache(maxsize=16)
+def _flows(agreement: Agreement) -> tuple[dict[str, Any], ...]:
+    """The same, made once: each leg, and each answer of a site, looks for its own."""
+    return tuple(flows(agreement))
 
 
 def _seeing(agreement: Agreement) -> set[tuple[str, str]]:
@@ -157,7 +164,7 @@ def _one(agreement: Agreement, dataset: str, ends: tuple[str, str, str, str], wh
 
 def _leg(agreement: Agreement, dataset: str, way: dict[str, str], places: tuple[str, ...]) -> Leg:
     """With the flow that has these ends, countries too, as rule XB-10 finds it."""
-    for flow in flows(agreement):
+    for flow in _flows(agreement):
         if dataset in flow["datasets"] and all(flow[name] == way[name] for name in (*_ENDS, "what")):
             return Leg(**way, facilities=places, flow=flow["flow"], mechanism=flow["mechanism"], rules=deciding(flow))
     return Leg(**way, facilities=places, flow=None, mechanism=None, rules=())
