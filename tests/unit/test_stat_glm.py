@@ -6,10 +6,13 @@ import math
 from fractions import Fraction
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from stat_help import column, report, run, texts
 
+import isthmus
 from isthmus.model.errors import Invalid
+from isthmus.model.rules import OPEN
 from isthmus.statistics import newton
 
 
@@ -305,3 +308,14 @@ def test_a_model_without_anything_to_estimate_is_refused(kind, asked) -> None:
     rows = np.arange(20.0)
     with pytest.raises(Invalid, match="a model has an intercept or a term"):
         report(kind, asked, {"d": (rows % 3 > 0) * 1.0, "x": rows, "c": rows % 5})
+
+
+def test_an_outcome_far_from_0_without_an_intercept_fits_into_a_masked_sum() -> None:
+    """Its range lies so far from 0 that its own width is no scale for it."""
+    draw = np.random.default_rng(4)
+    x, y = np.round(draw.normal(50, 5, 90), 1), 1e12 + np.round(draw.normal(size=90))
+    sites = {f"s{k}": pa.table({"x": x[k::3], "y": y[k::3]}) for k in range(3)}
+    asked = {"m": {"glm": {"formula": "y ~ 0 + x", "family": "gaussian"}}}
+    study = isthmus.Study(title="t", question="q", dataset="d", analyses=asked, missing="analysis")
+    found = isthmus.rehearse(study, sites=sites, rules=OPEN).to_dict()["analyses"]["m"]
+    assert found["terms"][0]["estimate"] == pytest.approx(float(x @ y / (x @ x)), rel=1e-12)

@@ -13,7 +13,7 @@ import isthmus
 from isthmus import strict
 from isthmus.model.errors import Invalid, Refused
 from isthmus.model.rules import OPEN
-from isthmus.statistics import roc_area
+from isthmus.statistics import roc, roc_area
 from isthmus.statistics.accuracy import measures
 from isthmus.statistics.catalogue import CATALOGUE
 
@@ -83,6 +83,32 @@ def test_two_equal_markers_do_not_differ() -> None:
     assert found["difference"] == 0.0
     assert found["other_auc"] == found["auc"]
     assert found["statistic"] is None or abs(found["statistic"]) < 1e-6
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_two_markers_in_the_same_order_have_no_test_whatever_rounding_leaves(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    marker = draw.normal(size=60 + seed)
+    table = {"m": marker, "k": 2.0 * marker + 3.0, "y": (marker + draw.normal(size=marker.size) > 0.0).astype(float)}
+    found = report("roc", {**ASKED, "compare": {"marker": "k"}}, table)["fit"]
+    assert (found["difference"], found["difference_error"], found["p_value"]) == (0.0, None, None)
+
+
+@pytest.mark.parametrize(("error", "known"), [(0.2, False), (1.0, True)])
+def test_no_bound_of_a_statistic_whose_error_may_be_0(error: float, known: bool) -> None:
+    """Placements of 8 and of 2 rows move by 2 (0.5) at most: the error by root(1 / 8 + 1 / 2)."""
+    one = roc_area.Area(0.7, 0.01, (0.1, 0.1), np.zeros(1), np.zeros(1), 0.05, (0.5, 0.5))
+    far = roc_area.difference_bound(error, one, one, (8, 2))
+    step = math.sqrt(1.0 / 8.0 + 1.0 / 2.0)
+    assert far == (pytest.approx(0.1 / (error - step)) if known else None)
+
+
+def test_cells_that_are_many_and_narrow_are_not_told_apart() -> None:
+    assert roc._mixed(np.ones((2, roc.NARROW + 1), dtype=np.int64)) == []
+    assert len(roc._mixed(np.ones((2, roc.NARROW), dtype=np.int64))) == roc.NARROW
+    few = np.zeros((2, roc.NARROW + 1), dtype=np.int64)
+    few[:, : roc.MANY] = 1
+    assert len(roc._mixed(few)) == roc.MANY
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from isthmus.statistics import survival
 from isthmus.statistics.catalogue import CATALOGUE
 from isthmus.statistics.contract import Grid
 from isthmus.statistics.kaplan_meier import fitted, median, median_within
-from isthmus.statistics.log_rank_reach import Tables, reach
+from isthmus.statistics.log_rank_reach import Reach, Tables, farthest, reach
 from isthmus.statistics.survival import GridWish
 
 PLACEBO = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23]
@@ -305,3 +305,13 @@ def test_the_bound_of_a_log_rank_test_is_reached_where_the_groups_leave_in_turn(
     least = 10 - 10 * 40 / 70 - sum(40 / (100 - k) for k in range(30))
     assert ends[0] == pytest.approx(least, rel=1e-12)  # the group's own deaths all at once, when the others' are over
     assert ends[0] <= gaps[0] <= gaps[1] <= ends[1]
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+@pytest.mark.parametrize(("open_", "known"), [(0.1, True), (1.0, False)])
+def test_no_bound_of_a_chi_square_whose_variance_may_be_0(groups: int, open_: float, known: bool) -> None:
+    """Each variance is 1 and may be less by `open_`."""
+    gap, one = np.ones(groups), np.ones(groups)
+    spreads = np.array([one * (1.0 - open_), one * (1.0 + open_)])
+    bounds = Reach(one * 0.1, np.eye(groups) * open_, np.array([gap - 0.1, gap + 0.1]), spreads)
+    assert (farthest(gap, one, np.eye(groups), bounds) is not None) == known
