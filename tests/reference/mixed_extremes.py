@@ -163,7 +163,7 @@ def sloped_table(kind: str, groups: int, spread: tuple[float, ...], what: str) -
 
 
 def sloped_deviance(rows: Table, fit: dict[str, Any], reml: bool) -> tuple[float, float]:
-    """-2 log-likelihood at a fit's variances, and the least that a search from there finds; by dense algebra of groups."""
+    """-2 log-likelihood at a fit's variances, and the least that a search from there finds; by the QR of each group."""
     blocks = [
         (np.column_stack([np.ones(len(at)), rows["x"][at]]), rows["y"][at])
         for at in (np.flatnonzero(rows["group"] == g) for g in np.unique(rows["group"]))
@@ -171,18 +171,17 @@ def sloped_deviance(rows: Table, fit: dict[str, Any], reml: bool) -> tuple[float
     n, p = rows["y"].size, 2
 
     def deviance(theta: np.ndarray) -> float:
-        lower, total, log = np.array([[theta[0], 0.0], [theta[1], theta[2]]]), np.zeros((3, 3)), 0.0
-        for x, y in blocks:
-            turned = x @ lower
-            core = np.linalg.cholesky(np.eye(2) + turned.T @ turned)
-            both = np.column_stack([x, y])
-            half = np.linalg.solve(core, turned.T @ both)
-            total += both.T @ both - half.T @ half
-            log += 2.0 * np.log(np.diag(core)).sum()
-        root = np.linalg.cholesky(total)
+        lower, left, log = np.array([[theta[0], 0.0], [theta[1], theta[2]]]), [], 0.0
+        for x, y in blocks:  # by QR: squares of y that cancel would drown what is compared
+            turned = np.vstack([x @ lower, np.eye(2)])
+            both = np.vstack([np.column_stack([x, y]), np.zeros((2, 3))])
+            axes, core = np.linalg.qr(turned)
+            left.append(both - axes @ (axes.T @ both))
+            log += 2.0 * np.log(np.abs(np.diag(core))).sum()
+        root = np.linalg.qr(np.vstack(left), mode="r")
         degrees = n - p if reml else n
         rest = root[2, 2] ** 2
-        log += 2.0 * np.log(np.diag(root)[:2]).sum() if reml else 0.0
+        log += 2.0 * np.log(np.abs(np.diag(root)[:2])).sum() if reml else 0.0
         return float(log + degrees * (1.0 + np.log(2.0 * np.pi * rest / degrees)))
 
     covariance = fit["covariances"]["(Intercept):x"] / fit["sigma2"]
