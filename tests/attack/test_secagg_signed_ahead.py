@@ -8,6 +8,7 @@ the run. A site stands by it as by one that it was asked for, and after a restar
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,13 @@ from attack import Attack, Say
 from isthmus.crypto.shares import SHARE_SIZE, combine
 from isthmus.federation.memory import Network
 from isthmus.federation.messages import EMPTY, HUB, Author, BytesPayload, Message, Payload, read_all
+from isthmus.federation.protocol.context import Turn
+from isthmus.federation.protocol.hub import Concluded
 from isthmus.federation.protocol.hub_phases import Asking, Opening
 from isthmus.federation.protocol.masking import SEALED_SIZE, sealed_for, signed_ahead
+from isthmus.federation.protocol.records import Head
 from isthmus.federation.protocol.site import SiteRun
+from isthmus.federation.protocol.site_rounds import Rounds
 from isthmus.federation.protocol.survivors import Partial, Place, statement
 from isthmus.model.errors import Untrusted
 from secagg_lab import Lab, lab
@@ -147,3 +152,31 @@ def test_the_first_round_is_not_signed_ahead(tmp_path: Path) -> None:
     while not (waiting := [m for m in network.links.get(("a", HUB), ()) if m.kind == "masked"]):
         network.step(next(iter(network.links)))
     assert len(waiting[0].enclosed) == 3 * SEALED_SIZE
+
+
+@pytest.mark.parametrize("liar", ["a", "d"])
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_signature_that_does_not_hold_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, liar: str, ahead: bool
+) -> None:
+    """Signed ahead or when asked, and asked again: the others refuse the quorum, and the hub goes on with those that hold."""
+    signed, sent = Rounds._ahead, Rounds.survivors
+
+    def forged_ahead(rounds: Rounds, own: Turn, head: Head) -> bytes:
+        made = signed(rounds, own, head)
+        return bytes(len(made)) if ahead and rounds.circle.me == liar else made
+
+    def forged(rounds: Rounds, message: Message) -> tuple[Message, ...]:
+        made = sent(rounds, message)
+        return tuple(replace(m, signature=bytes(64)) for m in made) if rounds.circle.me == liar else made
+
+    monkeypatch.setattr(Rounds, "_ahead", forged_ahead)
+    monkeypatch.setattr(Rounds, "survivors", forged)
+    network = lab(tmp_path, 4, questions={"count": 1, "again": 1}, vote=False).network()
+    for name in network.sites:
+        network.connect(name)
+    for _ in range(500):
+        if network.links:
+            network.step(next(iter(network.links)))
+    assert isinstance(network.hub.state, Concluded)
+    assert {each.error.code for each in network.refusals if each.receiver != HUB} <= {"E-QUORUM"}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from isthmus.crypto.keys import SIGNATURE_SIZE
+from isthmus.crypto.keys import SIGNATURE_SIZE, verify
 from isthmus.crypto.shares import SHARE_SIZE
 from isthmus.federation.messages import EMPTY, Author, BytesPayload, ChainPayload, Message, check_signature
 from isthmus.federation.protocol.charter import HubWork, Step
@@ -70,6 +70,9 @@ class HubRounds:
         self._head = head
         self._fixed: Partial | Final | None = None
         self._reveals: dict[str, Message] = {}
+        self._doubted: str | None = (
+            None  # context of a round in which sites refused a quorum: its signatures are verified
+        )
 
     @property
     def roster(self) -> tuple[str, ...]:
@@ -160,13 +163,19 @@ class HubRounds:
         return self.outstanding()
 
     def agree(self, message: Message) -> Outgoing:
-        """Take a signature on the survivor set; it is relayed unverified, the sites verify it. M5 or M6 at t."""
+        """Take a signature on the survivor set; M5 or M6 at t. It is relayed unverified, unless sites refused one before.
+
+        Raises:
+            Untrusted: E-SIGNATURE.
+        """
         asked = header(Survivors, message)
         phase = self._open_round(asked.context)
         if not isinstance(phase, Settling) or message.sender not in phase.wanted.survivors:
             return ()
         if (asked.survivors, asked.final) != (phase.wanted.survivors, isinstance(phase.wanted, Final)):
             return ()  # of an earlier, larger set
+        if phase.asked.turn.name == self._doubted:
+            verify(self.binding.key(message.sender), message.signature, self._statement(phase))
         phase.signatures[message.sender] = message.signature
         if len(phase.signatures) < self.binding.charter.threshold:
             return ()
@@ -189,7 +198,7 @@ class HubRounds:
         return b"".join(sealed_for(asked.turn, giver, taker, asked.replies[giver].enclosed) for giver in givers)
 
     def recheck(self) -> Outgoing:
-        """Sites refused a quorum: drop signatures that do not hold and ask those sites again.
+        """Sites refused a quorum: go on with the signatures that hold, or ask for as many more as are needed.
 
         Raises:
             Untrusted: E-QUORUM, all of them hold.
@@ -197,12 +206,21 @@ class HubRounds:
         phase = self.phase
         if not isinstance(phase, Opening | Recovering):
             return ()
-        place = Place(phase.asked.turn.name, phase.asked.turn.roster, phase.asked.head, self.bound is not None)
-        good = holding(self.binding, statement(self.binding, place, phase.wanted), phase.signatures)
+        good = holding(self.binding, self._statement(phase), phase.signatures)
+        context = phase.asked.turn.name
         if len(good) == len(phase.signatures):
+            if context == self._doubted:
+                return ()  # another site refuses the quorum before
             raise Untrusted("E-QUORUM", "a site refuses a survivor set whose signatures hold")
-        self._propose(phase.asked, phase.wanted, good)
-        return self.outstanding()
+        self._doubted = context
+        if len(good) >= self.binding.charter.threshold:
+            return self._settled(phase.asked, phase.wanted, good)
+        return self._propose(phase.asked, phase.wanted, good)
+
+    def _statement(self, phase: Settling | Opening | Recovering) -> bytes:
+        asked = phase.asked
+        place = Place(asked.turn.name, asked.turn.roster, asked.head, self.bound is not None)
+        return statement(self.binding, place, phase.wanted)
 
     # -- M5 -------------------------------------------------------------------------------------------------------
 
