@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from decimal import Decimal, localcontext
 from itertools import combinations
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from reference_cases import run, worst
 from test_masked_path import rehearsed
 
 from isthmus.model.errors import Invalid
+from isthmus.statistics.conditional_logistic_site import WORK
 
 HERE = Path(__file__).parent / "r"
 METHODS = ("exact", "efron", "breslow")
@@ -27,6 +29,15 @@ def table() -> dict[str, np.ndarray]:
     numbers = {name: np.array([float(r[name]) for r in rows]) for name in ("dose", "age", "case")}
     texts = {name: np.array([r[name] for r in rows], dtype=object) for name in ("set", "practice", "arm", "site")}
     return numbers | texts | {"site_": texts["site"]}
+
+
+@pytest.fixture(scope="module")
+def large() -> dict[str, np.ndarray]:
+    with (HERE / "matched_large.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    numbers = {name: np.array([float(r[name]) for r in rows]) for name in ("dose", "age", "case")}
+    code = np.array([r["set"] for r in rows])
+    return numbers | {"set": code, "site_": np.where(code == "c", 1, 0)}
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +106,52 @@ def test_large_sets_of_many_cases_against_all_choices() -> None:
 
     assert found["fit"]["loglik"] == pytest.approx(loglik(b), rel=1e-12)
     assert max(loglik(b - 1e-4), loglik(b + 1e-4)) < loglik(b)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_sets_of_many_cases_at_risks_far_apart_equal_clogit(large, method) -> None:
+    asked = {"formula": "case ~ dose + age", "sets": "set", "release": ["vcov"], "method": method}
+    told = json.loads((HERE / "conditional_logistic_large.json").read_text())[method]
+    compared(run("conditional_logistic", asked, large).report, told)
+
+
+def test_a_set_of_550_cases_of_1100_has_all_digits() -> None:
+    """Beside the elementary symmetric polynomials in 40 digits: the largest has an order of magnitude of 300 or more."""
+    draw = np.random.default_rng(550)
+    x = draw.normal(size=1100).round(3)
+    case = (np.argsort(np.argsort(-(2 * x + draw.logistic(size=1100)))) < 550).astype(float)
+    rows = {"x": x, "case": case, "s": np.ones(1100), "site_": np.zeros(1100, dtype=int)}
+    found = run("conditional_logistic", {"formula": "case ~ x", "sets": "s"}, rows).report
+    term = found["terms"][0]
+    loglik, score, information = in_forty_digits(x, case > 0, term["estimate"])
+    assert found["fit"]["loglik"] == pytest.approx(loglik, rel=1e-12)
+    assert abs(score) * term["std_error"] < 1e-9
+    assert term["std_error"] == pytest.approx(information**-0.5, rel=1e-12)
+
+
+def in_forty_digits(x: np.ndarray, case: np.ndarray, at: float) -> tuple[float, float, float]:
+    """Conditional log-likelihood of one set, its derivative and information."""
+    with localcontext(prec=40):
+        b, m = Decimal(at), int(case.sum())
+        e, d, h = ([Decimal(0)] * (m + 1) for _ in range(3))
+        e[0] = Decimal(1)
+        for z in map(Decimal, x.tolist()):
+            r = (b * z).exp()
+            for k in range(m, 0, -1):
+                h[k] += r * (h[k - 1] + z * (2 * d[k - 1] + z * e[k - 1]))
+                d[k] += r * (d[k - 1] + z * e[k - 1])
+                e[k] += r * e[k - 1]
+        own, mean = sum(map(Decimal, x[case].tolist())), d[m] / e[m]
+        return float(b * own - e[m].ln()), float(own - mean), float(h[m] / e[m] - mean * mean)
+
+
+def test_a_set_too_large_for_the_exact_form_names_the_way_out() -> None:
+    n = int((2 * WORK) ** 0.5) + 2
+    rows = {"x": np.arange(n) % 7.0, "case": np.arange(n) % 2.0, "s": np.ones(n), "site_": np.zeros(n, dtype=int)}
+    with pytest.raises(Invalid) as caught:
+        run("conditional_logistic", {"formula": "case ~ x", "sets": "s"}, rows)
+    assert caught.value.code == "E-SETS"
+    assert "`glm`" in caught.value.hint
 
 
 @pytest.mark.parametrize(

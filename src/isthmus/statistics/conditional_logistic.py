@@ -112,6 +112,9 @@ def _prepare(question: ConditionalLogistic, setting: Setting, inputs: Inputs) ->
     if made is None:
         text = f"a set of {question.sets!r} lies in two clusters of {question.cluster!r}"
         raise Invalid("E-CLUSTER", text, "clusters hold whole sets")
+    if question.method == "exact" and conditional_logistic_site.work(made) > conditional_logistic_site.WORK:
+        text = f"sets of {question.sets!r} with so many rows and cases take the exact form too long"
+        raise Invalid("E-SETS", text, "take `glm` with the set as a term: in sets this large it is nearly the same")
     return made
 
 

@@ -1,11 +1,16 @@
 """A site's matched sets: conditional log-likelihood, score and information, by sets of one shape at a time.
 
-The exact denominator is the elementary symmetric polynomial e_m of the risks of a set with m cases: rows enter one by one,
-e_k += r e_(k-1), and so do its derivatives. Columns are centred within their set, which no likelihood sees.
+The exact denominator is the elementary symmetric polynomial e_m of the risks r of a set with m cases. Row i is taken to be
+chosen with probability c r_i / (1 + c r_i), c such that about m are expected: e_m is the probability that m are, times the product of
+1 + c r_i, over c^m. Rows enter one by one, P_k <- (1 - p) P_k + p P_(k-1), and so do its derivatives: no number is above 1, however
+many cases there are. Columns are centred within their set, and about the expected choice, which no likelihood sees.
+
+Reference: Chen & Liu (1997), Stat Sinica 7:875 (conditional Bernoulli distribution).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +26,8 @@ Params = Mapping[str, Any]
 Method = str
 CELLS = 2_000_000  # numbers of the second derivatives that are worked on at once
 ROUNDING = 2.0**-40  # of the largest value: a column constant within each set leaves no more than this
-SMALLEST = -300.0  # of all cases of a set together: exp of it is still a number
+WORK = 2_000_000_000  # rows x cases x columns^2 of all sets: some ten seconds for each round
+HALVINGS = 40  # of the range of the linear predictor: by then a set is split as nearly as its risks allow
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,11 @@ def sets(design: FloatArray, case: Any, keys: tuple[Any, Any], method: Method) -
             return None
     telling = (cases > 0) & (size > (cases if method == "exact" else 1))
     return Sets(raw, x, case[order], start, size, cases, telling, own)
+
+
+def work(made: Sets) -> int:
+    """Of a round of the exact form, in numbers worked on."""
+    return int((made.size * made.cases)[made.telling].sum()) * len(made.x) ** 2
 
 
 def counts(model: Model, made: Sets) -> dict[str, Any]:
@@ -174,37 +185,57 @@ def _by_shape(made: Sets, method: Method, params: Params) -> Any:
             yield at, _METHODS[method](np.moveaxis(x[:, rows], 0, -1), coefficients, m)
 
 
-def _risks(x: FloatArray, coefficients: FloatArray, cases: int) -> tuple[FloatArray, FloatArray]:
-    """Linear predictor (sets, n) less its largest in the set, and its exponential."""
-    eta = x @ coefficients
-    eta = eta - eta.max(axis=1, keepdims=True)
-    return eta, np.exp(np.maximum(eta, SMALLEST / cases))
-
-
 def _exact(x: FloatArray, coefficients: FloatArray, cases: int) -> _Each:
     """Of columns (sets, n, p), the last `cases` rows of each set the cases."""
-    eta, risk = _risks(x, coefficients, cases)
-    count, n, p = x.shape
-    e, d, h = np.zeros((cases + 1, count)), np.zeros((cases + 1, count, p)), np.zeros((cases + 1, count, p, p))
+    count, n, size = x.shape
+    eta = x @ coefficients
+    eta = eta + _level(eta, cases)
+    chosen, not_chosen = _logistic(eta), _logistic(-eta)
+    x = x - np.einsum("sn,snp->sp", chosen, x)[:, None] / cases
+    e, d, h = np.zeros((cases + 1, count)), np.zeros((cases + 1, count, size)), np.zeros((cases + 1, count, size, size))
     e[0] = 1.0
     for i in range(n):
-        r, z = risk[:, i], x[:, i]
-        for k in range(min(i + 1, cases), 0, -1):
-            cross = d[k - 1][:, :, None] * z[:, None, :]
-            square = e[k - 1][:, None, None] * z[:, :, None] * z[:, None, :]
-            h[k] += r[:, None, None] * (h[k - 1] + cross + np.swapaxes(cross, 1, 2) + square)
-            d[k] += r[:, None] * (d[k - 1] + e[k - 1][:, None] * z)
-            e[k] += r * e[k - 1]
+        p, q, z = chosen[:, i], not_chosen[:, i], x[:, i]
+        low, top = max(0, cases - n + i), min(i + 1, cases)  # fewer cannot become `cases` any more
+        e0, d0, to = e[low:top], d[low:top], slice(low + 1, top + 1)
+        both = (d0 + 0.5 * e0[..., None] * z)[..., None] * (p[:, None] * z)[:, None, :]
+        both += np.swapaxes(both, -1, -2)  # an outer product and its transpose
+        both += p[:, None, None] * h[low:top]
+        d0 = p[:, None] * (d0 + e0[..., None] * z)
+        e0 = p * e0
+        for sums, more in ((h, both), (d, d0), (e, e0)):
+            sums *= q.reshape(-1, *(1,) * (sums.ndim - 2))
+            sums[to] += more
     whole, mean = e[cases], d[cases] / e[cases][:, None]
     information = h[cases] / whole[:, None, None] - mean[:, :, None] * mean[:, None, :]
-    own = x[:, n - cases :].sum(axis=1)
-    return _Each(eta[:, n - cases :].sum(axis=1) - np.log(whole), own - mean, information)
+    loglik = eta[:, n - cases :].sum(axis=1) - np.logaddexp(0.0, eta).sum(axis=1) - np.log(whole)
+    return _Each(loglik, x[:, n - cases :].sum(axis=1) - mean, information)
+
+
+def _level(eta: FloatArray, cases: int) -> FloatArray:
+    """(sets, 1) what to add to the linear predictor (sets, n) so that `cases` rows, or nearly, are expected."""
+    even = math.log(cases / (eta.shape[1] - cases))
+    low, high = even - eta.max(axis=1, keepdims=True), even - eta.min(axis=1, keepdims=True)
+    middle: FloatArray = (low + high) / 2
+    for _ in range(HALVINGS):
+        excess = _logistic(eta + middle).sum(axis=1, keepdims=True) - cases
+        if float(np.abs(excess).max()) <= 0.5:
+            break
+        low, high = np.where(excess < 0.0, middle, low), np.where(excess < 0.0, high, middle)
+        middle = (low + high) / 2
+    return middle
+
+
+def _logistic(eta: FloatArray) -> FloatArray:
+    small = np.exp(-np.abs(eta))
+    return np.where(eta < 0.0, small, 1.0) / (1.0 + small)
 
 
 def _tied(x: FloatArray, coefficients: FloatArray, cases: int, efron: bool) -> _Each:
     """Breslow's and Efron's approximations: m denominators of the whole set, less a share of its cases."""
-    eta, risk = _risks(x, coefficients, cases)
-    n = x.shape[1]
+    eta, n = x @ coefficients, x.shape[1]
+    eta = eta - eta.max(axis=1, keepdims=True)
+    risk = np.exp(eta)
     s0, s1 = risk.sum(axis=1), np.einsum("sn,snp->sp", risk, x)
     s2 = np.einsum("sn,snp,snq->spq", risk, x, x)
     r, z = risk[:, n - cases :], x[:, n - cases :]
