@@ -12,14 +12,18 @@ from reference_cases import worst
 
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.statistics import survival
+from isthmus.statistics.contract import Grid
 
 SITE = {"strata": ["site"]}
+GRID = {"grid": {"every": 0.3, "to": 1.2}}
 COX: dict[str, dict[str, Any]] = {
     "site": {"formula": "Surv(time, event) ~ x", **SITE},
     "one": {"formula": "Surv(time, event) ~ x"},
     "late": {"formula": "Surv(entry, time, event) ~ x", **SITE},
     "far": {"formula": "Surv(far, event) ~ x"},
     "far_site": {"formula": "Surv(far, event) ~ x", **SITE},
+    "grid_cox": {"formula": "Surv(tenths, event) ~ x", **GRID},
+    "grid_late": {"formula": "Surv(since, tenths, event) ~ x", **GRID},
 }
 LOG_RANK: dict[str, dict[str, Any]] = {
     "log_rank": {"time": "time", "event": "event", "by": "arm"},
@@ -32,12 +36,15 @@ LOG_RANK: dict[str, dict[str, Any]] = {
 def answers() -> dict[str, Any]:
     with (R / "ties.csv").open() as file:
         rows = list(csv.DictReader(file))
-    found = {n: np.array([float(row[n]) for row in rows]) for n in ("x", "time", "event", "entry", "far")}
+    found = {
+        n: np.array([float(row[n]) for row in rows]) for n in ("x", "time", "event", "entry", "far", "tenths", "since")
+    }
     found |= {"arm": np.array([r["arm"] for r in rows], dtype=object), "site_": np.array([r["site"] for r in rows])}
     analyses = {name: {"cox": question} for name, question in COX.items()}
     analyses |= {name: {"log_rank": question} for name, question in LOG_RANK.items()}
     for name in ("time", "far"):
         analyses[f"curve {name}"] = {"kaplan_meier": {"time": name, "event": "event"}}
+    analyses["curve grid"] = {"kaplan_meier": {"time": "tenths", "event": "event", **GRID}}
     return asked(found, analyses)
 
 
@@ -59,6 +66,24 @@ def test_a_curve_ties_what_survfit_ties(answers, name, told) -> None:
     r, (curve,) = expected("ties")[told], answers[f"curve {name}"]["curves"]
     for key in ("time", "at_risk", "events", "survival"):
         assert worst(curve[key], r[key]) < 1e-12, key
+
+
+def test_a_stated_grid_takes_times_a_bit_beyond_an_edge_as_on_it(answers) -> None:
+    """As R on the edges and times that aeqSurv ties; 1.2000000000000002 is within a step that ends at 1.2."""
+    r, (curve,) = expected("ties"), answers["curve grid"]["curves"]
+    for key in ("at_risk", "events", "survival"):
+        assert worst(curve[key], r["grid_curve"][key]) < 1e-12, key
+    assert r["grid_apart"] == 41
+
+
+def test_steps_of_rows_that_rounding_would_lose() -> None:
+    """A row that enters and leaves within the tolerance of one edge is at risk in its own step; steps of any width stay apart."""
+    grid = Grid((0.3, 0.6, 1e9), recorded=False)
+    time, entry = np.array([0.3 + 2e-9, 0.6 + 1e-9, 0.7]), np.array([0.3 + 1e-9, 0.6 - 1e-9, 0.6 - 1e-12])
+    steps = survival.grid_steps("t", time, grid)
+    assert (steps >= survival.entry_steps(entry, steps, grid)).all()
+    fine = Grid((1e-9, 2e-9, 3e-9), recorded=False)
+    assert survival.grid_steps("t", np.array([1e-9, 2e-9, 3e-9, 4e-9]), fine).tolist() == [0, 1, 2, 3]
 
 
 def test_without_ties_the_answer_would_be_another() -> None:

@@ -199,8 +199,11 @@ def _cut(question: Question, rungs: Sequence[int], inputs: Inputs) -> Iterator[N
     chosen = [question.rungs[rung] for rung in rungs] + [Grid(edges, recorded=False) if edges else None]
     for grid in (one for one in chosen if one is not None and not one.recorded):
         for name in names:
-            values = numbers[name]
-            yield survival.grid_steps(name, values, grid) if name == time else grids.cells(name, values, grid)
+            if time is None or name not in {time, getattr(surv, "entry", None)}:
+                yield grids.cells(name, numbers[name], grid)
+                continue
+            left = survival.grid_steps(time, numbers[time], grid)
+            yield left if name == time else survival.entry_steps(numbers[name], left, grid)
 
 
 def _cells(inputs: Inputs) -> Iterator[Marks]:

@@ -52,8 +52,10 @@ def cells(rows: Rows, name: str, grid: Grid) -> Any:
 
 
 def first_steps(rows: Rows, grid: Grid) -> Any:
-    """First step of its stratum at which each sorted row is at risk, or None without entries."""
-    return None if rows.told.entry is None else survival.entry_steps(rows.told.entry, grid)
+    """First step of its stratum at which each sorted row is at risk, or None without entries; after `cells`."""
+    if rows.told.entry is None:
+        return None
+    return survival.entry_steps(rows.told.entry, rows.kept["cells"][1] % (len(grid.edges) + 1), grid)
 
 
 def arrivals(rows: Rows, grid: Grid, total: int) -> Any:

@@ -59,7 +59,7 @@ def curve_part(rows: Rows, name: str, grid: Grid) -> dict[str, IntArray]:
     total, left = len(grid.edges) + 1, survival.grid_steps(name, rows.time, grid)
     codes = {"events": left[rows.event], "rows": left}
     if rows.told.entry is not None:
-        came = survival.entry_steps(rows.told.entry, grid)
+        came = survival.entry_steps(rows.told.entry, left, grid)
         codes["entries"] = came[came > 0]
     return {key: np.bincount(code, minlength=total).astype(np.int64) for key, code in codes.items()}
 

@@ -149,7 +149,7 @@ def _prepare(question: FineGray, setting: Setting, inputs: Inputs) -> FineRows:
         begin = None if entry is None else every[inputs.rows :] + 1
     else:
         step, steps = survival.grid_steps(surv.time, time, _grid(setting)), len(_grid(setting).edges)
-        begin = None if entry is None else survival.entry_steps(entry, _grid(setting))
+        begin = None if entry is None else survival.entry_steps(entry, step, _grid(setting))
     made = FineRows(rows, step, competing, steps, begin)
     if entry is not None and _by_site(question) and not fine_gray_site.own_steps(made).sound:
         raise fine_gray_flow.gap(surv.time)

@@ -135,7 +135,7 @@ def tallies(timing: Timing, setting: Setting, found: Times) -> dict[str, IntArra
         return {}
     known, shape = found.known, (found.strata, len(setting.grid.edges) + 1)
     time = survival.grid_steps(timing.time, found.time[known], setting.grid)
-    came = survival.entry_steps(np.maximum(found.entry[known], 0.0), setting.grid)
+    came = survival.entry_steps(np.maximum(found.entry[known], 0.0), time, setting.grid)
     late, event = np.isfinite(found.entry[known]), found.event[known]
     at, every = found.stratum[known], np.ones(time.size, dtype=np.bool_)
     return {

@@ -29,10 +29,11 @@ from isthmus.statistics import (
     indicators,
     linear,
     sandwich,
+    survival,
     unusual,
     weighting,
 )
-from isthmus.statistics.contract import Estimate, Flow, Round
+from isthmus.statistics.contract import Estimate, Flow, Grid, Round
 from isthmus.statistics.coordinates import Coordinates
 from isthmus.statistics.cox_evidence import tally
 from isthmus.statistics.cox_flow import At, Evaluate
@@ -94,7 +95,9 @@ def risk_layout(model: Model, intervals: int) -> Layout:
 def _places(rows: Rows, cuts: Cuts) -> tuple[Any, Any]:
     """Interval (n,) in which each row left, and the first in which it was at risk."""
     entry = np.zeros(rows.size) if rows.told.entry is None else rows.told.entry
-    return np.searchsorted(cuts, rows.time, side="left"), np.searchsorted(cuts, entry, side="right")
+    grid = Grid(cuts, recorded=False)
+    left = survival.grid_steps("time", rows.time, grid)
+    return left, survival.entry_steps(entry, left, grid)
 
 
 def _exposures(rows: Rows, cuts: Cuts, unit: float) -> Iterator[FloatArray]:

@@ -2,7 +2,7 @@
 
 A time belongs to a step. Where every recorded time is its own step (`Grid.recorded`) results are exact; else steps
 are the bins (edge[k-1], edge[k]] of the grid, times beyond the last edge stay at risk throughout, and results are
-those of the binned rows. At a step, events come before censoring, as in R and SAS.
+those of the binned rows; a time that rounding has put beyond an edge (0.1 * 3 is above 0.3) lies on it. At a step, events come before censoring, as in R and SAS.
 """
 
 from __future__ import annotations
@@ -108,6 +108,12 @@ def _of(distinct: FloatArray) -> float:
     return SAME_TIME * max(1.0, float(np.mean(np.abs(distinct)))) if distinct.size else SAME_TIME
 
 
+def _reach(grid: Grid) -> float:
+    """How far from an edge a time still lies on it; of a stated grid it is less than half a step, whatever the unit."""
+    edges = np.array(grid.edges)
+    return _of(edges) if grid.recorded else min(_of(edges), float(np.diff(edges).min(initial=math.inf)) / 2)
+
+
 def tie_cuts(distinct: FloatArray, near: float | None = None) -> FloatArray:
     """First values of the groups of sorted `distinct` (k,) times that differ by rounding only, as R's aeqSurv; `near`: how far ties may lie apart."""
     if distinct.size < 2:
@@ -137,13 +143,14 @@ def check_entries(names: tuple[str, str], entry: FloatArray, time: FloatArray, d
         raise Invalid("E-TIME", f"entry {names[0]!r} must come before time {names[1]!r} in every row", hint)
 
 
-def entry_steps(entry: FloatArray, grid: Grid) -> Steps:
+def entry_steps(entry: FloatArray, leaving: Steps, grid: Grid) -> Steps:
     """First step (rows,) at which a row is at risk: that of a time within a bin that it entered earlier or in it.
 
-    So no row loses its own bin; `len(grid.edges)` where the entry lies beyond the grid.
+    So no row loses its own bin, the one it is `leaving` at; `len(grid.edges)` where the entry lies beyond the grid.
     """
     edges = np.array(grid.edges)
-    return np.searchsorted(edges, entry + (_of(edges) if grid.recorded else 0.0), side="right")
+    first: Steps = np.minimum(np.searchsorted(edges - _reach(grid), entry, side="right"), leaving)
+    return first
 
 
 def grid_steps(name: str, time: FloatArray, grid: Grid, near: float | None = None) -> Steps:
@@ -154,7 +161,7 @@ def grid_steps(name: str, time: FloatArray, grid: Grid, near: float | None = Non
     """
     edges = np.array(grid.edges)
     if not grid.recorded:
-        return np.searchsorted(edges, time, side="left")
+        return np.searchsorted(edges + _reach(grid), time, side="left")
     found = np.searchsorted(edges, time, side="right") - 1
     tied = time - edges[np.maximum(found, 0)] <= CHAIN * (_of(edges) if near is None else near)
     if bool(np.any(found < 0)) or not bool(np.all(tied)):
