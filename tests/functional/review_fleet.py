@@ -37,7 +37,9 @@ CHECKERS = {
 AUDITOR = {"ann": ("auditor", "hub")}
 
 
-def reviewed(directory: Path, review: Review = BOTH, more: Mapping[str, tuple[str, str]] | None = None) -> Alliance:
+def reviewed(
+    directory: Path, review: Review = BOTH, more: Mapping[str, tuple[str, str]] | None = None, **rest: Any
+) -> Alliance:
     """The alliance of three sites with custodians, three output checkers (two in the UK) and an auditor."""
     everyone = {**CHECKERS, **AUDITOR, **(more or {})}
     until = str(now().date() + timedelta(days=30))
@@ -49,7 +51,7 @@ def reviewed(directory: Path, review: Review = BOTH, more: Mapping[str, tuple[st
         own = {n: Standing(country=c, training_expires=until, covered_person=False) for n, c in people.items()}
         return {**own, **stated}
 
-    return alliance(directory, {"review": review, "people": trained}, more=everyone)
+    return alliance(directory, {"review": review, "people": trained}, more=everyone, **rest)
 
 
 def agreement_of(made: Alliance) -> Agreement:

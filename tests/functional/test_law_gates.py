@@ -145,7 +145,7 @@ def test_the_signatures_stand_in_the_ledgers_of_hub_and_site(tmp_path: Path) -> 
         assert "in the future" in caught.value.message
     hub_setup(made.config("hub"), {}, now).means.store.close()
     store = open_store(made.directory / "hub" / "state.db")
-    assert store.leaves("hub").size() == 1  # a restart enters nothing again
+    assert store.leaves("hub").size() == 2  # the refusal too; a restart enters nothing again
     store.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -25,7 +25,7 @@ from isthmus.federation.bundles import audit_bundle
 from isthmus.federation.identity import Identity, Owner, load_identity, make_identity
 from isthmus.federation.launch import Fleet
 from isthmus.federation.store import open_store
-from isthmus.governance.agreement import DatasetEntry
+from isthmus.governance.agreement import Agreement, DatasetEntry
 from isthmus.governance.drafting import Terms, new_agreement
 from isthmus.governance.signing import sign_agreement, unsigned
 from isthmus.ledger.bundle import read_bundle, seal_statement
@@ -86,12 +86,12 @@ def alliance(
     kinds: tuple[str, ...] = ("count", "glm"),
     custody: Mapping[str, Any] | None = None,
     more: Mapping[str, tuple[str, str]] | None = None,
-    pinned: bool = True,
+    draft: Callable[[Agreement], Agreement] = lambda made: made,
     **entry: Any,
 ) -> Alliance:
     """`law`: part of the terms -> another value, or a function of the invented one; `custody`: changes to each controller's.
 
-    `more`: name -> (role, party); `pinned`: whether it names its rule pack.
+    `more`: name -> (role, party); `draft`: changes it before it is signed.
     """
     everyone = [*((n, "site", c) for n, c in SITES.items()), ("hub", "hub", "GB"), ("ada", "researcher", "GB")]
     made = {n: _identity(directory / n / "keys", n, role, n, c) for n, role, c in everyone}
@@ -132,9 +132,7 @@ def alliance(
         **stated,
     )
     drafted = new_agreement(terms, [i.card for i in (*made.values(), *keepers.values(), *others.values())])
-    if not pinned:
-        drafted = replace(drafted, duties=replace(drafted.duties, rule_pack=None))
-    signed = unsigned(drafted)
+    signed = unsigned(draft(drafted))
     for keeper in keepers.values():
         signed = sign_agreement(signed, keeper.key, now())
     for name in (*SITES, "hub", "ada", *others):

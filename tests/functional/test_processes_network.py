@@ -95,6 +95,7 @@ def test_a_certificate_pinned_for_a_researcher_cannot_join_as_a_site(tmp_path: P
             ended = await soon(ear.ends)
             assert ended.error.code == "E-TLS"
             assert "E-PIN" in str(ended.error)
+            assert net.office.refused[0] == ("ada", "site", "E-PIN")
 
     asyncio.run(play())
 
@@ -105,7 +106,9 @@ def test_a_hub_with_another_certificate_is_not_spoken_to(tmp_path: Path) -> None
             impostor = identity(tmp_path / "impostor", "hub", "hub")
             wrong = HubAddress(f"127.0.0.1:{net.port}", "hub", impostor.key.public, impostor.certificate)
             async with Dialled(net.site, wrong, settings(tmp_path / "s")) as ear:
-                assert (await soon(ear.ends)).error.code == "E-UNREACHABLE"
+                ended = await soon(ear.ends)
+                assert isinstance(ended.error, Untrusted)
+                assert ended.error.code == "E-TLS"
                 assert net.office.links == {}
 
     asyncio.run(play())

@@ -43,6 +43,7 @@ class Echo:
     links: dict[str, Any] = field(default_factory=dict)
     seen: list[Any] = field(default_factory=list)
     ends: list[Any] = field(default_factory=list)
+    refused: list[tuple[str, str, str]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     refuse: IsthmusError | None = None
     wanted: int = 1 << 40
@@ -65,6 +66,9 @@ class Echo:
     async def left(self, site: str, link: Any, ended: Any) -> None:
         self.ends.append(ended)
         self.changed.set()
+
+    def turned_away(self, who: str, role: str, error: IsthmusError) -> None:
+        self.refused.append((who, role, error.code))
 
     def expected(self, site: str, head: Mapping[str, Any]) -> int:
         return self.wanted

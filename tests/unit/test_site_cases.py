@@ -15,6 +15,7 @@ from reviewed_alliance import PASSES, READS
 from test_site_review import ASKER, P1, review, shown
 
 from isthmus.federation.node import Ledger
+from isthmus.federation.refusals import Refusals
 from isthmus.federation.site_cases import SiteCases
 from isthmus.federation.site_review import Admitted, Shown, SiteReviewer
 from isthmus.federation.store import open_store
@@ -27,8 +28,10 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.now, self.told, self.stops = NOW, list[Any](), False
-        self.ledger = Ledger(open_store(folder / "ledger.db"), "site/leeds", lambda: self.now)
-        stubs: Any = SimpleNamespace(check=self.check, voted=lambda *_: {}, run=self.at_once)
+        store = open_store(folder / "ledger.db")
+        self.ledger = Ledger(store, "site/leeds", lambda: self.now)
+        refusals = Refusals(store, self.ledger, lambda: self.now)
+        stubs: Any = SimpleNamespace(check=self.check, voted=lambda *_: {}, run=self.at_once, refusals=refusals)
         reviewer = SiteReviewer(review(folder), lambda _asked, _now: Admitted(request_of(), ASKER, READS, PASSES))
         tell, decline = (
             lambda *said: self.told.append(said[3]),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -249,17 +250,13 @@ def hub_setup(path: Path, environ: Mapping[str, str], clock: Clock) -> HubSetup:
     """
     config = read_config(path, environ)
     hub = config.hub()
-    signed = read_agreement(config, hub.agreement)
-    agreement = check_signatures(signed, now=clock())
     means = _means(config, hub.key, environ, clock)
     ledger = Ledger(means.store, "hub", clock)
-    if means.identity.key.public.hex() != agreement.hub.key:
-        error = cited(
-            Invalid("E-KEY-PINNED", "the agreement has another key for the hub", "put this hub's card into it")
-        )
-        refused = {"by": means.identity.name, "what": "agreement", **refusal_of(error)}
-        Refusals(means.store, ledger, clock).enter("agreement", refused)
-        raise error
+    with _refusing(Refusals(means.store, ledger, clock)):
+        signed = read_agreement(config, hub.agreement)
+        agreement = check_signatures(signed, now=clock())
+        if means.identity.key.public.hex() != agreement.hub.key:
+            raise Invalid("E-KEY-PINNED", "the agreement has another key for the hub", "put this hub's card into it")
     books = {
         name: read_codebook(config.path(entry.codebook))
         for name, entry in config.tables.dataset.items()
@@ -284,21 +281,28 @@ def site_setup(path: Path, environ: Mapping[str, str], clock: Clock, randomness:
         )
     means = _means(config, site.key, environ, clock)
     ledger = Ledger(means.store, f"site/{means.identity.name}", clock)
-    try:
+    refusals = Refusals(means.store, ledger, clock)
+    with _refusing(refusals):
         signed = read_agreement(config, site.agreement)
         agreement, law = _accepted(config, means, signed, _key(site.custodian), clock())
-    except IsthmusError as error:
-        ledger.append("refusal", {"what": "agreement", **refusal_of(error)})
-        raise cited(error) from error
     law.take(means.store, ledger, clock(), signed)
     means.store.set_fact(HELD, canonical(agreement).decode())
     review = site_review(config, agreement, site.name, means.store)
     desk = AgreedSite(agreement, site.name, config, environ, randomness, means.store, law, review)
-    refusals = Refusals(means.store, ledger, clock)
     unagreed.say(site.name, agreement.datasets, desk.holdings, refusals, log_to_stderr(site.name))
     desk.rows.at_start(desk.holdings, Ledger(means.store, f"site/{means.identity.name}/private", clock))
     reviewer = SiteReviewer(review, desk.admitted) if review is not None else None
     return SiteSetup(means, hub_address(agreement, site.hub), desk, reviewer)
+
+
+@contextmanager
+def _refusing(refusals: Refusals) -> Iterator[None]:
+    """A node that does not take its agreement enters that, once a day, and says which rule stands behind it."""
+    try:
+        yield
+    except IsthmusError as error:
+        refusals.enter("agreement", {"what": "agreement", **refusal_of(error)})
+        raise cited(error) from error
 
 
 def _accepted(

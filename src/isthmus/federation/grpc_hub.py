@@ -80,6 +80,10 @@ class Office(Protocol):
         """A person's signed question; gives the documents of the answer."""
         ...
 
+    def turned_away(self, who: str, role: Literal["site", "person"], error: IsthmusError) -> None:
+        """A site's stream, or a person's question, was refused before it was heard."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -131,12 +135,17 @@ class HubServer:
         if self._server is not None:
             await self._server.stop(grace=1.0)
 
-    def _party(self, context: Any, role: str) -> Party:
+    def _party(self, context: Any, role: Literal["site", "person"]) -> Party:
         """Who is calling. The pin decides, not the name in the certificate; dates are checked at every message."""
-        party = self._pins.get(tls.peer_pin(context.auth_context()))
-        if party is None or party.role != role:
-            raise Untrusted("E-PIN", f"the certificate is no {role}'s of the agreement", "send the card to the hub")
-        tls.require_valid(party.certificate, self._settings.clock())
+        party: Party | None = None
+        try:
+            party = self._pins.get(tls.peer_pin(context.auth_context()))
+            if party is None or party.role != role:
+                raise Untrusted("E-PIN", f"the certificate is no {role}'s of the agreement", "send the card to the hub")
+            tls.require_valid(party.certificate, self._settings.clock())
+        except IsthmusError as error:
+            self._office.turned_away(party.name if party else "a stranger", role, error)
+            raise
         return party
 
     async def _join(self, _requests: Any, context: Any) -> None:
@@ -150,6 +159,7 @@ class HubServer:
             link, hello = await self._greet(talk, party, context)
             welcome = await self._office.joined(party.name, link, hello)
         except (IsthmusError, *DEFECTS) as error:
+            self._office.turned_away(party.name, party.role, coded(error))
             await context.write(_frame(talk.say("bye", facts(coded(error)))))
             return
         link.say("welcome", dict(welcome))
@@ -185,8 +195,7 @@ class HubServer:
     async def _ask(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
         try:
             party = self._party(context, "person")
-            talk = Talk(self._identity.name, self._identity.key, Peer(party.name, party.key), self._settings.clock)
-            document = self._question(talk, request)
+            document, talk = self._question(party, request)
         except IsthmusError as error:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
             return
@@ -196,13 +205,18 @@ class HubServer:
         except (IsthmusError, *DEFECTS) as error:
             yield _frame(talk.say("answer", {"problem": facts(coded(error))}))
 
-    def _question(self, talk: Talk, request: bytes) -> Control:
-        items = controls(request)
-        if len(items) != 1:
-            raise Invalid("E-WIRE", "a question is one control document")
-        document = talk.hear_ask(items[0].raw)
-        self._asked.require_new(document.session, self._settings.clock().timestamp())
-        return document
+    def _question(self, party: Party, request: bytes) -> tuple[Control, Talk]:
+        talk = Talk(self._identity.name, self._identity.key, Peer(party.name, party.key), self._settings.clock)
+        try:
+            items = controls(request)
+            if len(items) != 1:
+                raise Invalid("E-WIRE", "a question is one control document")
+            document = talk.hear_ask(items[0].raw)
+            self._asked.require_new(document.session, self._settings.clock().timestamp())
+        except IsthmusError as error:
+            self._office.turned_away(party.name, party.role, error)
+            raise
+        return document, talk
 
 
 class _Once:

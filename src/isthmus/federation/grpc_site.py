@@ -24,6 +24,7 @@ from isthmus.model.errors import DEFECTS, IsthmusError, Unavailable, Untrusted, 
 
 BACKOFF = (0.1, 1.0)  # seconds: first and longest pause before dialling again
 REFUSING = 15.0  # longest pause after this site refused what the hub said: it would refuse it again
+HANDSHAKE = "SSL_ERROR_SSL"  # in what gRPC says of a handshake that ends without the pinned certificate
 GREETING = 10.0  # seconds for the three opening documents
 
 
@@ -156,10 +157,14 @@ def _welcome(document: Control) -> Control:
     return document
 
 
-def unreachable(error: BaseException) -> Unavailable:
-    """What a failed call means, in our own words."""
+def unreachable(error: BaseException) -> Unavailable | Untrusted:
+    """What a failed call means, in our own words: an address where somebody else answers is another matter than silence."""
     if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call | aio.AioRpcError):
-        details = (error.details() or "").split("\n")[0][:200]
+        told = error.details() or ""
+        if HANDSHAKE in told:
+            message = "what answers at the hub's address has not the certificate of the agreement's hub, or none"
+            return Untrusted("E-TLS", message, "trust nothing that it says; ask the hub's operator")
+        details = told.split("\n")[0][:200]
         if error.code() == grpc.StatusCode.PERMISSION_DENIED:
             return Unavailable("E-TLS", f"the hub refused the connection: {details}", "is the card in the agreement?")
         return Unavailable("E-UNREACHABLE", f"the hub cannot be reached: {details}", "check address and network")

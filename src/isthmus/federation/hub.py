@@ -29,7 +29,6 @@ from isthmus.federation.protocol.charter import Charter, HubWork
 from isthmus.federation.protocol.hub import Gathering
 from isthmus.federation.protocol.hub_rounds import Outgoing
 from isthmus.federation.reasons import error_of, facts
-from isthmus.federation.refusals import Refusals
 from isthmus.federation.spool import discard
 from isthmus.federation.standing import Standing
 from isthmus.federation.store import RUNS, UNFINISHED, RunRow, RunState
@@ -47,7 +46,6 @@ class HubNode:
         self, means: Means, parties: Mapping[str, Party], desk: HubDesk, tell: Tell, deadlines: Deadlines | None = None
     ) -> None:
         self.ledger = Ledger(means.store, "hub", means.clock)
-        self.refusals = Refusals(means.store, self.ledger, means.clock)
         self.means = means
         self.desk = desk
         self.border = HubBorder(means.store, self.ledger, means.clock, desk.desk.way)
@@ -63,6 +61,7 @@ class HubNode:
         self._broken: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._standing = Standing(desk.desk, self.ledger, means.store, means.clock, self._log)
+        self.refusals = self._standing.refusals
         self.review = HubReview(self, desk.desk.review) if desk.desk.review is not None else None
 
     async def start(self, address: str) -> int:
@@ -157,17 +156,19 @@ class HubNode:
         if self._links.get(site) is link:
             del self._links[site]
             self.presence[site] = "left" if ended.how == "bye" else ended.how
-            if ended.error is not None and ended.how == "bye":
-                self._left_for(site, ended.error)
+            if ended.error is not None and ended.how == "bye":  # whoever asks sees why it left
+                self.presence[site] = f"left ({ended.error.code})"
+                if ended.error.code in {"E-LEDGER", "E-ROLLBACK"}:
+                    self.turned_away(site, "site", ended.error)
         self._log.info("%s: stream ended (%s)%s", site, ended.how, f" {ended.error}" if ended.error else "")
 
-    def _left_for(self, site: str, error: IsthmusError) -> None:
-        """Whoever asks sees why a site left; that it calls this ledger false is entered."""
-        self.presence[site] = f"left ({error.code})"
-        if error.code in {"E-LEDGER", "E-ROLLBACK"}:
-            said = {"by": site, "what": "stream", **refusal_of(error)}
+    def turned_away(self, who: str, role: str, error: IsthmusError) -> None:
+        """A site's stream, or a person's question, was refused; or the site calls this ledger false."""
+        if not isinstance(error, Unavailable):
+            what = "stream" if role == "site" else "question"
+            said = {"by": who, "what": what, **refusal_of(error)}
             # later: the call of a stream that ended is cancelled
-            self._later(self.worker.run("ledger", self.refusals.enter, "stream", said))
+            self._later(self.worker.run("ledger", self.refusals.enter, what, said))
 
     def asked(self, person: Party, question: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
         """A person's signed question."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from isthmus.federation.control import Clock
 from isthmus.federation.node import Ledger
 from isthmus.federation.store import Store
 
-TODAY = "refused today"  # in the store: who, what they asked for, code
+TODAY = "refused today"  # in the store: who, what they asked for, code and rule
+MOST = 200  # of one party a day: it may choose names and codes at will
+FLOOD: Literal["flood"] = "flood"  # what is entered in place of all beyond that
+
+Entered = Literal["new", "known", "flood"]
 
 
 class Refusals:
@@ -23,19 +27,30 @@ class Refusals:
         self._clock = clock
         self._lock = threading.Lock()
 
-    def enter(self, what: str, entry: Mapping[str, Any]) -> None:
-        """Write a refusal down, unless the same one was refused the same thing with the same code today.
+    def enter(self, what: str, entry: Mapping[str, Any], event: str = "refusal") -> Entered:
+        """Write a refusal down, unless the same one was refused the same thing for the same reason today.
 
         Args:
             what: they asked for, or handed in.
-            entry: facts of the refusal, among them `by` and `code`.
+            entry: facts of the refusal: `code`, and `by` where somebody else is to be named.
+            event: which it is in the ledger.
+
+        Returns:
+            `flood` where it is beyond `MOST` of one party's today, which the ledger does not hold.
 
         Raises:
             Unavailable: E-DISK.
         """
-        day, told = f"{self._clock():%Y-%m-%d}", [entry["by"], what, entry["code"]]
+        by, day = entry.get("by", ""), f"{self._clock():%Y-%m-%d}"
+        told, flood = [by, what, f"{entry['code']} {entry.get('rule', '')}"], [by, FLOOD, ""]
         with self._lock:
             kept = json.loads(self._store.fact(TODAY) or "{}").get(day, [])
-            if told not in kept:
-                self._ledger.append("refusal", entry)
-                self._store.set_fact(TODAY, json.dumps({day: [*kept, told]}))
+            if told in kept or flood in kept:
+                return "known" if told in kept else FLOOD
+            new = sum(other == by for other, _, _ in kept) < MOST
+            if new:
+                self._ledger.append(event, entry)
+            else:
+                self._ledger.append("refusal", {"by": by, "what": FLOOD, "code": entry["code"]})
+            self._store.set_fact(TODAY, json.dumps({day: [*kept, told if new else flood]}))
+            return "new" if new else FLOOD

@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -30,6 +31,7 @@ from isthmus.federation.node import Ledger, Means, Tell, job_name, log_to_stderr
 from isthmus.federation.protocol.local import Local
 from isthmus.federation.protocol.site import Concluded, Left, SiteRun
 from isthmus.federation.reasons import error_of, facts, text
+from isthmus.federation.refusals import FLOOD
 from isthmus.federation.site_cases import SiteCases
 from isthmus.federation.site_review import Reviewer
 from isthmus.federation.site_watch import SiteWatch
@@ -38,11 +40,13 @@ from isthmus.federation.spool import discard
 from isthmus.federation.standing import Standing
 from isthmus.federation.store import RUNS, Mark, RunRow
 from isthmus.federation.worker import Worker
+from isthmus.governance.citations import cited
 from isthmus.governance.route import Leg
 from isthmus.governance.verdicts import RuleRefused
 from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import DEFECTS, Invalid, IsthmusError, Unavailable, Untrusted, coded
 
+AGAIN = 10  # times that a hub is told why this site declines one and the same run
 VEIL = "snapshot-secret"  # in the store: keys the snapshot id that leaves
 
 
@@ -71,8 +75,7 @@ class SiteNode:
         self._log = log_to_stderr(means.identity.name)
         self._worker = Worker()
         self._runs: dict[str, SiteRun] = {}
-        self._accused: set[str] = set()
-        self._refused: set[str] = set()  # declined since this process started
+        self._refused: Counter[str] = Counter()  # how often each run was declined since this process started
         self._link: Link | None = None
         self._said = ""
         self._standing = Standing(desk.desk, self.ledger, means.store, means.clock, self._log)
@@ -147,7 +150,7 @@ class SiteNode:
         if ended.error is None:
             self._say(f"left the hub ({ended.how})")
         else:
-            self._say(str(ended.error), logging.WARNING)
+            self._say(str(cited(ended.error)), logging.WARNING)
             self._standing.ended(ended.error)
 
     # -- runs ------------------------------------------------------------------------------------------------------
@@ -248,10 +251,14 @@ class SiteNode:
             self._sealed = head
 
     def _declined(self, name: str, error: IsthmusError, request: Mapping[str, Any]) -> None:
-        self._log.warning("run %s declined: %s", name[:19], error)
-        self._refused.add(name)
+        self._refused[name] += 1
         entry = {"run": name[:80], "verdict": "declined", **refusal_of(error)}
-        self.ledger.append("decision", {**entry, **(error.record if isinstance(error, RuleRefused) else {})})
+        if isinstance(error, RuleRefused):
+            entry |= error.record
+        entered = self._standing.refusals.enter(f"run {name[:80]}", entry, "decision")
+        if entered == FLOOD or self._refused[name] > AGAIN:
+            return  # it was told, and asks on
+        self._log.warning("run %s declined: %s", name[:19], error)
         self._tell_hub(name[:80], request, "decline", {"run": name, "error": facts(error), **rules_of(error)})
 
     def _tell_hub(self, run: str, request: Mapping[str, Any], kind: str, said: Mapping[str, Any]) -> None:
@@ -298,11 +305,10 @@ class SiteNode:
             raise Invalid("E-RUN", "a message of a run that this site was not invited to")
 
     def _accuse(self, run: str, error: IsthmusError) -> None:
-        """Write down, once a run, that a ledger is not one story. It is no matter of the data: the head may tell it."""
-        if error.code in {"E-LEDGER", "E-ROLLBACK"} and run not in self._accused:
-            self._accused.add(run)
+        """Write down, once a day and run, that a ledger is not one story. It is no matter of the data: the head may tell it."""
+        if error.code in {"E-LEDGER", "E-ROLLBACK"}:
             facts = {"run": run, "code": error.code, "why": error.message}
-            self.ledger.append("refusal", facts | ({"site": error.where} if error.where else {}))
+            self._standing.refusals.enter(f"run {run}", facts | ({"site": error.where} if error.where else {}))
 
     def _after(self, name: str, run: SiteRun) -> None:
         """Write down that a run has ended."""

@@ -81,7 +81,8 @@ class SiteCases:
 
     def _keep(self, review: Reviewer, run: str, heard: Heard) -> None:
         for code in heard.forged:
-            self.ledger.append("refusal", {"by": "hub", "what": "approval", "code": code, "about": run})
+            said = {"by": "hub", "what": "approval", "code": code, "about": run}
+            self.standing.refusals.enter(f"approval of {run}", said)
         if heard.new:
             self.ledger.append("approval", {"run": run, **plain(heard.answer)})
             review.remember(run, heard.answer)

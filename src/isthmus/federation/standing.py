@@ -27,13 +27,12 @@ class Standing:
     """A node's view of its agreement; `hear` and `look` take revocations in, whoever brings them."""
 
     def __init__(self, desk: Desk, ledger: Ledger, store: Store, clock: Clock, log: logging.Logger) -> None:
+        self.refusals = Refusals(store, ledger, clock)
         self._desk = desk
         self._ledger = ledger
         self._store = store
         self._clock = clock
         self._log = log
-        self._forgers: set[str] = set()
-        self._refusals = Refusals(store, ledger, clock)
         self._ruled: Refused | None = None
 
     def lapsed(self) -> Refused | None:
@@ -97,9 +96,9 @@ class Standing:
         return held is not None and self._take("a file", held.laid())
 
     def ended(self, error: IsthmusError) -> None:
-        """A stream ended because an end of it is not to be trusted: written down once a day, for it is tried again and again."""
-        if isinstance(error, Untrusted):
-            self._refusals.enter("stream", {"by": "hub", **refusal_of(error)})
+        """A stream ended because one end refused the other: written down once a day, for it is tried again and again."""
+        if isinstance(error, Untrusted | Refused):
+            self.refusals.enter("stream", {"by": "hub", **refusal_of(error)})
 
     def _take(self, sender: str, envelopes: Iterable[Envelope]) -> bool:
         found = [self._taken(sender, envelope) for envelope in envelopes]  # every one, not the first alone
@@ -121,8 +120,7 @@ class Standing:
         return True
 
     def _forged(self, sender: str, error: IsthmusError) -> None:
-        """Changes nothing; written down once for each sender, so that nobody can fill the ledger."""
-        if sender not in self._forgers:
-            self._forgers.add(sender)
+        """Changes nothing."""
+        said = {"by": sender, "what": "revocation", "code": error.code}
+        if self.refusals.enter("revocation", said) == "new":
             self._log.warning("a revocation from %s is not taken: %s", sender, error)
-            self._ledger.append("refusal", {"by": sender, "what": "revocation", "code": error.code})

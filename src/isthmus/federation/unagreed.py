@@ -37,7 +37,7 @@ def say(
             )
         if digest(book) != entry.codebook:
             error = cited(Refused("E-CODEBOOK", f"the codebook of {entry.dataset!r} is not the agreed one", _MEND))
-            log.warning("%s (%s)", error, error.hint)
+            log.warning("%s", error)
             refusals.enter(entry.dataset, {"by": site, "what": "codebook", "about": entry.dataset, **refusal_of(error)})
 
 

@@ -24,6 +24,7 @@ BEHIND: Mapping[str, str] = {
     **dict.fromkeys(("E-EXPIRED", "E-NOT-YET", "E-REVOKED"), "DUO-07"),
     **dict.fromkeys(("E-CODEBOOK", "E-VARIABLE", "E-PERSON"), "US-HIP-08"),
     "E-SIGNER": "GOV-13",
+    "E-TLS": "GOV-05",
     **dict.fromkeys(("E-LEDGER", "E-ROLLBACK", "E-CLOCK"), "GOV-14"),
     **dict.fromkeys(("E-MIN-SITES", "E-ROSTER"), "OUT-07"),
     **dict.fromkeys(("E-ONE-PER-COUNTRY", "E-DECIDED", "E-NOT-CHECKED", "E-NOT-RELEASED"), "OUT-13"),
