@@ -17,21 +17,22 @@ import pytest
 from oidc_provider import CLIENT, Running, running
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
-from governance_alliance import NOW, draft
-from reviewed_alliance import AGREEMENT, asked, case, envelope, request
+from governance_alliance import NOW, draft, key_of
+from reviewed_alliance import AGREEMENT, ASKER, KEEPER, PASSES, asked, case, envelope, person, request
 from starlette.testclient import TestClient
 from wires import now
 
 from isthmus.console.app import Desk, make_app
 from isthmus.console.sessions import IDLE, WHOLE, Vault
 from isthmus.console.views import views
-from isthmus.federation.hub_cases import VOTE, HubCases
+from isthmus.federation.hub_cases import ANSWER, VOTE, HubCases
 from isthmus.federation.hub_runs import new_row
 from isthmus.federation.node import Ledger
 from isthmus.federation.request import charter_of
 from isthmus.federation.store import RunRow, open_store
 from isthmus.governance.agreement import Agreement, PersonRole, agreement_digest
 from isthmus.governance.identities import Login
+from isthmus.governance.standing_rules import StandingTerms, make_rule, sign_rule
 from isthmus.interop.oidc import Provider, Registration
 from isthmus.ledger.bundle import SCHEMA
 from isthmus.model.canonical import canonical, digest
@@ -327,6 +328,37 @@ def test_a_checker_sees_what_asks_them_and_no_sealed_vote(provider_process: Runn
             assert "too short" not in text
         assert "Results in egress review" in browser.get("/runs").text
     assert console.signed_in("dr ada-1").get("/reviews").status_code == 403
+    console.store.close()
+
+
+def test_standing_rules_show_what_they_cover_and_what_they_answered(provider_process: Running, tmp_path: Path) -> None:
+    known_as = {KEEPER: (Login(issuer=provider_process.issuer, subject="keeper-1"),)}
+    agreement = replace(AGREEMENT, people=tuple(replace(p, logins=known_as.get(p.person)) for p in AGREEMENT.people))
+    console = Console(provider_process, tmp_path, agreement=agreement)
+    browser = console.signed_in("keeper-1")
+    assert "by a standing rule" in browser.get("/reviews").text
+    assert browser.get("/reviews.json").json()["standing"] == []
+    sent = replace(request(), agreement=agreement_digest(agreement))
+    row = new_row(charter_of(sent, agreement), asked(sent), NOW.isoformat())
+    console.store.add_run(row)
+    terms = StandingTerms(
+        dataset="trial", purpose="DUO:0000007", kinds=("count", "glm"), variables=("age", "<b>sex"), people=(ASKER,),
+        monthly=9, expires="2027-01-01",
+    )  # fmt: skip
+    rule = make_rule(terms, agreement, PASSES["pack"], person(KEEPER), NOW)
+    answer = {"verdict": "approved", "since": NOW.isoformat(), "by": [KEEPER], "standing": digest(rule)}
+    signed = sign_rule(rule, key_of(KEEPER))
+    kept = HubCases(console.store, agreement).kept
+    kept.put(row.run, ANSWER, "leeds", {"answer": answer, "rule": signed})
+    kept.put(row.run, ANSWER, "oslo", {"answer": answer, "rule": {**signed, "payload": ""}})  # a site's word alone
+    kept.put(row.run, ANSWER, "boston", {"answer": {"verdict": "approved"}, "rule": None})
+    (shown,) = browser.get("/reviews.json").json()["standing"]
+    assert (shown["by"], shown["party"], shown["expires"], shown["monthly"]) == (KEEPER, "leeds-nhs", "2027-01-01", 9)
+    (answered,) = shown["answered"]
+    assert (answered["title"], answered["site"], answered["state"]) == ("Does age matter?", "leeds", "Running")
+    page = browser.get("/reviews").text
+    assert "01 Jan 2027" in page
+    assert "&lt;b&gt;sex" in page
     console.store.close()
 
 

@@ -22,7 +22,9 @@ def views(agreement: Agreement, store: Store) -> dict[str, View]:
     cases = HubCases(store, agreement)
     return {
         "runs": View("Runs", "see_runs", lambda _: {"runs": [_run(row, cases) for row in reversed(store.runs())]}),
-        "reviews": View("Reviews", "see_reviews", lambda person: {"cases": _cases(cases, person)}),
+        "reviews": View(
+            "Reviews", "see_reviews", lambda person: {"cases": _cases(cases, person), "standing": cases.standing()}
+        ),
         "people": View("People", "see_people", lambda _: {"people": _people(agreement)}),
         "ledger": View("Ledger", "see_ledger", lambda _: _ledger(store)),
     }

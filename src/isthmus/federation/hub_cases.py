@@ -18,9 +18,10 @@ from isthmus.governance.approval import Case, Decided, read_approval
 from isthmus.governance.review import State
 from isthmus.governance.reviewed import roster_parties
 from isthmus.governance.reviewers import checkers, country_of_person
+from isthmus.governance.standing_rules import read_rule
 from isthmus.ledger.bundle import read_bundle
-from isthmus.model.canonical import digest
-from isthmus.model.errors import Invalid, Refused, Waiting
+from isthmus.model.canonical import digest, plain
+from isthmus.model.errors import Invalid, IsthmusError, Refused, Waiting
 
 if TYPE_CHECKING:
     from isthmus.federation.grpc_hub import Party
@@ -182,6 +183,25 @@ class HubCases:
             }
             for row in self.rows(OPEN)
         ]
+
+    def standing(self) -> list[dict[str, Any]]:
+        """Standing rules by which sites approved studies, the last to end first: terms, whose they are, and what each answered.
+
+        The site of a rule's custodian holds it; the hub sees it when that site first answers by it.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for run, site, kept in self.kept.every(ANSWER):
+            try:
+                told = read_rule(kept["rule"], self.agreement) if kept["answer"].get("standing") else None
+            except IsthmusError:  # a site's word alone: no signature counts
+                continue
+            if told is not None:
+                row, rule = self.row(run), told.rule
+                whose = {"rule": told.digest, "by": rule.name, "party": rule.party, "signed": rule.time}
+                shown = found.setdefault(told.digest, {**whose, **plain(rule.terms), "answered": []})
+                answered = {"run": run, "title": _title(row), "site": site, "since": kept["answer"]["since"]}
+                shown["answered"].append({**answered, "state": WORDS[row.state]})
+        return sorted(found.values(), key=lambda rule: str(rule["expires"]), reverse=True)
 
     def require_fetch(self, person: Party, row: RunRow) -> None:
         """Refuse a result that is not released to who does not decide on it: before that, an auditor too.

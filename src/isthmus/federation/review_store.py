@@ -37,6 +37,14 @@ class SqlReviews:
         """The runs that have a document of this kind and name, as a query."""
         return sa.select(REVIEWS.c.run).where(REVIEWS.c.kind == kind, REVIEWS.c.name == name)
 
+    def every(self, kind: str) -> list[tuple[str, str, Any]]:
+        """Run, name and document of this kind, in the order they were put."""
+        query = sa.select(REVIEWS.c.run, REVIEWS.c.name, REVIEWS.c.body).where(REVIEWS.c.kind == kind)
+        return [
+            (str(run), str(name), json.loads(body))
+            for run, name, body in self._store.rows(query.order_by(REVIEWS.c.id))
+        ]
+
     def everywhere(self, kind: str, name: str) -> dict[str, Any]:
         """Run -> document of this kind and name."""
         chosen = sa.and_(REVIEWS.c.kind == kind, REVIEWS.c.name == name)
