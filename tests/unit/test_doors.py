@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from identity_tokens import key_of as token_key
 from made_bundle import made_bundle
 from reviewed_alliance import AGREEMENT, ASKER, KEEPER, PASSES, STUDY, asked, case, envelope, person, request
 
+from isthmus.cli.live import waiting
 from isthmus.crypto.envelope import sign_envelope
 from isthmus.crypto.exchange import ExchangeKeys, exchange_public
 from isthmus.crypto.jwt import read_keys
@@ -31,6 +33,7 @@ from isthmus.federation.border import read_border, register_of
 from isthmus.federation.by_law import as_told
 from isthmus.federation.control import Peer, Talk
 from isthmus.federation.grounds import decisions
+from isthmus.federation.grpc_client import HubClient
 from isthmus.federation.messages import Author
 from isthmus.federation.reasons import error_of, facts
 from isthmus.federation.request import asked_of, dataset_of
@@ -62,8 +65,9 @@ from isthmus.ledger.log import Log, MemoryStore, head_of
 from isthmus.ledger.proved import check_proof, proof_of
 from isthmus.ledger.words import in_words
 from isthmus.model.canonical import canonical, digest_bytes, plain
-from isthmus.model.errors import Exit, IsthmusError, Refused
+from isthmus.model.errors import Exit, Invalid, IsthmusError, Refused, Untrusted
 from isthmus.sdk.bundle import verified
+from isthmus.sdk.connect import Client
 from isthmus.sdk.crate import bag, make
 
 ODD: tuple[Any, ...] = (
@@ -198,6 +202,65 @@ def test_verdicts_that_a_site_signed_are_entered_as_they_are_or_refused() -> Non
 def test_an_error_of_any_form_is_an_error() -> None:
     hold(lambda said: error_of(said).to_dict(), facts(Refused("E-RULE", "no", "ask", "GOV-01")))
     hold(lambda rules: as_told(Refused("E-RULE", "no", "ask", "GOV-01"), rules), ["GOV-01", "DUO-01"])
+
+
+def test_what_a_hub_shows_of_review_is_read_or_refused() -> None:
+    """Of any form: the list, what is to be decided in plain words, and the answer to a decision."""
+    waits = {"whom": KEEPER, "party": "leeds-nhs", "since": NOW.isoformat()}
+    said = {
+        "by": KEEPER,
+        "party": "leeds-nhs",
+        "kind": "study",
+        "decision": "accept",
+        "time": NOW.isoformat(),
+        "reason": None,
+    }
+    review = {"state": "In review", "waiting": [waits], "decisions": [said], "standing": {"leeds": [KEEPER]}}
+    law = {"pack": PASSES["pack"], "pass": ["GOV-01"], "n/a": ["UK-LAW-01"]}
+    answer = {
+        "verdict": "approved",
+        "since": NOW.isoformat(),
+        "by": [KEEPER],
+        "reason": None,
+        "standing": None,
+        "verdicts": law,
+    }
+    own, run = asked(request()), case(request()).run
+    shown: dict[str, Any] = {
+        "run": run, "title": "t", "request": own, "result": None, "review": review, "answers": {"leeds": answer},
+        "mine": True, "amended": None,
+    }  # fmt: skip
+    listed = {"run": run, "study": "s", "created": NOW.isoformat(), "title": "t", "review": review, "mine": True}
+    hub: Any = object.__new__(HubClient)
+    me: Any = SimpleNamespace(
+        client=hub,
+        agreement=AGREEMENT,
+        identity=SimpleNamespace(card=SimpleNamespace(key=key_of(KEEPER).public.hex()), key=key_of(KEEPER)),
+    )
+    client = Client(me, {})
+
+    def door(of: Callable[[], Any], made: Any) -> Any:
+        if not isinstance(made, dict):
+            raise Invalid("E-WIRE", "no document")  # the wire's own door
+        hub._one = lambda _body: made
+        return of()
+
+    def decided(made: Any) -> Any:
+        hub._one = lambda body: made if body["what"] == "decide" else shown
+        return client.decide(run, "accept")
+
+    plainly = json.loads(json.dumps(shown))
+    assert door(lambda: client.case(run), plainly)["mine"] is True
+    assert door(client.cases, {"cases": [listed]}) == [listed]
+    assert hold(lambda made: door(lambda: client.case(run), made), {**plainly, "request": own}, FEW) > 100
+    assert (
+        hold(lambda made: door(lambda: [waiting(c["review"]) for c in client.cases()], made), {"cases": [listed]}, FEW)
+        > 60
+    )
+    taken = {"run": run, "review": review, "proof": "x"}
+    with pytest.raises(Untrusted, match="E-LEDGER"):
+        decided(taken)
+    assert hold(decided, taken, FEW) > 60
 
 
 def test_a_control_document_of_any_form_is_heard_or_refused() -> None:

@@ -15,8 +15,10 @@ from isthmus.federation.grpc_hub import SERVICE
 from isthmus.federation.grpc_site import HubAddress, unreachable
 from isthmus.federation.identity import Identity
 from isthmus.federation.reasons import error_of
+from isthmus.federation.shown import Listed, Taken, read_shown
 from isthmus.federation.wire import unhex
 from isthmus.model.errors import Invalid, Unavailable
+from isthmus.strict import parse
 
 PATIENCE = 30.0  # seconds for an answer that is not a watch
 LONG = 600.0  # seconds for a whole ledger
@@ -91,9 +93,12 @@ class HubClient:
         """Studies and results that wait for people: `{run, title, review, mine}`, oldest first.
 
         Raises:
-            Refused: E-STATE, the agreement asks nobody.
+            Refused: E-STATE, the agreement asks nobody. Invalid: those of `strict.parse`, as of `case` and `decide`.
         """
-        return self._listed("cases", {"what": "cases"})
+        cases = self._listed("cases", {"what": "cases"})
+        for case in cases:
+            parse(Listed, case, "cases")
+        return cases
 
     def case(self, run: str) -> dict[str, Any]:
         """What a person needs to decide: `{run, request, result, review, answers, mine}`.
@@ -101,7 +106,9 @@ class HubClient:
         Raises:
             Invalid: E-RUN. Refused: E-STATE.
         """
-        return self._one({"what": "case", "run": run})
+        answer = self._one({"what": "case", "run": run})
+        read_shown(answer)
+        return answer
 
     def decide(self, envelope: Mapping[str, Any]) -> dict[str, Any]:
         """Hand in a signed approval (`governance.approval.sign_approval`); gives `{run, review}`, of a vote also `proof`.
@@ -109,7 +116,9 @@ class HubClient:
         Raises:
             Refused, Invalid, Untrusted: it does not hold, or cannot be given now.
         """
-        return self._one({"what": "decide", "envelope": dict(envelope)})
+        answer = self._one({"what": "decide", "envelope": dict(envelope)})
+        parse(Taken, answer, "decision")
+        return answer
 
     def _parts(self, body: Mapping[str, Any], patience: float = PATIENCE) -> bytes:
         return b"".join(unhex(str(answer.get("part"))) for answer in self._answers(body, patience))

@@ -35,7 +35,8 @@ from isthmus.federation.hub_runs import new_row
 from isthmus.federation.hub_witness import Witnesses
 from isthmus.federation.protocol.charter import Charter
 from isthmus.federation.reasons import facts
-from isthmus.federation.site_review import ENDED, Answer
+from isthmus.federation.shown import read_answer
+from isthmus.federation.site_review import ENDED
 from isthmus.federation.store import RunRow, RunState
 from isthmus.governance.admission import open_request
 from isthmus.governance.agreement import Agreement
@@ -45,7 +46,6 @@ from isthmus.governance.reviewed import read_reviewed, unapproved
 from isthmus.governance.reviewers import may_decide_together
 from isthmus.model.canonical import plain
 from isthmus.model.errors import Invalid, IsthmusError, Refused, Untrusted
-from isthmus.strict import parse
 
 if TYPE_CHECKING:
     from isthmus.federation.grpc_hub import Party
@@ -147,7 +147,7 @@ class HubReview:
         row = self._hub.means.store.run(str(body.get("run")))
         if row is None:
             return
-        answer = parse(Answer, body.get("answer"), "answer")
+        answer = read_answer(body.get("answer"))
         if row.state in (*OVER, "released"):
             if (
                 answer.verdict in HEARD

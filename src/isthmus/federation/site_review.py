@@ -56,7 +56,7 @@ class Answer:
     by: tuple[str, ...] = ()
     reason: str | None = None
     standing: str | None = None
-    verdicts: Mapping[str, Any] | None = None
+    verdicts: Mapping[str, str | tuple[str, ...] | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
