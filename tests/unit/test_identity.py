@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,6 +42,30 @@ def test_keys_are_never_overwritten(tmp_path: Path) -> None:
     make_identity(tmp_path, LEEDS, NOW)
     with pytest.raises(Invalid, match="E-EXISTS"):
         make_identity(tmp_path, LEEDS, NOW)
+
+
+@pytest.mark.parametrize("written", range(4))
+@pytest.mark.parametrize("passphrase", [None, "correct horse battery staple"])
+def test_an_identity_is_whole_or_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passphrase: str | None, written: int
+) -> None:
+    """The disk is full after so many files: nothing lies there, in or beside the directory, and the next try succeeds."""
+    left = [0] * min(written, 2 if passphrase else 3)
+
+    def full(handle: int) -> None:
+        if not left:
+            raise OSError(errno.ENOSPC, "no space")
+        left.pop()
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Unavailable, match="E-FILE"):
+        make_identity(tmp_path / "a" / "keys", LEEDS, NOW, passphrase)
+    monkeypatch.undo()
+    assert list((tmp_path / "a").iterdir()) == []
+    (tmp_path / "a" / "keys").mkdir()  # an empty directory may be there
+    make_identity(tmp_path / "a" / "keys", LEEDS, NOW, passphrase)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["keys"]
+    assert load_identity(tmp_path / "a" / "keys", lambda: str(passphrase)).name == LEEDS.name
 
 
 def test_private_halves_are_never_shown(tmp_path: Path) -> None:

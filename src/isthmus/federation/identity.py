@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from isthmus.crypto.keys import SigningKey
@@ -73,24 +74,29 @@ class Identity:
 
 
 def make_identity(directory: Path, owner: Owner, now: datetime, passphrase: str | None = None) -> Identity:
-    """Make keys, certificate and card in `directory`; files already there are never overwritten.
+    """Make keys, certificate and card: all of them in `directory`, which is not there yet or empty, or nothing.
 
     Raises:
-        Invalid: E-NAME; E-EXISTS, when the directory holds an identity; E-PASSPHRASE.
-        Unavailable: E-DISK, E-FILE.
+        Invalid: E-NAME; E-EXISTS, when the directory holds anything; E-PASSPHRASE.
+        Unavailable: E-FILE.
     """
     site_id(owner.name)
-    if (directory / KEY).exists() or (directory / SEALED).exists():
-        raise Invalid("E-EXISTS", "there is an identity in this directory already", "choose another directory")
+    with _files(directory):
+        if directory.exists() and any(directory.iterdir()):
+            raise Invalid("E-EXISTS", "there is something in this directory already", "choose another directory")
     key = SigningKey.generate()
     tls_key, certificate = tls.make_certificate(owner.name, now)
     card = make_card(owner, key, certificate)
+    public = {TLS_CERTIFICATE: certificate, CARD: (json.dumps(plain(card), indent=2) + "\n").encode()}
+    private = _files_of(key, tls_key, passphrase)
     with _files(directory):
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for file, raw in _files_of(key, tls_key, passphrase).items():
-            _private(directory / file, raw)
-        (directory / TLS_CERTIFICATE).write_bytes(certificate)
-        (directory / CARD).write_text(json.dumps(plain(card), indent=2) + "\n", encoding="utf-8")
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{directory.name}-", dir=directory.parent) as beside:  # its owner's only
+            whole = Path(beside) / directory.name
+            whole.mkdir(mode=0o700)
+            for file, raw in (private | public).items():
+                _write(whole / file, raw, 0o600 if file in private else 0o644)
+            whole.replace(directory)
     return Identity(card, key, tls_key)
 
 
@@ -159,8 +165,8 @@ def _opened(sealed: bytes, ask: Ask | None) -> tuple[SigningKey, bytes]:
     return SigningKey.from_bytes(bytes.fromhex(both["identity"])), str(both["transport"]).encode()
 
 
-def _private(path: Path, raw: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def _write(path: Path, raw: bytes, mode: int) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(handle, "wb") as file:
         file.write(raw)
         file.flush()
