@@ -6,12 +6,12 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from bench.table import Measure, judge, markdown
-from bench.targets import TARGETS
+from bench.targets import METHODS, TARGETS
 
 PARTS = ("models", "methods", "large", "gate", "rounds", "memory", "suppression", "history", "law", "ledger")
 
@@ -19,6 +19,7 @@ PARTS = ("models", "methods", "large", "gate", "rounds", "memory", "suppression"
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="a part (repeat); all when left out")
+    parser.add_argument("--method", choices=sorted(METHODS), action="append", help="a method of `methods` (repeat)")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each fit, in turn with its rivals")
     parser.add_argument("--rows", type=int, default=100_000, help="rows at each of three sites")
     parser.add_argument("--blas", type=int, default=1, help="BLAS threads of the rivals (sites always have one each)")
@@ -26,7 +27,9 @@ def main() -> None:
     asked = parser.parse_args()
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # before numpy is imported
         os.environ[name] = str(asked.blas)
-    measures = [m for part in asked.only or PARTS for m in _parts(asked.rows, asked.repeats)[part]()]
+    measures = [
+        m for part in asked.only or PARTS for m in _parts(asked.rows, asked.repeats, asked.method or ())[part]()
+    ]
     machine = _machine(asked.blas)
     verdicts = judge(TARGETS, measures)
     page = "\n\n".join((machine, markdown(measures, verdicts)))
@@ -37,12 +40,12 @@ def main() -> None:
     (asked.out / "bench.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
-def _parts(rows: int, repeats: int) -> dict[str, Callable[[], list[Measure]]]:
+def _parts(rows: int, repeats: int, chosen: Sequence[str]) -> dict[str, Callable[[], list[Measure]]]:
     from bench import gate, history, law, ledger, methods, models, rounds, suppression
 
     return {
         "models": lambda: models.compare(rows, repeats),
-        "methods": lambda: methods.compare(rows, repeats),
+        "methods": lambda: methods.compare(rows, repeats, chosen),
         "large": lambda: methods.large(repeats),
         "gate": lambda: gate.costs(rows, repeats),
         "rounds": lambda: rounds.round_times(repeats),

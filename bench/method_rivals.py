@@ -15,10 +15,38 @@ import numpy as np
 from bench.patients import Cohort
 from bench.rivals import Timing, timed
 
+RIDGE = 0.01  # glmnet's lambda
 # Method -> (function as shown, package, the fit, its coefficients of the covariates). None for Fine-Gray: on these rows
 # `cmprsk::crr` (quadratic in the rows) and `survival::finegray` (a row for each censoring time) take hours. None for GEE:
 # `geepack` inverts a matrix of 1,000 rows for each cluster.
 R_CODE: dict[str, tuple[str, str, str, str]] = {
+    "probit": ("glm", "stats", "glm(y ~ x, family = binomial('probit'))", "coef(fit)[-1]"),
+    "ridge": (
+        "glmnet",
+        "glmnet",
+        f"glmnet(x, y, family = 'binomial', alpha = 0, lambda = {RIDGE}, thresh = 1e-14)",
+        "as.vector(coef(fit))[-1]",
+    ),
+    "robust": (
+        "glm and sandwich::vcovHC",
+        "sandwich",
+        "{ g <- glm(y ~ x, family = binomial); v <- vcovHC(g, type = 'HC3'); g }",
+        "coef(fit)[-1]",
+    ),
+    "cluster": (
+        "glm and sandwich::vcovCL",
+        "sandwich",
+        "{ g <- glm(y ~ x, family = binomial); v <- vcovCL(g, clinic, type = 'HC0', cadjust = FALSE); g }",
+        "coef(fit)[-1]",
+    ),
+    "inverse_gaussian": ("glm", "stats", "glm(stay ~ x, family = inverse.gaussian('log'))", "coef(fit)[-1]"),
+    "iptw_hazard": (
+        "glm and coxph",
+        "survival",
+        "{ e <- fitted(glm(treat ~ x, family = binomial)); w <- ifelse(treat == 1, 1 / e, 1 / (1 - e));"
+        " coxph(Surv(days, event) ~ treat + strata(clinic %/% 100), weights = w, robust = FALSE) }",
+        "coef(fit)",
+    ),
     "poisson": ("glm", "stats", "glm(visits ~ x, family = poisson)", "coef(fit)[-1]"),
     "gamma": ("glm", "stats", "glm(cost ~ x, family = Gamma('log'))", "coef(fit)[-1]"),
     "negative_binomial": ("MASS::glm.nb", "MASS", "glm.nb(bursts ~ x)", "coef(fit)[-1]"),
@@ -115,6 +143,11 @@ def r_rival(name: str, rows: Cohort) -> Timing:
 
 
 PYTHON = {
+    "probit": "statsmodels GLM",
+    "ridge": "scikit-learn LogisticRegression",
+    "robust": "statsmodels GLM",
+    "cluster": "statsmodels GLM",
+    "inverse_gaussian": "statsmodels GLM",
     "poisson": "statsmodels GLM",
     "gamma": "statsmodels GLM",
     "negative_binomial": "statsmodels NegativeBinomial",
@@ -149,13 +182,14 @@ def _slopes(fit: Any) -> Any:
     return np.asarray(fit.params)[1 : 1 + 10]
 
 
-def _glm(outcome: str, family: str, **link: str) -> Callable[[Cohort], Fit]:
+def _glm(outcome: str, family: str, errors: str = "nonrobust", **link: str) -> Callable[[Cohort], Fit]:
     def fit(rows: Cohort) -> Fit:
         import statsmodels.api as sm
 
         chosen = getattr(sm.families, family)(**{k: getattr(sm.families.links, v)() for k, v in link.items()})
-        x, y = _design(rows), rows.columns[outcome]
-        return lambda: sm.GLM(y, x, family=chosen).fit(), _slopes
+        x, y = _design(rows), rows.base.y if outcome == "y" else rows.columns[outcome]
+        groups = {"cov_kwds": {"groups": rows.columns["clinic"]}} if errors == "cluster" else {}
+        return lambda: sm.GLM(y, x, family=chosen).fit(cov_type=errors, **groups), _slopes
 
     return fit
 
@@ -224,6 +258,15 @@ def _conditional_logistic(rows: Cohort) -> Fit:
     return lambda: model().fit(disp=0), lambda fit: np.asarray(fit.params)
 
 
+def _ridge(rows: Cohort) -> Fit:
+    from sklearn.linear_model import LogisticRegression
+
+    y, scale = rows.base.y, rows.base.x.std(axis=0)
+    x = (rows.base.x - rows.base.x.mean(axis=0)) / scale
+    model = LogisticRegression(C=1.0 / (RIDGE * len(y)), solver="newton-cholesky", tol=1e-10)
+    return lambda: model.fit(x, y), lambda fit: fit.coef_[0] / scale
+
+
 def _lasso(rows: Cohort) -> Fit:
     """glmnet's 100 penalties on scaled columns, from the largest down, each from where the one before ended."""
     from sklearn.linear_model import LogisticRegression
@@ -255,6 +298,11 @@ def _iptw(rows: Cohort) -> Fit:
 
 
 _FITS: dict[str, Callable[[Cohort], Fit]] = {
+    "probit": _glm("y", "Binomial", link="Probit"),
+    "ridge": _ridge,
+    "robust": _glm("y", "Binomial", "HC3"),
+    "cluster": _glm("y", "Binomial", "cluster"),
+    "inverse_gaussian": _glm("stay", "InverseGaussian", link="Log"),
     "poisson": _glm("visits", "Poisson"),
     "gamma": _glm("cost", "Gamma", link="Log"),
     "negative_binomial": _negative_binomial,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bench import data, patients
-from bench.method_rivals import PYTHON, R_CODE, python_rival, r_rival, r_runs
+from bench.method_rivals import PYTHON, R_CODE, RIDGE, python_rival, r_rival, r_runs
 from bench.models import Running, asked, federation, how, timing_study
 from bench.patients import Cohort
 from bench.rivals import Timing
@@ -26,8 +27,15 @@ from bench.targets import ABOVE, ISTHMUS, LARGE, METHODS
 PATIENCE = 10.0
 ALL = " + ".join(f"x{j}" for j in range(data.COVARIATES))
 SURVIVAL = {"time": "days", "event": "event"}
+HAZARD = {"treatment": "treat", "time": "days", "event": "event", "adjust": ALL}
 EFFECT = {"treatment": "treat", "outcome": "y", "adjust": ALL}
+BINOMIAL = {"formula": f"y ~ {ALL}", "family": "binomial"}
 QUESTIONS: dict[str, dict[str, Any]] = {
+    "probit": {"glm": {**BINOMIAL, "link": "probit"}},
+    "ridge": {"glm": {**BINOMIAL, "ridge": RIDGE}},
+    "robust": {"glm": {**BINOMIAL, "robust": "HC3"}},
+    "cluster": {"glm": {**BINOMIAL, "cluster": "clinic"}},
+    "inverse_gaussian": {"glm": {"formula": f"stay ~ {ALL}", "family": "inverse_gaussian", "link": "log"}},
     "poisson": {"glm": {"formula": f"visits ~ {ALL}", "family": "poisson"}},
     "gamma": {"glm": {"formula": f"cost ~ {ALL}", "family": "gamma", "link": "log"}},
     "negative_binomial": {"glm": {"formula": f"bursts ~ {ALL}", "family": "negative_binomial"}},
@@ -61,6 +69,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
     },
     "propensity": {"propensity": {"treatment": "treat", "adjust": ALL}},
     "iptw": {"effect": {**EFFECT, "method": "iptw"}},
+    "iptw_hazard": {"effect": {**HAZARD, "method": "iptw", "strata": ["site"]}},
     "aipw": {"effect": {**EFFECT, "method": "aipw", "family": "binomial"}},
     "gcomputation": {"effect": {**EFFECT, "method": "gcomputation", "family": "binomial"}},
     "stratified": {"effect": {**EFFECT, "method": "stratified"}},
@@ -76,15 +85,16 @@ MEMORY_QUESTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def compare(rows_per_site: int, repeats: int) -> list[Measure]:
-    """Each method `repeats` times, in turn with its rivals."""
+def compare(rows_per_site: int, repeats: int, names: Sequence[str]) -> list[Measure]:
+    """Each method, or those of `names`, `repeats` times, in turn with its rivals."""
+    questions = {name: QUESTIONS[name] for name in names or QUESTIONS}
     rows, taken = patients.make(rows_per_site), {}
     with tempfile.TemporaryDirectory(prefix="isthmus-bench-") as text:
         folder = Path(text)
-        with federation(patients.write(rows, folder), folder, patients.codebook(), _kinds(QUESTIONS)) as running:
+        with federation(patients.write(rows, folder), folder, patients.codebook(), _kinds(questions)) as running:
             for turn in range(1, repeats + 1):
                 print(f"methods: turn {turn} of {repeats}", file=sys.stderr, flush=True)
-                for name, question in QUESTIONS.items():
+                for name, question in questions.items():
                     _turn(running, rows, (name, question), turn, taken)
     return [
         Measure(METHODS[name], rival, "s", tuple(t.seconds for t in timings), _note(taken, name, rival))

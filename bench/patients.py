@@ -52,6 +52,7 @@ def make(rows_per_site: int) -> Cohort:
         "arm": (generator.random(n) < 0.5).astype(float),
         "cause": base.event * (1 + (generator.random(n) < 0.3)),
         "marker": np.clip(0.5 + 0.12 * (base.y - 0.3 + generator.normal(size=n)), 0.0, 1.0),
+        "stay": generator.wald(np.exp(1.0 + eta), 5.0),
     }
     return Cohort(base, columns)
 
@@ -73,6 +74,7 @@ def codebook() -> Codebook:
     variables |= {
         "days": Variable(type="integer", range=(0.0, days[-1]), grid=(days, days[::7], days[::28], days[::188])),
         "cost": Variable(type="number", range=(0.0, 2000.0)),
+        "stay": Variable(type="number", range=(0.0, 2000.0)),
         "score": Variable(type="number", range=(-20.0, 20.0)),
         "grade": Variable(type="category", levels=GRADES),
         "cause": Variable(type="category", levels=CAUSES),

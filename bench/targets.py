@@ -15,6 +15,11 @@ FIRST, CACHED, ENROLMENT = "first run", "cached", "enrolment of a snapshot"
 LAW = "rules of law, 20 parties, 50 datasets"
 LEDGER = "ledger, 1 M entries"
 METHODS = {
+    "probit": "GLM probit",
+    "ridge": "GLM logit, ridge",
+    "robust": "GLM logit, HC3 errors",
+    "cluster": "GLM logit, 300 clusters",
+    "inverse_gaussian": "GLM inverse Gaussian, log link",
     "poisson": "GLM Poisson",
     "gamma": "GLM gamma, log link",
     "negative_binomial": "GLM negative binomial",
@@ -34,6 +39,7 @@ METHODS = {
     "cox_lasso": "lasso path, Cox, strata = site",
     "propensity": "propensity score",
     "iptw": "IPTW effect",
+    "iptw_hazard": "IPTW hazard ratio, strata = site",
     "aipw": "AIPW effect",
     "gcomputation": "g-computation",
     "stratified": "effect in strata of the score",
