@@ -84,7 +84,7 @@ class Evil:
 
     def traitor_key(self, site: str, target: str) -> str:
         """A traitor's mask key with the target."""
-        return self.site(site).state.rounds.circle.mask_key(target, self.turn).hex()
+        return self.site(site).state.rounds.circle.mask_key(target, self.turn.context).hex()
 
     def traitor_share(self, site: str, target: str) -> bytes:
         """A traitor's share of the target's b_i."""

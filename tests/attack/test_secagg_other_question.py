@@ -17,7 +17,7 @@ from attack import Attack, Say
 from isthmus.crypto.masking import mask_key
 from isthmus.federation.messages import HUB, Author, BytesPayload, Message
 from isthmus.federation.protocol.charter import Step
-from isthmus.federation.protocol.context import Turn, turn
+from isthmus.federation.protocol.context import turn
 from isthmus.federation.protocol.masking import Circle, masked
 from isthmus.federation.protocol.sums import Masks, lifted, summed
 from isthmus.model.errors import Untrusted
@@ -30,7 +30,7 @@ ATTACK = Attack("Another question to one site", "the step enters the mask keys; 
 class Unbound(Circle):
     """A naive site: its mask keys are the same whatever is asked."""
 
-    def mask_key(self, peer: str, turn: Turn) -> bytes:
+    def mask_key(self, peer: str, bound_to: bytes) -> bytes:
         return mask_key(self.secrets[peer], b"the same for every question")
 
 

@@ -29,14 +29,18 @@ def share_key(pair_secret: bytes, i: int, j: int, ctx: bytes) -> bytes:
 
 
 def mask_chunks(
-    packing: Packing, plain_chunks: Iterable[Words], self_seed: bytes, plus: Sequence[bytes], minus: Sequence[bytes]
+    packing: Packing,
+    plain_chunks: Iterable[Words],
+    self_seed: bytes | None,
+    plus: Sequence[bytes],
+    minus: Sequence[bytes],
 ) -> Iterator[bytes]:
     """The masked reply, little-endian bytes, one piece per plain chunk; the plain chunks stay as they are.
 
     Args:
         packing: of the round's layout.
         plain_chunks: aligned chunks that cover the stream, as `ring.pack_chunks` gives them.
-        self_seed: b_i, fresh for each attempt.
+        self_seed: b_i, fresh for each attempt; None where no k_ij can be revealed.
         plus: k_ij of peers with a higher index.
         minus: k_ij of peers with a lower index.
 
@@ -44,7 +48,7 @@ def mask_chunks(
         Invalid: E-MASK, a key given twice (two masks that cancel or repeat); E-LAYOUT, chunks that do not cover the
             stream or cut a value in two.
     """
-    adding, taking = _streams((self_seed, *plus), minus)
+    adding, taking = _streams(plus if self_seed is None else (self_seed, *plus), minus)
     return (words.astype("<u8", copy=False).tobytes() for words in _apply(packing, plain_chunks, adding, taking))
 
 

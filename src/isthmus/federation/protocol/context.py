@@ -82,6 +82,11 @@ def turn(binding: Binding, step: Step, roster: tuple[str, ...]) -> Turn:
     return Turn(step, descriptor, context, packing(step.layout, len(charter.roster)))
 
 
+def bound_context(own: Turn, head: Head) -> bytes:
+    """What mask keys are bound to once a round has bound the run: the context, and the hub's ledger head that came with it."""
+    return hashlib.sha256(compact(["secagg/1 bound", own.name, head.size, head.root])).digest()
+
+
 def survivors_statement(binding: Binding, place: tuple[str, Head], survivors: tuple[str, ...], stage: str) -> bytes:
     """What an M4 answer signs: the survivor set of a context, `final` or `partial`, and the hub's ledger head."""
     context, head = place

@@ -109,6 +109,8 @@ class HubRun:
         if handler is None:
             raise Untrusted("E-ORDER", "a message that the hub does not expect now")
         out = handler(self._spool.take(message))
+        if isinstance(self.state, Running) and self.state.rounds.ready:
+            out = self._go_on(self.state.rounds.open, lambda opened: opened)
         self.late = self.late and not out
         return self._sent(out)
 
@@ -168,7 +170,7 @@ class HubRun:
             case Running(rounds=rounds):
                 return common | {
                     "masked": self._unless_dropped(rounds.masked), "agree": self._unless_dropped(rounds.agree),
-                    "reveal": self._unless_dropped(rounds.reveal), "shares": self._shares,
+                    "reveal": self._unless_dropped(rounds.reveal), "shares": rounds.shares,
                 }  # fmt: skip
             case Signing() | Witnessing() | Concluded():
                 late = dict.fromkeys(("masked", "agree", "shares"), self._late_answer)
@@ -258,11 +260,6 @@ class HubRun:
         return ((site, paired_message(self._binding, self._author, site, self._paired)), (site, message))
 
     # -- rounds ---------------------------------------------------------------------------------------------------
-
-    def _shares(self, message: Message) -> Outgoing:
-        if not isinstance(self.state, Running) or not self.state.rounds.shares(message):
-            return ()
-        return self._go_on(self.state.rounds.open, lambda out: out)
 
     def _go_on(self, step: Callable[[], Outgoing], shape: Callable[[Outgoing], Outgoing]) -> Outgoing:
         """One step of the rounds; what fails in it is the run's failure, not that of the message that caused it."""

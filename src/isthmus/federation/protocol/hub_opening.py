@@ -11,10 +11,9 @@ from isthmus.crypto.keys import verify
 from isthmus.crypto.shares import SHARE_SIZE, combine
 from isthmus.federation.messages import Message, Payload, check_signature, part, read_all
 from isthmus.federation.protocol.context import Binding
-from isthmus.federation.protocol.hub_phases import Block, Opening
-from isthmus.federation.protocol.sums import KEY_SIZE, by_replies, lifted, missing_masks, restored, summed
+from isthmus.federation.protocol.hub_phases import Asking, Block, Opening
+from isthmus.federation.protocol.sums import by_replies, lifted, missing_masks, restored, self_seeds, summed
 from isthmus.federation.spool import Spool
-from isthmus.federation.wire import unhex
 from isthmus.model.errors import Untrusted
 from isthmus.summary import Summary
 
@@ -56,29 +55,32 @@ def _seeds(binding: Binding, phase: Opening) -> dict[str, bytes]:
     return seeds
 
 
-def open_sum(binding: Binding, phase: Opening, seeds: Mapping[str, bytes], spool: Spool) -> tuple[Block, Summary]:
+def open_sum(
+    binding: Binding, asked: Asking, survivors: Sequence[str], seeds: Mapping[str, bytes], spool: Spool
+) -> tuple[Block, Summary]:
     """The pooled sum, and what sites will get of it: the signed replies, or above 1 MiB a reply the sum's words.
+
+    `seeds`: b_i of every survivor, or none where replies have none.
 
     Raises:
         Untrusted: E-CHECKSUM, masks did not cancel.
     """
-    own, survivors = phase.asked.turn, phase.wanted.survivors
-    replies = [phase.asked.replies[site] for site in survivors]
-    revealed = {site: message.header["keys"] for site, message in phase.asked.reveals.items()}
-    masks = missing_masks(binding, [seeds[site] for site in survivors], revealed)
+    own, replies = asked.turn, [asked.replies[site] for site in survivors]
+    revealed = {site: message.header["keys"] for site, message in asked.reveals.items()}
+    masks = missing_masks(binding, list(seeds.values()), revealed)
     words = lifted(own, [reply.body for reply in replies], masks)
     if by_replies(own):
         pooled = summed(own, words, _forget)
         chunks = (chunk for reply in replies for chunk in reply.body.chunks())
         body = spool.gather("replies", chunks, own.size * len(replies))
-        told = {site: _told(seeds[site], reply) for site, reply in zip(survivors, replies, strict=True)}
+        told = {site: _told(seeds.get(site, b""), reply) for site, reply in zip(survivors, replies, strict=True)}
     else:
         writer = spool.writer("sum")
         pooled = summed(own, words, writer.write)
         body, told = writer.close(), {}
     keys = {
         site: {"keys": dict(message.header["keys"]), "signature": message.signature.hex()}
-        for site, message in phase.asked.reveals.items()
+        for site, message in asked.reveals.items()
     }
     return Block(own, {"context": own.name, "replies": told, "revealed": keys, "size": body.size}, body), pooled
 
@@ -89,7 +91,7 @@ def open_again(binding: Binding, block: Block, survivors: Sequence[str]) -> Summ
         return restored(block.turn, block.body)
     size = block.turn.size
     replies: list[Payload] = [part(block.body, at * size, size) for at in range(len(survivors))]
-    seeds = [unhex(block.sum["replies"][site]["seed"], KEY_SIZE) for site in survivors]
+    seeds = self_seeds(block.sum["replies"][site]["seed"] for site in survivors)
     revealed = {site: told["keys"] for site, told in block.sum["revealed"].items()}
     return summed(block.turn, lifted(block.turn, replies, missing_masks(binding, seeds, revealed)), _forget)
 

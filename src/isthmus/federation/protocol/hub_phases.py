@@ -64,6 +64,21 @@ class Finished:
 Phase: TypeAlias = Asking | Settling | Recovering | Opening | Finished
 
 
+def awaited(phase: Phase, heads: Mapping[str, int]) -> dict[str, Message]:
+    """Who has not answered in a phase, and what they are asked, by what each knew of the ledger (`heads`)."""
+    match phase:
+        case Asking(turn=own, messages=messages, replies=replies):
+            return {site: messages[heads[site]] for site in own.roster if site not in replies}
+        case Settling(wanted=wanted, message=message, signatures=signatures):
+            return {site: message for site in wanted.survivors if site not in signatures}
+        case Recovering(wanted=wanted, message=message, reveals=reveals):
+            return {site: message for site in wanted.survivors if site not in reveals}
+        case Opening(messages=messages, answers=answers):
+            return {site: message for site, message in messages.items() if site not in answers}
+        case Finished():
+            return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """An opened sum that sites have not been sent: M7's header and body."""

@@ -1,7 +1,8 @@
 """The hub's rounds: ask, gather, propose survivors, recover the dropped, open, learn. It never sees a part, only sums.
 
-In the first round sites sign the survivors when they are asked to (M4); these bind the run, and later M3 brings the
-signature with it (ADR 0041). Durable: each survivor set before M4 goes out, the opened sum before anyone hears of it. A restarted hub asks again from there; sites answer with cached bytes.
+The survivors of the first round that is opened bind the run: later a reply brings the signature on them, has no mask of its
+own, and the sum opens once all are there (ADR 0042). Durable: each survivor set before M4 goes out, the opened sum before
+anyone hears of it. A restarted hub asks again from there; sites answer with cached bytes.
 """
 
 from __future__ import annotations
@@ -17,9 +18,18 @@ from isthmus.federation.messages import EMPTY, Author, BytesPayload, ChainPayloa
 from isthmus.federation.protocol.charter import HubWork, Step
 from isthmus.federation.protocol.context import Binding, Entry, said, summary_digest, turn
 from isthmus.federation.protocol.hub_opening import Doubted, holding, open_again, open_seeds, open_sum, quorum_header
-from isthmus.federation.protocol.hub_phases import Asking, Block, Finished, Opening, Phase, Recovering, Settling
+from isthmus.federation.protocol.hub_phases import (
+    Asking,
+    Block,
+    Finished,
+    Opening,
+    Phase,
+    Recovering,
+    Settling,
+    awaited,
+)
 from isthmus.federation.protocol.journal import Journal, bundle, damaged, unbundle
-from isthmus.federation.protocol.masking import SEALED_SIZE, sealed_for, signed_ahead
+from isthmus.federation.protocol.masking import SEALED_SIZE, sealed_for
 from isthmus.federation.protocol.records import Context, Head, Masked, Reveal, Survivors, header
 from isthmus.federation.protocol.sums import by_replies
 from isthmus.federation.protocol.survivors import Final, Partial, Place, check_size, stage, statement
@@ -113,7 +123,7 @@ class HubRounds:
     # -- M3 -------------------------------------------------------------------------------------------------------
 
     def masked(self, message: Message) -> Outgoing:
-        """Take a masked reply; once all are here M4, or where they bring its signatures, M6.
+        """Take a masked reply; once all are here M4, or in a bound round nothing: it is `ready`.
 
         Raises:
             Untrusted: E-SIGNATURE; E-REPLAY, another round's; E-EQUIVOCATION, two replies of one site; E-REPLY, a
@@ -131,17 +141,28 @@ class HubRounds:
                 raise Untrusted("E-EQUIVOCATION", "a site sent two masked replies for one round")
             self._kept.spool.drop(message.body)  # a copy
             return ()
-        enclosed = SEALED_SIZE * (len(phase.turn.roster) - 1) + (0 if self.bound is None else SIGNATURE_SIZE)
-        if message.body.size != phase.turn.size or len(message.enclosed) != enclosed:
+        enclosed = SEALED_SIZE * (len(phase.turn.roster) - 1) if self.bound is None else SIGNATURE_SIZE
+        lengths = (message.body.size, len(message.enclosed), bool(asked.commitment))
+        if lengths != (phase.turn.size, enclosed, self.bound is None):
             raise Untrusted("E-REPLY", "a masked reply or its shares have another length than the round's layout")
+        if self.bound is not None:
+            verify(self.binding.key(message.sender), message.enclosed, self._statement(phase, Final(self.bound)))
         phase.replies[message.sender] = message
         awaited = phase.fixed.survivors if phase.fixed else phase.turn.roster
         if not all(site in phase.replies for site in awaited):
             return ()
-        if self.bound is None:
-            return self._propose(phase, phase.fixed or Final(phase.turn.roster))
-        signatures = {site: signed_ahead(phase.turn, reply.enclosed) for site, reply in phase.replies.items()}
-        return self._settled(phase, Final(self.bound), signatures)
+        return () if self.ready else self._propose(phase, phase.fixed or Final(phase.turn.roster))
+
+    @property
+    def ready(self) -> bool:
+        """Whether the sum can be opened: by t answers to M6, or by every reply of a bound round."""
+        match self.phase:
+            case Opening(answers=answers):
+                return len(answers) >= self.binding.charter.threshold
+            case Asking(replies=replies):
+                return self.bound is not None and set(replies) == set(self.bound)
+            case _:
+                return False
 
     # -- M4 -------------------------------------------------------------------------------------------------------
 
@@ -175,7 +196,7 @@ class HubRounds:
         if (asked.survivors, asked.final) != (phase.wanted.survivors, isinstance(phase.wanted, Final)):
             return ()  # of an earlier, larger set
         if phase.asked.turn.name == self._doubted:
-            verify(self.binding.key(message.sender), message.signature, self._statement(phase))
+            verify(self.binding.key(message.sender), message.signature, self._statement(phase.asked, phase.wanted))
         phase.signatures[message.sender] = message.signature
         if len(phase.signatures) < self.binding.charter.threshold:
             return ()
@@ -206,7 +227,7 @@ class HubRounds:
         phase = self.phase
         if not isinstance(phase, Opening | Recovering):
             return ()
-        good = holding(self.binding, self._statement(phase), phase.signatures)
+        good = holding(self.binding, self._statement(phase.asked, phase.wanted), phase.signatures)
         context = phase.asked.turn.name
         if len(good) == len(phase.signatures):
             if context == self._doubted:
@@ -217,10 +238,9 @@ class HubRounds:
             return self._settled(phase.asked, phase.wanted, good)
         return self._propose(phase.asked, phase.wanted, good)
 
-    def _statement(self, phase: Settling | Opening | Recovering) -> bytes:
-        asked = phase.asked
+    def _statement(self, asked: Asking, wanted: Partial | Final) -> bytes:
         place = Place(asked.turn.name, asked.turn.roster, asked.head, self.bound is not None)
-        return statement(self.binding, place, phase.wanted)
+        return statement(self.binding, place, wanted)
 
     # -- M5 -------------------------------------------------------------------------------------------------------
 
@@ -241,18 +261,18 @@ class HubRounds:
         phase.asked.reveals = phase.reveals
         return self._propose(phase.asked, Final(asked.survivors))
 
-    # -- M6 -------------------------------------------------------------------------------------------------------
+    # -- the sum -------------------------------------------------------------------------------------------------------
 
-    def shares(self, message: Message) -> bool:
-        """Take a site's opened shares; whether there are enough to open the sum."""
+    def shares(self, message: Message) -> Outgoing:
+        """Take a site's opened shares. Untrusted (E-REPLAY, E-REPLY) for wrong ones."""
         asked = header(Context, message)
         phase = self._open_round(asked.context)
         if not isinstance(phase, Opening) or message.sender not in phase.wanted.survivors:
-            return False
+            return ()
         if message.body.size != SHARE_SIZE * len(phase.wanted.survivors):
             raise Untrusted("E-REPLY", "not one share for every survivor")
         phase.answers[message.sender] = message
-        return len(phase.answers) >= self.binding.charter.threshold
+        return ()
 
     def open(self) -> Outgoing:
         """Open the sum, keep it, learn it, and ask the next round.
@@ -261,13 +281,20 @@ class HubRounds:
             Untrusted: E-CHECKSUM, masks did not cancel; E-SHARES, the shares give no seed that was committed to.
         """
         phase = self.phase
-        if not isinstance(phase, Opening):
-            return ()
-        opened = open_seeds(self.binding, phase)
-        if isinstance(opened, Doubted):
-            return tuple((site, phase.messages[site]) for site in opened.sites)
-        block, pooled = open_sum(self.binding, phase, opened, self._kept.spool)
-        asked, survivors = phase.asked, phase.wanted.survivors
+        if isinstance(phase, Opening):
+            seeds = open_seeds(self.binding, phase)
+            if isinstance(seeds, Doubted):
+                return tuple((site, phase.messages[site]) for site in seeds.sites)
+            return self._open(phase.asked, phase.wanted.survivors, (seeds, phase.signatures))
+        if isinstance(phase, Asking) and self.bound is not None and self.ready:
+            return self._open(phase, self.bound, ({}, {site: phase.replies[site].enclosed for site in self.bound}))
+        return ()
+
+    def _open(
+        self, asked: Asking, survivors: tuple[str, ...], found: tuple[Mapping[str, bytes], Mapping[str, bytes]]
+    ) -> Outgoing:
+        seeds, signatures = found
+        block, pooled = open_sum(self.binding, asked, survivors, seeds, self._kept.spool)
         facts = {
             "run": self.binding.charter.run,
             "question": asked.turn.step.question,
@@ -277,7 +304,7 @@ class HubRounds:
             "survivors": list(survivors),
         }
         self._kept.recorder.record("round", facts)
-        quorum = quorum_header(asked.turn.name, survivors, phase.signatures)
+        quorum = quorum_header(asked.turn.name, survivors, signatures)
         head = self._kept.recorder.head()
         entry = {"sum": block.sum, "body": self._kept.spool.settle(block.body), "previous": quorum, "head": plain(head)}
         self._kept.journal.append("opened", bundle(entry, inline(block.body)))  # before anyone hears of the sum
@@ -326,21 +353,8 @@ class HubRounds:
 
     def outstanding(self, only: str | None = None) -> Outgoing:
         """What sites have not answered in this phase."""
-        waiting = self._waiting()
+        waiting = awaited(self.phase, self._heads)
         return tuple((site, message) for site, message in waiting.items() if only in (None, site))
-
-    def _waiting(self) -> dict[str, Message]:
-        match self.phase:
-            case Asking(turn=own, messages=messages, replies=replies):
-                return {site: messages[self._heads[site]] for site in own.roster if site not in replies}
-            case Settling(wanted=wanted, message=message, signatures=signatures):
-                return {site: message for site in wanted.survivors if site not in signatures}
-            case Recovering(wanted=wanted, message=message, reveals=reveals):
-                return {site: message for site in wanted.survivors if site not in reveals}
-            case Opening(messages=messages, answers=answers):
-                return {site: message for site, message in messages.items() if site not in answers}
-            case Finished():
-                return {}
 
     def dropped(self, site: str) -> bool:
         """Whether a site of the roster was left behind."""

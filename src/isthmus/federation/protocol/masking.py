@@ -11,7 +11,8 @@ from isthmus.crypto.ring import pack_chunks
 from isthmus.crypto.sealing import OVERHEAD, seal, unseal
 from isthmus.crypto.shares import SHARE_SIZE, split
 from isthmus.federation.messages import Payload, read_all
-from isthmus.federation.protocol.context import Binding, Turn
+from isthmus.federation.protocol.context import Binding, Turn, bound_context
+from isthmus.federation.protocol.records import Head
 from isthmus.federation.spool import Spool
 from isthmus.model.errors import Untrusted
 from isthmus.summary import Blind, Summary
@@ -39,9 +40,9 @@ class Circle:
         """This site's share index."""
         return self.binding.indices[self.me]
 
-    def mask_key(self, peer: str, turn: Turn) -> bytes:
-        """k_ij of this round."""
-        return mask_key(self.secrets[peer], turn.context)
+    def mask_key(self, peer: str, bound_to: bytes) -> bytes:
+        """k_ij of the round with this context (`Turn.context`, or `bound_context` once a round has bound the run)."""
+        return mask_key(self.secrets[peer], bound_to)
 
     def share_key(self, giver: str, taker: str, turn: Turn) -> bytes:
         """The key that seals `giver`'s share for `taker` in this round; one of the two is this site."""
@@ -52,12 +53,12 @@ class Circle:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A masked reply before it is signed, and the share of b_i that stays here."""
+    """A masked reply before it is signed, and the share of b_i that stays here; without b_i there are no shares."""
 
     header: dict[str, str]
-    sealed: bytes
     body: Payload
-    own_share: bytes
+    sealed: bytes = b""
+    own_share: bytes = b""
 
 
 def masked(
@@ -75,15 +76,33 @@ def masked(
     sealed = b"".join(
         seal(circle.share_key(circle.me, peer, turn), shares[indices[peer]], turn.context) for peer in peers
     )
-    plus = [circle.mask_key(peer, turn) for peer in peers if indices[peer] > circle.index]
-    minus = [circle.mask_key(peer, turn) for peer in peers if indices[peer] < circle.index]
+    body = _hidden(circle, turn, summary, (seed, turn.context), spool)
+    header = {"context": turn.name, "commitment": hashlib.sha256(seed).hexdigest()}
+    return Reply(header, body, sealed, shares[circle.index])
+
+
+def masked_bound(circle: Circle, turn: Turn, head: Head, summary: Summary | Blind, spool: Spool) -> Reply:
+    """M3 once a round has bound the run: y_i = enc(x_i) + sum_{j>i} PRG(k_ij) - sum_{j<i} PRG(k_ij), which no key is revealed of.
+
+    Replies to different questions, or shown different heads of the hub's ledger, do not add up.
+
+    Raises:
+        Invalid: as `masked`.
+    """
+    body = _hidden(circle, turn, summary, (None, bound_context(turn, head)), spool)
+    return Reply({"context": turn.name, "commitment": ""}, body)
+
+
+def _hidden(
+    circle: Circle, turn: Turn, summary: Summary | Blind, secret: tuple[bytes | None, bytes], spool: Spool
+) -> Payload:
+    """y_i, with b_i and what the mask keys are bound to."""
+    seed, bound_to = secret
+    keys = {site: circle.mask_key(site, bound_to) for site in turn.roster if site != circle.me}
+    higher = {site for site in keys if circle.binding.indices[site] > circle.index}
+    plus, minus = ([key for site, key in keys.items() if (site in higher) is over] for over in (True, False))
     chunks = mask_chunks(turn.packing, pack_chunks(turn.packing, summary, turn.context), seed, plus, minus)
-    return Reply(
-        header={"context": turn.name, "commitment": hashlib.sha256(seed).hexdigest()},
-        sealed=sealed,
-        body=spool.gather("masked", chunks, turn.size),
-        own_share=shares[circle.index],
-    )
+    return spool.gather("masked", chunks, turn.size)
 
 
 def sealed_for(turn: Turn, giver: str, taker: str, sealed: bytes) -> bytes:
@@ -91,11 +110,6 @@ def sealed_for(turn: Turn, giver: str, taker: str, sealed: bytes) -> bytes:
     peers = [site for site in turn.roster if site != giver]
     at = peers.index(taker) * SEALED_SIZE
     return sealed[at : at + SEALED_SIZE]
-
-
-def signed_ahead(turn: Turn, enclosed: bytes) -> bytes:
-    """What follows the sealed shares in M3: the signature on the one final set that the round can have, or nothing."""
-    return enclosed[SEALED_SIZE * (len(turn.roster) - 1) :]
 
 
 def opened_shares(circle: Circle, turn: Turn, survivors: Iterable[str], own_share: bytes, body: Payload) -> bytes:
@@ -118,4 +132,4 @@ def opened_shares(circle: Circle, turn: Turn, survivors: Iterable[str], own_shar
 def revealed_keys(circle: Circle, turn: Turn, survivors: Iterable[str]) -> dict[str, str]:
     """M5: k_ij of every dropped j, for this context alone, never s_ij."""
     kept = set(survivors)
-    return {site: circle.mask_key(site, turn).hex() for site in turn.roster if site not in kept}
+    return {site: circle.mask_key(site, turn.context).hex() for site in turn.roster if site not in kept}

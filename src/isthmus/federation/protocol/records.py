@@ -135,7 +135,7 @@ class Quorum:
 
 @record
 class Reply:
-    """One summand: the opened b_i, digest of the sealed shares, and the M3 signature that covers both and y_i."""
+    """One summand: the opened b_i (nothing in a bound round), digest of what M3 enclosed, and the signature that covers all and y_i."""
 
     seed: str
     shares: str
@@ -174,7 +174,7 @@ class Ask:
 
 @record
 class Masked:
-    """M3: context and SHA-256(b_i)."""
+    """M3: context and SHA-256(b_i); nothing in a bound round."""
 
     context: str
     commitment: str

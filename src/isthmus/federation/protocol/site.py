@@ -224,6 +224,7 @@ class SiteRun:
             case Concluding(rounds=rounds):
                 return common | {
                     "sum": rounds.final_sum, "conclude": self._concluded_again, "witness": self._witness, "end": self._end,
+                    "round": rounds.asked_again,
                     "survivors": rounds.survivors, "recover": rounds.recover, "open": rounds.open,  # replays
                 }  # fmt: skip
             case _:

@@ -1,7 +1,7 @@
 """A paired site's rounds, M3 to M7: mask, sign survivors, reveal, open, and add up again.
 
 Durable before anything leaves: the masked reply before M3, the survivor set before its signature. Once a round has bound
-the run there is one set to sign, and its signature goes with M3 (ADR 0041).
+the run there is one set to sign: its signature goes with M3, and no mask key is revealed any more (ADR 0042).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from isthmus.federation.protocol import kept
 from isthmus.federation.protocol.charter import SiteWork
 from isthmus.federation.protocol.context import Entry, Turn, summary_digest, turn
 from isthmus.federation.protocol.local import Local
-from isthmus.federation.protocol.masking import Circle, masked, opened_shares, revealed_keys, signed_ahead
-from isthmus.federation.protocol.records import Ask, Head, Quorum, Sum, Survivors, header
+from isthmus.federation.protocol.masking import Circle, masked, masked_bound, opened_shares, revealed_keys
+from isthmus.federation.protocol.records import Ask, Descriptor, Head, Quorum, Sum, Survivors, header
 from isthmus.federation.protocol.records import Final as FinalSum
 from isthmus.federation.protocol.sums import Own, by_replies, check_sum, restored
 from isthmus.federation.protocol.survivors import (
@@ -41,7 +41,7 @@ class Current:
     Attributes:
         head: the hub's ledger head that came with the question.
         message: M3, resent as it is.
-        own_share: this site's share of its own b_i.
+        own_share: this site's share of its own b_i; nothing in a bound round.
         standing: what was signed, durably.
         signature: on `standing`.
         opened: a quorum's signatures on the final set were seen.
@@ -101,8 +101,7 @@ class Rounds:
         if self.current and asked.descriptor == self.current.turn.descriptor:
             return (self.current.message,)  # invariant 1: a retry gets the cached bytes
         wanted = asked.descriptor
-        if (wanted.question, wanted.round, wanted.attempt) in self._asked:
-            raise Untrusted("E-REPLAY", "this round was answered before", "one masked reply per round and attempt")
+        self._check_new(wanted)
         self._settle(asked.previous)
         self._learn_all(asked.sums, message.body)
         step = self._work.step(wanted.question, wanted.round)
@@ -115,10 +114,25 @@ class Rounds:
             raise Untrusted("E-GATE", "only a release may be masked")
         return (self._mask(own, asked, release.summary),)
 
+    def asked_again(self, message: Message) -> tuple[Message, ...]:
+        """R0 once every sum is out. Untrusted (E-REPLAY, E-ORDER) in any case."""
+        self._check_new(header(Ask, message).descriptor)
+        raise Untrusted("E-ORDER", "every round of this run is over")
+
+    def _check_new(self, wanted: Descriptor) -> None:
+        if (wanted.question, wanted.round, wanted.attempt) in self._asked:
+            raise Untrusted("E-REPLAY", "this round was answered before", "one masked reply per round and attempt")
+
     def _mask(self, own: Turn, asked: Ask, summary: Summary | Blind) -> Message:
         local = self._local
-        reply = masked(self.circle, own, summary, local.randomness, local.spool)
-        enclosed = reply.sealed + self._ahead(own, asked.head)
+        if self.bound is None:
+            reply = masked(self.circle, own, summary, local.randomness, local.spool)
+            enclosed = reply.sealed
+        else:
+            reply, enclosed = (
+                masked_bound(self.circle, own, asked.head, summary, local.spool),
+                self._ahead(own, asked.head),
+            )
         message = self._author.say("masked", reply.header, reply.body, enclosed)
         saved = kept.Masked(own, asked.head, asked.previous, message, reply.own_share, tuple(self._unsaved))
         local.leaving(message, own.step)
@@ -128,18 +142,15 @@ class Rounds:
 
     def _ahead(self, own: Turn, head: Head) -> bytes:
         """The signature that goes with M3 once a round has bound the run: no other set can be signed in this one."""
-        if self.bound is None:
-            return b""
-        place, wanted = Place(own.name, own.roster, head, bound=True), Final(self.bound)
+        place, wanted = Place(own.name, own.roster, head, bound=True), Final(own.roster)
         self._check(place, Unsigned(), wanted)
         return self._author.key.sign(statement(self.circle.binding, place, wanted))
 
     def _begin(self, current: Current) -> None:
         asked = current.turn.descriptor
         self.current = current
-        signature = signed_ahead(current.turn, current.message.enclosed)
-        if signature:
-            current.standing, current.signature = Final(current.turn.roster), signature
+        if not current.own_share:
+            current.standing, current.signature = Final(current.turn.roster), current.message.enclosed
         self._unsaved.clear()
         self._names[current.turn.name] = None
         self._asked.add((asked.question, asked.round, asked.attempt))
@@ -177,6 +188,8 @@ class Rounds:
         """
         asked = header(Quorum, message)
         current = self._current(asked.context)
+        if not current.own_share:
+            raise Untrusted("E-ORDER", "the replies of this round have no masks of their own to open")
         self._accept(current, Final(asked.survivors), asked)
         current.opened = True
         shares = opened_shares(self.circle, current.turn, asked.survivors, current.own_share, message.body)

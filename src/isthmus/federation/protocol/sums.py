@@ -6,7 +6,7 @@ Above 1 MiB a reply the sites get the hub's signed sum instead, and each party's
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from isthmus.crypto.keys import verify
@@ -80,6 +80,11 @@ def missing_masks(binding: Binding, seeds: Sequence[bytes], revealed: Mapping[st
     return Masks(tuple(seeds), tuple(plus), tuple(minus))
 
 
+def self_seeds(told: Iterable[str]) -> list[bytes]:
+    """b_i of those that have one."""
+    return [unhex(seed, KEY_SIZE) for seed in told if seed]
+
+
 def check_sum(
     binding: Binding, turn: Turn, survivors: tuple[str, ...], block: Sum, body: Payload, own: tuple[str, Own]
 ) -> tuple[Summary, bytes]:
@@ -105,7 +110,7 @@ def check_sum(
     for site, reply in zip(survivors, replies, strict=True):
         _check_reply(binding, turn, (site, reply), block, own)
     keys = _check_revealed(binding, turn, survivors, block)
-    seeds = [unhex(block.replies[site].seed, KEY_SIZE) for site in survivors]
+    seeds = self_seeds(block.replies[site].seed for site in survivors)
     words: list[bytes] = []
     pooled = summed(turn, lifted(turn, replies, missing_masks(binding, seeds, keys)), words.append)
     return pooled, b"".join(words)
@@ -115,7 +120,7 @@ def _check_reply(binding: Binding, turn: Turn, sent: tuple[str, Payload], block:
     site, payload = sent
     reply = block.replies[site]
     signature = unhex(reply.signature)
-    commitment = hashlib.sha256(unhex(reply.seed, KEY_SIZE)).hexdigest()
+    commitment = hashlib.sha256(unhex(reply.seed, KEY_SIZE)).hexdigest() if reply.seed else ""
     if site == own[0]:
         if Own(commitment, signature, reply.shares, payload.sha256) != own[1]:
             raise _false("this site's own reply was changed")

@@ -4,7 +4,8 @@
 
 Any two groups of t sites share an honest one (t > 2 n / 3, fewer than n / 3 corrupt), and an honest site signs one
 final set for a context, reveals mask keys only of sites outside every set it signs later, and self seeds only inside
-its final set. So no b_i is opened together with k_i*.
+its final set. So no b_i is opened together with k_i*. The first final set that is opened binds the run: later no k_ij is
+revealed, and there is no b_i (ADR 0042).
 """
 
 from __future__ import annotations
