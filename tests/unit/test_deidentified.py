@@ -140,7 +140,7 @@ def test_a_column_of_nhs_numbers_is_not_anonymous_by_its_codebook_either():
         made = worked_agreement(
             datasets=[worked_terms()["datasets"][0] | {"custody": [UK | {"identifiability": identifiability}, US]}]
         )
-        known = Known(parties=frozenset({"uk", "us"}), codebooks={"statins": book})
+        known = Known(signers=frozenset({"alice", "carol"}), codebooks={"statins": book})
         rules = [r for r in own_pack().rules if r.id in {"UK-LAW-15", "US-HIP-07"}]
         return {
             v.rule.id: v.outcome for v in verdicts(own_pack(), rules, {"a": agreement_facts(made, own_pack(), known)})

@@ -39,6 +39,7 @@ from isthmus.governance.signing import (
     claims,
     read_signed,
     sign_agreement,
+    signers,
     unsigned,
     verify_agreement,
 )
@@ -239,6 +240,13 @@ def test_in_force_on_its_first_and_last_day_only():
 def test_a_site_trusts_what_its_own_custodian_and_every_party_signed():
     made = draft()
     assert verify_agreement(signed_by_all(made), OWN_CUSTODIAN) == made
+
+
+def test_those_who_signed_are_named():
+    everyone = signed_by_all(draft())
+    keepers = {p.person for p in draft().people if "custodian" in p.roles}
+    assert signers(everyone) == keepers
+    assert len(signers(replace(everyone, signatures=everyone.signatures[1:]))) == len(keepers) - 1
 
 
 @pytest.mark.parametrize("party", PARTIES)

@@ -30,7 +30,7 @@ from isthmus.model.study import Study
 from isthmus.strict import parse
 
 PACK = own_pack()
-SIGNED = Known(parties=frozenset({"uk", "us"}))
+SIGNED = Known(signers=frozenset({"alice", "carol"}))
 STUDY = {
     "isthmus": "study/1",
     "title": "Statins",
@@ -56,7 +56,7 @@ def facts(agreement: Any, study: dict[str, Any] = STUDY, known: Known = SIGNED) 
         "a": agreement_facts(agreement, PACK, known),
         "s": study_facts(request, Asking("erin"), agreement, "trust", reads),
         "site": site_facts(agreement, "trust", agreement.disclosure),
-        "sig": signature_facts(known.parties),
+        "sig": signature_facts(agreement, known.signers),
         "now": today(datetime(2026, 11, 22, 12, tzinfo=UTC)),
     }
 
@@ -438,6 +438,23 @@ def test_a_custodian_who_asks_has_not_said_yes_for_their_party():
     found = facts(WORKED)
     found["s"]["requester"]["person"] = "carol"
     assert outcomes(found)["GOV-02"] == "fail"
+
+
+def test_of_two_custodians_of_a_party_the_one_who_signed_has_said_yes():
+    """A colleague's name beside it is no second yes: not where the signer asks, and not for an approval without a document."""
+    carol = next(person for person in WORKED.people if person.person == "carol")
+    colleague = replace(carol, person="cyrus", key="c" * 64)
+    two = replace(WORKED, people=(*WORKED.people, colleague))
+    for signers, outcome in ({"alice", "carol"}, "fail"), ({"alice", "carol", "cyrus"}, "pass"), ({"alice"}, "fail"):
+        found = facts(two, known=Known(signers=frozenset(signers)))
+        found["s"]["requester"]["person"] = "carol"
+        assert outcomes(found)["GOV-02"] == outcome
+    stated = [{"role": "information_governance", "party": "us", "person": "cyrus", "date": "2026-06-21"}]
+    named = replace(worked_agreement(duties=DUTIES | {"approvals": stated}), people=two.people)
+    for signers, outcome in ({"alice", "carol"}, "unknown"), ({"alice", "carol", "cyrus"}, "pass"):
+        made = agreement_facts(named, PACK, Known(signers=frozenset(signers)))
+        rules = [rule for rule in PACK.rules if rule.id == "GOV-13"]
+        assert [v.outcome for v in verdicts(PACK, rules, {"a": made})] == [outcome]
 
 
 def assessed(**changed: Any) -> dict[str, Any]:

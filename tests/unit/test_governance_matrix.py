@@ -12,7 +12,7 @@ from isthmus.data.yaml_text import load_yaml
 from isthmus.governance import matrix as matrices
 from isthmus.governance.difference import differences
 from isthmus.governance.drafting import Terms, new_agreement
-from isthmus.governance.facts import Known, agreement_facts
+from isthmus.governance.facts import Known, agreement_facts, signed_by_all
 from isthmus.governance.matrix import matrix
 from isthmus.governance.rulepack import own_pack, packed
 from isthmus.governance.verdicts import decide
@@ -81,7 +81,7 @@ def test_a_template_without_its_claims_is_unknown_and_with_them_holds(name):
 
 
 def signed(agreement) -> Known:
-    return Known(parties=frozenset(p.party for p in agreement.parties))
+    return signed_by_all(agreement)
 
 
 def judged(day: str = TODAY, **changed):

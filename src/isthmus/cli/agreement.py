@@ -84,8 +84,8 @@ def check(file: File, json: Json = False, quiet: Quiet = False) -> int:
     from isthmus.cli.law import law, law_document, say_law, stopped, taken
     from isthmus.governance.agreement import agreement_digest
     from isthmus.governance.citations import cited
-    from isthmus.governance.facts import today
-    from isthmus.governance.signing import check_signatures
+    from isthmus.governance.facts import Known, today
+    from isthmus.governance.signing import check_signatures, signers
 
     screen, read = Screen.of(json=json, quiet=quiet), read_file(file)
     now = datetime.now(UTC)  # noqa: TID251 - an entry point
@@ -95,7 +95,8 @@ def check(file: File, json: Json = False, quiet: Quiet = False) -> int:
         if error.code == "E-AGREEMENT-UNSIGNED" and not screen.json and not screen.quiet:
             say_law(screen, law(read.agreement, today(now)))
         raise cited(error) from error
-    found, refused = law(agreement, today(now)), _over(file, agreement, now) or taken(agreement, today(now))
+    day, known = today(now), Known(signers=signers(read))
+    found, refused = law(agreement, day, known), _over(file, agreement, now) or taken(agreement, day, known)
     if screen.json:
         rules = {entry.dataset: _effective(agreement, entry.dataset) for entry in agreement.datasets}
         digest = agreement_digest(agreement)

@@ -8,6 +8,7 @@ from isthmus.cli.screen import Screen
 
 if TYPE_CHECKING:
     from isthmus.governance.agreement import Agreement
+    from isthmus.governance.facts import Known
     from isthmus.governance.matrix import Cell
     from isthmus.governance.verdicts import RuleRefused, Verdict
 
@@ -20,13 +21,13 @@ NOTICE = (
 )
 
 
-def law(agreement: Agreement, day: str) -> Law:
-    """The matrix and the open rules as if every party had signed; `day` is today, YYYY-MM-DD."""
+def law(agreement: Agreement, day: str, known: Known | None = None) -> Law:
+    """The matrix and the open rules as if every custodian had signed, or as `known`; `day` is today, YYYY-MM-DD."""
     from isthmus.governance.facts import signed_by_all
     from isthmus.governance.matrix import matrix
     from isthmus.governance.rulepack import own_pack
 
-    return matrix(agreement, own_pack(), signed_by_all(agreement), day)
+    return matrix(agreement, own_pack(), known or signed_by_all(agreement), day)
 
 
 def law_document(found: Law) -> dict[str, Any]:
@@ -49,13 +50,13 @@ def law_document(found: Law) -> dict[str, Any]:
     return {"pack": pack_digest(own_pack()), "notice": NOTICE, "matrix": plain(cells), "open": rules}
 
 
-def taken(agreement: Agreement, day: str) -> RuleRefused | None:
-    """Why no site takes the agreement today, with the rules that come with Isthmus; None when sites do."""
+def taken(agreement: Agreement, day: str, known: Known | None = None) -> RuleRefused | None:
+    """Why no site takes the agreement today, with the rules that come with Isthmus; None when sites do. `known` as in `law`."""
     from isthmus.governance.asked import on_agreement
     from isthmus.governance.verdicts import RuleRefused, check_decision
 
     try:
-        check_decision(on_agreement(agreement, day), agreement.judged())
+        check_decision(on_agreement(agreement, day, known), agreement.judged())
     except RuleRefused as refused:
         return refused
     return None

@@ -313,7 +313,7 @@ def _accepted(
     check_own_site(agreement, site.name, means.identity.key.public, custodian)
     with_own(agreement.disclosure, site.rules)  # out of range: said now, not when a study comes
     revocations = Revocations(agreement, means.store, _beside(config, site.agreement))
-    return agreement, law_of(config, agreement, revocations, Reach(means.store))
+    return agreement, law_of(config, signed, revocations, Reach(means.store))
 
 
 def held_agreement(store: Store) -> Agreement | None:

@@ -27,7 +27,7 @@ from isthmus.governance.facts import Asking, Known, agreement_facts, signature_f
 from isthmus.governance.passport import read_passport
 from isthmus.governance.rulepack import Pack, own_pack, pack_digest, read_pack
 from isthmus.governance.selfcheck import proven
-from isthmus.governance.signing import SignedAgreement, claims
+from isthmus.governance.signing import SignedAgreement, claims, signers
 from isthmus.governance.verdicts import Decision, RuleRefused, check_decision, decide, facts_digest, recorded
 from isthmus.model.canonical import canonical
 from isthmus.model.codebook import Codebook
@@ -43,7 +43,7 @@ class Law:
 
     Attributes:
         site: which judges.
-        parties: whose custodians signed.
+        signers: custodians by name who signed.
         revocations: of the agreement, as this site knows them.
         reach: whom its studies reached before.
         cache: the last decision of each gate.
@@ -53,7 +53,7 @@ class Law:
     pack: Pack
     agreement: Agreement
     site: str
-    parties: frozenset[str]
+    signers: frozenset[str]
     revocations: Revocations
     reach: Reach
     cache: MutableMapping[str, Decision] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Law:
         Raises:
             RuleRefused: E-RULE, E-HUMAN. Invalid: E-PACK. Unavailable: E-DISK.
         """
-        known = Known(parties=self.parties, reached=self.reach.within(now))
+        known = Known(signers=self.signers, reached=self.reach.within(now))
         facts = {"a": agreement_facts(self.agreement, self.pack, known), "now": today(now)}
         decision = decide(self.pack, "agreement", facts, self.cache)
         judged = self.agreement.judged()
@@ -95,7 +95,7 @@ class Law:
         return entry | self._told(decision, facts) | _why(refused), refused
 
     def _known(self, codebooks: Mapping[str, Codebook] | None = None) -> Known:
-        return Known(parties=self.parties, codebooks=codebooks, revoked=self.revocations.standing)
+        return Known(signers=self.signers, codebooks=codebooks, revoked=self.revocations.standing)
 
     def admit(self, asked: Asked, now: datetime) -> dict[str, Any]:
         """Decide on an admitted request; what the ledger's entry holds of it.
@@ -109,7 +109,7 @@ class Law:
             "a": agreement_facts(self.agreement, self.pack, known),
             "s": study_facts(asked.request, self._asking(asked, now), self.agreement, self.site, asked.reads),
             "site": site_facts(self.agreement, self.site, asked.rules),
-            "sig": signature_facts(self.parties),
+            "sig": signature_facts(self.agreement, self.signers),
             "now": today(now),
         }
         decision = decide(self.pack, "run", facts, self.cache)
@@ -265,8 +265,8 @@ def enter_once(store: Store, ledger: Ledger, entry: Mapping[str, Any]) -> None:
         store.set_fact(DECIDED, said)
 
 
-def law_of(config: Config, agreement: Agreement, revocations: Revocations, reach: Reach) -> Law:
-    """The law of a site: the pack that comes with Isthmus, and the one its configuration adds.
+def law_of(config: Config, signed: SignedAgreement, revocations: Revocations, reach: Reach) -> Law:
+    """The law of a site under an agreement whose signatures were verified: the pack that comes with Isthmus, and the one its configuration adds.
 
     The agreement names both as one, or the former, to which a site may add rules of its own. Without a name no study runs.
 
@@ -275,14 +275,14 @@ def law_of(config: Config, agreement: Agreement, revocations: Revocations, reach
             and `proven`.
         Unavailable: E-FILE.
     """
-    pack, own = own_pack(), config.site().rule_pack
+    agreement, pack, own = signed.agreement, own_pack(), config.site().rule_pack
     if own is not None:
         text = text_of(config.path(own), "the rule pack", "check [site] rule_pack")
         pack = proven(pack, read_pack(text, own))
     if agreement.rule_pack not in {None, pack_digest(own_pack()), pack_digest(pack)}:  # what a site adds only restricts
         hint = "use the version of Isthmus, and the rule_pack, that the agreement was signed with; or agree anew"
         raise Untrusted("E-PACK", "the agreement names another rule pack than this site has", hint)
-    return Law(pack, agreement, config.site().name, frozenset(p.party for p in agreement.parties), revocations, reach)
+    return Law(pack, agreement, config.site().name, signers(signed), revocations, reach)
 
 
 def _why(refused: RuleRefused | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from isthmus.governance.facts import agreement_facts, signed_by_all
+from isthmus.governance.facts import Known, agreement_facts, signed_by_all
 from isthmus.governance.rulepack import Pack, own_pack
 from isthmus.governance.verdicts import Decision, decide, verdicts
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 Pieces = dict[str, dict[str, Any]]  # what it is -> the facts `a` with nothing else of its sort
 
 
-def on_agreement(agreement: Agreement, day: str) -> Decision:
-    """What the rules on agreements that come with Isthmus say of one, on a day, once every party has signed it."""
-    pack = own_pack()
-    return decide(pack, "agreement", {"a": agreement_facts(agreement, pack, signed_by_all(agreement)), "now": day})
+def on_agreement(agreement: Agreement, day: str, known: Known | None = None) -> Decision:
+    """What the rules on agreements that come with Isthmus say of one, on a day, once every custodian has signed it, or as `known`."""
+    pack, known = own_pack(), known or signed_by_all(agreement)
+    return decide(pack, "agreement", {"a": agreement_facts(agreement, pack, known), "now": day})
 
 
 def no_longer_asked(old: Agreement, new: Agreement, pack: Pack) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -95,9 +95,10 @@ def people_facts(agreement: Agreement) -> Iterator[dict[str, Any]]:
         yield named | plain(person.standing or {}) | {"country": country_of_person(agreement, person)}
 
 
-def approval_facts(agreement: Agreement, parties: Collection[str], stated: Iterable[Approval]) -> list[dict[str, Any]]:
-    """What custodians approved by signing for these parties, and what is stated; `signed` is true of no other than they."""
-    custodians = {(p.party, p.person): p for party in sorted(parties) for p in agreement.custodians(party)}
+def approval_facts(agreement: Agreement, signers: Collection[str], stated: Iterable[Approval]) -> list[dict[str, Any]]:
+    """What these custodians approved by signing, and what is stated; `signed` is true of no other than they."""
+    found = sorted(agreement.people, key=lambda p: p.party)
+    custodians = [(p.party, p.person) for p in found if "custodian" in p.roles and p.person in signers]
     own = [{"role": "data_custodian", "party": a, "person": b, "signed": True} for a, b in custodians]
     return [*own, *({**plain(x), "signed": (x.party, x.person) in custodians} for x in stated)]
 

@@ -47,21 +47,21 @@ class Known:
     """What a site knows of an agreement besides its text.
 
     Attributes:
-        parties: those whose custodian's signature was verified.
+        signers: custodians by name whose signature was verified.
         codebooks: dataset -> its codebook, where it is at hand: its variables may be read, and it is scanned for identifiers.
         revoked: by a party.
         reached: people of the United States whom the site's studies reached within twelve months.
     """
 
-    parties: frozenset[str] = frozenset()
+    signers: frozenset[str] = frozenset()
     codebooks: Mapping[str, Codebook] | None = None
     revoked: bool = False
     reached: Reached | None = None
 
 
 def signed_by_all(agreement: Agreement) -> Known:
-    """What there is to know once every party has signed, and nothing besides."""
-    return Known(parties=frozenset(p.party for p in agreement.parties))
+    """What there is to know once every custodian has signed, and nothing besides."""
+    return Known(signers=frozenset(p.person for p in agreement.people if "custodian" in p.roles))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def agreement_facts(agreement: Agreement, pack: Pack, known: Known) -> dict[str,
         "documents": pointed,
         "dated": list(dated(agreement, duties, pointed)),
         "disclosure": plain(agreement.disclosure),
-        "approvals": approval_facts(agreement, known.parties, duties.approvals or ()),
+        "approvals": approval_facts(agreement, known.signers, duties.approvals or ()),
         **_stated(agreement, duties),
     }
 
@@ -164,8 +164,9 @@ def site_facts(agreement: Agreement, site: str, rules: Rules) -> dict[str, Any]:
     return {**_facility(agreement, agreement.site(site).facility), **limits}
 
 
-def signature_facts(parties: Collection[str]) -> dict[str, Any]:
-    """The facts `sig` of an agreement whose signatures `signing.check_signatures` has verified, by these parties."""
+def signature_facts(agreement: Agreement, signers: Collection[str]) -> dict[str, Any]:
+    """The facts `sig` of an agreement whose signatures `signing.check_signatures` has verified, by these custodians."""
+    parties = {p.party for p in agreement.people if "custodian" in p.roles and p.person in signers}
     return {"parties": sorted(parties), "digest_match": True, "meanings": True, "algorithm": "Ed25519"}
 
 

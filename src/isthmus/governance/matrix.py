@@ -64,7 +64,7 @@ def matrix(agreement: Agreement, pack: Pack, known: Known, day: str) -> tuple[tu
         day: today, YYYY-MM-DD: what sites take is judged by it; what runs under an agreement that has not begun, by its first.
     """
     facts = agreement_facts(agreement, pack, known)
-    signed, later = {"sig": signature_facts(known.parties)}, {"now": max(day, agreement.starts)}
+    signed, later = {"sig": signature_facts(agreement, known.signers)}, {"now": max(day, agreement.starts)}
     rules, taken = _by_whom(pack), pack.at("agreement")
     of_site, judge = _sites(agreement), Judge(pack)
     stated = (agreement.duties.purposes if agreement.duties else None) or (None,)

@@ -112,6 +112,12 @@ def claims(signed: SignedAgreement) -> tuple[Claim, ...]:
     return tuple(found)
 
 
+def signers(signed: SignedAgreement) -> frozenset[str]:
+    """Its custodians by name who signed, once `check_signatures` has found that the signatures hold."""
+    found = (_custodian(signed.agreement, _keyid(envelope)) for envelope in signed.signatures)
+    return frozenset(person.person for person in found if person is not None)
+
+
 def read_signed(text: str, where: str = "agreement") -> SignedAgreement:
     """A signed agreement from YAML or JSON text; nothing is verified yet.
 
