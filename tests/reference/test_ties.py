@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 from cohort import R, asked, expected
-from reference_cases import worst
+from reference_cases import make, worst
 
+from isthmus import strict
 from isthmus.model.codebook import Codebook, Variable
 from isthmus.statistics import survival
+from isthmus.statistics.catalogue import CATALOGUE
 from isthmus.statistics.contract import Grid
 
 SITE = {"strata": ["site"]}
 GRID = {"grid": {"every": 0.3, "to": 1.2}}
+CUT = {"formula": "Surv(since, tenths, event) ~ x", "distribution": "piecewise_exponential", "cuts": [0.3, 0.6, 0.9]}
 COX: dict[str, dict[str, Any]] = {
     "site": {"formula": "Surv(time, event) ~ x", **SITE},
     "one": {"formula": "Surv(time, event) ~ x"},
@@ -44,6 +47,7 @@ def answers() -> dict[str, Any]:
     analyses |= {name: {"log_rank": question} for name, question in LOG_RANK.items()}
     for name in ("time", "far"):
         analyses[f"curve {name}"] = {"kaplan_meier": {"time": name, "event": "event"}}
+    analyses["cut"] = {"parametric_survival": CUT}
     analyses["curve grid"] = {"kaplan_meier": {"time": "tenths", "event": "event", **GRID}}
     return asked(found, analyses)
 
@@ -84,6 +88,30 @@ def test_steps_of_rows_that_rounding_would_lose() -> None:
     assert (steps >= survival.entry_steps(entry, steps, grid)).all()
     fine = Grid((1e-9, 2e-9, 3e-9), recorded=False)
     assert survival.grid_steps("t", np.array([1e-9, 2e-9, 3e-9, 4e-9]), fine).tolist() == [0, 1, 2, 3]
+    single = Grid((1e-9,), recorded=False)
+    assert survival.grid_steps("t", np.array([1e-9, 2e-9]), single).tolist() == [0, 1]
+
+
+def test_cuts_of_a_hazard_take_times_a_bit_beyond_one_as_on_it(answers) -> None:
+    """As R on the times that aeqSurv ties: nobody is in a later interval for the last bit of a time alone."""
+    r, body = expected("ties")["cut"], answers["cut"]
+    found = {term["term"]: (term["estimate"], term["std_error"]) for term in body["terms"]}
+    hazards = [pair for name, pair in found.items() if name.startswith("Log(hazard)")]
+    assert worst([found["x"][0], *(pair[0] for pair in hazards)], r["estimate"]) < 1e-9
+    assert worst([found["x"][1], *(pair[1] for pair in hazards)], r["std_error"]) < 1e-9
+
+
+def test_nobody_counts_in_an_interval_for_the_last_bit_of_a_time() -> None:
+    """Those who leave at 0.1 * 3 make up for no one of the three who live beyond 0.3."""
+    time = np.append(np.full(40, 0.1 * 3), [0.5, 0.6, 0.7])
+    rows = {"t": time, "e": np.ones(43), "x": np.arange(43) % 5.0}
+    asked_for = {"formula": "Surv(t, e) ~ x", "distribution": "piecewise_exponential", "cuts": [0.3]}
+    statistic = CATALOGUE["parametric_survival"]
+    question = strict.parse(statistic.question, asked_for)
+    made = make(statistic, question, rows)
+    seen = statistic.evidence(question, made.setting, statistic.prepare(question, made.setting, made.inputs))
+    last = "time of Log(hazard)(0.3, Inf]"
+    assert seen.fits[last][0] == seen.sums[last].size == 3
 
 
 def test_without_ties_the_answer_would_be_another() -> None:

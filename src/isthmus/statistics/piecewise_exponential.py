@@ -101,10 +101,12 @@ def _places(rows: Rows, cuts: Cuts) -> tuple[Any, Any]:
 
 
 def _exposures(rows: Rows, cuts: Cuts, unit: float) -> Iterator[FloatArray]:
-    """Per interval, the time (n,) of each row in it."""
+    """Per interval, the time (n,) of each row in it; none of what rounding put beyond a cut."""
     entry = 0.0 if rows.told.entry is None else rows.told.entry
-    for low, high in pairwise((0.0, *cuts, math.inf)):
-        yield np.maximum(np.minimum(rows.time, high) - np.maximum(entry, low), 0.0) / unit
+    left, came = _places(rows, cuts)
+    for k, (low, high) in enumerate(pairwise((0.0, *cuts, math.inf))):
+        spent = np.maximum(np.minimum(rows.time, high) - np.maximum(entry, low), 0.0) / unit
+        yield np.where((came <= k) & (k <= left), spent, 0.0)
 
 
 def _prior(rows: Rows) -> FloatArray:

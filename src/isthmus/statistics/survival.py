@@ -111,7 +111,10 @@ def _of(distinct: FloatArray) -> float:
 def _reach(grid: Grid) -> float:
     """How far from an edge a time still lies on it; of a stated grid it is less than half a step, whatever the unit."""
     edges = np.array(grid.edges)
-    return _of(edges) if grid.recorded else min(_of(edges), float(np.diff(edges).min(initial=math.inf)) / 2)
+    if grid.recorded:
+        return _of(edges)
+    steps = np.diff(edges, prepend=0.0)
+    return min(_of(edges), float(steps[steps > 0.0].min(initial=math.inf)) / 2)
 
 
 def tie_cuts(distinct: FloatArray, near: float | None = None) -> FloatArray:

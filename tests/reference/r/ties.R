@@ -31,12 +31,16 @@ rows$step <- findInterval(same[1:n, 2], edge, left.open = TRUE)
 rows$began <- findInterval(same[1:n, 1], edge)
 rows$inside <- rows$event * (rows$step < 4)
 binned <- function(f) { fit <- survfit(f, rows); list(at_risk = fit$n.risk[1:4], events = fit$n.event[1:4], survival = fit$surv[1:4]) }
+rows[, c("from", "to")] <- unclass(same)[1:n, 1:2] # in time that was spent, rounding says nothing
+parts <- survSplit(Surv(from, to, event) ~ x, rows, cut = edge[1:3], episode = "k")
+pieces <- glm(event ~ 0 + x + factor(k) + offset(log(to - from)), poisson, parts, control = glm.control(epsilon = 1e-14))
 found <- list(
   software = list(R = R.version.string, survival = as.character(packageVersion("survival"))), site = cox(Surv(time, event) ~ x + strata(site)), one = cox(Surv(time, event) ~ x),
   late = cox(Surv(entry, time, event) ~ x + strata(site)), far = cox(Surv(far, event) ~ x), far_site = cox(Surv(far, event) ~ x + strata(site)),
   log_rank = survdiff(Surv(time, event) ~ arm, rows)$chisq, log_rank_site = survdiff(Surv(time, event) ~ arm + strata(site), rows)$chisq,
   log_rank_far = survdiff(Surv(far, event) ~ arm, rows)$chisq, curve = curve(Surv(time, event) ~ 1), curve_far = curve(Surv(far, event) ~ 1),
   grid_curve = binned(Surv(step, inside) ~ 1), grid_cox = cox(Surv(step + 1, inside) ~ x), grid_late = cox(Surv(began, step + 1, inside) ~ x),
+  cut = list(estimate = unname(coef(pieces)), std_error = unname(sqrt(diag(vcov(pieces))))),
   grid_apart = sum(rows$step != findInterval(rows$tenths, edges, left.open = TRUE)),
   apart = cox(Surv(time, event) ~ x)$estimate - unname(coef(coxph(Surv(time, event) ~ x, rows, control = coxph.control(timefix = FALSE))))
 )
