@@ -88,6 +88,8 @@ def test_steps_of_rows_that_rounding_would_lose() -> None:
     assert (steps >= survival.entry_steps(entry, steps, grid)).all()
     fine = Grid((1e-9, 2e-9, 3e-9), recorded=False)
     assert survival.grid_steps("t", np.array([1e-9, 2e-9, 3e-9, 4e-9]), fine).tolist() == [0, 1, 2, 3]
+    far = Grid((0.5, 1.0, 1e9), recorded=False)
+    assert survival.grid_steps("t", np.array([0.5, 0.5 + 1e-6, 1.0 + 1e-6]), far).tolist() == [0, 1, 2]
     single = Grid((1e-9,), recorded=False)
     assert survival.grid_steps("t", np.array([1e-9, 2e-9]), single).tolist() == [0, 1]
 

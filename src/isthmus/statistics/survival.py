@@ -108,13 +108,16 @@ def _of(distinct: FloatArray) -> float:
     return SAME_TIME * max(1.0, float(np.mean(np.abs(distinct)))) if distinct.size else SAME_TIME
 
 
-def _reach(grid: Grid) -> float:
-    """How far from an edge a time still lies on it; of a stated grid it is less than half a step, whatever the unit."""
+def _reach(grid: Grid) -> FloatArray | float:
+    """How far from each edge a time still lies on it; of a stated grid it is less than half a step, and far edges say nothing."""
     edges = np.array(grid.edges)
     if grid.recorded:
         return _of(edges)
     steps = np.diff(edges, prepend=0.0)
-    return min(_of(edges), float(steps[steps > 0.0].min(initial=math.inf)) / 2)
+    near: FloatArray = np.minimum(
+        SAME_TIME * np.maximum(1.0, np.abs(edges)), steps[steps > 0.0].min(initial=math.inf) / 2
+    )
+    return near
 
 
 def tie_cuts(distinct: FloatArray, near: float | None = None) -> FloatArray:
