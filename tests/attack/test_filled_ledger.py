@@ -24,9 +24,9 @@ from isthmus.federation.grpc_site import HubAddress
 from isthmus.federation.identity import Owner, make_identity
 from isthmus.federation.link import Ended
 from isthmus.federation.node import Means
-from isthmus.federation.refusals import FLOOD, MOST, Refusals
+from isthmus.federation.refusals import AGAIN, FLOOD, MOST, Refusals
 from isthmus.federation.revocations import FIELD, Revocations
-from isthmus.federation.site import AGAIN, SiteNode
+from isthmus.federation.site import SiteNode
 from isthmus.federation.store import open_store
 from isthmus.governance.agreement import agreement_digest
 from isthmus.model.errors import Untrusted

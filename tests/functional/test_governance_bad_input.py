@@ -34,6 +34,7 @@ from isthmus.federation.control import Clock
 from isthmus.federation.hub import HubNode
 from isthmus.federation.identity import Owner, load_identity, make_identity
 from isthmus.federation.launch import Fleet
+from isthmus.federation.link import Ended
 from isthmus.federation.site_node import SiteNode
 from isthmus.federation.site_review import case_of
 from isthmus.governance.agreement import Agreement
@@ -43,7 +44,7 @@ from isthmus.governance.duties import DataUse, Deidentification
 from isthmus.governance.rulepack import own_pack
 from isthmus.governance.signing import PAYLOAD_TYPE
 from isthmus.model.canonical import canonical
-from isthmus.model.errors import IsthmusError, Unavailable, Untrusted
+from isthmus.model.errors import IsthmusError, Refused, Unavailable, Untrusted
 from isthmus.model.study import study_digest
 
 RULES = {rule.id: rule for rule in own_pack().rules}
@@ -320,6 +321,24 @@ def test_a_column_that_the_codebook_does_not_have_is_said_at_the_start(
     pq.write_table(rows.append_column("postcode", pa.array(["LS1"] * rows.num_rows)), file)
     site_setup(made.config("leeds"), {}, now, os.urandom).means.store.close()
     assert "no study reads: postcode" in caplog.text
+
+
+def test_a_stream_that_ends_for_a_reason_is_entered_by_the_site_once_a_day(tmp_path: Path) -> None:
+    """Not one that was lost."""
+    made = alliance(tmp_path)
+    setup = site_setup(made.config("leeds"), {}, now, os.urandom)
+    node = SiteNode(setup.means, setup.hub, setup.desk, lambda _: None)
+
+    async def play() -> None:
+        for error in (Refused("E-EXPIRED", "over"), Unavailable("E-UNREACHABLE", "gone")) * 2:
+            await node.left(Ended("error", error))
+
+    asyncio.run(play())
+    node._worker.close()
+    setup.means.store.close()
+    assert recorded(made) == [
+        {"by": "hub", "code": "E-EXPIRED", "rule": "DUO-07", "citation": RULES["DUO-07"].citation}
+    ]
 
 
 def test_a_stream_that_the_hub_turns_away_is_entered_once_a_day(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from reviewed_alliance import PASSES, READS
 from test_site_review import ASKER, P1, review, shown
 
 from isthmus.federation.node import Ledger
-from isthmus.federation.refusals import Refusals
+from isthmus.federation.refusals import AGAIN, Refusals
 from isthmus.federation.site_cases import SiteCases
 from isthmus.federation.site_review import Admitted, Shown, SiteReviewer
 from isthmus.federation.store import open_store
@@ -76,7 +76,7 @@ def test_a_study_that_is_shown_again_is_answered_once(tmp_path: Path) -> None:
     assert verdicts(site.show(shown(P1))) == ["approved"]
     assert site.show(shown(P1)) == []
     assert verdicts(site.show(shown(P1, "return"))) == ["returned"]
-    site.cases.said.clear()  # another stream: the hub may not have heard it
+    site.cases.fresh.clear()  # another stream: the hub may not have heard it
     assert verdicts(site.show(shown(P1, "return"))) == ["returned"]
     assert [entry.facts["verdict"] for entry in site.ledger.log.entries()] == ["approved", "returned"]
 
@@ -88,6 +88,21 @@ def test_it_is_answered_again_after_the_site_declined_it(tmp_path: Path) -> None
     assert site.show(shown(P1)) == ["E-EXPIRED"]
     site.stops = False
     assert verdicts(site.show(shown(P1))) == ["approved"]
+
+
+def test_a_hub_that_comes_back_without_end_or_makes_the_site_decline_is_told_so_often(tmp_path: Path) -> None:
+    """Each answer is a row of the border register and an entry that seals it."""
+    streams, between = Site(tmp_path / "streams"), Site(tmp_path / "declined")
+    told = []
+    for _ in range(3 * AGAIN):
+        streams.cases.fresh.clear()
+        streams.show(shown(P1))
+        between.stops = True
+        between.show(shown(P1))
+        between.stops = False
+        told += verdicts(between.show(shown(P1)))
+    assert len(streams.told) == len(told) == AGAIN
+    assert verdicts(streams.show(shown(P1, "return"))) == ["returned"]  # what is new is said
 
 
 @pytest.mark.parametrize(("choice", "said"), [("return", "returned"), ("reject", "rejected")])

@@ -13,6 +13,7 @@ from isthmus.federation.store import Store
 
 TODAY = "refused today"  # in the store: who, what they asked for, code and rule
 MOST = 200  # of one party a day: it may choose names and codes at will
+AGAIN = 10  # times that a hub is told one and the same of a run
 FLOOD: Literal["flood"] = "flood"  # what is entered in place of all beyond that
 
 Entered = Literal["new", "known", "flood"]
@@ -32,7 +33,7 @@ class Refusals:
 
         Args:
             what: they asked for, or handed in.
-            entry: facts of the refusal: `code`, and `by` where somebody else is to be named.
+            entry: facts of the refusal: `code`, and `by` where it is not the hub.
             event: which it is in the ledger.
 
         Returns:
@@ -41,7 +42,7 @@ class Refusals:
         Raises:
             Unavailable: E-DISK.
         """
-        by, day = entry.get("by", ""), f"{self._clock():%Y-%m-%d}"
+        by, day = entry.get("by", "hub"), f"{self._clock():%Y-%m-%d}"
         told, flood = [by, what, f"{entry['code']} {entry.get('rule', '')}"], [by, FLOOD, ""]
         with self._lock:
             kept = json.loads(self._store.fact(TODAY) or "{}").get(day, [])

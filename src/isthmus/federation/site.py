@@ -31,7 +31,7 @@ from isthmus.federation.node import Ledger, Means, Tell, job_name, log_to_stderr
 from isthmus.federation.protocol.local import Local
 from isthmus.federation.protocol.site import Concluded, Left, SiteRun
 from isthmus.federation.reasons import error_of, facts, text
-from isthmus.federation.refusals import FLOOD
+from isthmus.federation.refusals import AGAIN, FLOOD
 from isthmus.federation.site_cases import SiteCases
 from isthmus.federation.site_review import Reviewer
 from isthmus.federation.site_watch import SiteWatch
@@ -46,7 +46,6 @@ from isthmus.governance.verdicts import RuleRefused
 from isthmus.model.canonical import canonical, digest
 from isthmus.model.errors import DEFECTS, Invalid, IsthmusError, Unavailable, Untrusted, coded
 
-AGAIN = 10  # times that a hub is told why this site declines one and the same run
 VEIL = "snapshot-secret"  # in the store: keys the snapshot id that leaves
 
 
@@ -120,7 +119,7 @@ class SiteNode:
             offered = welcome.body.get("checkpoint")
             link.say("cosigned", await self._worker.run("cosign", self._witness.continued, offered))
         self._link = link
-        self._cases.said.clear()
+        self._cases.fresh.clear()
         link.news = self._standing.news
         await self._watch.hear(welcome.body)
         self._say("joined the hub")

@@ -10,6 +10,7 @@ from typing import Any
 from isthmus.crypto.keys import SigningKey
 from isthmus.federation.control import Clock
 from isthmus.federation.node import Ledger
+from isthmus.federation.refusals import AGAIN
 from isthmus.federation.site_review import Heard, Reviewer, Shown
 from isthmus.federation.site_witness import SiteWitness
 from isthmus.federation.standing import Standing
@@ -29,7 +30,8 @@ class SiteCases:
         key: signs the release of a result.
         tell: tells the hub, of a run and its request, something of this kind.
         decline: tells the hub why this site would not take part in a run.
-        said: run -> what the hub was told of it last, on this stream.
+        said: run -> what the hub was told of it last, and how often.
+        fresh: runs of which this stream has been told.
         ahead: run -> when to look again at what was shown of it.
     """
 
@@ -42,11 +44,12 @@ class SiteCases:
     key: SigningKey
     tell: Callable[[str, Body, str, Body], None]
     decline: Callable[[str, IsthmusError, Body], None]
-    said: dict[str, Body] = field(default_factory=dict)
+    said: dict[str, tuple[Body, int]] = field(default_factory=dict)
+    fresh: set[str] = field(default_factory=set)
     ahead: dict[str, tuple[datetime, Body]] = field(default_factory=dict)
 
     async def shown(self, body: Body) -> None:
-        """Say what this site says of a study; shown again on one stream, with nothing to add, it says nothing."""
+        """Say what this site says of a study; shown again, with nothing to add, it says so once on a stream, and not for ever."""
         name, request, approvals = body.get("run"), body.get("request"), body.get("approvals")
         if self.review is None or not (isinstance(request, dict) and isinstance(approvals, list)):
             raise Invalid("E-WIRE", "a study to be reviewed names its run and carries its request and approvals")
@@ -60,15 +63,17 @@ class SiteCases:
         except Unavailable:
             raise
         except (IsthmusError, *DEFECTS) as error:
-            self.said.pop(str(name), None)
+            self.fresh.discard(str(name))
             self.decline(str(name), coded(error), request)
             return
         self._keep(self.review, asked.run, heard)
         said = {"run": asked.run, "answer": plain(heard.answer), "rule": heard.rule}
         if heard.release:
             said["signature"] = self.key.sign(heard.release).hex()
-        if self.said.get(asked.run) != said:
-            self.said[asked.run] = said
+        before, times = self.said.get(asked.run, (None, 0))
+        if before != said or (asked.run not in self.fresh and times < AGAIN):
+            self.said[asked.run] = (said, times + 1 if before == said else 1)
+            self.fresh.add(asked.run)
             self.tell(asked.run, request, "reviewed", said)
 
     async def early(self) -> None:
