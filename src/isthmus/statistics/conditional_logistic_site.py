@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from isthmus.evidence import Evidence, Weights, weights_of
 from isthmus.statistics import implied, indicators, sandwich, unusual
@@ -24,7 +25,7 @@ from isthmus.summary import FloatArray, IntArray
 
 Params = Mapping[str, Any]
 Method = str
-CELLS = 2_000_000  # numbers of the second derivatives that are worked on at once
+CELLS = 250_000  # numbers of the second derivatives that are worked on at once: they stay in cache
 ROUNDING = 2.0**-40  # of the largest value: a column constant within each set leaves no more than this
 WORK = 2_000_000_000  # rows x cases x columns^2 of all sets: some ten seconds for each round
 HALVINGS = 40  # of the range of the linear predictor: by then a set is split as nearly as its risks allow
@@ -190,7 +191,7 @@ def _exact(x: FloatArray, coefficients: FloatArray, cases: int) -> _Each:
     count, n, size = x.shape
     eta = x @ coefficients
     eta = eta + _level(eta, cases)
-    chosen, not_chosen = _logistic(eta), _logistic(-eta)
+    chosen, not_chosen = special.expit(eta), special.expit(-eta)
     x = x - np.einsum("sn,snp->sp", chosen, x)[:, None] / cases
     e, d, h = np.zeros((cases + 1, count)), np.zeros((cases + 1, count, size)), np.zeros((cases + 1, count, size, size))
     e[0] = 1.0
@@ -218,17 +219,12 @@ def _level(eta: FloatArray, cases: int) -> FloatArray:
     low, high = even - eta.max(axis=1, keepdims=True), even - eta.min(axis=1, keepdims=True)
     middle: FloatArray = (low + high) / 2
     for _ in range(HALVINGS):
-        excess = _logistic(eta + middle).sum(axis=1, keepdims=True) - cases
+        excess = special.expit(eta + middle).sum(axis=1, keepdims=True) - cases
         if float(np.abs(excess).max()) <= 0.5:
             break
         low, high = np.where(excess < 0.0, middle, low), np.where(excess < 0.0, high, middle)
         middle = (low + high) / 2
     return middle
-
-
-def _logistic(eta: FloatArray) -> FloatArray:
-    small = np.exp(-np.abs(eta))
-    return np.where(eta < 0.0, small, 1.0) / (1.0 + small)
 
 
 def _tied(x: FloatArray, coefficients: FloatArray, cases: int, efron: bool) -> _Each:
