@@ -140,6 +140,7 @@ def test_a_second_run_waits_for_the_site_of_the_first(fleet: Fleet, tmp_path: Pa
         for name in ("leeds", "york"):
             alliance.fleet.kill(name)
         alliance.fleet.restart("leeds")
+        alliance.fleet.await_event("leeds", "joined")
         last = alliance.run({**request, "number": 2})
         assert (last["state"], last["error"]["code"]) == ("failed", "E-SURVIVORS"), alliance.logs()
         assert "wait for" in last["error"]["hint"]

@@ -7,7 +7,7 @@
 | pairs | site | Pairs; body: ciphertexts for the higher sites | M1' |
 | paired | hub | Paired; body: ciphertexts of the lower sites | M1' |
 | round | hub | Ask; body: the sums it names | R0, M7 |
-| masked | site | Masked; enclosed: sealed shares, then in a bound round the M4 signature; body: y_i | M3 |
+| masked | site | Masked; enclosed: sealed shares, or in a bound round the M4 signature; body: y_i | M3 |
 | survivors | hub | Survivors | M4 |
 | agree | site | Survivors; the signature is over the statement itself | M4 |
 | recover | hub | Quorum | M5 |
