@@ -36,7 +36,6 @@ from isthmus.summary import FloatArray
 
 RELATIVE = 1e-4  # of a standard deviation: Newton's step squares it
 LOOSE = 1e-3  # the same of a small one, where the model's step does better
-ZERO = 1e-6  # a root of such a ratio that is rounding: the variance is 0
 
 
 def fit(plan: Plan) -> Flow:
@@ -52,7 +51,7 @@ def fit(plan: Plan) -> Flow:
         if way is not None and not way.goes(here, values):
             way, tries = mixed_way.again(plan, begun, way, tries, values)
             continue
-        if _near(plan, here):
+        if _near(plan, here) and mixed_way.ends(plan, way, mixed_way.after(plan, here)):
             ended = _end(plan, begun, place, here)
             freedom = mixed_df.slopes(here.found, here.sums[1]) if plan.satterthwaite else None
             return _estimate(plan, begun, replace(ended, freedom=freedom), rounds)
@@ -99,7 +98,7 @@ def _near(plan: Plan, here: Here) -> bool:
         return False
     now, relative = here.at.factor, LOOSE if mixed_way.small(plan, here) else RELATIVE
     own = np.diag(mixed_steps.lower(here.newton, plan.random))
-    still = np.abs(own) < np.maximum(relative * np.abs(np.diag(now)), ZERO)
+    still = np.abs(own) < np.maximum(relative * np.abs(np.diag(now)), mixed_way.ZERO)
     return bool(np.all(np.abs(here.newton) < plan.near * here.errors)) and bool(np.all(still))
 
 
@@ -113,9 +112,8 @@ class _Ended:
 
 
 def _end(plan: Plan, begun: Begun, place: FloatArray, here: Here) -> _Ended:
-    """After the last step, from derivatives; what is 0 but for rounding is 0."""
-    now = here.at.factor
-    after = mixed_steps.settled(now + mixed_steps.lower(here.newton, plan.random), ZERO)
+    """After the last step, from derivatives."""
+    now, after = here.at.factor, mixed_way.after(plan, here)
     final = mixed_steps.entries(linear.product(place, after))
     logs, grams = mixed_profile.moved(*here.sums, mixed_steps.entries(after - now))
     return _Ended(final, profile(plan, begun, logs, grams))

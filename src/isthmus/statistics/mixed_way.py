@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from isthmus.statistics import linear, mixed_balance, mixed_steps
-from isthmus.statistics.mixed_plan import Begun, Plan, profile
+from isthmus.statistics import linear, mixed_balance, mixed_start, mixed_steps
+from isthmus.statistics.mixed_plan import BESIDE, Begun, Plan, profile
 from isthmus.statistics.mixed_profile import Profile
 from isthmus.statistics.mixed_steps import Known
 from isthmus.statistics.newton import must_halve
@@ -27,6 +27,7 @@ ENOUGH = 0.6  # of the best deviance's gain: with so much the first, whose deriv
 FARTHER = 4.0  # times the last step, once more
 ON = (2.0, 8.0)  # times a step that was better than the first
 BACK = (1 / 16, 1 / 4), (1 / 1024, 1 / 64)  # of a first step that was a loss; where more than two were, of that
+ZERO = 1e-6  # a root of such a ratio that is rounding: the variance is 0
 ALIKE = 1e-3  # of the first step: values of theta that are one
 
 
@@ -52,10 +53,11 @@ class Here:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """The last place whose derivatives are known, and the least deviance so far."""
+    """The last place whose derivatives are known, the least deviance so far, and whether it was looked for beside a singular end."""
 
     base: Here
     least: float
+    looked: bool = False
 
     def goes(self, here: Here | None, values: Sequence[float]) -> bool:
         """Whether the steps go on from `here`, the first of a round with deviances `values`."""
@@ -76,6 +78,11 @@ def newton(plan: Plan, begun: Begun, here: Here) -> FloatArray:
     return mixed_steps.entries(_modelled(plan, begun, here, 0.0) - here.at.factor)
 
 
+def after(plan: Plan, here: Here) -> FloatArray:
+    """L after Newton's step; what is 0 but for rounding is 0."""
+    return mixed_steps.settled(here.at.factor + mixed_steps.lower(here.newton, plan.random), ZERO)
+
+
 def small(plan: Plan, here: Here) -> bool:
     """Whether the only variance is."""
     return plan.random == 1 and abs(float(here.at.factor[0, 0])) < SMALL
@@ -84,10 +91,13 @@ def small(plan: Plan, here: Here) -> bool:
 def onward(plan: Plan, begun: Begun, way: Way | None, here: Here) -> tuple[Way, list[Try]]:
     """From `here`, which the steps go on from."""
     now, hold = here.at.factor, here.at.hold
-    made, step = Way(here, here.found.deviance), Try(now + mixed_steps.lower(here.newton, plan.random), hold)
+    made = Way(here, here.found.deviance, way is not None and way.looked)
+    step = Try(now + mixed_steps.lower(here.newton, plan.random), hold)
     ratio = math.inf if here.errors is None else float(np.max(np.abs(here.newton) / here.errors))
     if ratio < SURE:
-        return made, [step]
+        if ends(plan, made, after(plan, here)):
+            return made, [step]
+        return replace(made, looked=True), [step, *_beside(step)]
     tries = [step] if ratio < SHORT else []
     tries += [Try(_modelled(plan, begun, here, hold), hold)]
     if plan.tried > 1:
@@ -97,6 +107,11 @@ def onward(plan: Plan, begun: Begun, way: Way | None, here: Here) -> tuple[Way, 
         tries.append(Try(_modelled(plan, begun, here, other), other))
         tries += [] if way is None else [Try(now + FARTHER * (now - way.base.at.factor), hold)]
     return made, _different(now, tries)[: plan.tried]
+
+
+def ends(plan: Plan, way: Way | None, factor: FloatArray) -> bool:
+    """Whether the steps may end at L: one that is singular has to be looked beside, with one slope."""
+    return plan.random != 2 or bool(np.all(np.diag(factor) != 0.0)) or (way is not None and way.looked)
 
 
 def again(plan: Plan, begun: Begun, way: Way, tries: list[Try], values: Sequence[float]) -> tuple[Way, list[Try]]:
@@ -113,6 +128,15 @@ def again(plan: Plan, begun: Begun, way: Way, tries: list[Try], values: Sequence
     made = [found, *(replace(found, factor=now + share * (found.factor - now)) for share in ON)]
     made += [Try(_modelled(plan, begun, base, hold), hold) for hold in (found.hold / FIRMER, found.hold * FIRMER)]
     return replace(way, least=least), _different(now, made)[: plan.tried]
+
+
+def _beside(ended: Try) -> list[Try]:
+    """Of one slope, other singular L about as large as a singular one: another minimum may lie in another direction."""
+    sizes, count = BESIDE
+    size = math.sqrt(float(linear.total(linear.total(ended.factor**2))))
+    angles = ((np.arange(count) + 0.5) / count - 0.5) * math.pi
+    ways = np.column_stack([mixed_start.coarse(np.cos(angles)), mixed_start.coarse(np.sin(angles))])
+    return [Try(share * size * np.column_stack([way, np.zeros(2)]), ended.hold) for share in sizes for way in ways]
 
 
 def _different(now: FloatArray, tries: list[Try]) -> list[Try]:
