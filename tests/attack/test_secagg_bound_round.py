@@ -7,9 +7,12 @@ neither; mask keys are bound to the head of the hub's ledger that came with the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import copy
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pytest
@@ -18,9 +21,9 @@ from secagg_evil import same, without_quorums, without_standing
 from attack import Attack, Say
 from isthmus.crypto.keys import SIGNATURE_SIZE
 from isthmus.federation.memory import Network
-from isthmus.federation.messages import EMPTY, HUB, Author, Message, Payload
+from isthmus.federation.messages import EMPTY, HUB, Author, Message, Payload, compact, read_all
 from isthmus.federation.protocol import masking
-from isthmus.federation.protocol.context import Turn
+from isthmus.federation.protocol.context import Turn, turn
 from isthmus.federation.protocol.hub import Concluded
 from isthmus.federation.protocol.hub_phases import Asking
 from isthmus.federation.protocol.records import Head
@@ -28,18 +31,23 @@ from isthmus.federation.protocol.site import SiteRun
 from isthmus.federation.protocol.site_rounds import Rounds
 from isthmus.federation.protocol.sums import Masks, lifted, summed
 from isthmus.federation.protocol.survivors import Final, Partial, Place, statement
+from isthmus.ledger.log import Log
+from isthmus.model.canonical import plain
 from isthmus.model.errors import Untrusted
 from isthmus.summary import Summary
-from secagg_lab import Lab, lab
+from secagg_lab import NOW, Lab, lab
 
 ATTACK = Attack("The mask keys of a bound round", "no site reveals one; they are bound to the ledger's head too")
+
+
+Shown: TypeAlias = "Callable[[Later, str], Mapping[str, object]]"  # what the hub says otherwise to a site
 
 
 class Later:
     """The second round is asked, and every site has masked its reply; the hub may do whatever it likes."""
 
-    def __init__(self, directory: Path, heads: Mapping[str, Head] | None = None) -> None:
-        self.lab: Lab = lab(directory, 4, questions={"count": 1, "again": 1}, vote=False)
+    def __init__(self, directory: Path, shown: Shown = lambda *_: {}) -> None:
+        self.lab: Lab = lab(directory, 4, questions={"count": 1, "again": 1, "more": 1}, vote=False)
         self.network: Network = self.lab.network()
         self.author = Author(self.lab.mode, self.lab.run, HUB, self.lab.keys[HUB])
         for name in self.network.sites:
@@ -47,9 +55,9 @@ class Later:
         while not (isinstance(self.phase, Asking) and self.phase.turn.step.question == "again"):
             self.network.step(next(iter(self.network.links)))
         self.asked: Asking = self.phase
-        (asked,) = self.asked.messages.values()
+        (self.question,) = self.asked.messages.values()
         self.network.links.clear()
-        self.replies = {site: self.ask(site, asked, (heads or {}).get(site)) for site in self.lab.names}
+        self.replies = {site: self.ask(site, shown(self, site)) for site in self.lab.names}
 
     @property
     def phase(self) -> object:
@@ -60,12 +68,8 @@ class Later:
     def turn(self) -> Turn:
         return self.asked.turn
 
-    def ask(self, site: str, asked: Message, head: Head | None) -> Message:
-        if head is not None:
-            told = {"size": head.size, "root": head.root}
-            asked = self.author.say("round", {**asked.header, "head": told}, asked.body)
-        (answer,) = self.network.sites[site].receive(asked)
-        return answer
+    def ask(self, site: str, changes: Mapping[str, object]) -> Message:
+        return self.tell(site, "round", {**self.question.header, **changes}, self.question.body)
 
     def tell(self, site: str, kind: str, header: Mapping[str, object], body: Payload = EMPTY) -> Message:
         (answer,) = self.network.sites[site].receive(self.author.say(kind, header, body))
@@ -83,16 +87,20 @@ class Later:
         header = {"context": self.turn.name, "survivors": list(wanted), "signatures": signatures}
         return dict(self.tell(site, "recover", header).header["keys"])
 
+    def asked_more(self, site: str) -> Message:
+        """The next round, shown the head of this one: it continues itself."""
+        own = turn(self.network.hub._binding, self.lab.works[site].step("more", 1), self.turn.roster)
+        head = self.question.header["head"]
+        signatures = {name: reply.enclosed.hex() for name, reply in self.replies.items()}
+        previous = {"context": self.turn.name, "survivors": list(self.turn.roster), "signatures": signatures}
+        told = {"descriptor": plain(own.descriptor), "head": head, "old": head["size"], "proof": [], "sums": []}
+        return self.tell(site, "round", {**told, "previous": previous})
+
     def opened(self, sites: Iterable[str], masks: Masks) -> Summary:
         return summed(self.turn, lifted(self.turn, [self.replies[site].body for site in sites], masks), lambda _: None)
 
     def truth(self, site: str) -> Summary:
         return self.lab.works[site].part(self.turn.step)
-
-
-def bound_to_the_question_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Naive sites: their mask keys know nothing of the hub's ledger."""
-    monkeypatch.setattr(masking, "bound_context", lambda own, _head: own.context)
 
 
 def keys_of_d(later: Later) -> Masks:
@@ -101,7 +109,7 @@ def keys_of_d(later: Later) -> Masks:
 
 
 def test_it_works_on_sites_that_reveal_mask_keys(leak: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bound_to_the_question_alone(monkeypatch)
+    monkeypatch.setattr(masking, "bound_context", lambda own, _head: own.context)  # as in a first round
     without_quorums(monkeypatch)
     without_standing(monkeypatch)
     later = Later(tmp_path)
@@ -137,24 +145,52 @@ def test_no_other_set_is_signed_or_recovered(stop: Say, tmp_path: Path, restart:
     stop("E-SURVIVORS, after a restart too")
 
 
-def split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Later:
-    """Site a is shown another ledger than the others; that one proof suits both is granted to the hub."""
-    monkeypatch.setattr("isthmus.federation.protocol.site_rounds.check_growth", lambda *_: None)
-    return Later(tmp_path, {"a": Head(size=99, root="ab" * 32)})
+def bound_to(monkeypatch: pytest.MonkeyPatch, *what: str) -> None:
+    """Naive sites, whose mask keys know a part of what they should."""
+
+    def context(own: Turn, head: Head) -> bytes:
+        parts = {"context": own.name, "size": head.size, "root": head.root}
+        return hashlib.sha256(compact([parts[name] for name in what])).digest()
+
+    monkeypatch.setattr(masking, "bound_context", context)
 
 
-def test_it_works_where_masks_are_not_bound_to_the_ledger(
+def repeats(later: Later) -> bool:
+    """Whether two rounds of a site have one mask: of equal high words it shows."""
+    one, other = (np.frombuffer(read_all(m.body), dtype="<u8") for m in (later.replies["a"], later.asked_more("a")))
+    return bool(np.array_equal(one[:2], other[:2]))
+
+
+def test_it_works_where_two_rounds_have_one_mask(leak: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound_to(monkeypatch, "size", "root")
+    assert repeats(Later(tmp_path))
+    leak("the difference of two rounds' sums at a site")
+
+
+def test_rounds_shown_one_ledger_have_masks_of_their_own(stop: Say, tmp_path: Path) -> None:
+    assert not repeats(Later(tmp_path))
+    stop("other masks each round")
+
+
+def fork(later: Later, site: str) -> dict[str, object]:
+    """Two ledgers of one size, each a true continuation of what sites hold: half of the sites is shown either."""
+    log = Log(copy.deepcopy(later.lab.store), "hub.example/log", lambda: NOW)
+    log.append("decision", {"run": "other", "decision": "x" if site in "ab" else "y"})
+    head, proof = log.head(), log.consistency(later.question.header["old"], log.head().size)
+    return {"head": {"size": head.size, "root": head.root.hex()}, "proof": [step.hex() for step in proof]}
+
+
+def test_it_works_where_masks_are_bound_to_the_ledgers_size(
     leak: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bound_to_the_question_alone(monkeypatch)
-    later = split(tmp_path, monkeypatch)
-    found = later.opened("abcd", Masks(()))
-    assert np.allclose(found["x"], sum(later.truth(site)["x"] for site in "abcd"))
+    bound_to(monkeypatch, "context", "size")
+    later = Later(tmp_path, fork)
+    assert np.allclose(later.opened("abcd", Masks(()))["x"], sum(later.truth(site)["x"] for site in "abcd"))
     leak("a sum of sites that were shown two ledgers")
 
 
-def test_replies_to_two_ledgers_do_not_add_up(stop: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    later = split(tmp_path, monkeypatch)
+def test_replies_to_two_ledgers_do_not_add_up(stop: Say, tmp_path: Path) -> None:
+    later = Later(tmp_path, fork)
     with pytest.raises(Untrusted) as caught:
         later.opened("abcd", Masks(()))
     assert caught.value.code == "E-CHECKSUM"
@@ -177,10 +213,9 @@ def test_fewer_replies_open_nothing(tmp_path: Path, sites: str) -> None:
 def test_asked_again_a_site_sends_the_same_bytes(tmp_path: Path) -> None:
     """And gives the signature that it gave."""
     later = Later(tmp_path)
-    (asked,) = later.asked.messages.values()
     for site, first in later.replies.items():
         later.network.sites[site] = later.lab.site(site)
-        again = later.ask(site, asked, None)
+        again = later.ask(site, {})
         assert (again.signature, again.body.sha256) == (first.signature, first.body.sha256)
         assert later.survivors(site, "abcd", final=True).signature == again.enclosed
 
@@ -267,3 +302,23 @@ def test_the_hub_refuses_a_reply_with(tmp_path: Path, monkeypatch: pytest.Monkey
     run(network)
     assert isinstance(network.hub.state, Concluded)
     assert Final(network.hub.state.survivors) == Final(tuple("abcd"))
+
+
+def test_a_question_that_leaves_out_how_the_last_round_ended_is_refused(tmp_path: Path) -> None:
+    """After one that a site settled by and then refused: its journal would not know what binds the run."""
+    made = lab(tmp_path, 4, questions={"count": 1, "again": 1}, vote=False)
+    network = made.network()
+    for name in network.sites:
+        network.connect(name)
+    while not (asked := [m for m in network.links.get((HUB, "a"), ()) if m.kind == "round" and "previous" in m.header]):
+        network.step(next(iter(network.links)))
+    (asked,), hub, site = asked, Author(made.mode, made.run, HUB, made.keys[HUB]), network.sites["a"]
+    for header, code in (
+        ({**asked.header, "old": 7}, "E-LEDGER"),
+        ({name: value for name, value in asked.header.items() if name != "previous"}, "E-ORDER"),
+    ):
+        with pytest.raises(Untrusted) as caught:
+            site.receive(hub.say("round", header, asked.body))
+        assert caught.value.code == code
+    network.settle()
+    assert isinstance(network.hub.state, Concluded)

@@ -43,7 +43,7 @@ Kind = Literal[
     "verdicts",
 ]
 
-PROTOCOL = "isthmus/1"
+PROTOCOL = "isthmus/2"
 SKEW = timedelta(minutes=5)  # as Kerberos: clocks of two parties may differ by this much
 _CONTEXT = b"isthmus control 1\n"
 

@@ -162,7 +162,7 @@ class Sum:
 
 @record
 class Ask:
-    """R0 and the M7 it rests on. `old`, `head`, `proof`: the hub's ledger has only grown. `previous`: M6 of the last round."""
+    """R0 and the M7 it rests on. `old`, `head`, `proof`: the hub's ledger has only grown. `previous`: signatures on the final set of the last round."""
 
     descriptor: Descriptor
     old: int
@@ -207,7 +207,7 @@ class Context:
 
 @record
 class Final:
-    """A sum that was withheld to the end, and M6 of the last round."""
+    """A sum that was withheld to the end, and the signatures on the final set of the last round."""
 
     sum: Sum
     previous: Quorum

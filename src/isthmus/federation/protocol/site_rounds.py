@@ -259,7 +259,7 @@ class Rounds:
         """End the open round with a quorum's signatures on its final set; it binds all later rounds."""
         current = self.current
         if current is None:
-            if previous is not None and previous.context != self._last:
+            if (previous.context if previous else "") != self._last:
                 raise Untrusted("E-ORDER", "not the last round's survivors")
             return
         if previous is None:
