@@ -158,6 +158,12 @@ def test_a_site_put_back_to_an_old_backup_goes_no_further(tmp_path: Path, entrie
     again.run()
     assert {r.receiver: r.error.code for r in again.refusals if r.receiver != HUB}["d"] == "E-ROLLBACK"
     assert not any(isinstance(run.state, Paired) for run in again.sites.values())
+    for at in range(9):  # its refusals make its ledger longer than it was
+        held["d"].ledger.append("refusal", {"by": "hub", "code": f"E-{at}"})
+    third = lab(tmp_path / "3", 4, vote=False, questions={"count": 1}, run="sha256:third", memories=held).network()
+    third.run()
+    assert {r.receiver: r.error.code for r in third.refusals if r.receiver != HUB}["d"] == "E-ROLLBACK"
+    assert first.memories["a"].of(("d",)) == {"d": first.memories["d"].own()}
 
 
 def backup(path: Path, entries: int, what: str) -> SqlMemory:

@@ -20,6 +20,7 @@ from wires import now
 from isthmus.disclosure.history import NEAR
 from isthmus.federation.agreed import connect, site_setup
 from isthmus.federation.launch import Fleet
+from isthmus.federation.node import Ledger
 from isthmus.federation.site import SiteNode
 from isthmus.federation.store import open_store
 from isthmus.federation.tables import CHAIN
@@ -109,6 +110,21 @@ def test_a_backup_that_was_put_back_is_noticed(fleet: Fleet, made: Alliance) -> 
     while "E-ROLLBACK" not in (folder / "node.log").read_text() and time.monotonic() < waited:
         time.sleep(0.1)
     assert "E-ROLLBACK" in (folder / "node.log").read_text()
+    fleet.stop("leeds")
+    store = open_store(folder / "state.db")  # a ledger that grew longer than it was is no other story
+    ledger = Ledger(store, "site/leeds", now)
+    for at in range(40):
+        ledger.append("refusal", {"by": "hub", "code": f"E-{at}"})
+    store.close()
+    before = (folder / "node.log").read_text()
+    for _ in range(2):
+        start(fleet, made, "leeds")
+        waited = time.monotonic() + 20
+        while "E-ROLLBACK" not in (folder / "node.log").read_text()[len(before) :] and time.monotonic() < waited:
+            time.sleep(0.1)
+        assert "E-ROLLBACK" in (folder / "node.log").read_text()[len(before) :]
+        assert "joined the hub" not in (folder / "node.log").read_text()[len(before) :]
+        fleet.stop("leeds")
 
 
 def test_a_history_behind_its_ledger_stops_the_site(fleet: Fleet, made: Alliance) -> None:

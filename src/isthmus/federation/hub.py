@@ -21,7 +21,7 @@ from isthmus.federation.hub_greeting import greet
 from isthmus.federation.hub_release import keep_end
 from isthmus.federation.hub_review import HubReview
 from isthmus.federation.hub_runs import Deadlines, HeldRun, held_run, new_row, open_run
-from isthmus.federation.hub_witness import remember_site
+from isthmus.federation.hub_witness import SiteHeads
 from isthmus.federation.link import Ended, Link
 from isthmus.federation.messages import Message
 from isthmus.federation.node import Ledger, Means, Tell, job_name, log_to_stderr
@@ -59,6 +59,7 @@ class HubNode:
         self._server = HubServer(means.identity, parties, self, means.settings())
         self._links: dict[str, Link] = {}
         self._broken: set[str] = set()
+        self._heads = SiteHeads(means.store)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._standing = Standing(desk.desk, self.ledger, means.store, means.clock, self._log)
         self.refusals = self._standing.refusals
@@ -103,11 +104,12 @@ class HubNode:
         self.desk.desk.check_hello(body)
         await self._stand(self._standing.hear(site, body))
         offered = {} if self.review is None else {"checkpoint": await self.review.greeted(site, body.get("hub"))}
-        return {"ledger": remember_site(self.means.store, site, body.get("ledger")), **offered, **self._standing.news()}
+        return {"ledger": self._heads.kept(site, body.get("ledger")), **offered, **self._standing.news()}
 
     def welcomed(self, site: str, link: Link, hello: Control) -> None:
         """The welcome is out: tell the site of its runs."""
         self._links[site] = link
+        self._heads.welcomed(site, hello.body["ledger"])
         link.news = self._standing.news
         self.presence[site] = "joined"
         self._log.info("%s joined", site)
@@ -121,6 +123,7 @@ class HubNode:
     async def received(self, site: str, item: Message | Control) -> None:
         """A message or control document of a site."""
         self._standing.check_stream()
+        self._heads.speaks(site)
         if isinstance(item, Message):
             await self._message(site, item)
         elif item.kind == "heartbeat":
@@ -139,8 +142,7 @@ class HubNode:
             self.review.witnesses.reported(site, body["hub"])
         held = self.runs.get(str(body.get("run")))
         if held is not None:
-            if body.get("ledger") is not None:
-                remember_site(self.means.store, site, body["ledger"])  # it has grown since the hello
+            self._heads.grown(site, body.get("ledger"))
             held.confirmed.add(site)
             await self._after(held)
 
@@ -155,19 +157,18 @@ class HubNode:
         """A site's stream ended; its runs wait for it until their deadline."""
         if self._links.get(site) is link:
             del self._links[site]
-            self.presence[site] = "left" if ended.how == "bye" else ended.how
-            if ended.error is not None and ended.how == "bye":  # whoever asks sees why it left
-                self.presence[site] = f"left ({ended.error.code})"
-                if ended.error.code in {"E-LEDGER", "E-ROLLBACK"}:
-                    self.turned_away(site, "site", ended.error)
+            self._heads.left(site)
+            why = ended.error if ended.how == "bye" else None  # whoever asks sees why it left
+            self.presence[site] = f"left ({why.code})" if why else "left" if ended.how == "bye" else ended.how
+            if why is not None and why.code in {"E-LEDGER", "E-ROLLBACK"}:
+                self.turned_away(site, "site", why)
         self._log.info("%s: stream ended (%s)%s", site, ended.how, f" {ended.error}" if ended.error else "")
 
     def turned_away(self, who: str, role: str, error: IsthmusError) -> None:
         """A site's stream, or a person's question, was refused; or the site calls this ledger false."""
-        if not isinstance(error, Unavailable):
-            what = "stream" if role == "site" else "question"
+        what = "stream" if role == "site" else "question"
+        if not isinstance(error, Unavailable):  # later: the call of a stream that ended is cancelled
             said = {"by": who, "what": what, **refusal_of(error)}
-            # later: the call of a stream that ended is cancelled
             self._later(self.worker.run("ledger", self.refusals.enter, what, said))
 
     def asked(self, person: Party, question: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
@@ -191,7 +192,6 @@ class HubNode:
             await self.send(held, answers)
         except Unavailable as error:
             self._break(held, error)
-            return
         except IsthmusError as error:
             discard(own.body)
             self._log.warning("run %s, %s from %s: %s", message.run[:19], message.kind, site, error)

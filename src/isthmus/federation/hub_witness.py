@@ -25,11 +25,42 @@ GLANCE = 0.05
 COSIGNED = "cosigned"  # in the store: the newest head that a site cosigned between runs, with all cosignatures of it
 
 
-def remember_site(store: Store, site: str, said: Any) -> dict[str, Any] | None:
-    """Keep the highest head of a site's ledger; gives the one kept before, so that an old backup is noticed."""
-    head, before = head_of(said), store.mark(site)
-    store.set_mark(site, Mark(size=head.size, root=head.root.hex()))
-    return {"size": before.size, "root": before.root} if before else None
+class SiteHeads:
+    """The highest head of each site's own ledger: a site serves on a ledger that contains it, or not at all.
+
+    A head that a site says in its hello is kept once the site has seen what was kept before and speaks on: one that finds it
+    missing leaves, and its ledger may have grown by that.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._said: dict[str, Any] = {}
+
+    def kept(self, site: str, said: Any) -> dict[str, Any] | None:
+        """For the welcome. Invalid (E-HEAD) where a hello says no head."""
+        head_of(said)
+        before = self._store.mark(site)
+        return {"size": before.size, "root": before.root} if before else None
+
+    def welcomed(self, site: str, said: Any) -> None:
+        """The welcome is out."""
+        self._said[site] = said
+
+    def speaks(self, site: str) -> None:
+        """It goes on."""
+        if site in self._said:
+            self.grown(site, self._said.pop(site))
+
+    def left(self, site: str) -> None:
+        """Its stream ended."""
+        self._said.pop(site, None)
+
+    def grown(self, site: str, said: Any) -> None:
+        """Keep a head that a site says on a stream that it speaks on, if it says one."""
+        if said is None:
+            return
+        head = head_of(said)
+        self._store.set_mark(site, Mark(size=head.size, root=head.root.hex()))
 
 
 def cosigned_note(store: Store) -> str | None:

@@ -52,12 +52,14 @@ class Acquainted:
         publics: site -> its exchange keys.
         digests: site -> hex SHA-256 of its M1.
         head: the hub's ledger, as M2 says.
+        ledgers: site -> its own ledger, as its M1 says.
     """
 
     roster: tuple[str, ...]
     publics: Mapping[str, ExchangePublic]
     digests: Mapping[str, str]
     head: Head
+    ledgers: Mapping[str, Head]
 
 
 def keys_header(public: ExchangePublic, snapshot: str, head: Head, ledgers: Ledgers) -> dict[str, object]:
@@ -94,7 +96,8 @@ def check_roster(binding: Binding, me: str, own: Mapping[str, object], roster: R
         site: exchange_public({"x25519": keys.x25519, "mlkem": keys.mlkem})
         for site, keys in ((site, roster.cards[site].keys) for site in present)
     }
-    return Acquainted(present, publics, digests, roster.head)
+    ledgers = {site: roster.cards[site].keys.own for site in present}
+    return Acquainted(present, publics, digests, roster.head, ledgers)
 
 
 def encapsulated(

@@ -251,7 +251,6 @@ class SiteRun:
             if known != self.state.known:
                 raise Untrusted("E-ROSTER", "the hub showed another roster before")
             return (self.state.answer,)
-        self._local.memory.remember({site: card.keys.own for site, card in roster.cards.items() if site != self._me})
         head, body, secrets = encapsulated(self._binding, self._me, joining.keys, known)
         answer = self._author.say("pairs", head, BytesPayload(body))
         facts = {
@@ -275,6 +274,8 @@ class SiteRun:
         self._local.journal.append(
             "paired", bundle({"roster": list(paired.roster), "peers": [*secrets]}, *secrets.values())
         )
+        ledgers = pairing.known.ledgers  # each of these sites has found there what others hold of it, and went on
+        self._local.memory.remember({site: ledgers[site] for site in paired.roster if site != self._me})
         self.state = self._ready(pairing.known, paired.roster, secrets)
         return ()
 
