@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
-from isthmus.federation.node import alone
 from isthmus.federation.store import METADATA, Mark, RunRow, Store, open_store
 from isthmus.ledger.log import Log
 from isthmus.model.errors import Unavailable
@@ -150,14 +149,3 @@ def test_the_schema_is_postgresql_too() -> None:
     text = "".join(str(CreateTable(t).compile(dialect=postgresql.dialect())) for t in METADATA.sorted_tables)
     assert "BIGSERIAL" in text
     assert "BYTEA" in text
-
-
-def test_one_process_serves_on_a_store(tmp_path: Path) -> None:
-    one, other = open_store(tmp_path / "state.db"), open_store(tmp_path / "state.db")
-    with alone(one), pytest.raises(Unavailable, match="another process serves") as caught, alone(other):
-        pass
-    assert caught.value.code == "E-STORE"
-    with alone(other):
-        assert other.runs() == []
-    one.close()
-    other.close()

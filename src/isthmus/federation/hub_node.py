@@ -13,7 +13,7 @@ from isthmus.federation.desk import HubDesk
 from isthmus.federation.grpc_hub import Party
 from isthmus.federation.hub import HubNode
 from isthmus.federation.hub_runs import Deadlines
-from isthmus.federation.node import Means, Tell, alone, on_signals
+from isthmus.federation.node import Means, Tell, on_signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,8 @@ class HubSetup:
 
 
 def serve_hub(setup: HubSetup, tell: Tell) -> int:
-    """Serve until SIGTERM or SIGINT. Unavailable (E-STORE) where another process serves on the store."""
-    with alone(setup.means.store):
-        asyncio.run(_serve(setup, tell))
+    """Serve until SIGTERM or SIGINT."""
+    asyncio.run(_serve(setup, tell))
     return 0
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,26 +122,6 @@ def job_name(message: Message) -> str:
     descriptor = message.header.get("descriptor")
     question = descriptor.get("question", "") if isinstance(descriptor, Mapping) else ""
     return f"{message.run} {message.kind[:20]} {str(question)[:80]} {message.body.size >> 20}"
-
-
-@contextmanager
-def alone(store: Store) -> Iterator[None]:
-    """Hold an SQLite store while a node serves on it: two processes would deafen each other, and fork its ledger.
-
-    Raises:
-        Unavailable: E-STORE, another process holds it.
-    """
-    place = store.engine.url.database
-    if store.engine.dialect.name != "sqlite" or not place:
-        yield
-        return
-    with open(f"{place}.serving", "w", encoding="utf-8") as file:  # noqa: PTH123 - a lock ends with its file, or its process
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            hint = "end the other one, or give this node a store of its own"
-            raise Unavailable("E-STORE", "another process serves on this store", hint) from error
-        yield
 
 
 def on_signals(stop: Callable[[], None]) -> None:

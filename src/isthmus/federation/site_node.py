@@ -12,7 +12,7 @@ from typing import Any
 
 from isthmus.federation.desk import SiteDesk
 from isthmus.federation.grpc_site import HubAddress
-from isthmus.federation.node import Means, Tell, alone, on_signals
+from isthmus.federation.node import Means, Tell, on_signals
 from isthmus.federation.site import SiteNode
 from isthmus.federation.site_review import Reviewer
 
@@ -28,9 +28,8 @@ class SiteSetup:
 
 
 def serve_site(setup: SiteSetup, tell: Tell) -> int:
-    """Serve until SIGTERM or SIGINT. Unavailable (E-STORE) where another process serves on the store."""
-    with alone(setup.means.store):
-        asyncio.run(_serve(setup, tell))
+    """Serve until SIGTERM or SIGINT."""
+    asyncio.run(_serve(setup, tell))
     return 0
 
 
