@@ -116,8 +116,8 @@ def test_a_backup_that_was_put_back_is_noticed(fleet: Fleet, made: Alliance) -> 
     for at in range(40):
         ledger.append("refusal", {"by": "hub", "code": f"E-{at}"})
     store.close()
-    before = (folder / "node.log").read_text()
     for _ in range(2):
+        before = (folder / "node.log").read_text()
         start(fleet, made, "leeds")
         waited = time.monotonic() + 20
         while "E-ROLLBACK" not in (folder / "node.log").read_text()[len(before) :] and time.monotonic() < waited:
