@@ -34,10 +34,7 @@ GRIDS: dict[
     ),
     3: (((0.15, 1.5, 20.0, 3000.0), (0.0,)), ((0.5, 2.0), (-1.0, -0.98, -0.75, 0.0, 0.75, 0.98, 1.0))),
 }
-BESIDE = (
-    (0.7, 1.0, 1.4),
-    16,
-)  # of a singular end beside one slope: sizes of other singular L about as large, and directions
+SIZES, DIRECTIONS = (0.7, 1.0, 1.4), 16  # of other singular L that a singular end beside one slope is held against
 Pooled = Generator[Round, Summary, Any]
 
 
@@ -93,7 +90,7 @@ class Plan:
         grids = NODES + FINER
         if self.slopes:
             grids = sum(len(roots) ** self.random * len(shares) for roots, shares in GRIDS[self.random])
-        steps = self.most * (self.kept + self.tried - 1) + (len(BESIDE[0]) * BESIDE[1] if self.random == 2 else 0)
+        steps = self.most * (self.kept + self.tried - 1) + (len(SIZES) * DIRECTIONS if self.random == 2 else 0)
         return (1 + grids + steps) * (width * (width + 1) // 2 + 1) + 2 * len(self.slopes)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from isthmus.statistics import linear, mixed_balance, mixed_start, mixed_steps
-from isthmus.statistics.mixed_plan import BESIDE, Begun, Plan, profile
+from isthmus.statistics.mixed_plan import DIRECTIONS, SIZES, Begun, Plan, profile
 from isthmus.statistics.mixed_profile import Profile
 from isthmus.statistics.mixed_steps import Known
 from isthmus.statistics.newton import must_halve
@@ -132,11 +132,10 @@ def again(plan: Plan, begun: Begun, way: Way, tries: list[Try], values: Sequence
 
 def _beside(ended: Try) -> list[Try]:
     """Of one slope, other singular L about as large as a singular one: another minimum may lie in another direction."""
-    sizes, count = BESIDE
     size = math.sqrt(float(linear.total(linear.total(ended.factor**2))))
-    angles = ((np.arange(count) + 0.5) / count - 0.5) * math.pi
+    angles = ((np.arange(DIRECTIONS) + 0.5) / DIRECTIONS - 0.5) * math.pi
     ways = np.column_stack([mixed_start.coarse(np.cos(angles)), mixed_start.coarse(np.sin(angles))])
-    return [Try(share * size * np.column_stack([way, np.zeros(2)]), ended.hold) for share in sizes for way in ways]
+    return [Try(share * size * np.column_stack([way, np.zeros(2)]), ended.hold) for share in SIZES for way in ways]
 
 
 def _different(now: FloatArray, tries: list[Try]) -> list[Try]:
