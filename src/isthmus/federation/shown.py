@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
-from isthmus.federation.site_review import Answer
 from isthmus.governance.approval import Choice, Kind
 from isthmus.governance.verdicts import Outcome
 from isthmus.model.errors import Invalid
 from isthmus.model.record import record
 from isthmus.strict import parse
+
+Verdict: TypeAlias = Literal["approved", "waiting", "returned", "rejected", "withdrawn", "released"]
+
+
+@record
+class Answer:
+    """What a site says of a study.
+
+    Attributes:
+        since: when it first said so, ISO 8601, UTC.
+        by: who decided; of what waits, who may.
+        reason: of a return or a refusal.
+        standing: digest of the standing rule that covers it.
+        verdicts: rules of law by outcome, and the digest of their pack.
+    """
+
+    verdict: Verdict
+    since: str
+    by: tuple[str, ...] = ()
+    reason: str | None = None
+    standing: str | None = None
+    verdicts: Mapping[str, str | tuple[str, ...] | None] | None = None
 
 
 @record

@@ -9,13 +9,14 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from isthmus.federation.config import Config
 from isthmus.federation.law import Asked
 from isthmus.federation.named import text_of
 from isthmus.federation.plan import study_needs
 from isthmus.federation.review_store import SqlReviews
+from isthmus.federation.shown import Answer, Verdict
 from isthmus.federation.store import Store
 from isthmus.governance.admission import RunRequest, asker, created_at, open_request
 from isthmus.governance.agreement import Agreement
@@ -26,10 +27,8 @@ from isthmus.governance.standing_rules import Proposal, Told, questions, read_ru
 from isthmus.ledger.bundle import release_statement
 from isthmus.model.canonical import digest, plain
 from isthmus.model.errors import Invalid, IsthmusError, Refused, Untrusted
-from isthmus.model.record import record
 from isthmus.model.study import study_digest
 
-Verdict = Literal["approved", "waiting", "returned", "rejected", "withdrawn", "released"]
 ENDED: Mapping[str, Verdict] = {"return": "returned", "reject": "rejected", "withdraw": "withdrawn"}
 HELD = "approval"  # kinds of what is kept
 ANSWER = "answer"
@@ -37,26 +36,6 @@ COUNTED = "standing"
 REFUSED = "refused"
 RESULT = "result"
 EARLY = "early"  # signed later than this clock says it is: told once, and looked at again, for the clock may be wrong
-
-
-@record
-class Answer:
-    """What a site says of a study.
-
-    Attributes:
-        since: when it first said so, ISO 8601, UTC.
-        by: who decided; of what waits, who may.
-        reason: of a return or a refusal.
-        standing: digest of the standing rule that covers it.
-        verdicts: rules of law by outcome, and the digest of their pack.
-    """
-
-    verdict: Verdict
-    since: str
-    by: tuple[str, ...] = ()
-    reason: str | None = None
-    standing: str | None = None
-    verdicts: Mapping[str, str | tuple[str, ...] | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
