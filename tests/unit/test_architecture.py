@@ -164,6 +164,10 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert not loaded_by("import isthmus")
 
 
+def test_asking_a_hub_loads_neither_statistics_nor_a_database() -> None:
+    assert loaded_by("import isthmus.federation.grpc_client") == {"grpc"}
+
+
 def test_asking_for_help_loads_nothing_heavy() -> None:
     """ARCHITECTURE, decisions: `isthmus --help` under 0.8 s."""
     program = """
